@@ -1,0 +1,1 @@
+"""One Prefect task a module, and the plain modules they stand on: store, keys, concepts, registry."""
