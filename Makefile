@@ -1,0 +1,44 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything else is here for the curious.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint toyworld clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Install the exact, tested versions into .venv
+
+# One stamp file: an install runs again only when the dependencies or their pins change.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v[:2] != (3, 11) and f"Python 3.11 is needed, this is {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (once, a few minutes) ..."
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## Teach the embedded base a sample concept: prepare, train, evaluate, register
+	@$(BIN)/conceptbooth demo
+
+test: lint ## Lint, types, import contract and all tests
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## Style, types and the import contract alone
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+toyworld: $(READY) ## Train the embedded base model again from nothing (hours)
+	@$(BIN)/python -m toyworld.build
+
+clean: ## Remove .conceptbooth/: databases, trained concepts, caches (asks first; YES=1 does not)
+	@test -d .conceptbooth || { echo "Nothing to remove: there is no .conceptbooth/ here."; exit 0; }; \
+	if [ -z "$(YES)" ]; then \
+		printf 'Remove .conceptbooth/ (%s: every trained concept, both databases, caches)? [y/N] ' "$$(du -sh .conceptbooth | cut -f1)"; \
+		read -r answer; case "$$answer" in y|Y|yes) ;; *) echo "Kept."; exit 1;; esac; \
+	fi; \
+	rm -rf .conceptbooth && echo "Removed .conceptbooth/."
