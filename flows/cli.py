@@ -1,0 +1,201 @@
+"""The command line ``conceptbooth``: thin, and quick to answer because every command imports its work inside."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Exit, Option, Typer
+
+from flows.console import DEBUG_VARIABLE, DONE, FAILED, ReportingCommand, print_json
+
+if TYPE_CHECKING:
+    from tasks.settings import Settings
+
+app = Typer(
+    name="conceptbooth",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+GET_STARTED, EVERY_DAY, LOOK = "Get started", "Every day", "Look inside"
+
+
+def _examples(*lines: str) -> str:
+    """Lines shown at the end of a command's help, one a paragraph because Typer joins the lines of a paragraph."""
+    return "\n\n".join(["[bold]Examples[/]", *(f"[cyan]conceptbooth {line}[/]" for line in lines)])
+
+
+def _project() -> "Settings":
+    """Settings of the project around the current folder, with the libraries' own settings put into the environment."""
+    from tasks.settings import environment, load_settings
+
+    settings = load_settings()
+    for name, value in environment(settings).items():
+        os.environ.setdefault(name, value)
+    return settings
+
+
+def _complete_concept(incomplete: str) -> list[str]:
+    """Names of the project's concepts for the shell; an empty list outside a project."""
+    folder = next(
+        (p / "data" / "concepts" for p in (Path.cwd(), *Path.cwd().parents) if (p / "params.yaml").is_file()), None
+    )
+    if folder is None or not folder.is_dir():
+        return []
+    return sorted(p.name for p in folder.iterdir() if p.name.startswith(incomplete) and (p / "concept.yaml").is_file())
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"conceptbooth {version('conceptbooth')}")
+        raise Exit(DONE)
+
+
+AsJson = Annotated[
+    bool, Option("--json", help="Print one JSON document for scripts; errors become JSON on standard error.")
+]
+ConceptNames = Annotated[
+    list[str],
+    Argument(metavar="NAME", help="Concepts of this project: `conceptbooth list`.", autocompletion=_complete_concept),
+]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, Option("--debug", envvar=DEBUG_VARIABLE, help="Show where an error comes from.")] = False,
+    version: Annotated[
+        bool, Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Teach a text-to-image model new concepts from a few pictures each, and keep them traceable.
+
+    Exit codes: [bold]0[/] done, [bold]1[/] work failed, [bold]2[/] bad input or usage. Results go to standard output,
+    everything else to standard error.
+    """
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"
+
+
+@app.command(cls=ReportingCommand, rich_help_panel=GET_STARTED, epilog=_examples("demo", "demo --json"))
+def demo(as_json: AsJson = False) -> None:
+    """Make the bundled sample concept: images, training, evaluation, registration, gallery.
+
+    Takes a few minutes on two CPU cores the first time, seconds when nothing changed. Needs no network and no GPU.
+    """
+    from flows.demo import run_demo
+
+    raise Exit(run_demo(_project(), as_json=as_json))
+
+
+@app.command(
+    cls=ReportingCommand,
+    rich_help_panel=EVERY_DAY,
+    epilog=_examples(
+        "add red-teapot photos/*.jpg --category teapot",
+        'add my-dog ~/pictures/dog --category dog --licence "all rights reserved" --source "own photographs" --consent "the owner"',
+    ),
+)
+def add(
+    name: Annotated[
+        str, Argument(metavar="NAME", help="Lowercase letters, digits, dashes, such as [bold]red-teapot[/].")
+    ],
+    images: Annotated[list[Path], Argument(metavar="IMAGES", help="3 to 8 image files, or folders of them.")],
+    category: Annotated[
+        str, Option(help='What kind of thing it is, in words that the base model knows: "stuffed animal".')
+    ],
+    licence: Annotated[str | None, Option(help="Licence of the images, such as CC-BY-4.0.")] = None,
+    source: Annotated[str | None, Option(help="Where the images come from.")] = None,
+    consent: Annotated[str | None, Option(help="Who agreed to training on them.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a concept: check its images, take their metadata out, and put them under version control.
+
+    All problems are reported together, and nothing is written if there are any.
+    """
+    from flows.add import add_concept
+
+    added = add_concept(
+        _project(), name=name, images=images, category=category, licence=licence, source=source, consent=consent
+    )
+    if as_json:
+        print_json(added)
+
+
+@app.command(name="list", cls=ReportingCommand, rich_help_panel=EVERY_DAY, epilog=_examples("list", "list --json"))
+def list_(as_json: AsJson = False) -> None:
+    """List the project's concepts with their category, images, licence and data version."""
+    from flows.concept_list import show_concepts
+
+    show_concepts(_project(), as_json=as_json)
+
+
+@app.command(
+    cls=ReportingCommand,
+    rich_help_panel=EVERY_DAY,
+    epilog=_examples("train red-teapot", "train red-teapot my-dog --json"),
+)
+def train(names: ConceptNames, as_json: AsJson = False) -> None:
+    """Train, evaluate and register concepts, doing only what changed since the last time.
+
+    One concept's failure does not stop the others. A training that was stopped carries on from its last finished
+    stage.
+    """
+    from flows.train import run_training
+
+    outcome = run_training(_project(), names)
+    if as_json:
+        print_json(outcome)
+    raise Exit(DONE if outcome else FAILED)
+
+
+@app.command(
+    cls=ReportingCommand,
+    rich_help_panel=EVERY_DAY,
+    epilog=_examples(
+        'generate red-teapot "a photo of a {} in the snow"',
+        'generate red-teapot@candidate "a watercolor of a {}" "a {} at night" -n 8 -o pictures --seed 7',
+        'generate red-teapot/3 "a photo of a {} on the beach"',
+    ),
+)
+def generate(
+    concept: Annotated[str, Argument(metavar="NAME", help="A trained concept.", autocompletion=_complete_concept)],
+    prompts: Annotated[list[str], Argument(metavar="PROMPT", help="Each with one {} where the concept goes.")],
+    count: Annotated[int, Option("-n", "--count", min=1, max=1000, help="Pictures per prompt.")] = 4,
+    output: Annotated[Path, Option("-o", "--output", help="Folder for the pictures.")] = Path("pictures"),
+    seed: Annotated[int, Option(min=0, max=2**63 - 1, help="The same seed gives the same pictures.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make pictures of a trained concept in new scenes.
+
+    In a prompt, {} becomes the concept: "a photo of a {} in the snow". NAME alone means its newest version;
+    NAME@alias and NAME/version name others. A picture is NAME-words-of-the-prompt-SEED-INDEX.png.
+    """
+    from flows.generate import generate_pictures
+
+    generate_pictures(_project(), concept, prompts, count=count, folder=output, seed=seed, as_json=as_json)
+
+
+@app.command(cls=ReportingCommand, rich_help_panel=LOOK, epilog=_examples("ui"))
+def ui() -> None:
+    """Start the Prefect and MLflow pages on this machine until Ctrl-C."""
+    from flows.ui import serve
+
+    serve(_project())
+
+
+@app.command(cls=ReportingCommand, rich_help_panel=LOOK, epilog=_examples("doctor", "doctor --json"))
+def doctor(as_json: AsJson = False) -> None:
+    """Check what is configured, reachable and missing."""
+    from flows.doctor import run_doctor
+
+    raise Exit(run_doctor(as_json=as_json))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(app())

@@ -1,0 +1,75 @@
+"""What the commands say: standard output carries results, standard error carries everything else."""
+
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+from typer import Context, Exit, TyperException
+from typer.core import TyperCommand
+
+from model.errors import InputError, WorkFailed
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DEBUG_VARIABLE = "CONCEPTBOOTH_DEBUG"
+
+
+def results() -> Console:
+    """Console for results; made anew so that it follows a redirected ``sys.stdout``."""
+    return Console(highlight=False)
+
+
+def notices() -> Console:
+    """Console for progress, hints and errors."""
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON document to standard output, without colours and line wrapping."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+class ReportingCommand(TyperCommand):
+    """A command whose failures reach the person as one message and an exit code, never as a stack trace.
+
+    Exit codes: 1 work failed, 2 bad input or usage, 130 interrupted. With ``--json`` the message is a JSON object on
+    standard error, ``{"error": kind, "problems": [...]}``, so that standard output holds results only.
+    """
+
+    def invoke(self, ctx: Context) -> Any:
+        as_json = bool(ctx.params.get("as_json"))
+        try:
+            return super().invoke(ctx)
+        except (TyperException, Exit):
+            raise
+        except InputError as error:
+            raise Exit(_report("input", error.problems, BAD_INPUT, as_json=as_json)) from error
+        except WorkFailed as error:
+            raise Exit(_report("failed", [str(error)], FAILED, as_json=as_json)) from error
+        except KeyboardInterrupt as interrupt:
+            said = "stopped; what was finished is kept, and the same command carries on from there"
+            raise Exit(_report("interrupted", [said], INTERRUPTED, as_json=as_json)) from interrupt
+        except BrokenPipeError:
+            raise  # the reader of our output went away: Typer ends quietly
+        except Exception as error:
+            said = f"unexpected {type(error).__name__}: {error}\n(`conceptbooth --debug ...` shows where)"
+            raise Exit(_report("unexpected", [said], FAILED, as_json=as_json)) from error
+
+
+def _report(kind: str, problems: Any, code: int, *, as_json: bool) -> int:
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exc()
+    problems = list(problems)
+    if as_json:
+        sys.stderr.write(json.dumps({"error": kind, "problems": problems}, ensure_ascii=False) + "\n")
+        return code
+    console = notices()
+    if len(problems) > 1:
+        console.print(Text(f"{len(problems)} problems, nothing was done:", style="bold red"))
+    for problem in problems:
+        bullet = "  - " if len(problems) > 1 else "error: "
+        console.print(Text.assemble((bullet, "bold red"), problem), soft_wrap=True)
+    return code
