@@ -1,0 +1,97 @@
+"""Which device and which number formats: decided without torch, because cache keys need the answer before any work."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import os
+import platform
+import sys
+from typing import TYPE_CHECKING, Literal
+
+from model.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
+DTYPES = ("auto", "float32", "bfloat16")
+DeviceType = Literal["cuda", "mps", "cpu"]
+_FIRST_WITH_BFLOAT16 = (8, 0)  # Ampere
+
+
+def device_type(requested: str = "auto") -> DeviceType:
+    """The kind of device that `requested` means on this machine. Raises InputError for an unknown name."""
+    if requested not in DEVICES:
+        raise InputError(f"device '{requested}': unknown; there are {', '.join(DEVICES)}")
+    if requested != "auto":
+        return requested  # type: ignore[return-value]
+    if _torch_has_cuda() and _cuda_capability() is not None:
+        return "cuda"
+    return "mps" if sys.platform == "darwin" and platform.machine() == "arm64" else "cpu"
+
+
+def numeric_policy(requested_device: str = "auto", requested_dtype: str = "auto") -> dict[str, str]:
+    """Device type, master weights and autocast format, as plain text. Raises InputError for what does not exist.
+
+    Weights are float32 everywhere: at rate 2e-6 a bfloat16 weight would lose its updates to rounding.
+    """
+    device = device_type(requested_device)
+    if requested_dtype not in DTYPES:
+        raise InputError(f"dtype '{requested_dtype}': unknown; there are {', '.join(DTYPES)}")
+    autocast = "none"
+    if requested_dtype == "bfloat16" or (
+        requested_dtype == "auto" and device == "cuda" and (_cuda_capability() or (0, 0)) >= _FIRST_WITH_BFLOAT16
+    ):
+        autocast = "bfloat16"
+    return {"device": device, "weights": "float32", "autocast": autocast}
+
+
+def open_device(requested: str = "auto") -> torch.device:
+    """The torch device that `requested` means. Raises InputError if torch cannot use it on this machine."""
+    kind = device_type(requested)
+    # cuBLAS reads this once, when it starts; without it two runs of one seed may differ in the last bits.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+    import torch
+
+    usable = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if not usable[kind]:
+        raise InputError(
+            f"device '{requested}': torch {torch.__version__} finds no {kind} device here; "
+            "choose device cpu, or install a driver and a torch build that fit"
+        )
+    return torch.device(kind)
+
+
+def _torch_has_cuda() -> bool:
+    try:
+        return not importlib.metadata.version("torch").endswith("+cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def _cuda_capability() -> tuple[int, int] | None:
+    """Compute capability of the first visible NVIDIA GPU, or None without one.
+
+    Asked of the driver's management library: unlike the CUDA runtime it starts in milliseconds and survives a fork.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    if visible in ("", "-1"):
+        return None
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return None
+    if nvml.nvmlInit_v2() != 0:
+        return None
+    try:
+        handle, major, minor = ctypes.c_void_p(), ctypes.c_int(), ctypes.c_int()
+        index = int(visible) if visible.isdecimal() else 0
+        if nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(handle)) != 0:
+            return None
+        if nvml.nvmlDeviceGetCudaComputeCapability(handle, ctypes.byref(major), ctypes.byref(minor)) != 0:
+            return None
+        return major.value, minor.value
+    finally:
+        nvml.nvmlShutdown()

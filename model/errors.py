@@ -1,0 +1,17 @@
+"""The two ways in which work ends badly: the input is wrong, or the work itself failed."""
+
+
+class InputError(ValueError):
+    """What was asked for cannot be done; no work was started. Holds every problem that was found."""
+
+    def __init__(self, *problems: str) -> None:
+        """Each problem is one sentence that names the thing, its value and the way out."""
+        super().__init__(*problems)
+        self.problems: tuple[str, ...] = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class WorkFailed(RuntimeError):
+    """The input was right and the work still failed; the message says what is kept and how to go on."""

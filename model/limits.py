@@ -1,0 +1,48 @@
+"""Numeric options that know their own limits: a dataclass field carries its range, one function checks them all."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The allowed values of one number, both ends included unless `above` is set."""
+
+    low: float
+    high: float
+    above: bool = False
+    """The low end itself is not allowed."""
+    whole: bool = False
+    """Only whole numbers."""
+
+    def problem(self, label: str, value: object) -> str | None:
+        """One sentence if `value` is not allowed, else None."""
+        kind = "a whole number" if self.whole else "a number"
+        wanted = f"{kind} {'above' if self.above else 'from'} {self.low:,.12g} to {self.high:,.12g}"
+        return None if self._allows(value) else f"{label} = {value!r}: {wanted} is needed"
+
+    def _allows(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+            return False
+        above_low = value > self.low if self.above else value >= self.low
+        return above_low and value <= self.high  # both are false for nan
+
+
+def number(low: float, high: float, *, default: Any = dataclasses.MISSING, above: bool = False) -> Any:
+    """A dataclass field that holds any number between `low` and `high`."""
+    return dataclasses.field(default=default, metadata={"limits": Limits(low, high, above=above)})
+
+
+def whole_number(low: int, high: int, *, default: Any = dataclasses.MISSING) -> Any:
+    """A dataclass field that holds a whole number between `low` and `high`."""
+    return dataclasses.field(default=default, metadata={"limits": Limits(low, high, whole=True)})
+
+
+def problems_of(options: Any, label: str) -> list[str]:
+    """One sentence for each field of the dataclass instance `options` that is outside its limits."""
+    checked = ((field, field.metadata.get("limits")) for field in dataclasses.fields(options))
+    found = (
+        limits.problem(f"{label}.{field.name}", getattr(options, field.name)) for field, limits in checked if limits
+    )
+    return [problem for problem in found if problem]

@@ -1,0 +1,76 @@
+"""The words around a concept: `{}` in a prompt becomes "[V] super-category"."""
+
+import re
+from dataclasses import dataclass
+
+from model.errors import InputError
+
+EXAMPLE = "a photo of a {} in the snow"
+_PLACEHOLDER = re.compile(r"<[a-z0-9][a-z0-9_-]*>")
+
+
+def prompt_problems(prompt: str) -> list[str]:
+    """What is wrong with a prompt that should hold exactly one `{}` as a word of its own; empty if nothing."""
+    if not isinstance(prompt, str) or not prompt.strip():
+        return [f'prompt {prompt!r}: empty; write one such as "{EXAMPLE}"']
+    count = prompt.count("{}")
+    if count == 0:
+        return [f'prompt "{prompt}": no {{}} where the concept should stand; write it as in "{EXAMPLE}"']
+    if count > 1:
+        return [f'prompt "{prompt}": {count} times {{}}, only one is allowed, as in "{EXAMPLE}"']
+    before, after = prompt.split("{}")
+    if (before and before[-1].isalnum()) or (after and after[0].isalnum()):
+        return [f'prompt "{prompt}": {{}} must be a word of its own, as in "{EXAMPLE}"']
+    return []
+
+
+@dataclass(frozen=True)
+class ConceptPrompt:
+    """How a concept is called: its placeholder token [V], the super-category behind it, and the instance prompt.
+
+    Raises InputError, with all problems, if one of the three cannot be used.
+    """
+
+    placeholder_token: str
+    """The new word, such as `<turtle>`."""
+    super_category: str
+    """What kind of thing it is, in the base's own words, such as `turtle` or `teddy bear`."""
+    template: str = "a photo of a {}"
+    """The prompt of all instance images."""
+
+    def __post_init__(self) -> None:
+        problems = prompt_problems(self.template)
+        if not _PLACEHOLDER.fullmatch(self.placeholder_token):
+            problems.append(
+                f"placeholder token {self.placeholder_token!r}: small letters, digits, - and _ between < and > are "
+                "needed, as in <my-turtle>"
+            )
+        if not self.super_category.strip():
+            problems.append('super-category: empty; say what kind of thing it is, such as "teddy bear"')
+        elif self.super_category != " ".join(self.super_category.split()) or set("{}<>") & set(self.super_category):
+            problems.append(
+                f"super-category {self.super_category!r}: plain words with single spaces are needed, such as "
+                '"teddy bear"'
+            )
+        if problems:
+            raise InputError(*problems)
+
+    @property
+    def text(self) -> str:
+        """The instance prompt: "a photo of a <turtle> turtle"."""
+        return self.fill(self.template)
+
+    def fill(self, prompt: str) -> str:
+        """The prompt with the concept in it: "a <turtle> turtle in the snow". InputError for a wrong one."""
+        return _put(prompt, f"{self.placeholder_token} {self.super_category}")
+
+    def without_placeholder(self, prompt: str) -> str:
+        """The prompt with the super-category alone, as the untrained base reads it: "a turtle in the snow"."""
+        return _put(prompt, self.super_category)
+
+
+def _put(prompt: str, words: str) -> str:
+    problems = prompt_problems(prompt)
+    if problems:
+        raise InputError(*problems)
+    return prompt.replace("{}", words)
