@@ -1,0 +1,142 @@
+"""What decides a result: params.yaml, checked as a whole before any work starts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from model.errors import InputError
+from model.method import Method, get_method
+from model.sampling_options import Sampling
+from tasks.yaml_file import read_yaml
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class _Section(BaseModel):
+    """A part of params.yaml: no unknown keys, no text where a number belongs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PrepareParams(_Section):
+    max_short_side: int = Field(default=1024, ge=64, le=4096, description="larger images are shrunk to this; pixels")
+
+
+class SamplingParams(_Section):
+    """Ranges are those of model.sampling_options.Sampling."""
+
+    guidance_scale: float = Field(description="classifier-free guidance; 1 is none")
+    num_inference_steps: int = Field(description="DPM-Solver++ steps")
+    batch_size: int = Field(default=16, description="pictures drawn at a time; changes no picture")
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Self:
+        problems = Sampling(**self.model_dump()).problems()
+        if problems:
+            raise PydanticCustomError("out_of_range", "{problems}", {"problems": problems})
+        return self
+
+
+class EvaluationParams(_Section):
+    prompts: str = Field(min_length=1, description="prompt set; a path from the project's root")
+    images_per_prompt: int = Field(ge=1, le=1000, description="pictures of each prompt")
+    base_images_per_prompt: int = Field(default=2, ge=1, le=1000, description="the same of the untrained base")
+    seed: Seed = Field(default=0, description="the same seed draws the same picture")
+
+
+class Params(_Section):
+    """params.yaml as a whole."""
+
+    base: str = Field(min_length=1, description="base model: a diffusers pipeline folder or a hub id")
+    base_revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$", description="commit of a hub id")
+    evaluator: str = Field(min_length=1, description="CLIP model of the scores: a folder or a hub id")
+    evaluator_revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$", description="commit of a hub id")
+    method: str = Field(min_length=1, description="list of training stages")
+    preset: str = Field(min_length=1, description="the method's set of hyper-parameters")
+    stages: dict[str, dict[str, bool | int | float | str]] = Field(
+        default_factory=dict, description="changes to the preset: stage, then field, then value"
+    )
+    seed: Seed = Field(default=0, description="seed of the training")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="autocast type of the training")
+    prepare: PrepareParams = PrepareParams()
+    sampling: SamplingParams
+    evaluation: EvaluationParams
+    samples: tuple[str, ...] = Field(default=(), strict=False, description="concepts that come with the project")
+    demo: str | None = Field(default=None, description="the concept of `conceptbooth demo`")
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _nothing_is_no_changes(cls, value: object) -> object:
+        """`stages:` with nothing but comments under it."""
+        return {} if value is None else value
+
+    def drawing(self) -> Sampling:
+        """How the pictures of the evaluation are drawn."""
+        return Sampling(seed=self.evaluation.seed, **self.sampling.model_dump())
+
+    def training(self) -> Method:
+        """The method with this file's changes to its stages; InputError if any of that is wrong."""
+        return get_method(self.method, self.preset, self.stages)
+
+
+def load_params(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        InputError: not there, no YAML, unknown keys, values out of range, unknown method or stage; all of it together.
+    """
+    return parse_params(read_yaml(path), path.name)
+
+
+def parse_params(content: Mapping[str, Any], source: str) -> Params:
+    """Check the content of a params.yaml; `source` names it in messages. Raises InputError with all problems."""
+    problems: list[str] = []
+    params = None
+    try:
+        params = Params.model_validate(content)
+    except ValidationError as error:
+        for problem in error.errors():
+            problems += _describe(problem)
+    problems += _method_problems(content)
+    if params is None or problems:
+        raise InputError(*(f"{source}: {problem}" for problem in problems))
+    return params
+
+
+def _method_problems(content: Mapping[str, Any]) -> list[str]:
+    """Problems of the stages, also when other parts of the file are wrong, so that one look shows them all."""
+    method, preset, stages = content.get("method"), content.get("preset"), content.get("stages") or {}
+    shaped = isinstance(stages, Mapping) and all(isinstance(fields, Mapping) for fields in stages.values())
+    if not (isinstance(method, str) and isinstance(preset, str) and method and preset and shaped):
+        return []
+    try:
+        get_method(method, preset, stages)
+    except InputError as error:
+        return list(error.problems)
+    return []
+
+
+def _describe(problem: Any) -> list[str]:
+    name = ".".join(str(part) for part in problem["loc"])
+    match problem["type"]:
+        case "missing":
+            return [f"{name} is missing"]
+        case "extra_forbidden":
+            return [f"{name} is no parameter; known: {', '.join(_fields_around(problem['loc']))}"]
+        case "out_of_range":
+            return list(problem["ctx"]["problems"])
+        case _:
+            return [f"{name} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"]
+
+
+def _fields_around(location: tuple[str | int, ...]) -> list[str]:
+    section: type[BaseModel] = Params
+    for part in location[:-1]:
+        inner = section.model_fields[str(part)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        section = inner
+    return sorted(section.model_fields)

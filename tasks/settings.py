@@ -1,0 +1,162 @@
+"""Where this project keeps things and which servers it talks to: environment, `.env`, `conceptbooth.toml`, defaults.
+
+Settings are matters of the machine (folders, addresses, the device); what decides a result stands in params.yaml
+(tasks/params.py). Everything that the embedded default keeps lies in one folder of the project, `.conceptbooth/`.
+"""
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from dotenv import dotenv_values
+from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from model.errors import InputError
+
+PARAMS_FILE = "params.yaml"
+SETTINGS_FILE = "conceptbooth.toml"
+PREFIX = "CONCEPTBOOTH_"
+OTHER_VARIABLES = {"CONCEPTBOOTH_BASE", "CONCEPTBOOTH_DEBUG"}  # read elsewhere: the served model, the command line
+
+
+class Settings(BaseSettings):
+    """Settings of one project; every path is absolute (relative ones are read from `root`)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", validate_default=True
+    )
+
+    root: Path = Field(description="the project: the folder that holds params.yaml")
+    home: Path = Field(default=Path(".conceptbooth"), description="everything that the embedded default keeps")
+    store: Path = Field(default_factory=lambda known: known["home"] / "store", description="the artefact store")
+    gallery_dir: Path = Field(
+        default_factory=lambda known: known["home"] / "gallery", description="galleries, one folder a concept"
+    )
+    concepts_dir: Path = Field(default=Path("data/concepts"), description="concepts, one folder each")
+    params_file: Path = Field(default=Path(PARAMS_FILE), description="what decides a result")
+    device: Literal["auto", "cuda", "mps", "cpu"] = Field(default="auto", description="where the model runs")
+    prefect_home: Path = Field(
+        default_factory=lambda known: known["home"] / "prefect", description="Prefect's database and results"
+    )
+    prefect_api_url: str = Field(
+        default="",
+        validation_alias=AliasChoices("prefect_api_url", f"{PREFIX}PREFECT_API_URL", "PREFECT_API_URL"),
+        description="a Prefect server; empty: one that lives as long as the command",
+    )
+    mlflow_tracking_uri: str = Field(
+        default_factory=lambda known: f"sqlite:///{known['home'] / 'mlflow' / 'mlflow.db'}",
+        validation_alias=AliasChoices("mlflow_tracking_uri", f"{PREFIX}MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI"),
+        description="MLflow's tracking server or database",
+    )
+    mlflow_artifact_root: str = Field(
+        default_factory=lambda known: (known["home"] / "mlflow" / "artifacts").as_uri(),
+        description="artefacts of new MLflow experiments in the embedded database (a server has its own)",
+    )
+
+    @field_validator("root", "home", "store", "gallery_dir", "concepts_dir", "params_file", "prefect_home")
+    @classmethod
+    def _absolute(cls, path: Path, info: ValidationInfo) -> Path:
+        return (info.data.get("root", Path()) / path.expanduser()).resolve()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """First wins: arguments, environment, `.env`, `conceptbooth.toml`."""
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=Path(init_settings()["root"]) / SETTINGS_FILE)
+        return init_settings, env_settings, dotenv_settings, toml
+
+
+def load_settings(root: Path | None = None) -> Settings:
+    """Settings of the project at `root`, else CONCEPTBOOTH_ROOT, else the nearest folder upwards with a params.yaml.
+
+    Raises:
+        InputError: no project there, an unknown setting, a bad value; all problems together.
+    """
+    named = root or os.environ.get(f"{PREFIX}ROOT")
+    folder = Path(named).expanduser().resolve() if named else _nearest_root(Path.cwd())
+    if not (folder / PARAMS_FILE).is_file():
+        raise InputError(f"{folder} is no project: it has no {PARAMS_FILE}")
+    settings = None
+    try:
+        problems = _unknown_names(folder)
+        settings = Settings(root=folder, _env_file=folder / ".env")  # type: ignore[call-arg]
+    except tomllib.TOMLDecodeError as error:
+        problems = [f"{folder / SETTINGS_FILE}: {error}"]
+    except ValidationError as error:
+        # a default that could not be derived from a bad value is no second problem
+        wrong = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
+        problems += [f"setting {'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg'].lower()}" for e in wrong]
+    if problems or settings is None:
+        raise InputError(*problems)
+    return settings
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What the libraries must find in the environment: their files inside `settings.home`, nothing sent home."""
+    variables = {
+        "PREFECT_HOME": str(settings.prefect_home),
+        "PREFECT_LOCAL_STORAGE_PATH": str(settings.prefect_home / "results"),
+        "PREFECT_PROFILES_PATH": str(settings.prefect_home / "profiles.toml"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DVC_NO_ANALYTICS": "true",
+        "DVC_GLOBAL_CONFIG_DIR": str(settings.home / "dvc" / "global"),
+        "DVC_SYSTEM_CONFIG_DIR": str(settings.home / "dvc" / "system"),
+        "DVC_SITE_CACHE_DIR": str(settings.home / "dvc" / "site"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+    }
+    if settings.prefect_api_url:
+        variables["PREFECT_API_URL"] = settings.prefect_api_url
+    return variables
+
+
+def apply_environment(settings: Settings) -> None:
+    """Set what `environment` says, where the user has not; call it before the libraries are imported."""
+    for name, value in environment(settings).items():
+        os.environ.setdefault(name, value)
+
+
+def _nearest_root(start: Path) -> Path:
+    for folder in (start, *start.parents):
+        if (folder / PARAMS_FILE).is_file():
+            return folder
+    raise InputError(
+        f"no {PARAMS_FILE} in {start} or any folder above it: "
+        f"run this inside a project, or name one by the environment variable {PREFIX}ROOT"
+    )
+
+
+def _unknown_names(folder: Path) -> list[str]:
+    """Misspelt settings, which would silently leave their defaults in force."""
+    dotenv = dotenv_values(folder / ".env")
+    settings_file = folder / SETTINGS_FILE
+    toml = tomllib.loads(settings_file.read_text(encoding="utf-8")) if settings_file.is_file() else {}
+    variables = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    found = [
+        (f"environment variable {name}", name, variables | OTHER_VARIABLES) for name in os.environ if _is_ours(name)
+    ]
+    found += [(f".env: {name}", name, variables | OTHER_VARIABLES) for name in dotenv if _is_ours(name)]
+    found += [(f"{SETTINGS_FILE}: {name}", name, set(Settings.model_fields)) for name in toml]
+    problems = []
+    for place, name, known in found:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+            problems.append(f"{place} is no setting; {hint}")
+    return problems
+
+
+def _is_ours(variable: str) -> bool:
+    return variable.startswith(PREFIX)
