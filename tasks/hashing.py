@@ -1,0 +1,80 @@
+"""Digests: of JSON values, of files, of folders; large files are hashed once and remembered."""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+_SETTLED_SECONDS = 2.0  # a file changed more recently may change again within one tick of its clock
+
+
+def canonical_json(value: Any) -> str:
+    """One text for equal values: sorted keys, shortest floats, no NaN, nothing that is not JSON."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest_of(value: Any) -> str:
+    """sha256 of a JSON value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class DigestMemory:
+    """sha256 of files, remembered in one JSON file by path, size and time of change.
+
+    A base model of 5 GB is read once, not at every plan.
+    """
+
+    def __init__(self, memory_file: Path) -> None:
+        self._file = memory_file
+        self._known: dict[str, list[Any]] = {}
+        self._changed = False
+        if memory_file.is_file():
+            try:
+                self._known = json.loads(memory_file.read_text(encoding="utf-8"))
+            except ValueError:
+                self._known = {}  # only a memory: everything is hashed again
+
+    def digest(self, path: Path) -> str:
+        """sha256 of the file; OSError where it cannot be read."""
+        stat = path.stat()
+        name, mark = str(path), [stat.st_size, stat.st_mtime_ns]
+        known = self._known.get(name)
+        if known is not None and known[:2] == mark:
+            return known[2]
+        digest = file_digest(path)
+        if time.time() - stat.st_mtime > _SETTLED_SECONDS:
+            self._known[name] = [*mark, digest]
+            self._changed = True
+        return digest
+
+    def folder(self, folder: Path, suffixes: Iterable[str]) -> dict[str, str]:
+        """sha256 of every file below `folder` with one of the suffixes, by path inside it; hidden ones left out."""
+        wanted = set(suffixes)
+        paths = sorted(path for path in folder.rglob("*") if path.suffix in wanted and path.is_file())
+        inside = {path.relative_to(folder).as_posix(): path for path in paths}
+        return {name: self.digest(path) for name, path in inside.items() if not _hidden(name)}
+
+    def save(self) -> None:
+        """Write what was learnt; the file is replaced as a whole."""
+        if not self._changed:
+            return
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self._file.parent, prefix=f".{self._file.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(self._known, file)
+        Path(temporary).replace(self._file)
+        self._changed = False
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))

@@ -1,0 +1,76 @@
+"""The manifest of an artefact: which files a stage left, from what, by what. Put last, it makes the artefact exist."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from tasks.hashing import digest_of
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecord:
+    """One file of an artefact; its content lies in the store under its hash."""
+
+    sha256: str
+    size: int  # bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """Something that a stage read: `key` says what was asked for, `digest` what was there."""
+
+    kind: str  # an earlier stage ("prepare", "train-1-embedding"), "image_set", "base", "evaluator", "prompts"
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a stage says about its work; with the files it becomes the manifest."""
+
+    stage: str
+    key: str
+    inputs: tuple[Input, ...]
+    parameters: Mapping[str, Any]
+    code_digest: str
+    packages: Mapping[str, str]  # distribution: version
+    seed: int | None
+    numeric_policy: Mapping[str, Any]
+    device: str
+    wall_seconds: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    base: Mapping[str, Any] | None = None  # reference, revision, digest
+    git: Mapping[str, Any] | None = None  # commit, dirty: of the project, where it is a git repository
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest(Facts):
+    """An artefact that exists."""
+
+    files: Mapping[str, FileRecord]  # path inside the artefact, with "/": record
+    created: str  # UTC, ISO 8601
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """Stable text: sorted keys, so that equal manifests are equal bytes."""
+        return json.dumps(asdict(self), sort_keys=True, indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read `to_json`'s text. Raises ValueError where it is not a manifest of this schema."""
+        try:
+            content = json.loads(text)
+            if content["schema"] != SCHEMA:
+                raise ValueError(f"manifest schema {content['schema']!r}, this version reads {SCHEMA}")
+            files = {path: FileRecord(**record) for path, record in content.pop("files").items()}
+            inputs = tuple(Input(**record) for record in content.pop("inputs"))
+            return cls(files=files, inputs=inputs, **content)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"not a manifest: {error!r}") from error
+
+    def digest(self) -> str:
+        """One hash over all files: what a later stage records as having read."""
+        return digest_of({path: record.sha256 for path, record in self.files.items()})
