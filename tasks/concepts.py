@@ -94,7 +94,8 @@ def load_concept(settings: Settings, name: str) -> Concept:
 
 def load_concepts(settings: Settings, names: Iterable[str]) -> list[Concept]:
     """Several concepts; the problems of all of them are reported together as one InputError."""
-    concepts, problems = [], []
+    concepts: list[Concept] = []
+    problems: list[str] = []
     for name in names:
         try:
             concepts.append(load_concept(settings, name))
@@ -114,11 +115,9 @@ def parse_concept(name: str, folder: Path, facts: Any, label: str) -> Concept:
     """A concept from the content of its concept.yaml. InputError with all problems, each beginning with `label`."""
     if not isinstance(facts, dict):
         raise InputError(f"{label}: lines such as `super_category: teapot` are needed, for {', '.join(FACTS)}")
-    # `name` and `folder` come from where the file lies, so in the file they are unknown keys like any other
-    problems = [
-        f"{label}: {key} does not belong here; the folder says it" for key in ("name", "folder") if key in facts
-    ]
-    known = {key: value for key, value in facts.items() if key not in ("name", "folder")}
+    by_place = {"name", "folder"} & set(facts)
+    problems = [f"{label}: {key} does not belong here; the folder says it" for key in sorted(by_place)]
+    known = {key: value for key, value in facts.items() if key not in by_place}
     concept = None
     try:
         concept = Concept.model_validate({**known, "name": name, "folder": folder})

@@ -21,10 +21,11 @@ class _StrictLoader(_Loader):  # type: ignore[misc, valid-type]
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=deep)
+            if not isinstance(key, Hashable):
+                continue  # refused below
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
-                )
+                said = f"the key {key!r} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, said, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
@@ -36,7 +37,7 @@ def read_yaml(path: Path, label: str) -> Any:
         InputError: the file is not there, is not UTF-8, or is not YAML.
     """
     try:
-        return yaml.load(path.read_bytes(), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(path.read_bytes(), Loader=_StrictLoader)
     except FileNotFoundError:
         raise InputError(f"{label}: there is no such file") from None
     except OSError as error:
