@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from model.errors import InputError
 from model.method import Method, get_method
 from model.sampling_options import Sampling
-from tasks.yaml_file import read_yaml
+from tasks.yaml_files import read_yaml, schema_problems
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -31,13 +30,6 @@ class SamplingParams(_Section):
     guidance_scale: float = Field(description="classifier-free guidance; 1 is none")
     num_inference_steps: int = Field(description="DPM-Solver++ steps")
     batch_size: int = Field(default=16, description="pictures drawn at a time; changes no picture")
-
-    @model_validator(mode="after")
-    def _in_range(self) -> Self:
-        problems = Sampling(**self.model_dump()).problems()
-        if problems:
-            raise PydanticCustomError("out_of_range", "{problems}", {"problems": problems})
-        return self
 
 
 class EvaluationParams(_Section):
@@ -88,26 +80,33 @@ def load_params(path: Path) -> Params:
     Raises:
         InputError: not there, no YAML, unknown keys, values out of range, unknown method or stage; all of it together.
     """
-    return parse_params(read_yaml(path), path.name)
+    return parse_params(read_yaml(path, path.name), path.name)
 
 
-def parse_params(content: Mapping[str, Any], source: str) -> Params:
-    """Check the content of a params.yaml; `source` names it in messages. Raises InputError with all problems."""
-    problems: list[str] = []
-    params = None
+def parse_params(content: Any, label: str) -> Params:
+    """Check the content of a params.yaml, which messages call `label`. Raises InputError with all problems."""
+    if not isinstance(content, dict):
+        raise InputError(f"{label}: lines such as `seed: 0` are needed, for {', '.join(Params.model_fields)}")
+    params, problems = None, []
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
-        for problem in error.errors():
-            problems += _describe(problem)
-    problems += _method_problems(content)
+        problems += schema_problems(error, label, _names(Params))
+    # Asked also when the rest is wrong, so that one look shows everything.
+    problems += [f"{label}: {problem}" for problem in _sampling_problems(content) + _method_problems(content)]
     if params is None or problems:
-        raise InputError(*(f"{source}: {problem}" for problem in problems))
+        raise InputError(*problems)
     return params
 
 
+def _sampling_problems(content: Mapping[str, Any]) -> list[str]:
+    try:
+        return Sampling(**SamplingParams.model_validate(content.get("sampling")).model_dump()).problems()
+    except ValidationError:
+        return []  # reported as part of the whole file
+
+
 def _method_problems(content: Mapping[str, Any]) -> list[str]:
-    """Problems of the stages, also when other parts of the file are wrong, so that one look shows them all."""
     method, preset, stages = content.get("method"), content.get("preset"), content.get("stages") or {}
     shaped = isinstance(stages, Mapping) and all(isinstance(fields, Mapping) for fields in stages.values())
     if not (isinstance(method, str) and isinstance(preset, str) and method and preset and shaped):
@@ -119,24 +118,13 @@ def _method_problems(content: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _describe(problem: Any) -> list[str]:
-    name = ".".join(str(part) for part in problem["loc"])
-    match problem["type"]:
-        case "missing":
-            return [f"{name} is missing"]
-        case "extra_forbidden":
-            return [f"{name} is no parameter; known: {', '.join(_fields_around(problem['loc']))}"]
-        case "out_of_range":
-            return list(problem["ctx"]["problems"])
-        case _:
-            return [f"{name} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"]
-
-
-def _fields_around(location: tuple[str | int, ...]) -> list[str]:
-    section: type[BaseModel] = Params
-    for part in location[:-1]:
-        inner = section.model_fields[str(part)].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        section = inner
-    return sorted(section.model_fields)
+def _names(section: type[BaseModel]) -> list[str]:
+    """All parameters, those of sections with a dot: `sampling.guidance_scale`."""
+    names = []
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, _Section):
+            names += [f"{name}.{deeper}" for deeper in _names(inner)]
+        else:
+            names.append(name)
+    return names

@@ -1,6 +1,7 @@
 """Read the YAML files that people write, and say what is wrong with them in their own words."""
 
 import difflib
+import re
 from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _StrictLoader(_Loader):  # type: ignore[misc, valid-type]
-    """Refuses a key that stands twice, of which plain YAML would silently drop the first."""
+    """Refuses a key that stands twice, of which plain YAML would silently drop the first; takes 2e-6 for a number."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -28,6 +29,12 @@ class _StrictLoader(_Loader):  # type: ignore[misc, valid-type]
                 raise yaml.constructor.ConstructorError(None, None, said, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+# YAML 1.1, which PyYAML reads, wants the dot of 2.0e-6 and takes 2e-6 for text.
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+\Z"), list("-+0123456789")
+)
 
 
 def read_yaml(path: Path, label: str) -> Any:
