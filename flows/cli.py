@@ -30,11 +30,10 @@ def _examples(*lines: str) -> str:
 
 def _project() -> "Settings":
     """Settings of the project around the current folder, with the libraries' own settings put into the environment."""
-    from tasks.settings import environment, load_settings
+    from tasks.settings import apply_environment, load_settings
 
     settings = load_settings()
-    for name, value in environment(settings).items():
-        os.environ.setdefault(name, value)
+    apply_environment(settings)
     return settings
 
 

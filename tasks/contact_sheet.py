@@ -119,7 +119,8 @@ def _meter(sheet: _Sheet, xy: tuple[int, int], reading: Reading) -> None:
 
 def _stages(sheet: _Sheet, gallery: Gallery, y: int) -> int:
     category = gallery.facts.super_category
-    drawn = f'after each stage: what it draws for "a photo of a [V] {category}", and where it looks for each word'
+    prompt = gallery.facts.instance_prompt.replace("{}", f"[V] {category}")
+    drawn = f'after each stage: what it draws for "{prompt}", and where it looks for each word'
     y = sheet.heading((LEFT, y), "How it learned", drawn)
     width = 3 * TILE + 2 * GAP
     abreast = (WIDTH - 2 * MARGIN + GUTTER) // (width + GUTTER)

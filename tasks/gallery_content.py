@@ -22,6 +22,11 @@ class GalleryFacts:
 
     concept: str
     super_category: str
+    instance_prompt: str
+    """The prompt of the previews, with one ``{}`` where the concept goes."""
+    licence: str
+    source: str
+    consent: str
     method: str
     base: str
     """The base model as its user names it: a folder, or a hub id."""
