@@ -1,0 +1,255 @@
+"""Which images a concept has: DVC's records, read without DVC and without its locks.
+
+A DVC folder hash is the md5 of a JSON list of {"md5", "relpath"}, sorted by path, plus ".dir". It names the data
+version of an image set everywhere in this project. Seen in DVC 3.67; a test holds it against the installed DVC.
+"""
+
+import configparser
+import fnmatch
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from model.errors import InputError, WorkFailed
+from tasks.concepts import Concept, shown_path
+from tasks.settings import Settings
+from tasks.yaml_files import read_yaml
+
+IGNORED_NAMES = (".DS_Store", "._*", "Thumbs.db", "desktop.ini")
+"""What file managers leave in folders; .dvcignore says the same to DVC."""
+FETCHING = ".fetching-"
+"""Beginning of the names of folders that are not yet whole."""
+
+_FOLDER_DIGEST = re.compile(r"[0-9a-f]{32}\.dir")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFile:
+    """One image of a set."""
+
+    relpath: str
+    md5: str
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSet:
+    """The images of a concept as they are now."""
+
+    digest: str
+    """The data version: DVC's folder hash, 32 hex digits and ".dir"."""
+    files: tuple[ImageFile, ...]
+    state: Literal["committed", "uncommitted", "changed", "untracked"]
+    """Where this data version is on record: with DVC and in git's newest commit, with DVC only, nowhere though an
+    earlier one is, or DVC has never seen the folder."""
+    git_commit: str | None
+    """The newest commit, whether or not it records this data version; None outside git."""
+
+    @property
+    def dirty(self) -> bool:
+        """Whether `git_commit` does not record this data version."""
+        return self.state != "committed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitState:
+    """The newest commit and the paths below the project's root that differ from it."""
+
+    commit: str | None
+    changed: frozenset[str]
+
+    def records(self, relpath: str) -> bool:
+        """Whether the commit holds this file as it is now."""
+        parts = Path(relpath).parts
+        paths = {"/".join(parts[:n]) + "/" for n in range(1, len(parts))} | {relpath}
+        return self.commit is not None and not paths & self.changed
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    digest: str
+    file: Path
+    """The .dvc file or dvc.lock."""
+
+
+def image_set(settings: Settings, concept: Concept, git: GitState | None = None) -> ImageSet:
+    """The images of a concept, in its folder or, where that is missing, in DVC's cache.
+
+    Pass `git` when asking for many concepts: it is looked up once then.
+
+    Raises:
+        InputError: no images anywhere, or DVC's record of them cannot be read.
+    """
+    record = _record(settings, concept)
+    files = _files_there(settings, concept) if concept.images.is_dir() else _files_cached(settings, concept, record)
+    digest = folder_digest(files)
+    git = git or git_state(settings)
+    state: Literal["committed", "uncommitted", "changed", "untracked"]
+    if record is None:
+        state = "untracked"
+    elif record.digest != digest:
+        state = "changed"
+    else:
+        state = "committed" if git.records(shown_path(settings, record.file)) else "uncommitted"
+    return ImageSet(digest=digest, files=files, state=state, git_commit=git.commit)
+
+
+def local_images(settings: Settings, concept: Concept, digest: str) -> list[Path]:
+    """The image files of data version `digest`, sorted by name; fetched from DVC's cache if the folder is missing.
+
+    Raises:
+        InputError: neither the folder nor the cache has them.
+        WorkFailed: the folder holds another data version now.
+    """
+    if not concept.images.is_dir():
+        _restore(settings, concept, _files_cached(settings, concept, _Record(digest=digest, file=concept.folder)))
+    files = _files_there(settings, concept)
+    found = folder_digest(files)
+    if found != digest:
+        raise WorkFailed(
+            f"concept '{concept.name}': its images changed meanwhile, from data version {digest[:8]} to {found[:8]}; "
+            "run the same command again to train on the new ones"
+        )
+    return [concept.images / file.relpath for file in files]
+
+
+def folder_digest(files: Iterable[ImageFile]) -> str:
+    """DVC's hash of a folder with these files."""
+    entries = [{"md5": f.md5, "relpath": f.relpath} for f in sorted(files, key=lambda f: f.relpath.split("/"))]
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def git_state(settings: Settings) -> GitState:
+    """What git says about the image sets' records; without git, or outside a repository, nothing is recorded."""
+    command = ["git", "status", "--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all"]
+    command += ["--ignored=matching", "--", str(settings.concepts_dir), "dvc.lock"]
+    try:
+        done = subprocess.run(command, cwd=settings.root, capture_output=True, text=True)
+    except FileNotFoundError:
+        return GitState(commit=None, changed=frozenset())
+    commit, changed = None, set()
+    for entry in done.stdout.split("\0") if done.returncode == 0 else []:
+        match entry[:1]:
+            case "#" if entry.startswith("# branch.oid ") and not entry.endswith("(initial)"):
+                commit = entry.split()[-1]
+            case "?" | "!":
+                changed.add(entry[2:])
+            case "1":  # changed: eight fields before the path
+                changed.add(entry.split(" ", 8)[-1])
+            case "u":  # in conflict: ten fields
+                changed.add(entry.split(" ", 10)[-1])
+    return GitState(commit=commit, changed=frozenset(changed))
+
+
+def _record(settings: Settings, concept: Concept) -> _Record | None:
+    """What DVC has on record for a concept: from its own .dvc file if it was added, from dvc.lock if it is made."""
+    added = concept.images.with_name(f"{concept.images.name}.dvc")
+    if added.exists():
+        content = read_yaml(added, shown_path(settings, added))
+        outs = content.get("outs") if isinstance(content, dict) else None
+        return _Record(digest=_recorded_digest(settings, added, outs, concept.images.name), file=added)
+    lock = settings.root / "dvc.lock"
+    if lock.exists():
+        path = shown_path(settings, concept.images)
+        content = read_yaml(lock, lock.name)
+        stages = content.get("stages") if isinstance(content, dict) else None
+        for stage in stages.values() if isinstance(stages, dict) else []:
+            outs = stage.get("outs", []) if isinstance(stage, dict) else []
+            if any(isinstance(out, dict) and out.get("path") == path for out in outs):
+                return _Record(digest=_recorded_digest(settings, lock, outs, path), file=lock)
+    return None
+
+
+def _recorded_digest(settings: Settings, file: Path, outs: Any, path: str) -> str:
+    label = shown_path(settings, file)
+    found = [out for out in outs if isinstance(out, dict) and out.get("path") == path] if isinstance(outs, list) else []
+    if len(found) != 1:
+        raise InputError(f"{label}: no single entry for {path} under outs; make it again with `dvc add` or `dvc repro`")
+    digest = found[0].get("md5")
+    if not isinstance(digest, str) or not _FOLDER_DIGEST.fullmatch(digest):
+        raise InputError(
+            f"{label}: md5 = {digest!r} is no hash of a folder (32 hex digits and .dir); was it edited by hand? "
+            "make it again with `dvc add` or `dvc repro`"
+        )
+    return digest
+
+
+def _files_there(settings: Settings, concept: Concept) -> tuple[ImageFile, ...]:
+    files = []
+    for folder, _, names in os.walk(concept.images, followlinks=True):
+        for name in names:
+            if not any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORED_NAMES):
+                path = Path(folder, name)
+                relpath = path.relative_to(concept.images).as_posix()
+                files.append(ImageFile(relpath=relpath, md5=_md5(path), size=path.stat().st_size))
+    if not files:
+        raise InputError(f"concept '{concept.name}': no images in {shown_path(settings, concept.images)}")
+    return tuple(sorted(files, key=lambda f: f.relpath.split("/")))
+
+
+def _files_cached(settings: Settings, concept: Concept, record: _Record | None) -> tuple[ImageFile, ...]:
+    """The files of a recorded data version, by DVC's cache alone."""
+    where = shown_path(settings, concept.images)
+    if record is None:
+        raise InputError(
+            f"concept '{concept.name}': no images, {where} is missing and DVC has no record of it; if it is a bundled "
+            "sample make it with `conceptbooth demo` or `dvc repro`, else put images there and run `dvc add`"
+        )
+    listing = _cached(settings, record.digest)
+    missing = [listing] if not listing.is_file() else []
+    files = []
+    for entry in json.loads(listing.read_bytes()) if not missing else []:
+        cached = _cached(settings, entry["md5"])
+        if cached.is_file():
+            files.append(ImageFile(relpath=entry["relpath"], md5=entry["md5"], size=cached.stat().st_size))
+        else:
+            missing.append(cached)
+    if missing:
+        raise InputError(
+            f"concept '{concept.name}': no images, {where} is missing and DVC's cache lacks data version "
+            f"{record.digest[:8]} ({missing[0]}); if it is a bundled sample make it with `conceptbooth demo` or "
+            "`dvc repro`, else fetch it with `dvc pull`"
+        )
+    return tuple(files)
+
+
+def _restore(settings: Settings, concept: Concept, files: Iterable[ImageFile]) -> None:
+    """Copy files out of DVC's cache into the concept's folder, all of them or none."""
+    with tempfile.TemporaryDirectory(dir=concept.folder, prefix=FETCHING) as folder:
+        images = Path(folder, concept.images.name)
+        for file in files:
+            target = images / file.relpath
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(_cached(settings, file.md5), target)  # not a link: the cache is read-only, a copy is not
+            if _md5(target) != file.md5:
+                raise WorkFailed(
+                    f"concept '{concept.name}': {file.relpath} is damaged in DVC's cache "
+                    f"({_cached(settings, file.md5)}); remove it there and run `dvc pull` or `dvc repro`"
+                )
+        images.rename(concept.images)
+
+
+def _cached(settings: Settings, digest: str) -> Path:
+    return _cache_folder(settings) / "files" / "md5" / digest[:2] / digest[2:]
+
+
+def _cache_folder(settings: Settings) -> Path:
+    """DVC's cache as .dvc/config says; relative paths there begin at .dvc/."""
+    config = configparser.ConfigParser(interpolation=None)
+    home = settings.root / ".dvc"
+    config.read([home / "config", home / "config.local"], encoding="utf-8")
+    return (home / config.get("cache", "dir", fallback="cache")).resolve()
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
