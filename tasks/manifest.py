@@ -35,15 +35,21 @@ class Facts:
     key: str
     inputs: tuple[Input, ...]
     parameters: Mapping[str, Any]
-    code_digest: str
+    code: Mapping[str, str]  # source file: digest
     packages: Mapping[str, str]  # distribution: version
     seed: int | None
     numeric_policy: Mapping[str, Any]
-    device: str
+    device: str  # the machine's, in words
     wall_seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
     base: Mapping[str, Any] | None = None  # reference, revision, digest
     git: Mapping[str, Any] | None = None  # commit, dirty: of the project, where it is a git repository
+    labels: Mapping[str, str] = field(default_factory=dict)  # display names: concept, method, preset
+
+    @property
+    def code_digest(self) -> str:
+        """One digest over all source files that ran."""
+        return digest_of(dict(self.code))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,91 @@
+"""Which source code a stage runs, as digests that comments, docstrings and formatting do not change."""
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+# Code without a say in what a stage leaves: it stores, checks, describes or reports, or its values are in the key.
+WITHOUT_SAY = frozenset(
+    {
+        "model.base_files",
+        "model.device",
+        "model.errors",
+        "model.limits",
+        "model.method",
+        "model.quiet",
+        "model.sampling_options",
+        "tasks.caching",
+        "tasks.concepts",
+        "tasks.hashing",
+        "tasks.image_sets",
+        "tasks.keys",
+        "tasks.manifest",
+        "tasks.params",
+        "tasks.prompt_sets",
+        "tasks.reporting",
+        "tasks.settings",
+        "tasks.store",
+        "tasks.yaml_files",
+    }
+)
+
+
+@functools.cache
+def code_digests(*entries: str) -> dict[str, str]:
+    """Digest of each module of this project that the modules `entries` run, themselves included, by module name.
+
+    Follows imports, also those inside functions. A folder `templates` beside a module of tasks/ is part of the modules
+    that load it by `PackageLoader`.
+    """
+    found: dict[str, str] = {}
+    waiting = list(entries)
+    while waiting:
+        module = waiting.pop()
+        if module in found or module in WITHOUT_SAY:
+            continue
+        tree = ast.parse(_source(module).read_bytes())
+        found[module] = _digest(tree)
+        waiting += _imports(tree)
+        if any(isinstance(node, ast.Name) and node.id == "PackageLoader" for node in ast.walk(tree)):
+            templates = _source(module).parent / "templates"
+            for path in sorted(templates.rglob("*")):
+                if path.is_file():
+                    found[path.relative_to(PROJECT).as_posix()] = _short(path.read_bytes())
+    return dict(sorted(found.items()))
+
+
+def _source(module: str) -> Path:
+    path = PROJECT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _imports(tree: ast.AST) -> set[str]:
+    """Modules of model/ and tasks/ that a module imports."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.split(".")[0] in ("model", "tasks") and _source(name).is_file()}
+
+
+def _digest(tree: ast.AST) -> str:
+    """Of the syntax tree, which knows no comments and no formatting, without its docstrings."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_bare_text(part)]  # type: ignore[attr-defined]
+    return _short(ast.dump(tree).encode())
+
+
+def _is_bare_text(node: ast.AST) -> bool:
+    """A docstring, of a module, class, function or attribute: text that nothing is done with."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _short(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

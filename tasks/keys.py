@@ -1,0 +1,164 @@
+"""The keys of all stages of a concept's training, known before anything runs and without torch.
+
+A stage's key is the sha256 of everything that can change its result, and of nothing else: not the machine, the clock,
+paths, or what only describes the concept. Stages are chained by the key of the stage before.
+"""
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from model.base_files import model_source
+from model.method import Method
+from model.prompt import ConceptPrompt
+from tasks.code_digest import code_digests
+from tasks.hashing import DigestMemory, digest_of
+from tasks.manifest import SCHEMA
+from tasks.params import Params
+from tasks.settings import Settings
+
+MODEL_SUFFIXES = (".json", ".safetensors", ".txt")
+"""Files of a model folder that are read; pictures, notes and pickles beside them change no result."""
+
+_ENTRY = {
+    "prepare": "tasks.prepare",
+    "train": "tasks.train_stage",
+    "evaluate": "tasks.evaluate",
+    "gallery": "tasks.make_gallery",
+}
+_TORCH = ("torch", "diffusers", "transformers", "numpy", "pillow")
+_PACKAGES = {
+    "prepare": ("numpy", "pillow"),
+    "train": _TORCH,
+    "evaluate": _TORCH,
+    "gallery": ("jinja2", "pillow"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelIdentity:
+    """A pretrained model as keys know it (`identity`), and as people call it."""
+
+    reference: str
+    revision: str | None
+    location: str
+    """What loads it: the folder's absolute path, or the hub id."""
+    identity: Mapping[str, str]
+    """`digest` of a folder's files; `id` and `revision` of a hub model."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        return {"reference": self.reference, "revision": self.revision, **self.identity}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagePlan:
+    """One stage that may have to run: its key and everything that went into the key."""
+
+    stage: str
+    """Its name in the store: "prepare", "train-1-embedding", ..., "evaluate", "gallery"."""
+    reads: Mapping[str, str]
+    """Kind of what it reads (an earlier stage, "image_set"): key."""
+    parameters: Mapping[str, Any]
+    code: Mapping[str, str]
+    """Digest of each source file that it runs."""
+    packages: Mapping[str, str]
+    models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Identity of "base" and "evaluator"."""
+    seed: int | None = None
+    numeric_policy: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """sha256 of the canonical JSON of all the above."""
+        return digest_of({"schema": SCHEMA, **dataclasses.asdict(self)})
+
+    @property
+    def kind(self) -> str:
+        """The stage's kind: prepare, train, evaluate, gallery."""
+        return self.stage.split("-")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a concept's training is made from, as far as it can change a result."""
+
+    image_set: str
+    """Digest of the image set."""
+    prompt: ConceptPrompt
+    method: Method
+    params: Params
+    prompts: Sequence[str]
+    """The evaluation's prompts, each with one {}."""
+    base: ModelIdentity
+    evaluator: ModelIdentity
+    numeric_policy: Mapping[str, str]
+    captions: Mapping[str, Any]
+    """What the gallery says beside the pictures."""
+
+
+def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
+    """All stages in the order in which they run: prepare, the method's training stages, evaluate, gallery."""
+    params = recipe.params
+    prepare = _plan("prepare", reads={"image_set": recipe.image_set}, parameters=params.prepare.model_dump())
+    trainings: list[StagePlan] = []
+    for number, stage in enumerate(recipe.method.stages, 1):
+        before = {plan.stage: plan.key for plan in trainings[-1:] if stage.starts_from == "previous_stage"}
+        trainings.append(
+            _plan(
+                f"train-{number}-{stage.name}",
+                reads={prepare.stage: prepare.key, **before},
+                parameters={"stage": dataclasses.asdict(stage), "prompt": dataclasses.asdict(recipe.prompt)},
+                models={"base": recipe.base.identity},
+                seed=params.seed,
+                numeric_policy=recipe.numeric_policy,
+            )
+        )
+    evaluate = _plan(
+        "evaluate",
+        reads={plan.stage: plan.key for plan in (prepare, *trainings)},
+        parameters={
+            "prompts": list(recipe.prompts),
+            "images_per_prompt": params.evaluation.images_per_prompt,
+            "base_images_per_prompt": params.evaluation.base_images_per_prompt,
+            "guidance_scale": params.sampling.guidance_scale,
+            "num_inference_steps": params.sampling.num_inference_steps,
+        },
+        models={"base": recipe.base.identity, "evaluator": recipe.evaluator.identity},
+        seed=params.evaluation.seed,
+        numeric_policy=recipe.numeric_policy,
+    )
+    gallery = _plan(
+        "gallery",
+        reads={plan.stage: plan.key for plan in (prepare, evaluate)},
+        parameters=dict(recipe.captions),
+    )
+    return (prepare, *trainings, evaluate, gallery)
+
+
+def identify_model(
+    settings: Settings, memory: DigestMemory, reference: str, revision: str | None, what: str
+) -> ModelIdentity:
+    """The identity of a pretrained model: what its folder's files hold, or its hub id and commit.
+
+    Raises:
+        InputError: no such folder, a hub id without a commit; it begins with `what`.
+    """
+    folder = settings.root / reference
+    source = model_source(str(folder) if folder.is_dir() else reference, revision, what=what)
+    if source.folder is None:
+        identity = {"id": reference, "revision": str(source.revision)}
+        return ModelIdentity(reference=reference, revision=revision, location=reference, identity=identity)
+    files = memory.folder(source.folder, MODEL_SUFFIXES)
+    return ModelIdentity(
+        reference=reference, revision=None, location=str(source.folder), identity={"digest": digest_of(files)}
+    )
+
+
+def _plan(stage: str, **facts: Any) -> StagePlan:
+    kind = stage.split("-")[0]
+    # The local part of a version ("+cpu") says how torch was built; the device type is in the numeric policy.
+    packages = {name: importlib.metadata.version(name).split("+")[0] for name in _PACKAGES[kind]}
+    return StagePlan(stage=stage, code=code_digests(_ENTRY[kind]), packages=packages, **facts)
