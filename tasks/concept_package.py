@@ -1,0 +1,130 @@
+"""A concept model as an MLflow model: weights, facts and code, but no copy of the base."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tasks.hashing import DigestMemory
+from tasks.keys import MODEL_SUFFIXES
+from tasks.settings import Settings
+from tasks.store import Store
+from tasks.training_record import WEIGHTS_FILE, TrainingRecord, copy_out
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+    from mlflow.models import ModelSignature
+    from mlflow.tracking import MlflowClient
+
+FACTS_FILE = "concept.json"
+FACTS_FORMAT = 1
+CODE = Path(__file__).resolve().parent.parent
+NEEDED = ("mlflow", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pandas", "pillow")
+"""Distributions that drawing needs; MLflow would find them out by drawing, which takes minutes."""
+
+
+def log_package(
+    client: "MlflowClient", settings: Settings, store: Store, experiment: str, run_id: str, record: TrainingRecord
+) -> str:
+    """Make a training's model a logged model of its run; returns its id."""
+    from mlflow.entities import LoggedModelOutput
+
+    model: LoggedModel = client.create_logged_model(
+        experiment,
+        name=record.concept.name,
+        source_run_id=run_id,
+        tags=record.tags(),
+        params=record.parameters(),
+        model_type="concept",
+    )
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    upload_package(client, settings, store, model, record)
+    client.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
+
+
+def upload_package(
+    client: "MlflowClient", settings: Settings, store: Store, model: "LoggedModel", record: TrainingRecord
+) -> None:
+    """Put the package's files where the logged model's files belong; what is there is replaced."""
+    with TemporaryDirectory() as folder:
+        package = write_package(Path(folder), settings, store, record, model)
+        client.log_model_artifacts(model.model_id, str(package))
+
+
+def write_package(
+    folder: Path, settings: Settings, store: Store, record: TrainingRecord, model: "LoggedModel | None" = None
+) -> Path:
+    """Write the package into a new folder inside `folder`: what `mlflow.pyfunc.load_model` loads."""
+    from mlflow.models import Model
+    from mlflow.pyfunc import save_model
+
+    artifacts = folder / "artifacts"
+    artifacts.mkdir()
+    weights = copy_out(store, record.stages[-1], WEIGHTS_FILE, artifacts)
+    facts = artifacts / FACTS_FILE
+    facts.write_text(json.dumps(_facts(settings, record), indent=2) + "\n", encoding="utf-8")
+    known: dict[str, Any] = {} if model is None else {"run_id": model.source_run_id, "model_id": model.model_id}
+    package = folder / "model"
+    save_model(
+        path=str(package),
+        python_model=str(CODE / "mlflow" / "concept_model.py"),
+        code_paths=[str(CODE / "model")],
+        artifacts={"weights": str(weights), "facts": str(facts)},
+        signature=_signature(record),
+        input_example=[{"prompt": "a photo of a {} in the snow", "n": 1, "seed": 0}],
+        pip_requirements=[f"{name}=={_public(version(name))}" for name in NEEDED],
+        mlflow_model=Model(**known),
+    )
+    return package
+
+
+def _facts(settings: Settings, record: TrainingRecord) -> dict[str, Any]:
+    return {
+        "format": FACTS_FORMAT,
+        "concept": record.concept.name,
+        "key": record.key,
+        "method": record.method,
+        "base": _base_facts(settings, record),
+    }
+
+
+def _base_facts(settings: Settings, record: TrainingRecord) -> dict[str, Any]:
+    """Where the base was, and the hash of each of its files: a base of another folder must be the same."""
+    reference, revision = record.base["reference"], record.base["revision"]
+    if revision is None:
+        folder = settings.root / reference
+    else:
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(reference, revision=revision, local_files_only=True))
+    memory = DigestMemory(settings.home / "digests.json")
+    files = memory.folder(folder, MODEL_SUFFIXES)
+    memory.save()
+    return {"reference": reference, "revision": revision, "folder": str(folder), "files": files}
+
+
+def _signature(record: TrainingRecord) -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    text, whole, number = DataType.string, DataType.long, DataType.double
+    sampling = record.evaluation.parameters
+    inputs = [ColSpec(text, "prompt"), ColSpec(whole, "n", required=False), ColSpec(whole, "seed", required=False)]
+    outputs = [ColSpec(text, "prompt"), ColSpec(whole, "seed"), ColSpec(whole, "index"), ColSpec(text, "image")]
+    return ModelSignature(
+        inputs=Schema(inputs),
+        outputs=Schema(outputs),
+        params=ParamSchema(
+            [
+                ParamSpec("guidance_scale", number, float(sampling["guidance_scale"])),
+                ParamSpec("num_inference_steps", whole, int(sampling["num_inference_steps"])),
+            ]
+        ),
+    )
+
+
+def _public(distribution_version: str) -> str:
+    """2.13.0 of 2.13.0+cpu: what another machine's package index has."""
+    return distribution_version.partition("+")[0]

@@ -1,0 +1,246 @@
+"""The way to MLflow: opened quietly, bounded in time, its failures sorted into bad input, outages and the rest."""
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from model.errors import InputError, WorkFailed
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+EXPERIMENT = "conceptbooth"
+SERVER_SCHEMES = ("http", "https")
+DATABASE_PORTS = {"sqlite": None, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+CONNECT_SECONDS = 5
+
+# MLflow's own defaults wait four minutes for a server that is down, print progress bars and addresses, ask pip about
+# requirements over the network, and copy any uv.lock of the current folder into a model.
+QUIET_AND_BOUNDED = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+}
+
+
+class TrackingUnreachable(WorkFailed):
+    """MLflow, its database or its artefact storage does not answer: worth another try."""
+
+
+def connect(settings: Settings) -> "MlflowClient":
+    """A client of the tracking server or database in the settings, which has just been seen to be there.
+
+    Raises:
+        InputError: an address that MLflow cannot use, or a folder for its database that cannot be written.
+        TrackingUnreachable: nothing answers at the address.
+    """
+    problem = address_problem(settings)
+    if problem:
+        raise InputError(problem)
+    for name, value in QUIET_AND_BOUNDED.items():
+        os.environ.setdefault(name, value)
+    uri = settings.mlflow_tracking_uri
+    with sorted_failures(settings):
+        if scheme_of(uri) in SERVER_SCHEMES:
+            _ask_server(settings)
+        else:
+            _reach_database(uri)
+        from mlflow.tracking import MlflowClient
+
+        # Failures come as exceptions; what MLflow and urllib3 log on top of them would only repeat it as tracebacks.
+        logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRITICAL"))
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def experiment_id(client: "MlflowClient", settings: Settings) -> str:
+    """The experiment that holds every training, made if it is not there.
+
+    Raises:
+        InputError: the embedded database remembers another artefact folder, because the project was moved.
+    """
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    root = artifact_location(settings)
+    if experiment is None:
+        try:
+            return client.create_experiment(EXPERIMENT, artifact_location=root)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    if root is not None and experiment.artifact_location != root:
+        raise InputError(
+            f"MLflow's database {shown(settings)} keeps its files in {experiment.artifact_location}, but the settings "
+            f"say {root}: move the project back, set mlflow_artifact_root, or remove the database's folder and run "
+            "`conceptbooth train` again, which registers what the store holds without training"
+        )
+    return experiment.experiment_id
+
+
+def artifact_location(settings: Settings) -> str | None:
+    """Where runs of a database without server put their files; None if a server decides."""
+    return None if scheme_of(settings.mlflow_tracking_uri) in SERVER_SCHEMES else settings.mlflow_artifact_root
+
+
+def address_problem(settings: Settings) -> str | None:
+    """What is wrong with the tracking address, seen without asking anyone; None if nothing."""
+    uri = settings.mlflow_tracking_uri
+    scheme, parts = scheme_of(uri), urlsplit(uri)
+    if scheme in SERVER_SCHEMES or (scheme in DATABASE_PORTS and scheme != "sqlite"):
+        return None if parts.hostname else f"MLflow tracking address {shown(settings)}: it names no host"
+    if scheme == "sqlite":
+        return _folder_problem(sqlite_file(uri))
+    return (
+        f"MLflow tracking address {shown(settings)}: write http(s)://host:port, sqlite:///folder/mlflow.db, or a "
+        "postgresql://, mysql:// or mssql:// database (MLFLOW_TRACKING_URI; leave it unset for the embedded one)"
+    )
+
+
+def shown(settings: Settings) -> str:
+    """The tracking address as a person may see it: without user and password."""
+    parts = urlsplit(settings.mlflow_tracking_uri)
+    return settings.mlflow_tracking_uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
+
+
+def scheme_of(uri: str) -> str:
+    """`postgresql` of `postgresql+psycopg2://...`."""
+    return urlsplit(uri).scheme.partition("+")[0]
+
+
+def sqlite_file(uri: str) -> Path:
+    """The database file of a sqlite:/// address."""
+    return Path(unquote(urlsplit(uri).path)[1:])
+
+
+@contextmanager
+def sorted_failures(settings: Settings) -> Iterator[None]:
+    """Turn what MLflow and the libraries below it raise into the project's own errors.
+
+    Raises:
+        InputError: the server refuses our credentials.
+        TrackingUnreachable: no connection, a timeout, a busy or failing server, database or artefact storage.
+        WorkFailed: anything else that MLflow refuses, and files that cannot be written.
+    """
+    try:
+        yield
+    except (InputError, WorkFailed):
+        raise
+    except Exception as error:
+        translated = _translated(error, f"MLflow at {shown(settings)}")
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def _translated(error: Exception, where: str) -> Exception | None:
+    from botocore.exceptions import BotoCoreError, ClientError
+    from mlflow.exceptions import MlflowException, RestException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+    cause = shorten(str(error) or type(error).__name__, 400, placeholder=" ...")
+    for seen in _causes(error):  # the outermost that tells what happened decides
+        status = None  # MLflow calls failures on this side 500 too: only what a server sent has a status
+        if isinstance(seen, RestException):
+            status = seen.get_http_status_code()
+        elif isinstance(seen, ClientError):
+            status = seen.response["ResponseMetadata"].get("HTTPStatusCode", 400)
+        elif isinstance(seen, RequestException) and seen.response is not None:
+            status = seen.response.status_code
+        if status in (401, 403):
+            return InputError(
+                f"{where} refuses our credentials ({cause}): set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, and those of its artefact storage"
+            )
+        if status is not None:
+            busy = status == 429 or status >= 500
+            return (
+                TrackingUnreachable(f"{where} cannot work now: {cause}")
+                if busy
+                else WorkFailed(f"{where} refused: {cause}")
+            )
+        lost = (RequestException, ConnectionError, TimeoutError, socket.gaierror, OperationalError, BotoCoreError)
+        if isinstance(seen, lost):
+            return TrackingUnreachable(f"{where} does not answer: {cause}")
+    if isinstance(error, OSError):
+        return WorkFailed(f"{where}: a file cannot be read or written: {error}")
+    if isinstance(error, MlflowException | SQLAlchemyError):
+        return WorkFailed(f"{where} refused: {cause}")
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _ask_server(settings: Settings) -> None:
+    """One short request, so that a dead or wrong address costs seconds and not MLflow's minutes."""
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    answer = http_request(
+        get_default_host_creds(settings.mlflow_tracking_uri),
+        "/api/2.0/mlflow/experiments/get-by-name",
+        "GET",
+        params={"experiment_name": EXPERIMENT},
+        timeout=CONNECT_SECONDS,
+        max_retries=0,
+        raise_on_status=False,
+    )
+    said = f"{answer.status_code} {answer.reason}"
+    if answer.status_code in (429, 500, 502, 503, 504):
+        raise TrackingUnreachable(f"MLflow at {shown(settings)} cannot work now: it answers {said}")
+    if answer.status_code in (401, 403) or not _speaks_mlflow(answer.text):
+        raise InputError(
+            f"{shown(settings)} answers {said}, not as an MLflow server that knows us: check MLFLOW_TRACKING_URI, and "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, if it wants them"
+        )
+
+
+def _speaks_mlflow(text: str) -> bool:
+    """Whether this is the experiment, or MLflow's way to say that there is none."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and bool(answer.keys() & {"experiment", "error_code"})
+
+
+def _reach_database(uri: str) -> None:
+    """Without this a dead database costs MLflow's ten attempts, a minute and a half."""
+    scheme, parts = scheme_of(uri), urlsplit(uri)
+    if scheme == "sqlite":
+        sqlite_file(uri).parent.mkdir(parents=True, exist_ok=True)
+        return
+    socket.create_connection((parts.hostname, parts.port or DATABASE_PORTS[scheme]), CONNECT_SECONDS).close()
+
+
+def _folder_problem(file: Path) -> str | None:
+    """Whether SQLite could make and change this file, and the journal that it keeps beside it."""
+    if not file.is_absolute():
+        return f"MLflow database sqlite:///{file}: a relative path means another file in every folder; write it whole"
+    if file.exists() and not (file.is_file() and os.access(file, os.R_OK | os.W_OK)):
+        return f"MLflow database {file}: no file that can be written; change its permissions or MLFLOW_TRACKING_URI"
+    folder = next(parent for parent in file.parents if parent.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        return f"MLflow database {file}: {folder} is no folder that can be written; change its permissions"
+    return None

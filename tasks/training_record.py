@@ -1,0 +1,155 @@
+"""What the registry is told about a finished training: one value from its manifests, without MLflow."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tasks.concepts import Concept
+from tasks.hashing import digest_of
+from tasks.manifest import FileRecord, Input, Manifest
+from tasks.score_words import read_scores
+from tasks.store import Store
+
+RECORD_SCHEMA = 1
+SCORES = ("clip_i", "clip_t", "base_clip_i", "base_clip_t")
+WEIGHTS_FILE = "concept.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord:
+    """A training with its evaluation, as the artefact store holds them."""
+
+    concept: Concept
+    prepare: Manifest
+    stages: tuple[Manifest, ...]
+    """Of the training, in the order in which they ran."""
+    evaluation: Manifest
+    gallery: Manifest
+    scores: Mapping[str, Any]
+    """The evaluation's scores.json."""
+
+    @classmethod
+    def read(cls, store: Store, concept: Concept, manifests: Mapping[str, Manifest]) -> Self:
+        """From the manifests of one training, by stage name. Raises store errors where scores.json is not as it was."""
+        evaluation = manifests["evaluate"]
+        return cls(
+            concept=concept,
+            prepare=manifests["prepare"],
+            stages=tuple(manifests[name] for name in sorted(manifests) if name.startswith("train-")),
+            evaluation=evaluation,
+            gallery=manifests["gallery"],
+            scores=json.loads(store.file(evaluation, "scores.json").read_text(encoding="utf-8")),
+        )
+
+    @property
+    def key(self) -> str:
+        """What makes it this content: the last stage's key (which holds all before it) and the evaluation's."""
+        return digest_of({"schema": RECORD_SCHEMA, "training": self.stages[-1].key, "evaluation": self.evaluation.key})
+
+    @property
+    def weights(self) -> FileRecord:
+        """The concept's weights after the last stage."""
+        return self.stages[-1].files[WEIGHTS_FILE]
+
+    @property
+    def image_set(self) -> Input:
+        """The images of the training; its digest is DVC's hash of the folder."""
+        return next(read for read in self.prepare.inputs if read.kind == "image_set")
+
+    @property
+    def base(self) -> Mapping[str, Any]:
+        """Reference, revision and digest of the base model."""
+        base = self.stages[-1].base
+        if base is None:
+            raise ValueError(f"manifest of {self.stages[-1].stage} {self.stages[-1].key}: it names no base model")
+        return base
+
+    @property
+    def method(self) -> str:
+        """Name of the training method."""
+        return self.stages[-1].labels["method"]
+
+    def tags(self) -> dict[str, str]:
+        """What runs and versions carry: keys, data version, origin. Every value is text."""
+        manifests = (self.prepare, *self.stages, self.evaluation, self.gallery)
+        git = self.evaluation.git or {}
+        facts = {
+            "concept": self.concept.name,
+            "super_category": self.concept.super_category,
+            "placeholder_token": self.concept.placeholder_token,
+            "key": self.key,
+            "method": self.method,
+            "preset": self.stages[-1].labels.get("preset"),
+            "base": self.base["reference"],
+            "base_revision": self.base["revision"],
+            "base_digest": self.base.get("digest"),
+            "data_version": self.image_set.digest,
+            "git_commit": git.get("commit"),
+            "git_dirty": git.get("dirty"),
+            "weights_sha256": self.weights.sha256,
+            "weights_size": self.weights.size,
+            **{f"stage.{manifest.stage}": manifest.key for manifest in manifests},
+        }
+        return {f"conceptbooth.{name}": _text(value) for name, value in facts.items() if value is not None}
+
+    def parameters(self) -> dict[str, str]:
+        """Parameters of the whole training: those of the evaluation, and what all stages share."""
+        shared = {
+            "method": self.method,
+            "base": self.base["reference"],
+            "seed": self.stages[-1].seed,
+            "super_category": self.concept.super_category,
+            "images": sum(name.startswith("images/") for name in self.prepare.files),
+            "stages": [manifest.stage for manifest in self.stages],
+            "numeric_policy": dict(self.stages[-1].numeric_policy),
+        }
+        return flat({**shared, "evaluation": dict(self.evaluation.parameters)})
+
+    def metrics(self) -> dict[str, float]:
+        """Scores with the ends of their 95 % intervals, and what the training took, in seconds."""
+        metrics = {"training_seconds": sum(manifest.wall_seconds for manifest in self.stages)}
+        for name in SCORES:
+            metrics |= with_interval(name, self.scores[name])
+        return metrics
+
+    def description(self) -> str:
+        """The version in a few lines of Markdown."""
+        readings = [
+            f"- **{reading.name} {reading.trained}**, untrained base {reading.base}: {reading.meaning}"
+            for reading in read_scores(self.scores)
+        ]
+        origin = (
+            f"**{self.concept.name}**, a {self.concept.super_category}, taught to `{self.base['reference']}` by "
+            f"{self.method} from images `{self.image_set.digest}`."
+        )
+        return "\n".join([origin, "", *readings])
+
+
+def copy_out(store: Store, manifest: Manifest, name: str, folder: Path) -> Path:
+    """A file of the store under its own name, as MLflow will call it."""
+    return Path(shutil.copyfile(store.file(manifest, name), folder / Path(name).name))
+
+
+def with_interval(name: str, score: Mapping[str, float]) -> dict[str, float]:
+    """A score and the ends of its 95 % interval, as three figures of their own."""
+    return {name: score["mean"], f"{name}_low": score["low"], f"{name}_high": score["high"]}
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested values as MLflow's flat parameters: `sampling.guidance_scale`; those that are None are left out."""
+    return dict(_flat(values, prefix))
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            yield f"{prefix}{name}", _text(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

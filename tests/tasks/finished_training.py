@@ -1,0 +1,133 @@
+"""A finished training as the store holds it, made in milliseconds: real store, real manifests, made-up contents."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from safetensors.numpy import save as safetensors_bytes
+
+from tasks.concepts import Concept
+from tasks.manifest import Facts, Input, Manifest
+from tasks.settings import Settings
+from tasks.store import Store
+
+DATA_VERSION = "0123456789abcdef0123456789abcdef.dir"
+STAGES = ("train-1-embedding", "train-2-cross_attention", "train-3-unet")
+PROMPTS = ("a photo of a {} in the snow", "a pencil sketch of a {}")
+STEPS = 30
+
+
+def project(root: Path) -> Settings:
+    """An empty project."""
+    (root / "params.yaml").touch()
+    base = root / "base" / "unet"
+    base.mkdir(parents=True)
+    (base / "config.json").write_text("{}")
+    return Settings(root=root)
+
+
+def concept(settings: Settings, name: str = "turtle") -> Concept:
+    """A concept; its images are not needed to register it."""
+    return Concept(
+        name=name,
+        folder=settings.concepts_dir / name,
+        super_category="turtle",
+        licence="MIT",
+        source="rendered",
+        consent="none needed",
+    )
+
+
+def training(settings: Settings, name: str = "turtle", seed: int = 0) -> dict[str, Manifest]:
+    """The manifests of a whole training; another seed is another content."""
+    store, scratch = Store(settings.store), settings.home / "scratch" / f"{name}-{seed}"
+    images = {f"images/{index:02d}.png": _png(index) for index in range(4)}
+    inputs = (Input(kind="image_set", key=DATA_VERSION, digest=DATA_VERSION),)
+    manifests = {"prepare": _publish(store, scratch, "prepare", seed, images, inputs)}
+    for index, stage in enumerate(STAGES):
+        files = {
+            "concept.safetensors": safetensors_bytes({"embedding": np.full((1, 8), seed + index, np.float32)}),
+            "curves.json": json.dumps(_curve(index)).encode(),
+            "preview.png": _png(index),
+            "attention_placeholder.png": _png(index + 1),
+            "attention_super_category.png": _png(index + 2),
+        }
+        parameters = {"stage": {"learning_rate": 10.0 ** -(3 + index), "max_train_steps": STEPS}}
+        manifests[stage] = _publish(store, scratch, stage, seed, files, (), parameters)
+    files = {"scores.json": json.dumps(_scores()).encode()}
+    for index in range(len(PROMPTS)):
+        files |= {f"generations/{index:02d}/00.png": _png(index), f"base/{index:02d}/00.png": _png(index + 50)}
+    drawing = {"guidance_scale": 3.0, "num_inference_steps": 4, "images_per_prompt": 1, "prompts": list(PROMPTS)}
+    manifests["evaluate"] = _publish(store, scratch, "evaluate", seed, files, (), drawing)
+    page = {"gallery.png": _png(7), "index.html": b"<html></html>"}
+    manifests["gallery"] = _publish(store, scratch, "gallery", seed, page, ())
+    return manifests
+
+
+def _publish(
+    store: Store,
+    scratch: Path,
+    stage: str,
+    seed: int,
+    files: dict[str, bytes],
+    inputs: tuple[Input, ...],
+    parameters: dict[str, object] | None = None,
+) -> Manifest:
+    folder = scratch / stage
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    facts = Facts(
+        stage=stage,
+        key=f"{stage}-{seed}".encode().hex().ljust(64, "0")[:64],
+        inputs=inputs,
+        parameters=parameters or {},
+        code={"model/train.py": "c0de"},
+        packages={"torch": "2.13.0"},
+        seed=seed,
+        numeric_policy={"device": "cpu", "weights": "float32", "autocast": "none"},
+        device="cpu",
+        wall_seconds=12.5,
+        base={"reference": "base", "revision": None, "digest": "ba5e"},
+        git={"commit": "a" * 40, "dirty": False},
+        labels={"concept": "turtle", "method": "attndreambooth", "preset": "toyworld"},
+    )
+    return store.publish(folder, facts)
+
+
+def _curve(stage: int) -> list[dict[str, float]]:
+    return [
+        {
+            "step": step,
+            "loss": 0.5 - 0.01 * step + stage,
+            "attention_loss": 0.001 * step,
+            "learning_rate": 10.0 ** -(3 + stage),
+            "grad_norm": 1.0,
+            "samples_per_second": 40.0,
+        }
+        for step in (1, 10, 20, STEPS)
+    ]
+
+
+def _scores() -> dict[str, object]:
+    def around(mean: float) -> dict[str, float]:
+        return {"mean": mean, "low": mean - 0.02, "high": mean + 0.02}
+
+    prompts = [{"prompt": prompt, "clip_i": around(0.7), "clip_t": around(0.3)} for prompt in PROMPTS]
+    return {
+        "clip_i": around(0.71),
+        "clip_t": around(0.31),
+        "base_clip_i": around(0.45),
+        "base_clip_t": around(0.33),
+        "images_per_prompt": 1,
+        "evaluator": "evaluator",
+        "prompts": prompts,
+    }
+
+
+def _png(shade: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), (shade * 3 % 256, 80, 160)).save(buffer, "PNG")
+    return buffer.getvalue()
