@@ -1,0 +1,108 @@
+"""The attention-map term of AttnDreamBooth, from the two columns of cross-attention that it needs."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+
+from model.tokens import TokenizedPrompt
+
+# The published weights go with a sum over a batch of 8; a mean times 8 means the same at every batch size.
+_PUBLISHED_BATCH_SIZE = 8
+
+
+def attention_term(columns: Sequence[torch.Tensor], *, mean_weight: float, variance_weight: float) -> torch.Tensor:
+    """How unlike the attention of [V] and of its super-category are: a scalar, 0 when their statistics agree.
+
+    `columns`: for each cross-attention layer (batch, heads, pixels, 2), the attention probabilities of [V] and of the
+    super-category. Mean and unbiased variance run over heads and pixels, as in the code of arXiv 2406.05000:
+    8 * mean over layers and samples of (mean_weight * (mean_V - mean_c)^2 + variance_weight * (var_V - var_c)^2).
+    """
+    layers = []
+    for layer in columns:
+        variance, mean = torch.var_mean(layer.flatten(1, 2), dim=1)  # both (batch, 2)
+        difference = mean_weight * mean.diff(dim=1).square() + variance_weight * variance.diff(dim=1).square()
+        layers.append(difference.mean())
+    return _PUBLISHED_BATCH_SIZE * torch.stack(layers).mean()
+
+
+@dataclass
+class AttentionColumns:
+    """The columns that the UNet's cross-attention layers have left since the last `take`, in the layers' order."""
+
+    layers: list[torch.Tensor] = field(default_factory=list)
+
+    def take(self) -> list[torch.Tensor]:
+        """For each layer (batch, heads, pixels, 2), [V] first; the list is empty afterwards."""
+        taken, self.layers = self.layers, []
+        return taken
+
+
+@contextmanager
+def recorded_columns(unet: UNet2DConditionModel, prompt: TokenizedPrompt) -> Iterator[AttentionColumns]:
+    """Inside, every forward pass of the UNet leaves the attention columns of [V] and its super-category.
+
+    Only cross-attention (`attn2`) is touched, and it has its own processors back afterwards, also after an error.
+    Raises ValueError if the prompt does not hold [V] right before its super-category.
+    """
+    if not prompt.placeholder or not prompt.super_category:
+        raise ValueError("the prompt does not hold [V] and its super-category")
+    columns = AttentionColumns()
+    layers = [module for name, module in unet.named_modules() if name.endswith(".attn2")]
+    before = [layer.processor for layer in layers]
+    recorder = _ColumnRecorder(columns, prompt.placeholder, prompt.super_category)
+    try:
+        for layer in layers:
+            layer.set_processor(recorder)
+        yield columns
+    finally:
+        for layer, processor in zip(layers, before, strict=True):
+            layer.set_processor(processor)
+
+
+class _ColumnRecorder:
+    """A cross-attention processor whose output is that of diffusers' AttnProcessor2_0, and which keeps two columns."""
+
+    def __init__(
+        self, columns: AttentionColumns, placeholder: tuple[int, ...], super_category: tuple[int, ...]
+    ) -> None:
+        self._columns = columns
+        self._places = [*placeholder, *super_category]
+        self._split = [len(placeholder), len(super_category)]
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: torch.Tensor,  # (batch, pixels, channels)
+        encoder_hidden_states: torch.Tensor,  # (batch, tokens, width)
+        attention_mask: torch.Tensor | None = None,
+        temb: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        assert attention_mask is None, "Stable Diffusion 1.x and 2.x attend to all tokens"
+
+        def heads(states: torch.Tensor) -> torch.Tensor:
+            return states.unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # (batch, heads, pixels or tokens, depth)
+
+        query = heads(attn.to_q(hidden_states))
+        key = heads(attn.to_k(encoder_hidden_states))
+        value = heads(attn.to_v(encoder_hidden_states))
+        self._columns.layers.append(self._two_columns(query, key, attn.scale))
+        output = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
+        output = output.transpose(1, 2).flatten(2)  # (batch, pixels, channels)
+        for layer in attn.to_out:
+            output = layer(output)
+        return output
+
+    def _two_columns(self, query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
+        """Probabilities (batch, heads, pixels, 2) of [V] and the super-category, each the mean over its tokens."""
+        precise = torch.promote_types(query.dtype, torch.float32)
+        # Under bfloat16 autocast the scores would carry errors of a percent and more into the probabilities.
+        with torch.autocast(query.device.type, enabled=False):
+            scores = (query.to(precise) * scale) @ key.to(precise).transpose(-1, -2)  # (batch, heads, pixels, tokens)
+            # exp(score - logsumexp) is the softmax, written for the few columns that are wanted.
+            columns = torch.exp(scores[..., self._places] - scores.logsumexp(dim=-1, keepdim=True))
+            return torch.stack([part.mean(dim=-1) for part in columns.split(self._split, dim=-1)], dim=-1)

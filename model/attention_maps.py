@@ -1,0 +1,80 @@
+"""Where a concept's words look: cross-attention of [V] and of its super-category over one picture."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+
+from model.attention import recorded_columns
+from model.base import Base
+from model.latents import decode
+from model.numerics import autocast_to
+from model.sample import denoise, initial_noise
+from model.sampling_options import Sampling
+from model.text_encoding import encode_text
+from model.tokens import tokenize
+from model.weights import ConceptWeights
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionMaps:
+    """One generated picture and where two of its prompt's words looked."""
+
+    image: Image.Image
+    placeholder: np.ndarray
+    """Attention of [V], (height, width) of the latents, stretched to 0..1."""
+    super_category: np.ndarray
+    """Attention of the super-category, mean over its tokens; same shape and range."""
+
+
+@torch.no_grad()
+def attention_maps(
+    base: Base,
+    weights: ConceptWeights,
+    sampling: Sampling,
+    *,
+    text: str | None = None,
+    image_index: int = 0,
+    autocast: str = "none",
+) -> AttentionMaps:
+    """Draw one picture and average the attention of [V] and super-category over layers, heads and sampling steps.
+
+    `text` is a filled-in prompt, by default the instance prompt. The picture is the one that `model.sample.generate`
+    draws for the same prompt, seed and index. Raises InputError for a prompt that is too long.
+    """
+    prompt = tokenize(base.tokenizer, text or weights.prompt.text, weights.prompt)
+    with weights.applied(base):
+        with autocast_to(autocast, base.device):
+            states = encode_text(base, [prompt], weights.embedding)
+            no_text = encode_text(base, [tokenize(base.tokenizer, "")])
+        noise = initial_noise(base, sampling.seed, image_index)
+        with recorded_columns(base.unet, prompt) as columns:
+            latents = denoise(base, noise, states, no_text, sampling, autocast)
+        maps = [_layer_map(layer, latents.shape[-1]) for layer in columns.take()]
+        average = torch.stack(maps).mean(dim=0).cpu().numpy()  # (2, height, width)
+        return AttentionMaps(
+            image=decode(base, latents)[0], placeholder=_stretch(average[0]), super_category=_stretch(average[1])
+        )
+
+
+def overlay(image: Image.Image, attention: np.ndarray) -> Image.Image:
+    """The picture in grey under a heat map, (height, width) in 0..1: dark blue where little is, yellow where most."""
+    heat = Image.fromarray((attention * 255).round().astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
+    colours = ImageOps.colorize(heat, black="#0b1250", mid="#d03a6a", white="#ffe98a")
+    return Image.blend(image.convert("L").convert("RGB"), colours, 0.6)
+
+
+def _layer_map(columns: torch.Tensor, side: int) -> torch.Tensor:
+    """Columns (batch, heads, pixels, 2) of one layer as maps (2, side, side); with guidance, of the prompt's half."""
+    layer_side = math.isqrt(columns.shape[2])
+    maps = columns[-1].mean(dim=0).T.reshape(1, 2, layer_side, layer_side)
+    return F.interpolate(maps, size=(side, side), mode="bilinear", align_corners=False)[0]
+
+
+def _stretch(attention: np.ndarray) -> np.ndarray:
+    """Lowest value to 0 and highest to 1; a map without any difference is all 0."""
+    lowest, highest = attention.min(), attention.max()
+    return (attention - lowest) / max(highest - lowest, np.finfo(attention.dtype).tiny)

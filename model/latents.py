@@ -1,0 +1,84 @@
+"""A bank of encoded views: the VAE runs before the training, not in each of its steps."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from model.augment import augmented_view
+from model.base import Base
+from model.method import Stage
+
+_ENCODE_BATCH = 8
+_DECODE_PIXELS = 2**20  # decoded at a time: four pictures of 512 px, 256 of 64 px
+
+
+@dataclass(frozen=True)
+class LatentBank:
+    """Encoded views of the instance images, kept as the VAE's distributions."""
+
+    mean: torch.Tensor
+    """(views, channels, height, width), in the VAE's own scale."""
+    std: torch.Tensor
+    """Same shape."""
+    scaling_factor: float
+
+    def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Random latents (count, channels, height, width) in the UNet's scale; `generator` lives on the CPU."""
+        views = torch.randint(len(self.mean), (count,), generator=generator)
+        noise = torch.randn((count, *self.mean.shape[1:]), generator=generator)
+        mean, std = (part[views.to(part.device)] for part in (self.mean, self.std))
+        return (mean + std * noise.to(mean.device)) * self.scaling_factor
+
+
+@torch.no_grad()
+def encode_views(base: Base, images: Sequence[Image.Image], stage: Stage, seed: int) -> LatentBank:
+    """Encode `stage.augmented_views` random views of the images, an equal share of each."""
+    means, stds = [], []
+    for batch in _view_batches(images, stage, base.resolution, random.Random(seed)):
+        distribution = base.vae.encode(batch.to(base.device)).latent_dist
+        means.append(distribution.mean)
+        stds.append(distribution.std)
+    return LatentBank(torch.cat(means), torch.cat(stds), base.vae.config.scaling_factor)
+
+
+@torch.no_grad()
+def decode(base: Base, latents: torch.Tensor) -> list[Image.Image]:
+    """Pictures from latents (images, channels, height, width) in the UNet's scale, in parts that fit memory.
+
+    Always in float32: in half precision Stable Diffusion's VAE shows bands, and it is a small part of the work.
+    """
+    at_once = max(1, _DECODE_PIXELS // base.resolution**2)
+    scaled = latents.float() / base.vae.config.scaling_factor
+    return [image for part in scaled.split(at_once) for image in to_images(base.vae.decode(part).sample)]
+
+
+def to_pixels(images: Sequence[Image.Image]) -> torch.Tensor:
+    """RGB pictures of one size as (images, 3, height, width) in -1..1, what a VAE encodes."""
+    stacked = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
+    return stacked.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_images(pixels: torch.Tensor) -> list[Image.Image]:
+    """Pictures from (images, 3, height, width) in -1..1, what a VAE decodes; values outside are cut off."""
+    values = ((pixels.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return [Image.fromarray(array) for array in values.permute(0, 2, 3, 1).cpu().numpy()]
+
+
+def _view_batches(
+    images: Sequence[Image.Image], stage: Stage, resolution: int, rng: random.Random
+) -> Iterator[torch.Tensor]:
+    """The views in batches (up to 8, 3, resolution, resolution)."""
+    # Each view shows the next image in turn, so every image has the same weight.
+    views = (augmented_view(images[n % len(images)], stage, resolution, rng) for n in range(stage.augmented_views))
+    batch: list[Image.Image] = []
+    for view in views:
+        batch.append(view)
+        if len(batch) == _ENCODE_BATCH:
+            yield to_pixels(batch)
+            batch = []
+    if batch:
+        yield to_pixels(batch)

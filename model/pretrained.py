@@ -1,0 +1,61 @@
+"""Pretrained parts from a folder or the hub: safetensors only, float32, frozen, and quiet."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from model.base_files import ModelSource
+from model.errors import InputError
+from model.quiet import quiet_libraries
+
+_log = logging.getLogger(__name__)
+
+
+def load_frozen(model_class: Any, folder: Path, what: str, device: torch.device | str) -> Any:
+    """A diffusers or transformers model in float32, in evaluation mode, without gradients.
+
+    Raises InputError, which begins with `what`, if the folder does not hold one in safetensors.
+    """
+    # The two libraries have different names for the same option.
+    dtype_option = "torch_dtype" if model_class.__module__.startswith("diffusers") else "dtype"
+    try:
+        with quiet_libraries():
+            model = model_class.from_pretrained(
+                folder, use_safetensors=True, local_files_only=True, **{dtype_option: torch.float32}
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{what} cannot be loaded ({first_line(error)})") from error
+    return model.to(device).eval().requires_grad_(False)
+
+
+def fetch(source: ModelSource, files: list[str]) -> Path:
+    """The source's folder; of a hub repository only `files` (patterns) are downloaded, once.
+
+    Raises InputError if the hub does not have the repository or the commit, or cannot be reached.
+    """
+    if source.folder is not None:
+        return source.folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    _log.info("fetching %s at %s from the hub, unless it is here already", source.reference, source.revision)
+    had_progress_bars = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        return Path(snapshot_download(source.reference, revision=source.revision, allow_patterns=files))
+    except (OSError, ValueError) as error:  # every error of the hub's client is one of the two
+        raise InputError(
+            f"'{source.reference}' at {source.revision}: the hub does not give it ({first_line(error)}); "
+            "check the id, the commit and the connection, or name a local folder"
+        ) from error
+    finally:
+        if had_progress_bars:
+            enable_progress_bars()
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the pages of advice that libraries add."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,122 @@
+"""Pictures from prompts: DPM-Solver++ with classifier-free guidance, many pictures side by side."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+import torch
+from diffusers import DPMSolverMultistepScheduler
+from PIL import Image
+
+from model.base import Base
+from model.errors import InputError
+from model.latents import decode
+from model.numerics import autocast_to
+from model.quiet import quiet_libraries
+from model.sampling_options import Sampling
+from model.text_encoding import encode_text
+from model.tokens import TokenizedPrompt, tokenize
+from model.weights import ConceptWeights
+
+__all__ = ["Sampling", "denoise", "generate", "initial_noise"]
+
+_TEXT_BATCH = 64
+
+
+@torch.no_grad()
+def generate(
+    base: Base,
+    weights: ConceptWeights | None,
+    prompts: Sequence[str],
+    images_per_prompt: int,
+    sampling: Sampling,
+    *,
+    autocast: str = "none",
+    on_image: Callable[[int, int, Image.Image], None] | None = None,
+) -> list[list[Image.Image]]:
+    """Pictures of a concept, or of the untrained base (`weights` None): for each prompt `images_per_prompt` of them.
+
+    Prompts are filled in already ("a <turtle> turtle in the snow"). Picture i of every prompt starts from the same
+    noise, decided by `sampling.seed` and i alone: pictures of one seed can be compared across prompts, methods and
+    batch sizes. `on_image(prompt index, image index, picture)` is told of each picture as it is finished.
+
+    Raises InputError, with all problems, for options out of range and prompts that are too long.
+    """
+    tokenized = _tokenize_all(base, weights, prompts, sampling)
+    pictures: list[list[Image.Image]] = [[] for _ in prompts]
+    jobs = [(prompt, image) for prompt in range(len(prompts)) for image in range(images_per_prompt)]
+    with weights.applied(base) if weights else nullcontext():
+        with autocast_to(autocast, base.device):
+            text = _encode_all(base, weights, tokenized)  # (prompts, tokens, width)
+            no_text = encode_text(base, [tokenize(base.tokenizer, "")])  # (1, tokens, width)
+        for start in range(0, len(jobs), sampling.batch_size):
+            batch = jobs[start : start + sampling.batch_size]
+            noise = torch.cat([initial_noise(base, sampling.seed, image) for _, image in batch])
+            latents = denoise(base, noise, text[[prompt for prompt, _ in batch]], no_text, sampling, autocast)
+            for (prompt, image), picture in zip(batch, decode(base, latents), strict=True):
+                pictures[prompt].append(picture)
+                if on_image:
+                    on_image(prompt, image, picture)
+    return pictures
+
+
+def initial_noise(base: Base, seed: int, image: int) -> torch.Tensor:
+    """The noise (1, channels, height, width) from which picture number `image` of a seed starts."""
+    # Drawn on the CPU, and from a generator of its own: the same on every device and beside any other pictures.
+    own_seed = int.from_bytes(hashlib.sha256(f"{seed}/{image}".encode()).digest()[:7], "big")
+    side = base.unet.config.sample_size
+    shape = (1, base.unet.config.in_channels, side, side)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(own_seed)).to(base.device)
+
+
+@torch.no_grad()
+def denoise(
+    base: Base,
+    noise: torch.Tensor,
+    text: torch.Tensor,
+    no_text: torch.Tensor,
+    sampling: Sampling,
+    autocast: str = "none",
+) -> torch.Tensor:
+    """Latents (batch, channels, height, width) from noise of that shape, by DPM-Solver++ (arXiv 2211.01095).
+
+    `text` (batch, tokens, width) is what to draw, `no_text` (1, tokens, width) the empty prompt that guidance leads
+    away from. With guidance both halves go through the UNet as one batch, the empty prompt's first.
+    """
+    with quiet_libraries():
+        solver = DPMSolverMultistepScheduler.from_config(base.noise_scheduler.config)
+    solver.set_timesteps(sampling.num_inference_steps, device=base.device)
+    guided = sampling.guidance_scale != 1
+    states = torch.cat([no_text.expand(len(text), -1, -1), text]) if guided else text
+    latents = noise * solver.init_noise_sigma
+    for timestep in solver.timesteps:
+        model_input = solver.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
+        with autocast_to(autocast, base.device):
+            prediction = base.unet(model_input, timestep, states).sample.float()
+        if guided:
+            without, with_text = prediction.chunk(2)
+            prediction = without + sampling.guidance_scale * (with_text - without)
+        latents = solver.step(prediction, timestep, latents).prev_sample
+    return latents
+
+
+def _tokenize_all(
+    base: Base, weights: ConceptWeights | None, prompts: Sequence[str], sampling: Sampling
+) -> list[TokenizedPrompt]:
+    problems = sampling.problems()
+    tokenized = []
+    for text in prompts:
+        try:
+            tokenized.append(tokenize(base.tokenizer, text, weights.prompt if weights else None))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    return tokenized
+
+
+def _encode_all(base: Base, weights: ConceptWeights | None, prompts: Sequence[TokenizedPrompt]) -> torch.Tensor:
+    """Text states (prompts, tokens, width), each prompt encoded once."""
+    embedding = weights.embedding if weights else None
+    parts = [prompts[start : start + _TEXT_BATCH] for start in range(0, len(prompts), _TEXT_BATCH)]
+    return torch.cat([encode_text(base, part, embedding) for part in parts])

@@ -1,0 +1,129 @@
+"""Prompts as token ids, with the places of [V] and of the super-category; needs the base's tokenizer, not torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.errors import InputError
+from model.prompt import ConceptPrompt
+from model.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+# A word that a base has seen is one token or a few long ones; one it has not is spelled out nearly letter by letter.
+_LETTERS_PER_TOKEN = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizedPrompt:
+    """One prompt, ready for the text encoder."""
+
+    ids: tuple[int, ...]
+    """As many as the text encoder takes, padding included; the id at a place of [V] is only a stand-in."""
+    placeholder: tuple[int, ...] = ()
+    """Places of [V]."""
+    super_category: tuple[int, ...] = ()
+    """Places of the super-category's tokens right behind [V]."""
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """The tokenizer of a checked base folder. Raises InputError if its files cannot be read."""
+    from transformers import CLIPTokenizer
+
+    try:
+        with quiet_libraries():
+            return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"base model '{folder}': tokenizer/ cannot be read ({error})") from error
+
+
+def tokenize(tokenizer: CLIPTokenizer, text: str, prompt: ConceptPrompt | None = None) -> TokenizedPrompt:
+    """Token ids of `text`, in which `prompt`'s placeholder token stands for [V].
+
+    The tokenizer is not changed: the text is cut at [V], and its parts are encoded apart, which for a tokenizer that
+    never joins words is the same as adding a token to it.
+
+    Raises InputError, naming what would be cut off, for a text longer than the tokenizer takes.
+    """
+    category_ids = _word_ids(tokenizer, prompt.super_category) if prompt else []
+    ids: list[int] = []
+    ends: list[int] = []  # where each token ends in `text`
+    placeholder: list[int] = []
+    start = 0
+    for number, part in enumerate(text.split(prompt.placeholder_token) if prompt else [text]):
+        if prompt and number > 0:
+            placeholder.append(len(ids) + 1)  # one more for the start token
+            ids.append(category_ids[0])
+            ends.append(start)
+        encoded = tokenizer(part, add_special_tokens=False, return_offsets_mapping=True)
+        ids += encoded["input_ids"]
+        ends += [start + end for _, end in encoded["offset_mapping"]]
+        start += len(part) + (len(prompt.placeholder_token) if prompt else 0)
+    room = tokenizer.model_max_length - 2  # start and end token
+    if len(ids) > room:
+        raise InputError(
+            f'prompt "{text}": {len(ids)} tokens, the base takes {room}; '
+            f'"{text[ends[room - 1] :].strip()}" would be cut off, so shorten it'
+        )
+    category = [
+        place + 1 + offset
+        for place in placeholder
+        if ids[place : place + len(category_ids)] == category_ids
+        for offset in range(len(category_ids))
+    ]
+    padding = [tokenizer.pad_token_id] * (room - len(ids))
+    return TokenizedPrompt(
+        ids=(tokenizer.bos_token_id, *ids, tokenizer.eos_token_id, *padding),
+        placeholder=tuple(placeholder),
+        super_category=tuple(category),
+    )
+
+
+def super_category_ids(tokenizer: CLIPTokenizer, super_category: str) -> list[int]:
+    """Token ids of the super-category. Raises InputError if it is empty or holds a word that the base does not know."""
+    if not super_category.strip():
+        raise InputError('super-category: empty; say what kind of thing it is, such as "teddy bear"')
+    unknown = []
+    for word in super_category.split():
+        ids = _word_ids(tokenizer, word)
+        if tokenizer.unk_token_id in ids or (len(ids) > 1 and len(word) < _LETTERS_PER_TOKEN * len(ids)):
+            unknown.append(f"'{word}'")
+    if unknown:
+        raise InputError(
+            f"super-category '{super_category}': the base does not know {', '.join(unknown)}; "
+            "choose a plainer word for this kind of thing"
+        )
+    return _word_ids(tokenizer, super_category)
+
+
+def check_placeholder(tokenizer: CLIPTokenizer, placeholder_token: str) -> None:
+    """Raise InputError if the placeholder token already means something to the base."""
+    vocabulary: dict[str, Any] = tokenizer.get_vocab()
+    if placeholder_token in vocabulary or f"{placeholder_token}</w>" in vocabulary:
+        raise InputError(f"placeholder token '{placeholder_token}': a word of the base already; choose another name")
+
+
+def check_concept(tokenizer: CLIPTokenizer, prompt: ConceptPrompt, prompts: Sequence[str] = ()) -> None:
+    """Raise InputError, with all problems, unless a base can be taught `prompt` and asked for `prompts` (with `{}`)."""
+    problems: list[str] = []
+
+    def check(function: Callable[..., object], *arguments: object) -> None:
+        try:
+            function(tokenizer, *arguments)
+        except InputError as error:
+            problems.extend(error.problems)
+
+    check(check_placeholder, prompt.placeholder_token)
+    check(super_category_ids, prompt.super_category)
+    for text in (prompt.template, *prompts):
+        check(tokenize, prompt.fill(text), prompt)
+    if problems:
+        raise InputError(*problems)
+
+
+def _word_ids(tokenizer: CLIPTokenizer, words: str) -> list[int]:
+    return list(tokenizer(words, add_special_tokens=False)["input_ids"])

@@ -1,0 +1,202 @@
+"""One training loop for every stage of every method."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from model.attention import AttentionColumns, attention_term, recorded_columns
+from model.base import Base
+from model.curve import CurvePoint, Figures, Step
+from model.errors import InputError
+from model.latents import LatentBank, encode_views
+from model.method import Stage
+from model.numerics import autocast_to, deterministic
+from model.prompt import ConceptPrompt
+from model.text_encoding import encode_text, initial_embedding
+from model.tokens import TokenizedPrompt, check_concept, tokenize
+from model.weights import ConceptWeights, borrowed_parameters, put_parameters
+
+_EMBEDDING = "embedding"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedStage:
+    """What a stage leaves."""
+
+    weights: ConceptWeights
+    curve: tuple[CurvePoint, ...]
+    """The first step, every tenth, and the last."""
+
+
+@dataclass(kw_only=True)
+class LoopState:
+    """Everything that a step reads and changes; with it, training goes on exactly where it was."""
+
+    parameters: dict[str, torch.nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    """Draws views, noise and timesteps; on the CPU, so that every device sees the same numbers."""
+    step: int = 0
+    curve: list[CurvePoint] = field(default_factory=list)
+
+
+def train_stage(
+    *,
+    base: Base,
+    stage: Stage,
+    images: Sequence[Image.Image],
+    prompt: ConceptPrompt,
+    previous: ConceptWeights | None,
+    seed: int,
+    autocast: str = "none",
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> TrainedStage:
+    """Train one stage on the instance images, from the weights that the stage before has left.
+
+    `autocast` is `none` or `bfloat16`; weights are float32 throughout. The base is as before when this returns or
+    fails. The same arguments on the same machine give bitwise the same weights.
+
+    Raises InputError if the stage lacks its predecessor, the images, or a prompt that the base can read, and
+    WorkFailed if the loss is no longer a number.
+    """
+    _check_input(base, stage, images, prompt, previous)
+    tokenized = tokenize(base.tokenizer, prompt.text, prompt)
+    embedding = previous.embedding.to(base.device) if previous else initial_embedding(base, prompt.super_category)
+    kept_unet = previous.unet if previous else {}
+    trained_names = _trained_unet_names(base, stage)
+    changed_names = sorted({*kept_unet, *trained_names})
+
+    with deterministic(base.device), borrowed_parameters(base.unet, changed_names):
+        put_parameters(base.unet, kept_unet)
+        bank = encode_views(base, images, stage, _derived_seed(seed, stage, "views"))
+        parameters = {name: base.unet.get_parameter(name) for name in trained_names}
+        if stage.trains == _EMBEDDING:
+            embedding = torch.nn.Parameter(embedding.clone())
+            parameters = {_EMBEDDING: embedding}
+        state = LoopState(
+            parameters=parameters,
+            optimizer=_optimizer(stage, parameters, base.device),
+            generator=torch.Generator().manual_seed(_derived_seed(seed, stage, "noise")),
+        )
+        try:
+            for parameter in parameters.values():
+                parameter.requires_grad_(True)
+            _run(base, stage, state, bank, tokenized, embedding, autocast, on_step)
+        finally:
+            base.unet.requires_grad_(False)
+            base.unet.zero_grad(set_to_none=True)
+        weights = ConceptWeights(
+            prompt=prompt,
+            embedding=embedding.detach().cpu().clone(),
+            unet={name: base.unet.get_parameter(name).detach().to("cpu", copy=True) for name in changed_names},
+        )
+    return TrainedStage(weights=weights, curve=tuple(state.curve))
+
+
+def _run(
+    base: Base,
+    stage: Stage,
+    state: LoopState,
+    bank: LatentBank,
+    tokenized: TokenizedPrompt,
+    embedding: torch.Tensor,
+    autocast: str,
+    on_step: Callable[[Step], None],
+) -> None:
+    """Step until the stage is done."""
+    # The text only changes while its embedding is trained; otherwise it is encoded once for all steps.
+    with torch.no_grad(), autocast_to(autocast, base.device):
+        constant_text = encode_text(base, [tokenized], embedding)  # (1, tokens, width)
+    figures = Figures(stage, base.device, state.curve)
+    with _columns(base, stage, tokenized) as columns:
+        while state.step < stage.max_train_steps:
+            latents = bank.sample(stage.batch_size, state.generator)  # (batch, channels, height, width)
+            with autocast_to(autocast, base.device):
+                text = encode_text(base, [tokenized], embedding) if embedding.requires_grad else constant_text
+                noise_loss = _prediction_loss(base, latents, text, state.generator)
+                attention_loss = _attention_loss(stage, columns, base.device)
+            loss = noise_loss + attention_loss
+            loss.backward()
+            grad_norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), stage.max_grad_norm)
+            state.optimizer.step()
+            state.optimizer.zero_grad(set_to_none=True)
+            state.step += 1
+            on_step(figures.add(state.step, loss, attention_loss, grad_norm))
+
+
+def _prediction_loss(base: Base, latents: torch.Tensor, text: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Mean squared error of the UNet's prediction of the noise, or of the velocity."""
+    scheduler = base.noise_scheduler
+    noise = torch.randn(latents.shape, generator=generator).to(latents.device)
+    timesteps = torch.randint(scheduler.config.num_train_timesteps, latents.shape[:1], generator=generator)
+    timesteps = timesteps.to(latents.device)
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    target = noise if base.prediction_type == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
+    prediction = base.unet(noisy, timesteps, text.expand(len(latents), -1, -1)).sample
+    return F.mse_loss(prediction.float(), target.float())
+
+
+def _columns(base: Base, stage: Stage, prompt: TokenizedPrompt) -> AbstractContextManager[AttentionColumns | None]:
+    """The recorder of attention columns, or None for a stage without the attention-map term."""
+    if stage.attention_mean_weight == 0 and stage.attention_variance_weight == 0:
+        return nullcontext()
+    return recorded_columns(base.unet, prompt)
+
+
+def _attention_loss(stage: Stage, columns: AttentionColumns | None, device: torch.device) -> torch.Tensor:
+    """The stage's attention-map term for the forward pass that has just been."""
+    if columns is None:
+        return torch.zeros((), device=device)
+    return attention_term(
+        columns.take(), mean_weight=stage.attention_mean_weight, variance_weight=stage.attention_variance_weight
+    )
+
+
+def _trained_unet_names(base: Base, stage: Stage) -> list[str]:
+    names = [name for name, _ in base.unet.named_parameters()]
+    return {"embedding": [], "cross_attention": [name for name in names if ".attn2." in name], "unet": names}[
+        stage.trains
+    ]
+
+
+def _optimizer(stage: Stage, parameters: dict[str, torch.nn.Parameter], device: torch.device) -> torch.optim.AdamW:
+    return torch.optim.AdamW(
+        parameters.values(),
+        lr=stage.learning_rate,
+        betas=(stage.adam_beta1, stage.adam_beta2),
+        weight_decay=stage.weight_decay,
+        fused=device.type == "cuda",
+    )
+
+
+def _check_input(
+    base: Base,
+    stage: Stage,
+    images: Sequence[Image.Image],
+    prompt: ConceptPrompt,
+    previous: ConceptWeights | None,
+) -> None:
+    problems = stage.problems()
+    if not images:
+        problems.append(f"stage '{stage.name}': no instance images")
+    if stage.starts_from == "previous_stage" and previous is None:
+        problems.append(f"stage '{stage.name}': starts from the stage before, and its weights were not given")
+    if stage.starts_from == "super_category" and previous is not None:
+        problems.append(f"stage '{stage.name}': starts from the super-category, and was given another stage's weights")
+    if previous is not None and previous.prompt != prompt:
+        problems.append(f"stage '{stage.name}': its predecessor was trained on {previous.prompt}, not on {prompt}")
+    if problems:
+        raise InputError(*problems)
+    check_concept(base.tokenizer, prompt)
+    if previous is not None:
+        previous.check_fits(base)
+
+
+def _derived_seed(seed: int, stage: Stage, purpose: str) -> int:
+    """A seed of its own for each stage and purpose; with one for all, every stage would draw the same noise."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{stage.name}/{purpose}".encode()).digest()[:7], "big")
