@@ -96,7 +96,7 @@ def demo(as_json: AsJson = False) -> None:
     rich_help_panel=EVERY_DAY,
     epilog=_examples(
         "add red-teapot photos/*.jpg --category teapot",
-        'add my-dog ~/pictures/dog --category dog --licence "all rights reserved" --source "own photographs" --consent "the owner"',
+        'add my-dog ~/pictures/dog --category dog --licence CC-BY-4.0 --source "own photographs" --consent "the owner"',
     ),
 )
 def add(
@@ -116,13 +116,18 @@ def add(
 
     All problems are reported together, and nothing is written if there are any.
     """
-    from flows.add import add_concept
+    from flows.add import run_add
 
-    added = add_concept(
-        _project(), name=name, images=images, category=category, licence=licence, source=source, consent=consent
+    run_add(
+        _project(),
+        name=name,
+        images=images,
+        category=category,
+        licence=licence,
+        source=source,
+        consent=consent,
+        as_json=as_json,
     )
-    if as_json:
-        print_json(added)
 
 
 @app.command(name="list", cls=ReportingCommand, rich_help_panel=EVERY_DAY, epilog=_examples("list", "list --json"))
@@ -192,7 +197,7 @@ def doctor(as_json: AsJson = False) -> None:
     """Check what is configured, reachable and missing."""
     from flows.doctor import run_doctor
 
-    raise Exit(run_doctor(as_json=as_json))
+    raise Exit(run_doctor(_project(), as_json=as_json))
 
 
 def main() -> None:

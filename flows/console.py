@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
-from typer import Context, Exit, TyperException
+from typer import Exit, TyperException
 from typer.core import TyperCommand
 
 from model.errors import InputError, WorkFailed
@@ -39,7 +39,7 @@ class ReportingCommand(TyperCommand):
     standard error, ``{"error": kind, "problems": [...]}``, so that standard output holds results only.
     """
 
-    def invoke(self, ctx: Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # a Context of the Click inside Typer, which it does not export
         as_json = bool(ctx.params.get("as_json"))
         try:
             return super().invoke(ctx)

@@ -1,0 +1,39 @@
+"""`conceptbooth doctor`: what is configured, what answers, what is missing; quick, and nothing is loaded or trained."""
+
+from dataclasses import asdict
+
+from rich.table import Table
+from rich.text import Text
+
+from flows.console import DONE, FAILED, notices, print_json, results
+from flows.examination import Finding, examine
+from tasks.settings import Settings
+
+MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "missing": ("missing", "bold red")}
+
+
+def run_doctor(settings: Settings, *, as_json: bool) -> int:
+    """Look at everything, print it, and return the exit code: 1 if something that the work needs is missing."""
+    findings = list(examine(settings))
+    missing = sum(finding.state == "missing" for finding in findings)
+    if as_json:
+        print_json({"ok": not missing, "findings": [asdict(finding) for finding in findings]})
+    else:
+        _show(findings)
+        said = f"{missing} missing" if missing else "everything that the work needs is there"
+        notices().print(Text(said, style="bold red" if missing else "green"))
+    return FAILED if missing else DONE
+
+
+def _show(findings: list[Finding]) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        word, style = MARKS[finding.state]
+        said = Text(finding.found)
+        if finding.way_out:
+            said.append(f"\n{finding.way_out}", style="bold" if finding.state == "missing" else "dim")
+        table.add_row(Text(word, style=style), finding.what, said)
+    results().print(table)

@@ -1,0 +1,171 @@
+"""`conceptbooth generate`: pictures of a registered concept in new scenes."""
+
+import io
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from flows.console import notices, print_json, results
+from model.errors import InputError, WorkFailed
+from model.prompt import prompt_problems
+from tasks.hashing import DigestMemory
+from tasks.params import load_params
+from tasks.registry import FACTS_FILE, WEIGHTS_FILE, ResolvedVersion, resolve
+from tasks.settings import Settings
+
+SLUG_LETTERS = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One picture that was made."""
+
+    prompt: str
+    """As the person wrote it."""
+    text: str
+    """As the model read it."""
+    seed: int
+    index: int
+    file: str
+
+
+def generate_pictures(
+    settings: Settings,
+    reference: str,
+    prompts: Sequence[str],
+    *,
+    count: int,
+    folder: Path,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Draw ``count`` pictures of each prompt, write each as soon as it is there, and print where they are.
+
+    A file that holds something else already is left alone: the picture then gets the next free number.
+
+    Raises:
+        InputError: prompts that cannot be drawn (all of them together), an unknown version, another base than that of
+            the training, a folder that cannot be written; nothing was written.
+        WorkFailed: MLflow does not answer, or a picture cannot be written.
+    """
+    params = load_params(settings.params_file)
+    problems = [problem for prompt in prompts for problem in prompt_problems(prompt)] + _folder_problems(folder)
+    if problems:
+        raise InputError(*problems)
+    version = resolve(settings, reference)
+    base_reference, base_revision = _recorded_base(settings, version)
+
+    from model.base import load_base
+    from model.device import numeric_policy, open_device
+    from model.sample import generate
+    from model.sampling_options import Sampling
+    from model.weights import ConceptWeights
+
+    base = load_base(base_reference, base_revision, device=open_device(settings.device))
+    weights = ConceptWeights.load(version.folder / WEIGHTS_FILE)
+    texts = [weights.prompt.fill(prompt) for prompt in prompts]
+    stems = _stems(version, [weights.prompt.without_placeholder(prompt) for prompt in prompts], seed)
+    made: list[Picture] = []
+    with _progress() as progress:
+        bar = progress.add_task(f"{version.concept} version {version.version}", total=count * len(prompts))
+
+        def keep(prompt: int, index: int, image: Image) -> None:
+            file = write_picture(folder, f"{stems[prompt]}-{index}", image)
+            made.append(Picture(prompt=prompts[prompt], text=texts[prompt], seed=seed, index=index, file=str(file)))
+            progress.advance(bar)
+
+        generate(
+            base,
+            weights,
+            texts,
+            count,
+            Sampling(seed=seed, **params.sampling.model_dump()),
+            autocast=numeric_policy(settings.device, params.dtype)["autocast"],
+            on_image=keep,
+        )
+    if as_json:
+        facts = {"concept": version.concept, "version": version.version, "base": base_reference, "seed": seed}
+        print_json({**facts, "pictures": [asdict(picture) for picture in made]})
+        return
+    for picture in made:
+        results().print(picture.file, soft_wrap=True, markup=False)
+
+
+def write_picture(folder: Path, stem: str, image: Image) -> Path:
+    """Write a PNG that appears whole or not at all; returns its path, that of an equal file if there is one already."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    content = buffer.getvalue()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while (path := folder / (f"{stem}.png" if number == 1 else f"{stem} ({number}).png")).exists():
+            if path.read_bytes() == content:
+                return path
+            number += 1
+        spool = folder / f".{path.name}.{os.getpid()}"
+        spool.write_bytes(content)
+        spool.replace(path)
+    except OSError as error:
+        raise WorkFailed(
+            f"picture {folder / stem}.png: {error.strerror}; the pictures before it are there, and the same command "
+            "makes the others once that is mended"
+        ) from error
+    return path
+
+
+def _stems(version: ResolvedVersion, texts: Sequence[str], seed: int) -> list[str]:
+    """The beginning of the pictures' file names, different for different prompts."""
+    stems: list[str] = []
+    for text in texts:
+        words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:SLUG_LETTERS].rstrip("-")
+        stem = f"{version.concept}-v{version.version}-{words}-{seed}"
+        twins = sum(other == stem or other.startswith(f"{stem}-prompt") for other in stems)
+        stems.append(f"{stem}-prompt{twins + 1}" if twins else stem)
+    return stems
+
+
+def _folder_problems(folder: Path) -> list[str]:
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        return [f"folder {folder}: {nearest} is a file; name another folder with -o"]
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return [f"folder {folder}: {nearest} cannot be written; name another folder with -o"]
+    return []
+
+
+def _recorded_base(settings: Settings, version: ResolvedVersion) -> tuple[str, str | None]:
+    """Folder, or hub id and commit, of the base that the version was trained on; its files are compared by hash."""
+    base: dict[str, Any] = json.loads((version.folder / FACTS_FILE).read_text(encoding="utf-8"))["base"]
+    if base["revision"] is not None:
+        return base["reference"], base["revision"]
+    folder = settings.root / base["reference"]
+    said = f"concept '{version.concept}' version {version.version} was trained on base model {base['reference']}"
+    if not folder.is_dir():
+        raise InputError(f"{said}, and there is no folder {folder}: put it back, or train again on the present base")
+    memory = DigestMemory(settings.home / "digests.json")
+    differing = [name for name, sha256 in base["files"].items() if _digest(memory, folder / name) != sha256]
+    memory.save()
+    if differing:
+        raise InputError(
+            f"{said}, whose files have changed since ({', '.join(differing[:3])}): "
+            f"put them back, or run `conceptbooth train {version.concept}` to train on the present base"
+        )
+    return str(folder), None
+
+
+def _digest(memory: DigestMemory, file: Path) -> str | None:
+    return memory.digest(file) if file.is_file() else None
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = notices()
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
