@@ -149,12 +149,15 @@ def train(names: ConceptNames, as_json: AsJson = False) -> None:
     One concept's failure does not stop the others. A training that was stopped carries on from its last finished
     stage.
     """
+    from flows.summary import show_outcomes
     from flows.train import run_training
 
-    outcome = run_training(_project(), names)
+    outcomes = run_training(_project(), names)
     if as_json:
-        print_json(outcome)
-    raise Exit(DONE if outcome else FAILED)
+        print_json([outcome.to_json() for outcome in outcomes])
+    else:
+        show_outcomes(outcomes)
+    raise Exit(FAILED if any(outcome.error for outcome in outcomes) else DONE)
 
 
 @app.command(

@@ -1,14 +1,7 @@
-"""Which images a concept has: DVC's records, read without DVC and without its locks.
-
-A DVC folder hash is the md5 of a JSON list of {"md5", "relpath"}, sorted by path, plus ".dir". It names the data
-version of an image set everywhere in this project. Seen in DVC 3.67; a test holds it against the installed DVC.
-"""
+"""Which images a concept has: DVC's records, read without DVC and without its locks."""
 
 import configparser
-import fnmatch
-import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,26 +12,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from model.errors import InputError, WorkFailed
-from tasks.concepts import Concept, shown_path
+from tasks.concepts import IMAGES_FOLDER, Concept, shown_path
+from tasks.folder_hash import FolderFile, file_md5, folder_digest, folder_files
 from tasks.settings import Settings
 from tasks.yaml_files import read_yaml
 
-IGNORED_NAMES = (".DS_Store", "._*", "Thumbs.db", "desktop.ini")
-"""What file managers leave in folders; .dvcignore says the same to DVC."""
+RECORD_FILE = f"{IMAGES_FOLDER}.dvc"
+"""DVC's record of an image set that was added; of one that is made, dvc.lock holds it."""
 FETCHING = ".fetching-"
 """Beginning of the names of folders that are not yet whole."""
 
 _FOLDER_DIGEST = re.compile(r"[0-9a-f]{32}\.dir")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageFile:
-    """One image of a set."""
-
-    relpath: str
-    md5: str
-    size: int
-    """Bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +31,7 @@ class ImageSet:
 
     digest: str
     """The data version: DVC's folder hash, 32 hex digits and ".dir"."""
-    files: tuple[ImageFile, ...]
+    files: tuple[FolderFile, ...]
     state: Literal["committed", "uncommitted", "changed", "untracked"]
     """Where this data version is on record: with DVC and in git's newest commit, with DVC only, nowhere though an
     earlier one is, or DVC has never seen the folder."""
@@ -122,12 +106,6 @@ def local_images(settings: Settings, concept: Concept, digest: str) -> list[Path
     return [concept.images / file.relpath for file in files]
 
 
-def folder_digest(files: Iterable[ImageFile]) -> str:
-    """DVC's hash of a folder with these files."""
-    entries = [{"md5": f.md5, "relpath": f.relpath} for f in sorted(files, key=lambda f: f.relpath.split("/"))]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
-
-
 def git_state(settings: Settings) -> GitState:
     """What git says about the image sets' records; without git, or outside a repository, nothing is recorded."""
     command = ["git", "status", "--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all"]
@@ -152,7 +130,7 @@ def git_state(settings: Settings) -> GitState:
 
 def _record(settings: Settings, concept: Concept) -> _Record | None:
     """What DVC has on record for a concept: from its own .dvc file if it was added, from dvc.lock if it is made."""
-    added = concept.images.with_name(f"{concept.images.name}.dvc")
+    added = concept.folder / RECORD_FILE
     if added.exists():
         content = read_yaml(added, shown_path(settings, added))
         outs = content.get("outs") if isinstance(content, dict) else None
@@ -183,20 +161,14 @@ def _recorded_digest(settings: Settings, file: Path, outs: Any, path: str) -> st
     return digest
 
 
-def _files_there(settings: Settings, concept: Concept) -> tuple[ImageFile, ...]:
-    files = []
-    for folder, _, names in os.walk(concept.images, followlinks=True):
-        for name in names:
-            if not any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORED_NAMES):
-                path = Path(folder, name)
-                relpath = path.relative_to(concept.images).as_posix()
-                files.append(ImageFile(relpath=relpath, md5=_md5(path), size=path.stat().st_size))
+def _files_there(settings: Settings, concept: Concept) -> tuple[FolderFile, ...]:
+    files = folder_files(concept.images)
     if not files:
         raise InputError(f"concept '{concept.name}': no images in {shown_path(settings, concept.images)}")
-    return tuple(sorted(files, key=lambda f: f.relpath.split("/")))
+    return files
 
 
-def _files_cached(settings: Settings, concept: Concept, record: _Record | None) -> tuple[ImageFile, ...]:
+def _files_cached(settings: Settings, concept: Concept, record: _Record | None) -> tuple[FolderFile, ...]:
     """The files of a recorded data version, by DVC's cache alone."""
     where = shown_path(settings, concept.images)
     if record is None:
@@ -210,7 +182,7 @@ def _files_cached(settings: Settings, concept: Concept, record: _Record | None) 
     for entry in json.loads(listing.read_bytes()) if not missing else []:
         cached = _cached(settings, entry["md5"])
         if cached.is_file():
-            files.append(ImageFile(relpath=entry["relpath"], md5=entry["md5"], size=cached.stat().st_size))
+            files.append(FolderFile(relpath=entry["relpath"], md5=entry["md5"], size=cached.stat().st_size))
         else:
             missing.append(cached)
     if missing:
@@ -222,7 +194,7 @@ def _files_cached(settings: Settings, concept: Concept, record: _Record | None) 
     return tuple(files)
 
 
-def _restore(settings: Settings, concept: Concept, files: Iterable[ImageFile]) -> None:
+def _restore(settings: Settings, concept: Concept, files: Iterable[FolderFile]) -> None:
     """Copy files out of DVC's cache into the concept's folder, all of them or none."""
     with tempfile.TemporaryDirectory(dir=concept.folder, prefix=FETCHING) as folder:
         images = Path(folder, concept.images.name)
@@ -230,7 +202,7 @@ def _restore(settings: Settings, concept: Concept, files: Iterable[ImageFile]) -
             target = images / file.relpath
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(_cached(settings, file.md5), target)  # not a link: the cache is read-only, a copy is not
-            if _md5(target) != file.md5:
+            if file_md5(target) != file.md5:
                 raise WorkFailed(
                     f"concept '{concept.name}': {file.relpath} is damaged in DVC's cache "
                     f"({_cached(settings, file.md5)}); remove it there and run `dvc pull` or `dvc repro`"
@@ -248,8 +220,3 @@ def _cache_folder(settings: Settings) -> Path:
     home = settings.root / ".dvc"
     config.read([home / "config", home / "config.local"], encoding="utf-8")
     return (home / config.get("cache", "dir", fallback="cache")).resolve()
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()

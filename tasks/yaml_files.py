@@ -71,10 +71,13 @@ def _schema_words(problem: dict[str, Any], known: list[str]) -> str:
         case "missing":
             return f"{name} is missing"
         case "extra_forbidden":
-            near = difflib.get_close_matches(name, known, n=1)
+            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+            near = near or difflib.get_close_matches(name, known, n=1)
             return f"{name} is unknown; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}")
         case "string_type":
             return f"{name} = {value!r}: a text is needed, put it in quotes"
+        case "model_type":
+            return f"{name + ' = ' if name else ''}{value!r}: lines such as `{known[0]}: ...` are needed"
         case "string_too_short":
             return f"{name} is empty"
         case _:

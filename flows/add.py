@@ -1,0 +1,76 @@
+"""What `conceptbooth add` does: a new concept by the limits of the project's base model."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.text import Text
+
+from flows.console import notices, print_json, results
+from model.base_files import base_resolution, check_base_folder
+from model.prompt import ConceptPrompt
+from tasks.concepts import FACTS, Concept, shown_path
+from tasks.new_concept import FEWEST_PIXELS, add_concept
+from tasks.params import load_params
+from tasks.settings import Settings
+
+
+def run_add(
+    settings: Settings,
+    *,
+    name: str,
+    images: Sequence[Path],
+    category: str,
+    licence: str | None = None,
+    source: str | None = None,
+    consent: str | None = None,
+    as_json: bool = False,
+) -> None:
+    """Add a concept and say what was done, what a person should know, and what comes next.
+
+    Raises:
+        InputError: anything is wrong, all of it together; nothing was written.
+        WorkFailed: the disk or DVC failed.
+    """
+    min_pixels, check_words = _limits(settings)
+    with notices().status("Checking and storing images ..."):
+        added = add_concept(
+            settings,
+            name=name,
+            images=images,
+            category=category,
+            licence=licence,
+            source=source,
+            consent=consent,
+            min_pixels=min_pixels,
+            check_words=check_words,
+        )
+    folder = shown_path(settings, added.concept.folder)
+    if as_json:
+        facts = {fact: getattr(added.concept, fact) for fact in FACTS}
+        stored = [image.model_dump() for image in added.images]
+        print_json(
+            {"name": name, "folder": folder, "data_version": added.digest, **facts, "images": stored}
+            | {"hints": list(added.hints)}
+        )
+        return
+    for hint in added.hints:
+        notices().print(Text.assemble(("hint: ", "yellow"), hint), soft_wrap=True)
+    said = f"Added concept {name}: {len(added.images)} images, data version {added.digest[:8]}, in {folder}"
+    for line in (said, f"  keep it:   git add {folder} && git commit", f"  teach it:  conceptbooth train {name}"):
+        results().print(line, soft_wrap=True)
+
+
+def _limits(settings: Settings) -> tuple[int, Callable[[Concept], None]]:
+    """The fewest pixels of an image, and the check of a concept's words, by the base model that params.yaml names."""
+    folder = settings.root / load_params(settings.params_file).base
+    if not folder.is_dir():  # on the hub: its tokenizer is asked when the training starts
+        return FEWEST_PIXELS, lambda concept: None
+    check_base_folder(folder)
+
+    def check_words(concept: Concept) -> None:
+        from model.tokens import check_concept, load_tokenizer
+
+        tokenizer = load_tokenizer(folder / "tokenizer", f"base model '{folder}'")
+        check_concept(tokenizer, ConceptPrompt(concept.placeholder_token, concept.super_category))
+
+    return min(FEWEST_PIXELS, base_resolution(folder)), check_words

@@ -1,0 +1,209 @@
+"""A new concept: check everything that was brought, store it without metadata, put it under version control."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+
+from model.errors import InputError, WorkFailed
+from tasks.concepts import (
+    CONCEPT_FILE,
+    FACTS,
+    NOT_STATED,
+    Concept,
+    check_name,
+    concept_names,
+    load_concept,
+    parse_concept,
+    shown_path,
+)
+from tasks.dvc_command import dvc_add
+from tasks.file_lock import alone
+from tasks.hashing import file_digest
+from tasks.image_origins import ORIGINS_FILE, ImageOrigin, image_origins, write_origins
+from tasks.image_sets import RECORD_FILE, image_set
+from tasks.images import USUAL_IMAGES, CheckedImage, find_images, inspect_images, normalise_image
+from tasks.settings import Settings
+from tasks.yaml_files import write_yaml
+
+FEWEST_PIXELS = 256
+"""Short side of the smallest image that a base of 512 pixels learns from without learning the blur."""
+MOST_STORED_PIXELS = 1536
+"""Short side above which images are scaled down before they are stored.
+
+Twice the 768 pixels of the largest supported base: rotated and cropped views still hold more detail than the base can
+draw, while a 12-megapixel photograph as lossless PNG would take 25 MB for nothing more.
+"""
+ADDING = ".adding-"
+"""Beginning of the names of folders in which a concept is put together."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """A concept that was added."""
+
+    concept: Concept
+    images: tuple[ImageOrigin, ...]
+    digest: str
+    """Data version: DVC's folder hash."""
+    hints: tuple[str, ...]
+    """What a person should know though it is no reason to refuse anything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Intake:
+    concept: Concept
+    images: tuple[CheckedImage, ...]
+    hints: tuple[str, ...]
+
+
+def add_concept(
+    settings: Settings,
+    *,
+    name: str,
+    images: Sequence[Path],
+    category: str,
+    licence: str | None = None,
+    source: str | None = None,
+    consent: str | None = None,
+    min_pixels: int = FEWEST_PIXELS,
+    check_words: Callable[[Concept], None] = lambda concept: None,
+) -> Added:
+    """Check the images and facts of a new concept, store them under data/concepts, and `dvc add` the images.
+
+    `images` are files and folders of files; `check_words` raises InputError for a super-category unknown to the base.
+    The concept's folder appears as a whole or not at all; where only `dvc add` was missed, the same call does it.
+
+    Raises:
+        InputError: anything is wrong, all of it together; nothing was written.
+        WorkFailed: the disk or DVC failed.
+    """
+    stated = {"licence": licence, "source": source, "consent": consent}
+    intake = _check(settings, name, images, {"super_category": category, **stated}, min_pixels, check_words)
+    concept = intake.concept
+    try:
+        with alone(settings.home / "add.lock"):
+            if not _stored_before(settings, intake):
+                _put_together(settings, intake)
+            dvc_add(settings, concept.images)
+    except OSError as error:
+        raise WorkFailed(
+            f"concept '{name}': writing below {settings.concepts_dir} failed ({error.strerror or error}); "
+            "the same command carries on once that is mended"
+        ) from error
+    return Added(
+        concept=concept,
+        images=image_origins(concept),
+        digest=image_set(settings, concept).digest,
+        hints=intake.hints,
+    )
+
+
+def _check(
+    settings: Settings,
+    name: str,
+    images: Sequence[Path],
+    stated: dict[str, str | None],
+    min_pixels: int,
+    check_words: Callable[[Concept], None],
+) -> _Intake:
+    """Everything that can be wrong, before anything is written."""
+    problems: list[str] = []
+
+    def passed(check: Callable[[], T]) -> T | None:
+        try:
+            return check()
+        except InputError as error:
+            problems.extend(error.problems)
+            return None
+
+    passed(lambda: check_name(name))
+    if not problems:
+        passed(lambda: _check_name_is_free(settings, name))
+    facts = {fact: NOT_STATED if value is None else value for fact, value in stated.items()}
+    # a bad name has been complained of: the facts are looked at under a good one
+    concept = passed(lambda: parse_concept("any" if problems else name, settings.concepts_dir / name, facts, "concept"))
+    if concept is not None:
+        passed(lambda: check_words(concept))
+    found = passed(lambda: find_images(images))
+    checked = passed(lambda: inspect_images(found[0], min_pixels)) if found else None
+    if problems or concept is None or found is None or checked is None:
+        raise InputError(*problems)
+
+    hints = [f"left aside, no image by its name: {path}" for path in found[1]]
+    hints += [remark for image in checked for remark in image.remarks]
+    if len(checked) > USUAL_IMAGES:
+        hints.append(f"{len(checked)} images: 3 to {USUAL_IMAGES} good ones are usual, more seldom make it better")
+    unknown = [fact for fact, value in stated.items() if value is None]
+    if unknown:
+        hints.append(f"{', '.join(unknown)}: {NOT_STATED}; write it into {CONCEPT_FILE} before anything is released")
+    return _Intake(concept=concept, images=checked, hints=tuple(hints))
+
+
+def _check_name_is_free(settings: Settings, name: str) -> None:
+    """InputError for a concept that exists, unless an earlier call stored it and ended before `dvc add`."""
+    for other in concept_names(settings):
+        # names that differ in - and _ alone would share a Prefect artifact
+        if other != name and other.replace("_", "-") == name.replace("_", "-"):
+            raise InputError(f"concept name '{name}': too near to the concept '{other}', choose another")
+    folder = settings.concepts_dir / name
+    if folder.exists() and ((folder / RECORD_FILE).exists() or not (folder / ORIGINS_FILE).exists()):
+        where = shown_path(settings, folder)
+        raise InputError(f"concept '{name}' exists already ({where}): choose another name, or remove that folder")
+
+
+def _stored_before(settings: Settings, intake: _Intake) -> bool:
+    """Whether an earlier call has stored this very concept; InputError if it has stored another one."""
+    concept = intake.concept
+    if not concept.folder.exists():
+        return False
+    same_images = [o.original_sha256 for o in image_origins(concept)] == [image.sha256 for image in intake.images]
+    if not same_images or load_concept(settings, concept.name) != concept:
+        raise InputError(
+            f"concept '{concept.name}' exists already ({shown_path(settings, concept.folder)}), from an `add` of other "
+            "images or facts that was interrupted: repeat that one, or remove the folder"
+        )
+    return True
+
+
+def _put_together(settings: Settings, intake: _Intake) -> None:
+    """Build the concept's folder beside its place and move it there in one step."""
+    settings.concepts_dir.mkdir(parents=True, exist_ok=True)
+    for left_over in settings.concepts_dir.glob(f"{ADDING}*"):  # of a call that was killed: we are alone here
+        shutil.rmtree(left_over)
+    concept = intake.concept
+    with tempfile.TemporaryDirectory(dir=settings.concepts_dir, prefix=ADDING) as parent:
+        folder = Path(parent, concept.name)
+        images = folder / concept.images.name
+        images.mkdir(parents=True)
+        digits = max(2, len(str(len(intake.images) - 1)))
+        origins = []
+        for index, image in enumerate(intake.images):
+            file = images / f"{index:0{digits}d}.png"
+            _for_storage(normalise_image(image.path)).save(file)
+            origins.append(
+                ImageOrigin(
+                    file=file.name,
+                    sha256=file_digest(file),
+                    original=image.path.name,
+                    original_sha256=image.sha256,
+                )
+            )
+        write_origins(folder, origins)
+        facts = {fact: value for fact in FACTS if (value := getattr(concept, fact)) is not None}
+        write_yaml(folder / CONCEPT_FILE, facts, "What this concept is; conceptbooth checks it before each use.")
+        folder.rename(concept.folder)
+
+
+def _for_storage(picture: Image.Image) -> Image.Image:
+    short = min(picture.size)
+    if short <= MOST_STORED_PIXELS:
+        return picture
+    width, height = (round(side * MOST_STORED_PIXELS / short) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.LANCZOS)

@@ -1,0 +1,58 @@
+"""Prompt sets: the prompts that a concept model is judged by, one YAML file each under data/prompts."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from model.errors import InputError
+from model.prompt import prompt_problems
+from tasks.yaml_files import read_yaml, schema_problems
+
+Tag = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z][a-z0-9_-]*$")]
+
+
+class EvaluationPrompt(BaseModel):
+    """One prompt of a set, with {} where the concept goes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    text: Annotated[str, StringConstraints(strict=True, strip_whitespace=True)] = Field(alias="prompt")
+    tags: tuple[Tag, ...] = ()
+    """What the prompt asks for beyond the concept, such as background or style."""
+
+
+class _PromptSet(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    prompts: list[EvaluationPrompt] = Field(min_length=1)
+
+
+def load_prompt_set(path: Path) -> tuple[EvaluationPrompt, ...]:
+    """The prompts of a prompt set, in the file's order.
+
+    Raises:
+        InputError: no such file, unknown keys, a prompt without exactly one {}, a prompt twice; all of it together.
+    """
+    content = read_yaml(path, str(path))
+    problems: list[str] = []
+    prompts: list[EvaluationPrompt] = []
+    try:
+        prompts = _PromptSet.model_validate(content).prompts
+    except ValidationError as error:
+        problems += schema_problems(error, str(path), ("prompts", "prompt", "tags"))
+    # also asked of a file that is wrong in other ways, so that one look shows everything
+    texts = _texts(content)
+    problems += [f"{path}: {problem}" for text in texts for problem in prompt_problems(text)]
+    repeated = [text for text, count in Counter(texts).items() if count > 1]
+    problems += [f'{path}: prompt "{text}" stands twice: leave one out' for text in repeated]
+    if problems:
+        raise InputError(*problems)
+    return tuple(prompts)
+
+
+def _texts(content: Any) -> list[str]:
+    entries = content.get("prompts") if isinstance(content, dict) else None
+    prompts = [entry.get("prompt") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [" ".join(prompt.split()) for prompt in prompts if isinstance(prompt, str)]
