@@ -20,4 +20,4 @@ def sample_is_current(settings: Settings, name: str) -> bool:
     if not isinstance(stage, dict):
         return False
     parts = [*stage.get("deps", []), *stage.get("outs", [])]
-    return all(path_digest(settings.root / part["path"]) == part["md5"] for part in parts)
+    return all(path_digest(settings.root / str(part.get("path"))) == part.get("md5") for part in parts)

@@ -1,0 +1,39 @@
+"""`conceptbooth demo`: the main job on a bundled sample concept."""
+
+from flows.console import DONE, FAILED, notices, print_json
+from model.errors import InputError
+from tasks.concepts import load_concept
+from tasks.dvc_command import make_samples
+from tasks.params import load_params
+from tasks.samples import sample_is_current
+from tasks.settings import Settings
+
+
+def run_demo(settings: Settings, *, as_json: bool) -> int:
+    """Make the sample's images where they are not up to date, train it as `train` does, and show what came out.
+
+    Raises:
+        InputError: the parameters name no demo concept, or one that is not a bundled sample.
+        WorkFailed: DVC could not make the images.
+    """
+    params = load_params(settings.params_file)
+    name = params.demo
+    if name is None or name not in params.samples:
+        there = f"one of {', '.join(params.samples)}" if params.samples else "a name under `samples`"
+        raise InputError(f"{settings.params_file.name}: demo = {name!r}; write {there}")
+    load_concept(settings, name)
+    if not sample_is_current(settings, name):
+        notices().print(f"making the images of {name} (dvc repro)")
+        make_samples(settings, [name])
+
+    from flows.summary import show_next_steps, show_outcomes
+    from flows.train import run_training
+
+    (outcome,) = run_training(settings, [name])
+    if as_json:
+        print_json(outcome.to_json())
+    else:
+        show_outcomes([outcome])
+        if outcome.error is None:
+            show_next_steps(name)
+    return FAILED if outcome.error else DONE
