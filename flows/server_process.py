@@ -49,16 +49,21 @@ class ServerProcess:
     def stop(self) -> None:
         """End the server and all its children, with force after ten seconds."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.process.pid, number)
-            except ProcessLookupError:
-                break
-            try:
-                self.process.wait(STOP_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        self.process.wait()
+            self._signal(number)
+            deadline = time.monotonic() + STOP_SECONDS
+            while time.monotonic() < deadline:
+                self.process.poll()  # takes note of its end, or the process would count as there for ever
+                if not self._signal(0):
+                    return
+                time.sleep(0.05)
+
+    def _signal(self, number: int) -> bool:
+        """Send a signal to the whole group; 0 only asks. Returns whether there is anyone left in it."""
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _log_tail(self) -> str:
         with self.log.open(encoding="utf-8", errors="replace") as file:
