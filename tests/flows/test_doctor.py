@@ -1,0 +1,163 @@
+"""`conceptbooth doctor`: each thing that the work needs, there and missing."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = ("CONCEPTBOOTH_", "PREFECT_", "MLFLOW_", "DVC_", "HF_")
+CONCEPT = "super_category: owl\nlicence: MIT\nsource: drawn\nconsent: not needed\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project in a git repository with parameters, a prompt set and one concept, and no models."""
+    for name in list(os.environ):
+        if name.startswith(OURS):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # what a command sets must not reach the next test
+    folder = tmp_path / "project"
+    for name in ("params.yaml", "constraints.txt", "data/prompts/toyworld.yaml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    images = folder / "data" / "concepts" / "brown-owl" / "images"
+    images.mkdir(parents=True)
+    (images / "00.png").write_bytes(b"pixels")
+    (images.parent / "concept.yaml").write_text(CONCEPT)
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.com"]
+    for command in (["init", "-q"], ["add", "params.yaml"], [*identity, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def examined(code: int = 1) -> dict[str, dict[str, Any]]:
+    """The doctor's findings by what they are about."""
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    assert done.exit_code == code, done.output
+    findings = json.loads(done.stdout)["findings"]
+    return {finding["what"]: finding for finding in findings}
+
+
+def test_what_is_there_and_what_is_missing(project: Path) -> None:
+    found = examined()
+    assert found["project"]["found"] == str(project)
+    for what in ("packages", "git", "params.yaml", "prompt set", "device", "store", "MLflow", "Prefect"):
+        assert found[what]["state"] == "ok", found[what]
+    assert "10 prompts" in found["prompt set"]["found"]
+    for what, folder in (("base model", "toyworld/base"), ("evaluator", "toyworld/evaluator/clip")):
+        assert found[what]["state"] == "missing"
+        assert folder in found[what]["found"]
+    assert found["concept brown-owl"]["state"] == "note"
+    assert "unknown to DVC" in found["concept brown-owl"]["found"]
+
+
+def test_the_same_for_people(project: Path) -> None:
+    done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "300"})
+    assert done.exit_code == 1
+    (line,) = (line for line in done.stdout.splitlines() if " base model " in line)
+    assert line.startswith("missing")
+    assert "2 missing" in done.stderr
+
+
+def test_a_store_that_cannot_be_written_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "file").touch()
+    monkeypatch.setenv("CONCEPTBOOTH_STORE", str(project / "file" / "store"))
+    found = examined()["store"]
+    assert found["state"] == "missing"
+    assert "CONCEPTBOOTH_STORE" in found["found"]
+
+
+def test_wrong_parameters_are_all_named(project: Path) -> None:
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    (project / "params.yaml").write_text(text.replace("seed: 0", "seed: -1").replace("guidance_scale: 3.0", "a: 1"))
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    problems = [f["found"] for f in json.loads(done.stdout)["findings"] if f["what"] == "params.yaml"]
+    assert len(problems) >= 3
+    assert any("evaluation.seed" in problem for problem in problems)
+
+
+@contextmanager
+def answering(code: int) -> Iterator[str]:
+    """A server that answers every request with this code."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(code)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_servers_are_asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(200) as good, answering(503) as ill:
+        monkeypatch.setenv("PREFECT_API_URL", f"{good}/api")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", ill)
+        found = examined()
+    assert found["Prefect"]["state"] == "ok"
+    assert found["MLflow"]["state"] == "missing"
+    assert "503" in found["MLflow"]["found"]
+    monkeypatch.setenv("PREFECT_API_URL", f"{good}/api")
+    found = examined()  # nobody listens there any more
+    assert found["Prefect"]["state"] == "missing"
+    assert "does not answer" in found["Prefect"]["found"]
+    assert "PREFECT_API_URL" in found["Prefect"]["way_out"]
+
+
+def test_a_broken_database_is_missing(project: Path) -> None:
+    file = project / ".conceptbooth" / "mlflow" / "mlflow.db"
+    file.parent.mkdir(parents=True)
+    file.write_text("no database")
+    assert examined()["MLflow"]["state"] == "missing"
+
+
+def test_other_versions_than_were_run_together_are_named(project: Path) -> None:
+    constraints = project / "constraints.txt"
+    constraints.write_text(constraints.read_text(encoding="utf-8") + "\ntyper==0.1\n")
+    found = examined()["packages"]
+    assert found["state"] == "note"
+    assert "typer" in found["found"] and "0.1" in found["found"]
+
+
+def test_a_folder_without_git_is_named(project: Path) -> None:
+    (project / ".git").rename(project.parent / "git")
+    assert examined()["git"]["state"] == "missing"
+
+
+def test_a_concept_with_a_broken_description_does_not_hide_the_others(project: Path) -> None:
+    broken = project / "data" / "concepts" / "broken"
+    broken.mkdir()
+    (broken / "concept.yaml").write_text("licence: MIT\n")
+    found = examined()
+    assert found["concept broken"]["state"] == "missing"
+    assert found["concept brown-owl"]["state"] == "note"
+
+
+def test_the_doctor_needs_none_of_the_large_libraries(project: Path) -> None:
+    code = (
+        "import sys\nfrom flows.doctor import run_doctor\nfrom tasks.settings import load_settings\n"
+        "run_doctor(load_settings(), as_json=True)\n"
+        "names = ('torch', 'diffusers', 'transformers', 'mlflow', 'dvc', 'prefect')\n"
+        "sys.exit(repr([name for name in names if name in sys.modules]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"
