@@ -143,7 +143,11 @@ def list_(as_json: AsJson = False) -> None:
     rich_help_panel=EVERY_DAY,
     epilog=_examples("train red-teapot", "train red-teapot my-dog --json"),
 )
-def train(names: ConceptNames, as_json: AsJson = False) -> None:
+def train(
+    names: ConceptNames,
+    verbose: Annotated[bool, Option("--verbose", help="Show what Prefect logs.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Train, evaluate and register concepts, doing only what changed since the last time.
 
     One concept's failure does not stop the others. A training that was stopped carries on from its last finished
@@ -152,7 +156,7 @@ def train(names: ConceptNames, as_json: AsJson = False) -> None:
     from flows.summary import show_outcomes
     from flows.train import run_training
 
-    outcomes = run_training(_project(), names)
+    outcomes = run_training(_project(), names, verbose=verbose)
     if as_json:
         print_json([outcome.to_json() for outcome in outcomes])
     else:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.console import notices, results
-from flows.train import ConceptOutcome
+from flows.outcome import ConceptOutcome
 from tasks.score_words import Reading, read_scores
 
 

@@ -13,6 +13,7 @@ from types import FrameType
 
 from flows.console import notices, results
 from flows.server_process import LOOPBACK, ServerProcess, free_port, start_server
+from model.errors import WorkFailed
 from tasks.settings import Settings
 from tasks.tracking import SERVER_SCHEMES, scheme_of, shown
 
@@ -46,8 +47,11 @@ def serve(settings: Settings) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not addresses.is_file():
+                raise WorkFailed("another `conceptbooth ui` of this project is just starting; ask again soon") from None
             _show([Page(**page) for page in json.loads(addresses.read_text(encoding="utf-8"))], "shown already")
             return
+        addresses.unlink(missing_ok=True)  # those of a run before
         with _terminated_like_interrupted(), _pages(settings, folder) as pages:
             facts = [{"name": page.name, "shows": page.shows, "address": page.address} for page in pages]
             addresses.write_text(json.dumps(facts), encoding="utf-8")
