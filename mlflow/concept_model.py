@@ -37,15 +37,16 @@ class ConceptModel(PythonModel):
         """
         # torch and the model's code are imported here: registering a version executes this file and needs neither.
         from model.base import load_base
-        from model.device import open_device
+        from model.device import numeric_policy, open_device
         from model.errors import InputError
         from model.weights import ConceptWeights
 
         facts = json.loads(Path(context.artifacts["facts"]).read_text(encoding="utf-8"))
         reference, revision = find_base(facts["base"])
         try:
-            device = open_device(os.environ.get("CONCEPTBOOTH_DEVICE", "auto"))
-            self._base = load_base(reference, revision, device=device)
+            wanted = os.environ.get("CONCEPTBOOTH_DEVICE", "auto")
+            self._autocast = numeric_policy(wanted)["autocast"]
+            self._base = load_base(reference, revision, device=open_device(wanted))
             self._weights = ConceptWeights.load(Path(context.artifacts["weights"]))
         except InputError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
@@ -77,7 +78,7 @@ class ConceptModel(PythonModel):
                 sampling = Sampling(seed=seed, **(params or {}))
                 if sampling.problems():
                     raise InputError(*sampling.problems())
-                (pictures,) = generate(self._base, self._weights, [text], count, sampling)
+                (pictures,) = generate(self._base, self._weights, [text], count, sampling, autocast=self._autocast)
                 rows += [(text, seed, index, _png(picture)) for index, picture in enumerate(pictures)]
         except InputError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error

@@ -10,6 +10,7 @@ from tasks.hashing import DigestMemory
 from tasks.keys import MODEL_SUFFIXES
 from tasks.settings import Settings
 from tasks.store import Store
+from tasks.tracking import artifacts_at
 from tasks.training_record import WEIGHTS_FILE, TrainingRecord, copy_out
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ NEEDED = ("mlflow", "torch", "diffusers", "transformers", "accelerate", "safeten
 
 def log_package(
     client: "MlflowClient", settings: Settings, store: Store, experiment: str, run_id: str, record: TrainingRecord
-) -> str:
-    """Make a training's model a logged model of its run; returns its id."""
+) -> "LoggedModel":
+    """Make a training's model a logged model of its run."""
     from mlflow.entities import LoggedModelOutput
 
     model: LoggedModel = client.create_logged_model(
@@ -39,22 +40,27 @@ def log_package(
         model_type="concept",
     )
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    upload_package(client, settings, store, model, record)
-    client.finalize_logged_model(model.model_id, "READY")
-    return str(model.model_id)
+    upload_package(client, model.artifact_location, settings, store, record, run_id, model.model_id)
+    return client.finalize_logged_model(model.model_id, "READY")
 
 
 def upload_package(
-    client: "MlflowClient", settings: Settings, store: Store, model: "LoggedModel", record: TrainingRecord
+    client: "MlflowClient",
+    place: str,
+    settings: Settings,
+    store: Store,
+    record: TrainingRecord,
+    run_id: str,
+    model_id: str,
 ) -> None:
-    """Put the package's files where the logged model's files belong; what is there is replaced."""
+    """Put the package's files at an artefact address; those that are there are replaced."""
     with TemporaryDirectory() as folder:
-        package = write_package(Path(folder), settings, store, record, model)
-        client.log_model_artifacts(model.model_id, str(package))
+        package = write_package(Path(folder), settings, store, record, run_id, model_id)
+        artifacts_at(client, place).log_artifacts(str(package))
 
 
 def write_package(
-    folder: Path, settings: Settings, store: Store, record: TrainingRecord, model: "LoggedModel | None" = None
+    folder: Path, settings: Settings, store: Store, record: TrainingRecord, run_id: str, model_id: str
 ) -> Path:
     """Write the package into a new folder inside `folder`: what `mlflow.pyfunc.load_model` loads."""
     from mlflow.models import Model
@@ -65,7 +71,6 @@ def write_package(
     weights = copy_out(store, record.stages[-1], WEIGHTS_FILE, artifacts)
     facts = artifacts / FACTS_FILE
     facts.write_text(json.dumps(_facts(settings, record), indent=2) + "\n", encoding="utf-8")
-    known: dict[str, Any] = {} if model is None else {"run_id": model.source_run_id, "model_id": model.model_id}
     package = folder / "model"
     save_model(
         path=str(package),
@@ -75,7 +80,7 @@ def write_package(
         signature=_signature(record),
         input_example=[{"prompt": "a photo of a {} in the snow", "n": 1, "seed": 0}],
         pip_requirements=[f"{name}=={_public(version(name))}" for name in NEEDED],
-        mlflow_model=Model(**known),
+        mlflow_model=Model(run_id=run_id, model_id=model_id),
     )
     return package
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from model.errors import InputError, WorkFailed
+from tasks.file_lock import alone
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def connect(settings: Settings) -> "MlflowClient":
         # Failures come as exceptions; what MLflow and urllib3 log on top of them would only repeat it as tracebacks.
         logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRITICAL"))
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+        # alone: of two processes that make the tables of a new database at once, one would fail
+        with alone(settings.home / "locks" / "mlflow"):
+            return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def experiment_id(client: "MlflowClient", settings: Settings) -> str:
@@ -97,6 +100,13 @@ def experiment_id(client: "MlflowClient", settings: Settings) -> str:
 def artifact_location(settings: Settings) -> str | None:
     """Where runs of a database without server put their files; None if a server decides."""
     return None if scheme_of(settings.mlflow_tracking_uri) in SERVER_SCHEMES else settings.mlflow_artifact_root
+
+
+def artifacts_at(client: "MlflowClient", place: str) -> Any:
+    """The files below an artefact address, as MLflow's ArtifactRepository."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(place, tracking_uri=client.tracking_uri)
 
 
 def address_problem(settings: Settings) -> str | None:

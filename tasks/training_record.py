@@ -38,7 +38,7 @@ class TrainingRecord:
         return cls(
             concept=concept,
             prepare=manifests["prepare"],
-            stages=tuple(manifests[name] for name in sorted(manifests) if name.startswith("train-")),
+            stages=_training_stages(manifests),
             evaluation=evaluation,
             gallery=manifests["gallery"],
             scores=json.loads(store.file(evaluation, "scores.json").read_text(encoding="utf-8")),
@@ -47,7 +47,7 @@ class TrainingRecord:
     @property
     def key(self) -> str:
         """What makes it this content: the last stage's key (which holds all before it) and the evaluation's."""
-        return digest_of({"schema": RECORD_SCHEMA, "training": self.stages[-1].key, "evaluation": self.evaluation.key})
+        return _key(self.stages[-1], self.evaluation)
 
     @property
     def weights(self) -> FileRecord:
@@ -58,6 +58,11 @@ class TrainingRecord:
     def image_set(self) -> Input:
         """The images of the training; its digest is DVC's hash of the folder."""
         return next(read for read in self.prepare.inputs if read.kind == "image_set")
+
+    @property
+    def image_count(self) -> int:
+        """How many images the concept was learnt from."""
+        return sum(name.startswith("images/") for name in self.prepare.files)
 
     @property
     def base(self) -> Mapping[str, Any]:
@@ -102,7 +107,7 @@ class TrainingRecord:
             "base": self.base["reference"],
             "seed": self.stages[-1].seed,
             "super_category": self.concept.super_category,
-            "images": sum(name.startswith("images/") for name in self.prepare.files),
+            "images": self.image_count,
             "stages": [manifest.stage for manifest in self.stages],
             "numeric_policy": dict(self.stages[-1].numeric_policy),
         }
@@ -126,6 +131,21 @@ class TrainingRecord:
             f"{self.method} from images `{self.image_set.digest}`."
         )
         return "\n".join([origin, "", *readings])
+
+
+def content_key(manifests: Mapping[str, Manifest]) -> str:
+    """`TrainingRecord.key`, without reading anything."""
+    return _key(_training_stages(manifests)[-1], manifests["evaluate"])
+
+
+def _key(last_stage: Manifest, evaluation: Manifest) -> str:
+    return digest_of({"schema": RECORD_SCHEMA, "training": last_stage.key, "evaluation": evaluation.key})
+
+
+def _training_stages(manifests: Mapping[str, Manifest]) -> tuple[Manifest, ...]:
+    """In the order in which they ran: their names hold their numbers."""
+    stages = [manifest for manifest in manifests.values() if manifest.stage.startswith("train-")]
+    return tuple(sorted(stages, key=lambda manifest: int(manifest.stage.split("-")[1])))
 
 
 def copy_out(store: Store, manifest: Manifest, name: str, folder: Path) -> Path:

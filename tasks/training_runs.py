@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,41 +12,57 @@ from tasks.concept_package import log_package
 from tasks.manifest import Manifest
 from tasks.settings import Settings
 from tasks.store import Store
+from tasks.tracking import artifacts_at
 from tasks.training_record import TrainingRecord, copy_out, flat, with_interval
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Run
     from mlflow.tracking import MlflowClient
 
 MOST_METRICS, MOST_PARAMETERS = 1000, 100  # of one request to MLflow
 PARENT_TAG = "mlflow.parentRunId"
 
 
-def finished_run(client: "MlflowClient", experiment: str, key: str) -> "Run | None":
-    """The run that records this content completely, its logged model included; None if there is none."""
-    return next((run for run in _runs(client, experiment, key) if run.info.status == "FINISHED"), None)
+@dataclass(frozen=True, kw_only=True)
+class RecordedRun:
+    """A run that records a training completely, with the logged model that came out of it."""
+
+    run_id: str
+    model_id: str
+    files: str
+    """Address of the logged model's files."""
 
 
-def discard_unfinished(client: "MlflowClient", experiment: str, key: str) -> int:
-    """Remove what an interrupted registration of this content left: runs, their files, their logged models.
+def recorded_run(client: "MlflowClient", experiment: str, key: str) -> RecordedRun | None:
+    """The run that records this content completely; None if there is none."""
+    for run in _runs(client, experiment, key):
+        models = [model for model in _models(client, run) if model.status == "READY"]
+        if run.info.status == "FINISHED" and models:
+            return RecordedRun(run_id=run.info.run_id, model_id=models[0].model_id, files=models[0].artifact_location)
+    return None
 
-    Runs are deleted as MLflow deletes (hidden, and restorable until `mlflow gc`), and say why. Returns how many.
+
+def discard(client: "MlflowClient", experiment: str, key: str, why: str, keep: str | None = None) -> None:
+    """Delete the runs that record this content, all but `keep`: with those of their stages, files and logged models.
+
+    As MLflow deletes: rows are hidden and stay until `mlflow gc`.
     """
-    unfinished = [run for run in _runs(client, experiment, key) if run.info.status != "FINISHED"]
-    for run in unfinished:
-        run_id = run.info.run_id
-        for model in client.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'"):
-            _delete_files(client, model.artifact_location)
+    for run in _runs(client, experiment, key):
+        if run.info.run_id == keep:
+            continue
+        for model in _models(client, run):
+            artifacts_at(client, model.artifact_location).delete_artifacts()
             client.delete_logged_model(model.model_id)
-        for child in client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{run_id}'"):
-            _discard(client, child)
-        _discard(client, run)
-    return len(unfinished)
+        stages = client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{run.info.run_id}'")
+        for each in (*stages, run):
+            artifacts_at(client, each.info.artifact_uri).delete_artifacts()
+            client.set_tag(each.info.run_id, "conceptbooth.discarded", why)
+            client.delete_run(each.info.run_id)
 
 
 def record_training(
     client: "MlflowClient", settings: Settings, store: Store, experiment: str, record: TrainingRecord
-) -> "Run":
+) -> RecordedRun:
     """Write the runs of a training and its logged model; the run is FINISHED only once everything is there."""
     from mlflow.entities import Metric
 
@@ -59,12 +76,12 @@ def record_training(
         for name in ("gallery.png", "index.html"):
             client.log_artifact(run_id, str(copy_out(store, record.gallery, name, Path(folder))), "gallery")
     client.log_table(run_id, _table(store, record), "prompts.json")
-    model_id = log_package(client, settings, store, experiment, run_id, record)
+    model = log_package(client, settings, store, experiment, run_id, record)
     now = run.info.start_time
-    metrics = [Metric(name, value, now, 0, model_id=model_id) for name, value in record.metrics().items()]
+    metrics = [Metric(name, value, now, 0, model_id=model.model_id) for name, value in record.metrics().items()]
     client.log_batch(run_id, metrics=metrics)
     client.set_terminated(run_id)
-    return client.get_run(run_id)
+    return RecordedRun(run_id=run_id, model_id=model.model_id, files=model.artifact_location)
 
 
 def _record_stage(client: "MlflowClient", store: Store, experiment: str, parent: str, manifest: Manifest) -> None:
@@ -121,7 +138,7 @@ def _log_image_set(client: "MlflowClient", settings: Settings, run_id: str, reco
         digest=record.image_set.digest,
         source_type="local",
         source=json.dumps({"uri": inside.as_posix()}),
-        profile=json.dumps({"images": sum(name.startswith("images/") for name in record.prepare.files)}),
+        profile=json.dumps({"images": record.image_count}),
     )
     client.log_inputs(run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
@@ -157,16 +174,9 @@ def _runs(client: "MlflowClient", experiment: str, key: str) -> "list[Run]":
     return client.search_runs([experiment], f"tags.`conceptbooth.key` = '{key}'")
 
 
-def _discard(client: "MlflowClient", run: "Run") -> None:
-    _delete_files(client, run.info.artifact_uri)
-    client.set_tag(run.info.run_id, "conceptbooth.discarded", "its registration was interrupted and done again")
-    client.delete_run(run.info.run_id)
-
-
-def _delete_files(client: "MlflowClient", uri: str) -> None:
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    get_artifact_repository(uri, tracking_uri=client.tracking_uri).delete_artifacts()
+def _models(client: "MlflowClient", run: "Run") -> "list[LoggedModel]":
+    query = f"source_run_id = '{run.info.run_id}'"
+    return client.search_logged_models([run.info.experiment_id], filter_string=query)
 
 
 def _batches(values: list[Any], size: int) -> Iterator[list[Any]]:

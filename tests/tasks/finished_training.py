@@ -1,7 +1,11 @@
 """A finished training as the store holds it, made in milliseconds: real store, real manifests, made-up contents."""
 
+import atexit
 import io
 import json
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ from tasks.concepts import Concept
 from tasks.manifest import Facts, Input, Manifest
 from tasks.settings import Settings
 from tasks.store import Store
+from tasks.tracking import connect
 
 DATA_VERSION = "0123456789abcdef0123456789abcdef.dir"
 STAGES = ("train-1-embedding", "train-2-cross_attention", "train-3-unet")
@@ -19,13 +24,24 @@ PROMPTS = ("a photo of a {} in the snow", "a pencil sketch of a {}")
 STEPS = 30
 
 
-def project(root: Path) -> Settings:
-    """An empty project."""
+def project(root: Path, **settings: object) -> Settings:
+    """An empty project with a base that is only a name, and an MLflow database that is ready and empty."""
+    (root / "base" / "unet").mkdir(parents=True)
+    (root / "base" / "unet" / "config.json").write_text("{}")
     (root / "params.yaml").touch()
-    base = root / "base" / "unet"
-    base.mkdir(parents=True)
-    (base / "config.json").write_text("{}")
-    return Settings(root=root)
+    database = root / ".conceptbooth" / "mlflow" / "mlflow.db"
+    database.parent.mkdir(parents=True)
+    shutil.copyfile(_migrated_database(), database)
+    return Settings(**{"root": root, "mlflow_tracking_uri": f"sqlite:///{database}", **settings})
+
+
+@cache
+def _migrated_database() -> Path:
+    """Made once: MLflow's migrations take seconds."""
+    folder = Path(tempfile.mkdtemp(prefix="conceptbooth-mlflow-"))
+    atexit.register(shutil.rmtree, folder)
+    connect(Settings(root=folder, mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.db"))
+    return folder / "mlflow.db"
 
 
 def concept(settings: Settings, name: str = "turtle") -> Concept:
@@ -40,15 +56,16 @@ def concept(settings: Settings, name: str = "turtle") -> Concept:
     )
 
 
-def training(settings: Settings, name: str = "turtle", seed: int = 0) -> dict[str, Manifest]:
-    """The manifests of a whole training; another seed is another content."""
-    store, scratch = Store(settings.store), settings.home / "scratch" / f"{name}-{seed}"
+def training(settings: Settings, seed: int = 0, weights: bytes | None = None) -> dict[str, Manifest]:
+    """The manifests of a whole training; another seed is another content, `weights` the last stage's."""
+    store, scratch = Store(settings.store), settings.home / "scratch" / str(seed)
     images = {f"images/{index:02d}.png": _png(index) for index in range(4)}
     inputs = (Input(kind="image_set", key=DATA_VERSION, digest=DATA_VERSION),)
     manifests = {"prepare": _publish(store, scratch, "prepare", seed, images, inputs)}
     for index, stage in enumerate(STAGES):
         files = {
-            "concept.safetensors": safetensors_bytes({"embedding": np.full((1, 8), seed + index, np.float32)}),
+            "concept.safetensors": weights
+            or safetensors_bytes({"embedding": np.full((1, 8), seed + index, np.float32)}),
             "curves.json": json.dumps(_curve(index)).encode(),
             "preview.png": _png(index),
             "attention_placeholder.png": _png(index + 1),

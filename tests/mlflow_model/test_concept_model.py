@@ -1,0 +1,221 @@
+import base64
+import importlib.util
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow.pyfunc
+import pytest
+import torch
+from mlflow.exceptions import MlflowException
+from PIL import Image
+
+from model.base import load_base
+from model.prompt import ConceptPrompt
+from model.sample import generate
+from model.sampling_options import Sampling
+from model.weights import ConceptWeights
+from tasks.concept_package import write_package
+from tasks.registration import register
+from tasks.registry import resolve
+from tasks.store import Store
+from tasks.training_record import TrainingRecord
+from tests.model.tiny import write_tiny_base
+from tests.tasks.finished_training import concept, project, training
+
+SOURCE = Path(__file__).resolve().parents[2] / "mlflow" / "concept_model.py"
+PROMPT = "a photo of a {} on the beach"
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """A project whose base is tiny and real."""
+    settings = project(tmp_path_factory.mktemp("project"))
+    shutil.rmtree(settings.root / "base")
+    write_tiny_base(settings.root / "base")
+    return settings
+
+
+@pytest.fixture(scope="module")
+def weights(settings) -> ConceptWeights:
+    """Weights that draw something else than the base does."""
+    base = load_base(str(settings.root / "base"))
+    width = base.text_encoder.config.hidden_size
+    name, parameter = next((n, p) for n, p in base.unet.named_parameters() if n.endswith("attn2.to_k.weight"))
+    return ConceptWeights(
+        prompt=ConceptPrompt("<turtle>", "turtle"),
+        embedding=torch.linspace(-1, 1, width)[None],
+        unet={name: parameter.detach() + 0.5},
+    )
+
+
+@pytest.fixture(scope="module")
+def manifests(settings, weights, tmp_path_factory):
+    file = tmp_path_factory.mktemp("weights") / "concept.safetensors"
+    weights.save(file)
+    return training(settings, weights=file.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def loaded(settings, manifests, tmp_path_factory):
+    record = TrainingRecord.read(Store(settings.store), concept(settings), manifests)
+    folder = tmp_path_factory.mktemp("package")
+    package = write_package(folder, settings, Store(settings.store), record, run_id="0" * 32, model_id="m-0")
+    return mlflow.pyfunc.load_model(str(package))
+
+
+def png(text: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(text, validate=True)))
+
+
+def drawn_directly(settings, weights, *, seed: int, count: int) -> list[bytes]:
+    base = load_base(str(settings.root / "base"))
+    sampling = Sampling(guidance_scale=3.0, num_inference_steps=4, seed=seed)
+    (pictures,) = generate(base, weights, [weights.prompt.fill(PROMPT)], count, sampling)
+    return [picture.tobytes() for picture in pictures]
+
+
+def test_a_registered_version_draws_in_a_fresh_process_far_from_the_repository(settings, weights, manifests, tmp_path):
+    registered = register(settings, concept(settings), manifests)
+    code = """
+import json, sys, warnings
+import mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+loaded = mlflow.pyfunc.load_model("models:/concept.turtle@candidate")
+table = loaded.predict([{"prompt": sys.argv[2], "n": 2, "seed": 7}])
+import model
+print(json.dumps({"table": table.to_dict("list"), "code": model.__file__}))
+"""
+    process = subprocess.run(
+        [sys.executable, "-P", "-c", code, settings.mlflow_tracking_uri, PROMPT],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLFLOW_DISABLE_TELEMETRY": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    said = json.loads(process.stdout)
+    version = resolve(settings, f"turtle/{registered.version}")
+    assert Path(said["code"]).is_relative_to(version.folder.parent / "code")
+    table = said["table"]
+    assert table["prompt"] == ["a photo of a <turtle> turtle on the beach"] * 2
+    assert (table["seed"], table["index"]) == ([7, 7], [0, 1])
+    assert [png(image).tobytes() for image in table["image"]] == drawn_directly(settings, weights, seed=7, count=2)
+
+
+def test_the_version_holds_the_difference_and_not_the_base(settings, manifests, tmp_path):
+    record = TrainingRecord.read(Store(settings.store), concept(settings), manifests)
+    package = write_package(tmp_path, settings, Store(settings.store), record, run_id="0" * 32, model_id="m-0")
+    files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
+    assert {file for file in files if file.endswith(".safetensors")} == {"artifacts/concept.safetensors"}
+    assert not any(file.endswith((".pkl", ".bin", ".pt", ".pyc")) for file in files)
+    facts = json.loads((package / "artifacts" / "concept.json").read_text())
+    assert facts["base"]["folder"] == str(settings.root / "base")
+    assert "unet/diffusion_pytorch_model.safetensors" in facts["base"]["files"]
+    requirements = (package / "requirements.txt").read_text().splitlines()
+    assert f"torch=={torch.__version__.partition('+')[0]}" in requirements
+
+
+def test_the_signature_is_what_predict_does(loaded):
+    assert [column.name for column in loaded.metadata.get_input_schema()] == ["prompt", "n", "seed"]
+    assert loaded.metadata.get_input_schema().required_input_names() == ["prompt"]
+    defaults = {param.name: param.default for param in loaded.metadata.get_params_schema()}
+    assert defaults == {"guidance_scale": 3.0, "num_inference_steps": 4}
+    table = loaded.predict([{"prompt": PROMPT}])
+    assert list(table.columns) == [column.name for column in loaded.metadata.get_output_schema()]
+    assert len(table) == 1
+
+
+def test_a_seed_is_a_picture(settings, weights, loaded):
+    rows = [{"prompt": PROMPT, "n": 2, "seed": 3}, {"prompt": PROMPT, "n": 1, "seed": 4}]
+    table = loaded.predict(rows)
+    assert list(table["seed"]) == [3, 3, 4]
+    pictures = [png(image).tobytes() for image in table["image"]]
+    assert pictures[:2] == drawn_directly(settings, weights, seed=3, count=2)
+    assert len(set(pictures)) == 3
+    fewer_steps = loaded.predict([{"prompt": PROMPT, "seed": 3}], params={"num_inference_steps": 2})
+    assert png(fewer_steps["image"][0]).tobytes() != pictures[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"prompt": "a photo of a turtle"}, "no {} where the concept should stand"),
+        ({"prompt": "a {} and a {}"}, "2 times {}"),
+        ({"prompt": "a {} " + "in the snow " * 10}, "in the snow"),
+        ({"prompt": PROMPT, "n": 0}, "n = 0: 1 to 64 pictures"),
+        ({"prompt": PROMPT, "n": 1000}, "n = 1000"),
+        ({"prompt": PROMPT, "seed": -1}, "seed"),
+    ],
+)
+def test_what_cannot_be_drawn_is_the_callers_error(loaded, row, said):
+    with pytest.raises(MlflowException) as caught:
+        loaded.predict([row])
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+    assert said in caught.value.message
+
+
+@pytest.fixture
+def source():
+    """mlflow/concept_model.py as MLflow executes it."""
+    spec = importlib.util.spec_from_file_location("concept_model", SOURCE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def recorded(loaded) -> dict:
+    python_model = loaded.unwrap_python_model()
+    assert python_model is not None
+    return json.loads(Path(loaded._model_impl.context.artifacts["facts"]).read_text())["base"]
+
+
+def test_the_base_may_lie_elsewhere_if_it_is_the_same(source, recorded, tmp_path, monkeypatch):
+    moved = tmp_path / "moved"
+    shutil.copytree(recorded["folder"], moved)
+    gone = recorded | {"folder": str(tmp_path / "gone")}
+    with pytest.raises(MlflowException, match=r"gone: no such folder; set CONCEPTBOOTH_BASE"):
+        source.find_base(gone)
+    monkeypatch.setenv("CONCEPTBOOTH_BASE", str(moved))
+    assert source.find_base(gone) == (str(moved), None)
+
+
+def test_another_base_is_refused_by_name_of_what_differs(source, recorded, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    shutil.copytree(recorded["folder"], other)
+    unet = other / "unet" / "diffusion_pytorch_model.safetensors"
+    content = bytearray(unet.read_bytes())
+    content[-1] ^= 1
+    unet.write_bytes(content)
+    (other / "model_index.json").unlink()
+    monkeypatch.setenv("CONCEPTBOOTH_BASE", str(other))
+    with pytest.raises(MlflowException) as caught:
+        source.find_base(recorded)
+    assert "2 of " in caught.value.message
+    assert "unet/diffusion_pytorch_model.safetensors" in caught.value.message
+    assert "model_index.json" in caught.value.message
+
+
+def test_a_hub_base_is_found_by_its_commit_unless_a_folder_is_named(source, recorded, monkeypatch):
+    hub = {"reference": "owner/base", "revision": "a" * 40, "folder": "/nowhere", "files": recorded["files"]}
+    assert source.find_base(hub) == ("owner/base", "a" * 40)
+    monkeypatch.setenv("CONCEPTBOOTH_BASE", recorded["folder"])
+    assert source.find_base(hub) == (recorded["folder"], None)
+    with pytest.raises(MlflowException, match="recorded no digests"):
+        source.find_base(hub | {"files": {}})
+
+
+def test_executing_the_file_needs_neither_torch_nor_the_model_code():
+    code = f"""
+import runpy, sys
+import mlflow.pyfunc
+runpy.run_path({str(SOURCE)!r})
+assert "torch" not in sys.modules and "model.base" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
