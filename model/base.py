@@ -83,7 +83,7 @@ def load_base(reference: str, revision: str | None = None, *, device: torch.devi
         return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model
 
     text_encoder = load(CLIPTextModel, "text_encoder")
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder / "tokenizer", f"base model '{reference}'")
     tokenizer.model_max_length = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
     with quiet_libraries():
         noise_scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")

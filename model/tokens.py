@@ -30,15 +30,15 @@ class TokenizedPrompt:
     """Places of the super-category's tokens right behind [V]."""
 
 
-def load_tokenizer(folder: Path) -> CLIPTokenizer:
-    """The tokenizer of a checked base folder. Raises InputError if its files cannot be read."""
+def load_tokenizer(folder: Path, what: str) -> CLIPTokenizer:
+    """The CLIP tokenizer in `folder`. Raises InputError, which begins with `what`, if its files cannot be read."""
     from transformers import CLIPTokenizer
 
     try:
         with quiet_libraries():
-            return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+            return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise InputError(f"base model '{folder}': tokenizer/ cannot be read ({error})") from error
+        raise InputError(f"{what}: its tokenizer cannot be read ({error})") from error
 
 
 def tokenize(tokenizer: CLIPTokenizer, text: str, prompt: ConceptPrompt | None = None) -> TokenizedPrompt:

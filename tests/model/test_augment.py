@@ -1,0 +1,83 @@
+import random
+
+import numpy as np
+import pytest
+from PIL import Image, ImageChops
+
+from model.augment import augmented_view
+from model.latents import encode_views, to_images, to_pixels
+
+STILL = {"rotation_probability": 0.0, "flip_probability": 0.0, "smallest_crop": 1.0}
+
+
+@pytest.mark.parametrize("size", [(64, 64), (300, 100), (33, 90), (10, 10)])
+def test_turned_pictures_have_no_black_corners(make_stage, size):
+    stage = make_stage("unet", rotation_probability=1.0, rotation_degrees=180.0, smallest_crop=0.5)
+    white = Image.new("RGB", size, "white")
+    for seed in range(20):
+        view = augmented_view(white, stage, 32, random.Random(seed))
+        assert view.size == (32, 32)
+        assert np.asarray(view).min() == 255
+
+
+def test_nothing_switched_on_only_resizes(make_stage, images):
+    view = augmented_view(images[0], make_stage("unet", **STILL), 16, random.Random(0))
+    assert view.tobytes() == images[0].tobytes()
+
+
+def test_flip_and_crop(make_stage):
+    ramp = Image.fromarray(np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))).convert("RGB")
+    flipped = augmented_view(ramp, make_stage("unet", **STILL | {"flip_probability": 1.0}), 64, random.Random(0))
+    assert flipped.tobytes() == ramp.transpose(Image.Transpose.FLIP_LEFT_RIGHT).tobytes()
+    views = [
+        np.asarray(augmented_view(ramp, make_stage("unet", **STILL | {"smallest_crop": 0.5}), 64, random.Random(seed)))
+        for seed in range(30)
+    ]
+    shown = [int(view[0, -1, 0]) - int(view[0, 0, 0]) for view in views]
+    assert 115 < min(shown) < 170, "the smallest crop shows half of the ramp"
+    assert max(shown) > 220
+
+
+def test_rotation_turns_by_the_drawn_angle(make_stage):
+    bar = Image.new("RGB", (101, 101), "white")
+    bar.paste("black", (45, 0, 56, 101))
+    stage = make_stage("unet", **STILL | {"rotation_probability": 1.0, "rotation_degrees": 90.0})
+    rng = random.Random(3)
+    peek = random.Random(3)
+    peek.random()
+    expected = bar.rotate(peek.uniform(-90, 90), Image.Resampling.BICUBIC, fillcolor="white")
+    middle = (30, 30, 71, 71)
+    difference = ImageChops.difference(augmented_view(bar, stage, 101, rng).crop(middle), expected.crop(middle))
+    assert np.asarray(difference).mean() < 2
+
+
+def test_views_are_decided_by_the_seed(make_stage, images):
+    stage = make_stage("unet", rotation_probability=0.5, smallest_crop=0.7)
+    one, two, other = (augmented_view(images[2], stage, 16, random.Random(seed)).tobytes() for seed in (1, 1, 2))
+    assert one == two != other
+
+
+def test_bank_holds_an_equal_share_of_each_image(base, make_stage):
+    colours = [Image.new("RGB", (20, 20), colour) for colour in ("red", "lime", "blue")]
+    bank = encode_views(base, colours, make_stage("unet", augmented_views=10, **STILL), seed=0)
+    assert bank.mean.shape == bank.std.shape == (10, 4, 8, 8)
+    distinct, counts = np.unique(bank.mean.flatten(1).numpy().round(4), axis=0, return_counts=True)
+    assert sorted(counts) == [3, 3, 4], distinct.shape
+
+
+def test_bank_samples_the_distribution_in_the_unets_scale(base, make_stage):
+    import torch
+
+    bank = encode_views(
+        base, [Image.new("RGB", (16, 16), "red")], make_stage("unet", augmented_views=1, **STILL), seed=0
+    )
+    samples = bank.sample(4000, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(samples.mean(dim=0), bank.mean[0] * 0.5, atol=0.05, rtol=0.05)
+    torch.testing.assert_close(samples.std(dim=0), bank.std[0] * 0.5, atol=0.05, rtol=0.05)
+
+
+def test_pixels_and_pictures_are_each_others_inverse(images):
+    pixels = to_pixels([images[0]])
+    assert pixels.shape == (1, 3, 16, 16)
+    assert pixels.min() >= -1 and pixels.max() <= 1
+    assert to_images(pixels)[0].tobytes() == images[0].tobytes()

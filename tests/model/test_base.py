@@ -1,0 +1,107 @@
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from model.base import DEFAULT_HUB_BASE, load_base
+from model.base_files import base_resolution, check_base_folder
+from model.errors import InputError
+
+
+@pytest.fixture
+def folder(base_folders, tmp_path):
+    """A copy that a test may break."""
+    return shutil.copytree(base_folders["sd2"], tmp_path / "base")
+
+
+def edit(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_loaded_frozen_in_float32(folder):
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
+    base = load_base(str(folder))
+    assert base.resolution == base_resolution(folder) == 16
+    assert base.prediction_type == "v_prediction"
+    for part in (base.unet, base.vae, base.text_encoder):
+        assert not part.training
+        assert {(p.dtype, p.requires_grad) for p in part.parameters()} == {(torch.float32, False)}
+
+
+def test_both_kinds_of_stable_diffusion(bases):
+    assert {name: base.prediction_type for name, base in bases.items()} == {"sd1": "epsilon", "sd2": "v_prediction"}
+    assert bases["sd1"].tokenizer.pad_token_id == bases["sd1"].tokenizer.eos_token_id
+    assert bases["sd2"].tokenizer.pad_token_id == 0
+
+
+def test_nothing_on_the_terminal(folder, capfd):
+    load_base(str(folder))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "said"),
+    [
+        ("unet/config.json", {"_class_name": "UNet2DModel"}, "UNet2DModel, a text-conditioned"),
+        ("unet/config.json", {"down_block_types": ["DownBlock2D"] * 2}, "no cross-attention"),
+        ("unet/config.json", {"addition_embed_type": "text_time"}, "'text_time' conditions"),
+        ("unet/config.json", {"in_channels": 9}, "inpainting"),
+        ("unet/config.json", {"cross_attention_dim": 77}, "text states of width 77"),
+        ("unet/config.json", {"sample_size": [8, 16]}, "square"),
+        ("vae/config.json", {"_class_name": "VQModel"}, "an AutoencoderKL is needed"),
+        ("text_encoder/config.json", {"architectures": ["T5EncoderModel"]}, "a CLIPTextModel is needed"),
+        ("scheduler/scheduler_config.json", {"prediction_type": "sample"}, "prediction_type 'sample'"),
+        ("model_index.json", {"text_encoder_2": ["transformers", "CLIPTextModel"]}, "second text encoder"),
+    ],
+)
+def test_other_kinds_of_model_are_refused_by_name(folder, file, values, said):
+    edit(folder / file, **values)
+    with pytest.raises(InputError, match=r"base model '.*/base'") as caught:
+        load_base(str(folder))
+    assert said in str(caught.value)
+
+
+def test_everything_missing_is_reported_together(folder):
+    shutil.rmtree(folder / "unet")
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").rename(folder / "vae" / "diffusion_pytorch_model.bin")
+    (folder / "scheduler" / "scheduler_config.json").write_text("{")
+    with pytest.raises(InputError) as caught:
+        check_base_folder(folder)
+    problems = str(caught.value)
+    assert len(caught.value.problems) == 4
+    assert "no unet/config.json" in problems
+    assert "tokenizer/: neither" in problems
+    assert "vae/: only diffusion_pytorch_model.bin, and pickle is never read" in problems
+    assert "scheduler/scheduler_config.json is not JSON" in problems
+
+
+def test_damaged_weights_are_named(folder):
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match="unet/ cannot be loaded"):
+        load_base(str(folder))
+
+
+@pytest.mark.parametrize("revision", [None, "main", "0" * 39])
+def test_a_hub_id_needs_a_full_commit(revision):
+    with pytest.raises(InputError, match="a revision of 40 hex digits"):
+        load_base(DEFAULT_HUB_BASE, revision)
+
+
+def test_a_hub_that_does_not_answer(monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="the hub does not give it"):
+        load_base("nobody/nothing", "0" * 40)
+
+
+def test_references_that_cannot_be(folder):
+    with pytest.raises(InputError, match="'some/where/else': no such folder, and no hub id"):
+        load_base("some/where/else")
+    with pytest.raises(InputError, match="is a folder: its revision"):
+        load_base(str(folder), "0" * 40)

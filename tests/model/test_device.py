@@ -1,0 +1,76 @@
+import subprocess
+import sys
+
+import pytest
+
+from model import device
+from model.errors import InputError
+from model.sampling_options import Sampling
+
+
+def test_plain_modules_import_no_heavy_library():
+    code = (
+        "import sys, model.errors, model.method, model.prompt, model.device, model.sampling_options, model.base_files;"
+        "print({m.split('.')[0] for m in sys.modules} & "
+        "{'torch', 'diffusers', 'transformers', 'numpy', 'PIL', 'prefect', 'mlflow', 'dvc'})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "policy"),
+    [
+        (None, "auto", ("cpu", "none")),
+        (None, "bfloat16", ("cpu", "bfloat16")),
+        ((7, 5), "auto", ("cuda", "none")),
+        ((8, 0), "auto", ("cuda", "bfloat16")),
+        ((9, 0), "float32", ("cuda", "none")),
+    ],
+)
+def test_policy_follows_the_device(monkeypatch, capability, dtype, policy):
+    monkeypatch.setattr(device, "_cuda_capability", lambda: capability)
+    monkeypatch.setattr(device, "_torch_has_cuda", lambda: True)
+    monkeypatch.setattr(device.sys, "platform", "linux")
+    found = device.numeric_policy("auto", dtype)
+    assert (found["device"], found["autocast"]) == policy
+    assert found["weights"] == "float32"
+
+
+def test_a_torch_without_cuda_never_chooses_it(monkeypatch):
+    monkeypatch.setattr(device, "_cuda_capability", lambda: (9, 0))
+    monkeypatch.setattr(device.importlib.metadata, "version", lambda name: "2.13.0+cpu")
+    monkeypatch.setattr(device.sys, "platform", "linux")
+    assert device.device_type("auto") == "cpu"
+
+
+def test_hidden_gpus_are_not_seen(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert device._cuda_capability() is None
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(InputError, match=r"device 'tpu'.*auto, cuda, mps, cpu"):
+        device.device_type("tpu")
+    with pytest.raises(InputError, match=r"dtype 'float16'.*bfloat16"):
+        device.numeric_policy("cpu", "float16")
+
+
+def test_a_device_that_is_not_there_is_said():
+    import torch
+
+    missing = "cuda" if not torch.cuda.is_available() else "mps"
+    with pytest.raises(InputError, match=f"no {missing} device"):
+        device.open_device(missing)
+    assert device.open_device("cpu") == torch.device("cpu")
+
+
+def test_sampling_limits():
+    assert Sampling().problems() == []
+    wrong = Sampling(guidance_scale=0.5, num_inference_steps=0, seed=-1, batch_size=0).problems()
+    assert [problem.split(" ")[0] for problem in wrong] == [
+        "sampling.guidance_scale",
+        "sampling.num_inference_steps",
+        "sampling.seed",
+        "sampling.batch_size",
+    ]

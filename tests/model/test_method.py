@@ -1,0 +1,89 @@
+import dataclasses
+
+import pytest
+
+from model.errors import InputError
+from model.method import METHODS, STAGE_SETTINGS, Stage, get_method
+
+PUBLISHED = {  # arXiv 2406.05000 and its code: rate, steps, batch, mean weight, variance weight
+    "embedding": (1e-3, 60, 8, 0.1, 0.0),
+    "cross_attention": (2e-5, 100, 8, 2.0, 5.0),
+    "unet": (2e-6, 500, 8, 2.0, 5.0),
+}
+
+
+def test_published_preset_holds_the_published_numbers():
+    stages = get_method("attndreambooth", "published").stages
+    assert {
+        s.name: (
+            s.learning_rate,
+            s.max_train_steps,
+            s.batch_size,
+            s.attention_mean_weight,
+            s.attention_variance_weight,
+        )
+        for s in stages
+    } == PUBLISHED
+    assert [s.starts_from for s in stages] == ["super_category", "previous_stage", "previous_stage"]
+    assert all((s.adam_beta1, s.adam_beta2, s.weight_decay) == (0.9, 0.999, 1e-2) for s in stages)
+    assert all((s.rotation_degrees, s.rotation_probability, s.flip_probability) == (45, 0.75, 0.25) for s in stages)
+
+
+def test_every_preset_is_within_its_own_limits():
+    for presets in METHODS.values():
+        for method in presets.values():
+            assert [problem for stage in method.stages for problem in stage.problems()] == []
+
+
+def test_overrides_replace_single_fields_and_nothing_else():
+    plain = get_method("attndreambooth", "toyworld")
+    changed = get_method("attndreambooth", "toyworld", {"unet": {"max_train_steps": 7}})
+    assert changed.stages[:2] == plain.stages[:2]
+    assert changed.stages[2] == dataclasses.replace(plain.stages[2], max_train_steps=7)
+
+
+@pytest.mark.parametrize(
+    ("method", "preset", "named"),
+    [("dreambooht", "published", "attndreambooth"), ("attndreambooth", "quick", "published_fast")],
+)
+def test_unknown_method_or_preset_lists_what_exists(method, preset, named):
+    with pytest.raises(InputError, match=named):
+        get_method(method, preset)
+
+
+def test_all_bad_overrides_are_reported_together():
+    with pytest.raises(InputError) as caught:
+        get_method(
+            "attndreambooth",
+            "published",
+            {
+                "unet": {"learning_rate": -1, "max_train_steps": 2.5, "weight_decay": float("nan"), "trains": "all"},
+                "embedding": {"batch_size": True, "max_grad_norm": "big"},
+                "vae": {},
+            },
+        )
+    problems = "\n".join(caught.value.problems)
+    assert len(caught.value.problems) == 7
+    for named in (
+        "unet.learning_rate = -1: a number above 0",
+        "unet.max_train_steps = 2.5: a whole number from 1",
+        "unet.weight_decay = nan",
+        "unet.trains",
+        "embedding.batch_size = True",
+        "embedding.max_grad_norm = 'big'",
+        "stage 'vae'",
+    ):
+        assert named in problems
+
+
+def test_every_setting_of_a_stage_has_limits():
+    fields = {field.name: field for field in dataclasses.fields(Stage)}
+    assert all("limits" in fields[name].metadata for name in STAGE_SETTINGS)
+
+
+def test_input_error_survives_pickling_with_all_its_problems():
+    import pickle
+
+    error = pickle.loads(pickle.dumps(InputError("one", "two")))  # noqa: S301 - Prefect sends exceptions this way
+    assert error.problems == ("one", "two")
+    assert str(error) == "one\ntwo"

@@ -1,0 +1,99 @@
+import copy
+
+import pytest
+import torch
+
+from model.errors import InputError
+from model.prompt import ConceptPrompt
+from model.text_encoding import encode_text, initial_embedding
+from model.tokens import check_concept, tokenize
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sd2"])
+@pytest.mark.parametrize(
+    "text", ["", "a red teapot on the beach", "A photo, of the box's snow!", "xyz", "\u00e9t\u00e9"]
+)
+def test_plain_text_as_the_tokenizer_itself_has_it(bases, kind, text):
+    tokenizer = bases[kind].tokenizer
+    assert list(tokenize(tokenizer, text).ids) == tokenizer(text, padding="max_length")["input_ids"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["sd1", "sd2"])
+@pytest.mark.parametrize(
+    "text", ["a photo of a <v> teddy bear", "<v> teddy bear's box, on a beach", "the <v> teddy bear <v>"]
+)
+def test_text_states_as_with_a_token_added_to_the_model(bases, kind, text):
+    base = bases[kind]
+    row = torch.randn(1, 16, generator=torch.Generator().manual_seed(0))
+    prompt = ConceptPrompt("<v>", "teddy bear")
+
+    tokenizer, text_encoder = copy.deepcopy(base.tokenizer), copy.deepcopy(base.text_encoder)
+    tokenizer.add_tokens(["<v>"])
+    text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    text_encoder.get_input_embeddings().weight[-1] = row[0]
+    ids = tokenizer(text, padding="max_length", return_tensors="pt")["input_ids"]
+    expected = text_encoder(ids).last_hidden_state
+
+    torch.testing.assert_close(encode_text(base, [tokenize(base.tokenizer, text, prompt)], row), expected)
+
+
+def test_places_of_the_concept(base):
+    prompt = ConceptPrompt("<v>", "teddy bear")
+    tokenized = tokenize(base.tokenizer, "a photo of a <v> teddy bear in the snow", prompt)
+    assert (tokenized.placeholder, tokenized.super_category) == ((5,), (6, 7))
+    alone = tokenize(base.tokenizer, "a <v> in the snow", prompt)
+    assert (alone.placeholder, alone.super_category) == ((2,), ())
+
+
+def test_gradients_reach_the_learned_row_and_nothing_else(base):
+    row = torch.nn.Parameter(torch.randn(1, 16))
+    before = base.text_encoder.get_input_embeddings().weight.clone()
+    prompt = ConceptPrompt("<v>", "turtle")
+    encode_text(base, [tokenize(base.tokenizer, prompt.text, prompt)], row).square().sum().backward()
+    assert row.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in base.text_encoder.parameters())
+    assert torch.equal(base.text_encoder.get_input_embeddings().weight, before)
+    assert not base.text_encoder.get_input_embeddings()._forward_hooks
+
+
+def test_a_concept_without_its_embedding_is_an_error(base, prompt):
+    with pytest.raises(ValueError, match="no embedding"):
+        encode_text(base, [tokenize(base.tokenizer, prompt.text, prompt)])
+
+
+def test_the_embedding_starts_from_the_super_category(base):
+    rows = base.text_encoder.get_input_embeddings().weight
+    ids = base.tokenizer("teddy bear", add_special_tokens=False)["input_ids"]
+    assert torch.equal(initial_embedding(base, "teddy bear")[0], rows[ids].mean(dim=0))
+    ids = base.tokenizer("turtle", add_special_tokens=False)["input_ids"]
+    assert torch.equal(initial_embedding(base, "turtle")[0], rows[ids[0]])
+
+
+def test_a_long_prompt_says_what_would_be_cut_off(base):
+    text = "a photo of a {} in the snow on the beach in the box on the red teapot"
+    prompt = ConceptPrompt("<v>", "teddy bear")
+    with pytest.raises(InputError) as caught:
+        tokenize(base.tokenizer, prompt.fill(text), prompt)
+    assert '"the box on the red teapot" would be cut off' in str(caught.value)
+    assert "20 tokens, the base takes 14" in str(caught.value)
+    with pytest.raises(InputError, match='"the box on the red teapot" would be cut off'):
+        base.check_prompt(text.replace("{}", "red teddy bear"))
+    base.check_prompt("a photo of a red teddy bear in the snow on the beach in")
+
+
+@pytest.mark.parametrize(("category", "said"), [("", "empty"), ("xqzv", "'xqzv'"), ("teddy \U0001f9a5", "\U0001f9a5")])
+def test_a_super_category_that_the_base_does_not_know(base, category, said):
+    with pytest.raises(InputError, match="super-category") as caught:
+        base.check_super_category(category)
+    assert said in str(caught.value)
+    base.check_super_category("teddy bear")
+
+
+def test_all_problems_of_a_concept_together(base):
+    tokenizer = copy.deepcopy(base.tokenizer)
+    tokenizer.add_tokens(["<taken>"])
+    with pytest.raises(InputError) as caught:
+        check_concept(tokenizer, ConceptPrompt("<taken>", "wug"), ["a {} " + "in the snow " * 6, "a {} on the beach"])
+    assert len(caught.value.problems) == 3
+    assert "'<taken>': a word of the base already" in str(caught.value)

@@ -1,0 +1,225 @@
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from model.errors import InputError, WorkFailed
+from model.prompt import ConceptPrompt
+from model.train import _prediction_loss, train_stage
+
+
+@pytest.fixture(scope="module")
+def train(base, images, prompt):
+    def run(stage, previous=None, **options):
+        settings = {"base": base, "images": images, "prompt": prompt, "seed": 0} | options
+        return train_stage(stage=stage, previous=previous, **settings)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def first(train, make_stage):
+    """The weights that stage 1 leaves."""
+    return train(make_stage("embedding")).weights
+
+
+def snapshot(module):
+    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+
+
+def changed(module, before):
+    return {name for name, parameter in module.named_parameters() if not torch.equal(parameter, before[name])}
+
+
+def attn2_names(base):
+    return {name for name, _ in base.unet.named_parameters() if ".attn2." in name}
+
+
+@pytest.mark.parametrize("trains", ["embedding", "cross_attention", "unet"])
+def test_what_is_trained_and_what_is_frozen(base, train, make_stage, first, trains):
+    frozen = {"text_encoder": snapshot(base.text_encoder), "vae": snapshot(base.vae)}
+    unet = snapshot(base.unet)
+    seen = []
+
+    def look(step):
+        for part in frozen:
+            module = getattr(base, part)
+            assert not any(p.requires_grad or p.grad is not None for p in module.parameters()), part
+            assert changed(module, frozen[part]) == set(), part
+        seen.append(changed(base.unet, unet))
+
+    previous = None if trains == "embedding" else first
+    weights = train(make_stage(trains), previous, on_step=look).weights
+
+    wanted = {"embedding": set(), "cross_attention": attn2_names(base), "unet": set(unet)}[trains]
+    assert weights.unet.keys() == wanted
+    assert seen[-1] == wanted
+    assert all(not torch.equal(weights.unet[name], unet[name]) for name in wanted)
+    rows = base.text_encoder.get_input_embeddings().weight
+    start = (
+        rows[base.tokenizer("turtle", add_special_tokens=False)["input_ids"][0]] if not previous else first.embedding
+    )
+    assert weights.embedding.shape == (1, 16)
+    assert torch.equal(weights.embedding.flatten(), start.flatten()) == (trains != "embedding")
+    assert changed(base.unet, unet) == set(), "the base is as before"
+    assert not any(p.requires_grad or p.grad is not None for p in base.unet.parameters())
+
+
+def test_each_stage_goes_on_from_the_one_before(base, train, make_stage, first):
+    second = train(make_stage("cross_attention"), first).weights
+    still = make_stage("unet", learning_rate=1e-30, weight_decay=0.0, max_train_steps=1)
+    third = train(still, second).weights
+    for name, tensor in third.unet.items():
+        torch.testing.assert_close(tensor, second.unet.get(name, base.unet.get_parameter(name)), rtol=0, atol=1e-20)
+
+
+@pytest.mark.parametrize("trains", ["embedding", "unet"])
+def test_same_seed_same_bits_whatever_the_global_generators_say(train, make_stage, first, trains):
+    previous = None if trains == "embedding" else first
+    found = []
+    for seed, noise in [(1, 10), (1, 20), (2, 10)]:
+        torch.manual_seed(noise)
+        np.random.seed(noise)
+        random.seed(noise)
+        state = torch.get_rng_state()
+        weights = train(make_stage(trains), previous, seed=seed).weights
+        assert torch.equal(torch.get_rng_state(), state)
+        found.append({"embedding": weights.embedding, **weights.unet})
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+    assert not all(torch.equal(found[0][name], found[2][name]) for name in found[0])
+
+
+def test_gradients_are_clipped(train, make_stage):
+    # Adam does not see the gradients' scale until they are as small as its epsilon of 1e-8.
+    start = train(make_stage("embedding", learning_rate=1e-30)).weights.embedding
+    free, clipped = (
+        (train(make_stage("embedding", weight_decay=0.0, max_grad_norm=norm)).weights.embedding - start).norm()
+        for norm in (1.0, 1e-12)
+    )
+    assert clipped < 0.01 * free
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sd2"])
+def test_the_target_is_what_the_base_predicts(bases, kind):
+    base = bases[kind]
+    latents = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+
+    class Knowing(torch.nn.Module):
+        """Predicts exactly what the formulas of the two parametrisations say, from the same random numbers."""
+
+        def forward(self, noisy, timesteps, states):
+            noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(7))
+            betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+            kept = (1 - betas).cumprod(0)[timesteps].reshape(-1, 1, 1, 1)
+            torch.testing.assert_close(noisy, kept.sqrt() * latents + (1 - kept).sqrt() * noise)
+            velocity = kept.sqrt() * noise - (1 - kept).sqrt() * latents
+            return type("Output", (), {"sample": {"sd1": noise, "sd2": velocity}[kind]})
+
+    knowing = dataclasses.replace(base, unet=Knowing())
+    loss = _prediction_loss(knowing, latents, torch.zeros(1, 16, 16), torch.Generator().manual_seed(7))
+    assert loss < 1e-10
+
+
+def test_training_learns_and_the_term_pulls_the_attention_together(train, make_stage, first):
+    settings = {"max_train_steps": 40, "learning_rate": 5e-3, "attention_variance_weight": 0.0}
+    without = train(make_stage("unet", attention_mean_weight=0.0, **settings), first).curve
+    assert without[-1].loss < 0.9 * without[1].loss
+    assert {point.attention_loss for point in without} == {0.0}
+    weak, strong = (
+        train(make_stage("cross_attention", attention_mean_weight=weight, **settings), first).curve
+        for weight in (1e-3, 1e5)
+    )
+    assert strong[-1].attention_loss / strong[0].attention_loss < 0.1
+    assert strong[-1].attention_loss / strong[0].attention_loss < 0.5 * weak[-1].attention_loss / weak[0].attention_loss
+
+
+def test_curve_and_progress(train, make_stage):
+    steps = []
+    stage = make_stage("embedding", max_train_steps=23)
+    trained = train(stage, on_step=steps.append)
+    assert [point.step for point in trained.curve] == [1, 10, 20, 23]
+    assert [step.step for step in steps] == list(range(1, 24))
+    assert {(step.stage, step.max_train_steps) for step in steps} == {("embedding", 23)}
+    assert steps[14].loss == trained.curve[1].loss
+    for point in trained.curve:
+        assert point.loss > point.attention_loss > 0
+        assert point.grad_norm > 0
+        assert point.learning_rate == stage.learning_rate
+        assert point.samples_per_second > 0
+
+
+def test_constant_text_and_images_are_encoded_once(base, train, make_stage, first):
+    calls = {"text": 0, "views": 0}
+
+    def count(what, size):
+        def hook(_module, inputs):
+            calls[what] += len(inputs[0]) if size else 1
+
+        return hook
+
+    hooks = [
+        base.text_encoder.get_input_embeddings().register_forward_pre_hook(count("text", size=False)),
+        base.vae.encoder.register_forward_pre_hook(count("views", size=True)),
+    ]
+    try:
+        train(make_stage("unet", max_train_steps=9, augmented_views=11), first)
+        assert calls == {"text": 1, "views": 11}
+        train(make_stage("embedding", max_train_steps=9, augmented_views=5))
+        assert calls == {"text": 1 + 10, "views": 11 + 5}
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def test_the_base_is_as_before_after_an_interruption(base, train, make_stage, first):
+    before, processors = snapshot(base.unet), base.unet.attn_processors
+
+    def stop(step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(make_stage("unet"), first, on_step=stop)
+    assert changed(base.unet, before) == set()
+    assert not any(p.requires_grad or p.grad is not None for p in base.unet.parameters())
+    assert all(base.unet.attn_processors[name] is processor for name, processor in processors.items())
+
+
+def test_a_loss_that_is_no_number_stops_the_stage(base, train, make_stage, first):
+    poisoned = dataclasses.replace(
+        first, unet={"conv_in.bias": torch.full_like(base.unet.get_parameter("conv_in.bias"), float("nan"))}
+    )
+    with pytest.raises(WorkFailed, match=r"stage 'unet': loss nan.* by step 1"):
+        train(make_stage("unet"), poisoned)
+    assert not base.unet.get_parameter("conv_in.bias").isnan().any()
+
+
+def test_bfloat16_autocast_keeps_float32_weights(train, make_stage, first):
+    half = train(make_stage("unet"), first, autocast="bfloat16").weights
+    full = train(make_stage("unet"), first).weights
+    assert {tensor.dtype for tensor in half.unet.values()} == {torch.float32}
+    assert any(not torch.equal(half.unet[name], full.unet[name]) for name in full.unet)
+    for name, tensor in full.unet.items():
+        torch.testing.assert_close(half.unet[name], tensor, rtol=0, atol=0.01)
+
+
+def test_a_two_token_category_trains(train, make_stage):
+    prompt = ConceptPrompt("<bear>", "teddy bear")
+    first = train(make_stage("embedding"), prompt=prompt).weights
+    assert train(make_stage("cross_attention"), first, prompt=prompt).weights.prompt == prompt
+
+
+def test_wrong_input_is_refused_before_any_work(base, train, make_stage, first):
+    def problems(*arguments, **options):
+        with pytest.raises(InputError) as caught:
+            train(*arguments, on_step=lambda step: pytest.fail("work has started"), **options)
+        return "\n".join(caught.value.problems)
+
+    assert "starts from the stage before, and its weights were not given" in problems(make_stage("unet"))
+    assert "was given another stage's weights" in problems(make_stage("embedding"), first)
+    assert "no instance images" in problems(make_stage("embedding"), images=[])
+    assert "trained on" in problems(make_stage("unet"), first, prompt=ConceptPrompt("<v>", "teapot"))
+    assert "the base does not know 'wug'" in problems(make_stage("embedding"), prompt=ConceptPrompt("<v>", "wug"))
+    many = problems(make_stage("unet", learning_rate=-1.0, batch_size=0), images=[])
+    assert len(many.splitlines()) == 4

@@ -1,0 +1,59 @@
+import copy
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from model.errors import InputError
+from model.prompt import ConceptPrompt
+from model.weights import ConceptWeights
+
+
+@pytest.fixture
+def weights(base):
+    generator = torch.Generator().manual_seed(0)
+    names = [name for name, _ in base.unet.named_parameters() if ".attn2." in name]
+    return ConceptWeights(
+        prompt=ConceptPrompt("<v>", "teddy bear", "a {} in the snow"),
+        embedding=torch.randn(1, 16, generator=generator),
+        unet={name: torch.randn(base.unet.get_parameter(name).shape, generator=generator) for name in names},
+    )
+
+
+def test_saved_and_loaded_bit_for_bit(weights, tmp_path):
+    weights.save(tmp_path / "one.safetensors")
+    loaded = ConceptWeights.load(tmp_path / "one.safetensors")
+    assert loaded.prompt == weights.prompt
+    assert torch.equal(loaded.embedding, weights.embedding)
+    assert loaded.unet.keys() == weights.unet.keys()
+    assert all(torch.equal(loaded.unet[name], tensor) for name, tensor in weights.unet.items())
+    loaded.save(tmp_path / "two.safetensors")
+    assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
+
+
+def test_applied_and_taken_back_bit_for_bit(base, weights):
+    before = {name: parameter.clone() for name, parameter in base.unet.named_parameters()}
+    with pytest.raises(KeyboardInterrupt), weights.applied(base):
+        for name, parameter in base.unet.named_parameters():
+            assert torch.equal(parameter, weights.unet.get(name, before[name]))
+        raise KeyboardInterrupt
+    assert all(torch.equal(parameter, before[name]) for name, parameter in base.unet.named_parameters())
+
+
+def test_weights_of_another_base_are_refused(base, weights):
+    wrong_embedding = copy.copy(weights)
+    object.__setattr__(wrong_embedding, "embedding", torch.zeros(1, 768))
+    wrong_unet = copy.copy(weights)
+    object.__setattr__(wrong_unet, "unet", {"mid_block.nothing.weight": torch.zeros(1)})
+    for wrong in (wrong_embedding, wrong_unet):
+        with pytest.raises(InputError, match="does not fit base model"), wrong.applied(base):
+            pass
+
+
+def test_files_that_are_no_concept(tmp_path):
+    (tmp_path / "text.safetensors").write_text("no tensors here")
+    save_file({"embedding": torch.zeros(1, 4)}, tmp_path / "other.safetensors")
+    for name, said in [("missing", "cannot be read"), ("text", "cannot be read"), ("other", "no concept")]:
+        with pytest.raises(InputError, match=said) as caught:
+            ConceptWeights.load(tmp_path / f"{name}.safetensors")
+        assert name in str(caught.value)
