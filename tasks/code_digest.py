@@ -9,27 +9,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 # Code without a say in what a stage leaves: it stores, checks, describes or reports, or its values are in the key.
 WITHOUT_SAY = frozenset(
-    {
-        "model.base_files",
-        "model.device",
-        "model.errors",
-        "model.limits",
-        "model.method",
-        "model.quiet",
-        "model.sampling_options",
-        "tasks.caching",
-        "tasks.concepts",
-        "tasks.hashing",
-        "tasks.image_sets",
-        "tasks.keys",
-        "tasks.manifest",
-        "tasks.params",
-        "tasks.prompt_sets",
-        "tasks.reporting",
-        "tasks.settings",
-        "tasks.store",
-        "tasks.yaml_files",
-    }
+    {f"model.{name}" for name in ("base_files", "device", "errors", "limits", "method", "quiet", "sampling_options")}
+    | {f"tasks.{name}" for name in ("caching", "concepts", "file_lock", "hashing", "image_sets", "jobs", "keys")}
+    | {f"tasks.{name}" for name in ("loaded", "manifest", "params", "reporting", "settings", "store", "workplace")}
 )
 
 

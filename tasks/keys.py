@@ -26,7 +26,7 @@ _ENTRY = {
     "prepare": "tasks.prepare",
     "train": "tasks.train_stage",
     "evaluate": "tasks.evaluate",
-    "gallery": "tasks.make_gallery",
+    "gallery": "tasks.draw_gallery",
 }
 _TORCH = ("torch", "diffusers", "transformers", "numpy", "pillow")
 _PACKAGES = {
@@ -48,9 +48,14 @@ class ModelIdentity:
     identity: Mapping[str, str]
     """`digest` of a folder's files; `id` and `revision` of a hub model."""
 
+    @property
+    def digest(self) -> str:
+        """One hash for it: of a folder's files, or of a hub model's id and commit."""
+        return self.identity.get("digest") or digest_of(dict(self.identity))
+
     def to_json(self) -> dict[str, Any]:
         """What a manifest says of it."""
-        return {"reference": self.reference, "revision": self.revision, **self.identity}
+        return {"reference": self.reference, "revision": self.revision, "digest": self.digest}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,8 @@ from model.errors import InputError, WorkFailed
 from tasks.hashing import file_digest
 from tasks.manifest import Facts, FileRecord, Manifest
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG} | _FULL
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG} | DISK_FULL
 
 
 class StoreFailed(WorkFailed):
@@ -115,6 +115,13 @@ class Store:
             raise Damaged(stage, key, problems)
         return manifest
 
+    def get(self, stage: str, key: str) -> Manifest:
+        """The manifest of an artefact that was published. Raises Damaged where it is gone, StoreFailed."""
+        manifest = self.read(stage, key)
+        if manifest is None:
+            raise Damaged(stage, key, [f"missing ({self.manifest_path(stage, key)})"])
+        return manifest
+
     def file(self, manifest: Manifest, name: str) -> Path:
         """The content of one file, to read and not to write; its hash has been checked. Raises Damaged, StoreFailed."""
         record = manifest.files[name]
@@ -128,8 +135,9 @@ class Store:
             source = self.file(manifest, name)
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            shutil.copyfile(source, target)
+            unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+            shutil.copyfile(source, unfinished)
+            unfinished.replace(target)
 
     def publish(self, folder: Path, facts: Facts) -> Manifest:
         """Make the files below `folder` the artefact that `facts` describes; returns the manifest that counts.
@@ -205,7 +213,7 @@ class Store:
             raise self._failed(error, f"{path} cannot be read") from error
 
     def _failed(self, error: OSError, what: str) -> StoreFailed:
-        if error.errno in _FULL:
+        if error.errno in DISK_FULL:
             reason = f"{error.strerror}; make room there and run the same command again"
         else:
             reason = f"{error.strerror or error}"

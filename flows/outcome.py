@@ -1,0 +1,41 @@
+"""What became of one concept: what was made, what was there already, how good it is, where to look, what went wrong."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOutcome:
+    """One task of a concept's flow."""
+
+    name: str
+    state: Literal["made", "cached"]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptOutcome:
+    """What became of one concept."""
+
+    concept: str
+    base: str
+    """The base model as params.yaml names it."""
+    tasks: tuple[TaskOutcome, ...] = ()
+    seconds: float = 0.0
+    scores: Mapping[str, Any] | None = None
+    """The evaluation's scores.json."""
+    model_name: str | None = None
+    version: int | None = None
+    version_created: bool = False
+    gallery_png: Path | None = None
+    gallery_html: Path | None = None
+    error: str | None = None
+    """Why it failed; None if it did not."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = dataclasses.asdict(self)
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}

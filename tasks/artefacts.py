@@ -1,0 +1,14 @@
+"""Names of the files that stages leave."""
+
+# prepare
+IMAGES, ORIGINS = "images", "images.json"
+
+# train
+WEIGHTS, CURVES = "concept.safetensors", "curves.json"
+
+# evaluate
+SCORES, GENERATIONS, BASE_GENERATIONS, STAGES = "scores.json", "generations", "base", "stages"
+PREVIEW, PLACEHOLDER_MAP, CATEGORY_MAP = "preview.png", "attention_placeholder.png", "attention_super_category.png"
+
+# gallery
+CONTACT_SHEET, PAGE = "gallery.png", "index.html"

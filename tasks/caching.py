@@ -1,0 +1,168 @@
+"""Every stage runs this way: what the store has is taken, what it lacks is made and published under the stage's key.
+
+Prefect's cache lies on top, with the same key, and only saves the asking; the flow checks its hits against the store.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.logging import get_run_logger
+from prefect.tasks import exponential_backoff
+
+from model.errors import WorkFailed
+from tasks.file_lock import alone
+from tasks.jobs import Job
+from tasks.keys import StagePlan
+from tasks.manifest import Facts, Input, Manifest
+from tasks.reporting import Reporter
+from tasks.store import DISK_FULL, Damaged, Store
+from tasks.workplace import device_words, git_facts
+
+Metrics = Mapping[str, float]
+_FILES, _FINISHED = "files", "finished.json"
+
+
+class Bench:
+    """What a stage works with. No dataclass, so that Prefect hands it on untouched instead of looking inside."""
+
+    def __init__(self, job: Job, reporter: Reporter) -> None:
+        self.job = job
+        self.reporter = reporter
+        self.store = Store(job.settings.store)
+        self.manifests: dict[str, Manifest] = {}
+        """Of the stages that are done, by name."""
+
+    def warn(self, message: str) -> None:
+        """Tell the person at the terminal, and the log of the run in Prefect."""
+        self.reporter.warn(message)
+        if FlowRunContext.get() or TaskRunContext.get():
+            get_run_logger().warning("%s", message)
+
+    @contextmanager
+    def progress(self, plan: StagePlan, total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
+        """Inside, the stage works on `total` of what `unit` names; it tells what this yields how many are finished."""
+        self.reporter.begin(f"{self.job.concept.name} {plan.stage}", total, unit)
+        try:
+            yield self.reporter.advance
+        finally:
+            self.reporter.end()
+
+
+def cache_key(context: Any, parameters: Mapping[str, Any]) -> str:
+    """Prefect's key of a stage: our own."""
+    plan: StagePlan = parameters["plan"]
+    return f"{plan.stage}/{plan.key}"
+
+
+def world_failed(task: Any, task_run: Any, state: Any) -> bool:
+    """Whether a failed task is worth another try: the world failed (`retryable`), not the code."""
+    return bool(getattr(state.result(raise_on_failure=False), "retryable", False))
+
+
+TASK: dict[str, Any] = {
+    "cache_key_fn": cache_key,
+    "persist_result": True,
+    "result_serializer": "json",
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=2),
+    "retry_condition_fn": world_failed,
+}
+"""How Prefect runs a stage."""
+
+
+def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict[str, Any]:
+    """Take the stage's artefact from the store, or let `work` write its files into a folder and publish them.
+
+    `work` returns figures for the manifest. Two processes of one machine never make the same artefact at once. Work
+    that is finished and could not be published is kept, and published by the next try or the next command.
+
+    Returns what Prefect keeps: stage, key, digest of the files, and whether it was made now.
+
+    Raises:
+        StoreFailed: the store cannot be read or written.
+        Damaged: something that this stage reads is not as it was; that other stage has to run again.
+    """
+    work_folder = bench.job.settings.home / "work" / f"{plan.stage}-{plan.key[:16]}"
+
+    def waiting() -> None:
+        bench.warn(f"{plan.stage} of '{bench.job.concept.name}' is being made by another process: waiting for it")
+
+    with alone(work_folder.with_suffix(".lock"), waiting):
+        manifest = _present(bench, plan)
+        if manifest is not None:
+            return _receipt(manifest, made=False)
+        if not (work_folder / _FINISHED).exists():
+            _work(work_folder, plan, work)
+        outcome = json.loads((work_folder / _FINISHED).read_text(encoding="utf-8"))
+        manifest = bench.store.publish(work_folder / _FILES, _facts(bench, plan, **outcome))
+        shutil.rmtree(work_folder)
+        work_folder.with_suffix(".lock").unlink()  # whoever waits for it finds the artefact in the store
+        return _receipt(manifest, made=True)
+
+
+def _present(bench: Bench, plan: StagePlan) -> Manifest | None:
+    try:
+        return bench.store.find(plan.stage, plan.key, rehash=True)
+    except Damaged as damage:
+        bench.warn(f"damaged in the store, so it is made again: {damage}")
+        return None
+
+
+def _work(work_folder: Path, plan: StagePlan, work: Callable[[Path], Metrics]) -> None:
+    """Run `work` in an empty folder; `finished.json` appears last."""
+    started = time.monotonic()
+    try:
+        shutil.rmtree(work_folder, ignore_errors=True)  # of a process that was killed
+        files = work_folder / _FILES
+        files.mkdir(parents=True)
+        metrics = work(files)
+        outcome = {"wall_seconds": round(time.monotonic() - started, 3), "metrics": dict(metrics)}
+        unfinished = work_folder / f"{_FINISHED}.part"
+        unfinished.write_text(json.dumps(outcome), encoding="utf-8")
+        unfinished.rename(work_folder / _FINISHED)
+    except BaseException as error:
+        shutil.rmtree(work_folder, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            said = (
+                f"{plan.stage}: {work_folder.parent}: {error.strerror}; make room there and run the same command again"
+            )
+            raise WorkFailed(said) from error
+        raise
+
+
+def _facts(bench: Bench, plan: StagePlan, wall_seconds: float, metrics: Metrics) -> Facts:
+    job = bench.job
+    models = {"base": job.recipe.base, "evaluator": job.recipe.evaluator}
+    inputs = [Input(kind=kind, key=key, digest=_digest_read(bench, kind, key)) for kind, key in plan.reads.items()]
+    inputs += [Input(kind=kind, key=models[kind].digest, digest=models[kind].digest) for kind in plan.models]
+    return Facts(
+        stage=plan.stage,
+        key=plan.key,
+        inputs=tuple(inputs),
+        parameters=plan.parameters,
+        code=plan.code,
+        packages=plan.packages,
+        seed=plan.seed,
+        numeric_policy=plan.numeric_policy,
+        device=device_words(plan.numeric_policy.get("device", "cpu")),
+        wall_seconds=wall_seconds,
+        metrics=metrics,
+        base=job.recipe.base.to_json() if "base" in plan.models else None,
+        git=git_facts(job.settings.root),
+        labels=job.labels,
+    )
+
+
+def _digest_read(bench: Bench, kind: str, key: str) -> str:
+    """Digest of what was read: an earlier stage's files; an image set's key is its digest."""
+    return bench.manifests[kind].digest() if kind in bench.manifests else key
+
+
+def _receipt(manifest: Manifest, *, made: bool) -> dict[str, Any]:
+    return {"stage": manifest.stage, "key": manifest.key, "digest": manifest.digest(), "made": made}

@@ -1,0 +1,114 @@
+"""Evaluation: pictures of every prompt by the trained concept and by the untrained base, and the scores of both."""
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+from prefect import task
+
+from model.sampling_options import Sampling
+from tasks.artefacts import (
+    BASE_GENERATIONS,
+    CATEGORY_MAP,
+    GENERATIONS,
+    IMAGES,
+    PLACEHOLDER_MAP,
+    PREVIEW,
+    SCORES,
+    STAGES,
+    WEIGHTS,
+)
+from tasks.caching import TASK, Bench, Metrics, keep
+from tasks.keys import StagePlan
+from tasks.pictures import pictures
+
+if TYPE_CHECKING:
+    from model.base import Base
+    from model.weights import ConceptWeights
+
+
+@task(name="evaluate", task_run_name="{plan.stage}", **TASK)
+def evaluate(plan: StagePlan, bench: Bench) -> dict[str, Any]:
+    """Draw and score, or take pictures and scores from the store."""
+    return keep(bench, plan, lambda folder: evaluate_weights(plan, bench, folder))
+
+
+def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
+    """Write pictures of all prompts, a preview with attention maps of each training stage, and `scores.json`.
+
+        generations/<prompt>/<picture>.png    by the trained concept
+        base/<prompt>/<picture>.png           by the untrained base: placeholder taken out, the same seeds
+        stages/<stage>/preview.png            the instance prompt after that stage
+        stages/<stage>/attention_placeholder.png, attention_super_category.png
+
+    Raises:
+        Damaged: images or weights in the store are not as they were.
+    """
+    from model.sample import generate
+    from model.weights import ConceptWeights
+    from tasks.loaded import open_base, open_evaluator
+
+    job, facts = bench.job, plan.parameters
+    concept, prompts = job.recipe.prompt, job.recipe.prompts
+    sampling = Sampling(seed=job.recipe.params.evaluation.seed, **job.recipe.params.sampling.model_dump())
+    autocast = plan.numeric_policy["autocast"]
+    base = open_base(job)
+    weights = [ConceptWeights.load(bench.store.file(bench.manifests[t.stage], WEIGHTS)) for t in job.trainings]
+    per_prompt, base_per_prompt = facts["images_per_prompt"], facts["base_images_per_prompt"]
+    plain = [concept.without_placeholder(prompt) for prompt in prompts]
+    total = len(prompts) * (per_prompt + base_per_prompt) + len(weights)
+    with bench.progress(plan, total, "pictures") as advance:
+        finished = itertools.count(1)
+
+        def count(*_: object) -> None:
+            advance(next(finished), "")
+
+        filled = [concept.fill(prompt) for prompt in prompts]
+        generated = generate(base, weights[-1], filled, per_prompt, sampling, autocast=autocast, on_image=count)
+        untrained = generate(base, None, plain, base_per_prompt, sampling, autocast=autocast, on_image=count)
+        for training, stage_weights in zip(job.trainings, weights, strict=True):
+            name = training.parameters["stage"]["name"]
+            _save_maps(base, stage_weights, sampling, autocast, folder / STAGES / name)
+            count()
+    _save(generated, folder / GENERATIONS)
+    _save(untrained, folder / BASE_GENERATIONS)
+    instance_images = pictures(bench.store, bench.manifests["prepare"], IMAGES)
+    scorer = open_evaluator(job)
+    scores = scorer.clip_scores(generated, instance_images, plain)
+    base_scores = scorer.clip_scores(untrained, instance_images, plain)
+    document = {
+        **scores.to_dict(),
+        "base_clip_i": dataclasses.asdict(base_scores.clip_i),
+        "base_clip_t": dataclasses.asdict(base_scores.clip_t),
+        "base_images_per_prompt": base_scores.images_per_prompt,
+        "evaluator": dict(job.recipe.evaluator.identity),
+    }
+    (folder / SCORES).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return {
+        "clip_i": scores.clip_i.mean,
+        "clip_t": scores.clip_t.mean,
+        "base_clip_i": base_scores.clip_i.mean,
+        "base_clip_t": base_scores.clip_t.mean,
+    }
+
+
+def _save_maps(base: "Base", weights: "ConceptWeights", sampling: Sampling, autocast: str, folder: Path) -> None:
+    from model.attention_maps import attention_maps, overlay
+
+    maps = attention_maps(base, weights, sampling, autocast=autocast)
+    folder.mkdir(parents=True)
+    maps.image.save(folder / PREVIEW)
+    overlay(maps.image, maps.placeholder).save(folder / PLACEHOLDER_MAP)
+    overlay(maps.image, maps.super_category).save(folder / CATEGORY_MAP)
+
+
+def _save(pictures: Sequence[Sequence[Image.Image]], folder: Path) -> None:
+    for prompt, row in enumerate(pictures):
+        row_folder = folder / f"{prompt:02}"
+        row_folder.mkdir(parents=True)
+        for number, picture in enumerate(row):
+            picture.save(row_folder / f"{number:02}.png")

@@ -1,0 +1,56 @@
+"""The first stage: the concept's images as every later stage reads them, upright RGB of a bounded size."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from prefect import task
+
+from tasks.artefacts import IMAGES, ORIGINS
+from tasks.caching import TASK, Bench, Metrics, keep
+from tasks.hashing import file_digest
+from tasks.image_sets import local_images
+from tasks.images import normalise_image
+from tasks.keys import StagePlan
+
+
+@task(name="prepare", task_run_name="{plan.stage}", **TASK)
+def prepare(plan: StagePlan, bench: Bench) -> dict[str, Any]:
+    """Prepare the concept's images, or take them from the store."""
+    return keep(bench, plan, lambda folder: prepare_images(plan, bench, folder))
+
+
+def prepare_images(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
+    """Write `images/00.png` ... in the image set's order, and `images.json`: which file each was made from.
+
+    Raises:
+        InputError: an image that cannot be decoded.
+    """
+    paths = local_images(bench.job.settings, bench.job.concept, bench.job.images.digest)
+    digits = max(2, len(str(len(paths) - 1)))
+    (folder / IMAGES).mkdir()
+    origins = []
+    for number, path in enumerate(paths):
+        image = shrink(normalise_image(path), plan.parameters["max_short_side"])
+        name = f"{IMAGES}/{number:0{digits}}.png"
+        image.save(folder / name)
+        origins.append(
+            {
+                "file": name,
+                "made_from": path.relative_to(bench.job.concept.images).as_posix(),
+                "sha256": file_digest(path),
+                "width": image.width,
+                "height": image.height,
+            }
+        )
+    (folder / ORIGINS).write_text(json.dumps(origins, indent=2) + "\n", encoding="utf-8")
+    return {"images": len(origins)}
+
+
+def shrink(image: Image.Image, max_short_side: int) -> Image.Image:
+    """The image, made smaller where its shorter side has more pixels than allowed."""
+    scale = max_short_side / min(image.size)
+    if scale >= 1:
+        return image
+    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)

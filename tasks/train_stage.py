@@ -1,0 +1,55 @@
+"""One training stage of the method, from the prepared images and the weights that the stage before has left."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+
+from model.method import Stage
+from tasks.artefacts import CURVES, IMAGES, WEIGHTS
+from tasks.caching import TASK, Bench, Metrics, keep
+from tasks.keys import StagePlan
+from tasks.pictures import pictures
+
+
+@task(name="train", task_run_name="{plan.stage}", **TASK)
+def train(plan: StagePlan, bench: Bench) -> dict[str, Any]:
+    """Train one stage, or take what it left from the store. Only failures of the store are tried again."""
+    return keep(bench, plan, lambda folder: train_weights(plan, bench, folder))
+
+
+def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
+    """Write `concept.safetensors` and `curves.json`, a list of the training's figures at every tenth step.
+
+    Raises:
+        InputError: the base cannot be taught this concept.
+        WorkFailed: the loss is no longer a number.
+        Damaged: the images or weights in the store are not as they were.
+    """
+    from model.train import train_stage
+    from model.weights import ConceptWeights
+    from tasks.loaded import open_base
+
+    stage = Stage(**plan.parameters["stage"])
+    before = next((kind for kind in plan.reads if kind.startswith("train-")), None)
+    previous = ConceptWeights.load(bench.store.file(bench.manifests[before], WEIGHTS)) if before else None
+    images = pictures(bench.store, bench.manifests["prepare"], IMAGES)
+    base = open_base(bench.job)
+    with bench.progress(plan, stage.max_train_steps, "steps") as advance:
+        trained = train_stage(
+            base=base,
+            stage=stage,
+            images=images,
+            prompt=bench.job.recipe.prompt,
+            previous=previous,
+            seed=bench.job.recipe.params.seed,
+            autocast=plan.numeric_policy["autocast"],
+            on_step=lambda step: advance(step.step, f"loss {step.loss:.4f}"),
+        )
+    trained.weights.save(folder / WEIGHTS)
+    points = [asdict(point) | {"max_train_steps": stage.max_train_steps} for point in trained.curve]
+    (folder / CURVES).write_text(json.dumps(points, indent=1) + "\n", encoding="utf-8")
+    last = trained.curve[-1]
+    return {"loss": last.loss, "attention_loss": last.attention_loss, "samples_per_second": last.samples_per_second}
