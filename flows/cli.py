@@ -178,13 +178,16 @@ def generate(
     prompts: Annotated[list[str], Argument(metavar="PROMPT", help="Each with one {} where the concept goes.")],
     count: Annotated[int, Option("-n", "--count", min=1, max=1000, help="Pictures per prompt.")] = 4,
     output: Annotated[Path, Option("-o", "--output", help="Folder for the pictures.")] = Path("pictures"),
-    seed: Annotated[int, Option(min=0, max=2**63 - 1, help="The same seed gives the same pictures.")] = 0,
+    seed: Annotated[int, Option(min=0, max=2**32 - 1, help="The same seed gives the same pictures.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Make pictures of a trained concept in new scenes.
 
-    In a prompt, {} becomes the concept: "a photo of a {} in the snow". NAME alone means its newest version;
-    NAME@alias and NAME/version name others. A picture is NAME-words-of-the-prompt-SEED-INDEX.png.
+    In a prompt, {} becomes the concept: "a photo of a {} in the snow".
+
+    NAME means what the last training registered, NAME@alias and NAME/version mean others.
+
+    A picture is called NAME-vVERSION-words-of-the-prompt-SEED-INDEX.png; no file is ever overwritten.
     """
     from flows.generate import generate_pictures
 
