@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flows.console import notices, print_json, results
+from flows.progress import TerminalReporter
 from model.errors import InputError, WorkFailed
 from model.prompt import prompt_problems
 from tasks.hashing import DigestMemory
@@ -73,14 +73,15 @@ def generate_pictures(
     texts = [weights.prompt.fill(prompt) for prompt in prompts]
     stems = _stems(version, [weights.prompt.without_placeholder(prompt) for prompt in prompts], seed)
     made: list[Picture] = []
-    with _progress() as progress:
-        bar = progress.add_task(f"{version.concept} version {version.version}", total=count * len(prompts))
+    progress = TerminalReporter(notices())
 
-        def keep(prompt: int, index: int, image: Image) -> None:
-            file = write_picture(folder, f"{stems[prompt]}-{index}", image)
-            made.append(Picture(prompt=prompts[prompt], text=texts[prompt], seed=seed, index=index, file=str(file)))
-            progress.advance(bar)
+    def keep(prompt: int, index: int, image: Image) -> None:
+        file = write_picture(folder, f"{stems[prompt]}-{index}", image)
+        made.append(Picture(prompt=prompts[prompt], text=texts[prompt], seed=seed, index=index, file=str(file)))
+        progress.advance(len(made))
 
+    progress.begin(f"{version.concept} version {version.version}", count * len(prompts), "pictures")
+    try:
         generate(
             base,
             weights,
@@ -90,6 +91,8 @@ def generate_pictures(
             autocast=numeric_policy(settings.device, params.dtype)["autocast"],
             on_image=keep,
         )
+    finally:
+        progress.end()
     if as_json:
         facts = {"concept": version.concept, "version": version.version, "base": base_reference, "seed": seed}
         print_json({**facts, "pictures": [asdict(picture) for picture in made]})
@@ -163,9 +166,3 @@ def _recorded_base(settings: Settings, version: ResolvedVersion) -> tuple[str, s
 
 def _digest(memory: DigestMemory, file: Path) -> str | None:
     return memory.digest(file) if file.is_file() else None
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = notices()
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
