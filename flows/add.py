@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.text import Text
 
 from flows.console import notices, print_json, results
-from model.base_files import base_resolution, check_base_folder
+from model.base_files import base_resolution, check_base_folder, model_source
 from model.prompt import ConceptPrompt
 from tasks.concepts import FACTS, Concept, shown_path
 from tasks.new_concept import FEWEST_PIXELS, add_concept
@@ -62,8 +62,10 @@ def run_add(
 
 def _limits(settings: Settings) -> tuple[int, Callable[[Concept], None]]:
     """The fewest pixels of an image, and the check of a concept's words, by the base model that params.yaml names."""
-    folder = settings.root / load_params(settings.params_file).base
-    if not folder.is_dir():  # on the hub: its tokenizer is asked when the training starts
+    params = load_params(settings.params_file)
+    folder = settings.root / params.base
+    source = model_source(str(folder) if folder.is_dir() else params.base, params.base_revision)
+    if source.folder is None:  # on the hub: its tokenizer is asked when the training starts
         return FEWEST_PIXELS, lambda concept: None
     check_base_folder(folder)
 

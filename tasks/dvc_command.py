@@ -39,7 +39,7 @@ def dvc_add(settings: Settings, folder: Path) -> None:
     Raises:
         WorkFailed: DVC could not, with what it said.
     """
-    run_dvc(settings, "add", "--quiet", str(folder.relative_to(settings.root)))
+    run_dvc(settings, "add", str(folder.relative_to(settings.root)))
 
 
 def make_samples(settings: Settings, names: Sequence[str]) -> None:
@@ -48,4 +48,4 @@ def make_samples(settings: Settings, names: Sequence[str]) -> None:
     Raises:
         WorkFailed: DVC, or the command in dvc.yaml, failed; with what it said.
     """
-    run_dvc(settings, "repro", "--quiet", *(f"samples@{name}" for name in names))
+    run_dvc(settings, "repro", *(f"samples@{name}" for name in names))

@@ -1,6 +1,6 @@
 """DVC's hash of a folder, which names the data version of an image set everywhere in this project.
 
-It is the md5 of a JSON list of {"md5", "relpath"}, sorted by path, plus ".dir". Seen in DVC 3.67; a test holds this
+It is the md5 of a JSON list of {"md5", "relpath"}, sorted by relpath, plus ".dir". Seen in DVC 3.67; a test holds this
 module against the installed DVC.
 """
 
@@ -35,12 +35,12 @@ def folder_files(folder: Path) -> tuple[FolderFile, ...]:
                 path = Path(parent, name)
                 relpath = path.relative_to(folder).as_posix()
                 files.append(FolderFile(relpath=relpath, md5=file_md5(path), size=path.stat().st_size))
-    return tuple(sorted(files, key=_by_path))
+    return tuple(sorted(files, key=lambda file: file.relpath))
 
 
 def folder_digest(files: Iterable[FolderFile]) -> str:
     """The hash of a folder with these files: 32 hex digits and ".dir"."""
-    entries = [{"md5": file.md5, "relpath": file.relpath} for file in sorted(files, key=_by_path)]
+    entries = [{"md5": file.md5, "relpath": file.relpath} for file in sorted(files, key=lambda file: file.relpath)]
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
@@ -55,7 +55,3 @@ def file_md5(path: Path) -> str:
     """md5 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
-
-
-def _by_path(file: FolderFile) -> list[str]:
-    return file.relpath.split("/")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -15,7 +16,7 @@ from PIL import Image, ImageCms, ImageOps
 from model.errors import InputError
 
 FEWEST_IMAGES, USUAL_IMAGES = 3, 8
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")
 """What Pillow may open: its other decoders (EPS runs Ghostscript) have no business with files from outside."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif", ".heic", ".heif", ".jxl")
 """Files in a folder that are meant as images; the last three are refused by name instead of being passed over."""
@@ -160,6 +161,7 @@ def _read(path: Path) -> _Picture:
 
 def _decode(path: Path) -> Image.Image:
     """The only picture of a file, upright. Size and number of frames are read from the header before any pixel."""
+    Image.init()  # Pillow knows only the formats that it has loaded
     try:
         with Image.open(path, formats=FORMATS) as opened:
             if opened.width * opened.height > MOST_PIXELS:
@@ -220,16 +222,12 @@ def _apply_profile(colours: Image.Image, icc: bytes | None) -> tuple[Image.Image
         mode = _PROFILE_MODES.get(profile.profile.xcolor_space)
         if mode is None or (mode != colours.mode and (mode, colours.mode) != ("RGB", "L")):
             space = profile.profile.xcolor_space.strip()
-            return colours.convert("RGB"), [
-                f"its colour profile is for {space}, its pixels are {colours.mode}: left out"
-            ]
+            return colours.convert("RGB"), [f"colour profile for {space} left out, the pixels are {colours.mode}"]
         srgb = ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(colours.convert(mode), profile, srgb, outputMode="RGB")
     except (OSError, ImageCms.PyCMSError) as error:
         return colours.convert("RGB"), [f"colour profile left out, it is damaged ({error}): taken as sRGB"]
-    if converted is None:
-        raise AssertionError("profileToProfile returns None only when asked to work in place")
-    return converted, []
+    return cast(Image.Image, converted), []  # it would be None only if asked to work in place
 
 
 def _gray_8(picture: Image.Image) -> Image.Image:
