@@ -96,8 +96,7 @@ def _run(bench: Bench, plan: StagePlan, *, anew: bool) -> bool:
 
 def _register(bench: Bench) -> tuple[TaskOutcome, RegisteredVersion]:
     started = time.monotonic()
-    settings, concept = bench.job.settings, bench.job.concept
-    version, remembered = _mending(bench, lambda: register_once(settings, concept, bench.manifests))
+    version, remembered = _mending(bench, lambda: register_once(bench))
     made = not remembered and (version.created or version.repaired is not None)
     return _told(bench, "register", made=made, started=started), version
 

@@ -6,19 +6,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from tasks.artefacts import WEIGHTS
 from tasks.hashing import DigestMemory
 from tasks.keys import MODEL_SUFFIXES
+from tasks.registry import FACTS_FILE
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.tracking import artifacts_at
-from tasks.training_record import WEIGHTS_FILE, TrainingRecord, copy_out
+from tasks.training_record import TrainingRecord, copy_out
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.models import ModelSignature
     from mlflow.tracking import MlflowClient
 
-FACTS_FILE = "concept.json"
 FACTS_FORMAT = 1
 CODE = Path(__file__).resolve().parent.parent
 NEEDED = ("mlflow", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pandas", "pillow")
@@ -68,7 +69,7 @@ def write_package(
 
     artifacts = folder / "artifacts"
     artifacts.mkdir()
-    weights = copy_out(store, record.stages[-1], WEIGHTS_FILE, artifacts)
+    weights = copy_out(store, record.stages[-1], WEIGHTS, artifacts)
     facts = artifacts / FACTS_FILE
     facts.write_text(json.dumps(_facts(settings, record), indent=2) + "\n", encoding="utf-8")
     package = folder / "model"

@@ -18,6 +18,7 @@ from tasks.new_concept import FEWEST_PIXELS
 from tasks.params import Params, load_params
 from tasks.prompt_sets import EvaluationPrompt, load_prompt_set
 from tasks.settings import Settings
+from tasks.tracking import address_problem
 
 T = TypeVar("T")
 
@@ -65,9 +66,11 @@ def plan_jobs(settings: Settings, names: Iterable[str]) -> list[Job]:
     """The jobs of these concepts by what is there now, without torch and without changing anything.
 
     Raises:
-        InputError: all problems of params.yaml, the models, the prompt set, and all concepts together.
+        InputError: all problems of settings, params.yaml, models, prompt set and all concepts together.
     """
     problems: list[str] = []
+    if problem := address_problem(settings):
+        problems.append(problem)
     params = load_params(settings.params_file)
     memory = DigestMemory(settings.home / "digests.json")
 

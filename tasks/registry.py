@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.errors import InputError
+from tasks.artefacts import WEIGHTS as WEIGHTS_FILE
 from tasks.hashing import file_digest
 from tasks.settings import Settings
 from tasks.tracking import connect, shown, sorted_failures
@@ -24,7 +25,6 @@ CANDIDATE = "candidate"
 KEY_TAG = "conceptbooth.key"
 WEIGHTS_SHA256_TAG = "conceptbooth.weights_sha256"
 WEIGHTS_SIZE_TAG = "conceptbooth.weights_size"
-WEIGHTS_FILE = "concept.safetensors"
 FACTS_FILE = "concept.json"
 _REFERENCE = re.compile(r"(?P<concept>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>[1-9][0-9]*))?")
 

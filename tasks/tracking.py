@@ -40,6 +40,8 @@ QUIET_AND_BOUNDED = {
 class TrackingUnreachable(WorkFailed):
     """MLflow, its database or its artefact storage does not answer: worth another try."""
 
+    retryable = True
+
 
 def connect(settings: Settings) -> "MlflowClient":
     """A client of the tracking server or database in the settings, which has just been seen to be there.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from tasks.artefacts import IMAGES, SCORES, WEIGHTS
 from tasks.concepts import Concept
 from tasks.hashing import digest_of
 from tasks.manifest import FileRecord, Input, Manifest
@@ -14,8 +15,7 @@ from tasks.score_words import read_scores
 from tasks.store import Store
 
 RECORD_SCHEMA = 1
-SCORES = ("clip_i", "clip_t", "base_clip_i", "base_clip_t")
-WEIGHTS_FILE = "concept.safetensors"
+SCORE_NAMES = ("clip_i", "clip_t", "base_clip_i", "base_clip_t")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class TrainingRecord:
             stages=_training_stages(manifests),
             evaluation=evaluation,
             gallery=manifests["gallery"],
-            scores=json.loads(store.file(evaluation, "scores.json").read_text(encoding="utf-8")),
+            scores=json.loads(store.file(evaluation, SCORES).read_text(encoding="utf-8")),
         )
 
     @property
@@ -52,7 +52,7 @@ class TrainingRecord:
     @property
     def weights(self) -> FileRecord:
         """The concept's weights after the last stage."""
-        return self.stages[-1].files[WEIGHTS_FILE]
+        return self.stages[-1].files[WEIGHTS]
 
     @property
     def image_set(self) -> Input:
@@ -62,7 +62,7 @@ class TrainingRecord:
     @property
     def image_count(self) -> int:
         """How many images the concept was learnt from."""
-        return sum(name.startswith("images/") for name in self.prepare.files)
+        return sum(name.startswith(f"{IMAGES}/") for name in self.prepare.files)
 
     @property
     def base(self) -> Mapping[str, Any]:
@@ -92,13 +92,15 @@ class TrainingRecord:
             "base_revision": self.base["revision"],
             "base_digest": self.base.get("digest"),
             "data_version": self.image_set.digest,
+            "data_state": self.prepare.labels.get("image_set_state"),
+            "data_commit": self.prepare.labels.get("image_set_commit"),
             "git_commit": git.get("commit"),
             "git_dirty": git.get("dirty"),
             "weights_sha256": self.weights.sha256,
             "weights_size": self.weights.size,
             **{f"stage.{manifest.stage}": manifest.key for manifest in manifests},
         }
-        return {f"conceptbooth.{name}": _text(value) for name, value in facts.items() if value is not None}
+        return {f"conceptbooth.{name}": _text(value) for name, value in facts.items() if value not in (None, "")}
 
     def parameters(self) -> dict[str, str]:
         """Parameters of the whole training: those of the evaluation, and what all stages share."""
@@ -116,7 +118,7 @@ class TrainingRecord:
     def metrics(self) -> dict[str, float]:
         """Scores with the ends of their 95 % intervals, and what the training took, in seconds."""
         metrics = {"training_seconds": sum(manifest.wall_seconds for manifest in self.stages)}
-        for name in SCORES:
+        for name in SCORE_NAMES:
             metrics |= with_interval(name, self.scores[name])
         return metrics
 

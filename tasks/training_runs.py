@@ -8,8 +8,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from tasks.artefacts import (
+    BASE_GENERATIONS,
+    CATEGORY_MAP,
+    CONTACT_SHEET,
+    CURVES,
+    GENERATIONS,
+    PAGE,
+    PLACEHOLDER_MAP,
+    PREVIEW,
+    STAGES,
+)
 from tasks.concept_package import log_package
 from tasks.manifest import Manifest
+from tasks.pictures import picture
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.tracking import artifacts_at
@@ -20,6 +32,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 MOST_METRICS, MOST_PARAMETERS = 1000, 100  # of one request to MLflow
+FIGURES = ("loss", "attention_loss", "learning_rate", "grad_norm", "samples_per_second")
 PARENT_TAG = "mlflow.parentRunId"
 
 
@@ -69,11 +82,11 @@ def record_training(
     run = client.create_run(experiment, tags=record.tags() | _run_tags(record), run_name=record.concept.name)
     run_id = run.info.run_id
     for manifest in record.stages:
-        _record_stage(client, store, experiment, run_id, manifest)
+        _record_stage(client, store, experiment, run_id, manifest, record.evaluation)
     _log_parameters(client, run_id, record.parameters())
     _log_image_set(client, settings, run_id, record)
     with TemporaryDirectory() as folder:
-        for name in ("gallery.png", "index.html"):
+        for name in (CONTACT_SHEET, PAGE):
             client.log_artifact(run_id, str(copy_out(store, record.gallery, name, Path(folder))), "gallery")
     client.log_table(run_id, _table(store, record), "prompts.json")
     model = log_package(client, settings, store, experiment, run_id, record)
@@ -84,7 +97,9 @@ def record_training(
     return RecordedRun(run_id=run_id, model_id=model.model_id, files=model.artifact_location)
 
 
-def _record_stage(client: "MlflowClient", store: Store, experiment: str, parent: str, manifest: Manifest) -> None:
+def _record_stage(
+    client: "MlflowClient", store: Store, experiment: str, parent: str, manifest: Manifest, evaluation: Manifest
+) -> None:
     """One stage's run, with the times at which the stage itself ran."""
     end = int(datetime.fromisoformat(manifest.created).timestamp() * 1000)
     start = end - int(manifest.wall_seconds * 1000)
@@ -100,23 +115,22 @@ def _record_stage(client: "MlflowClient", store: Store, experiment: str, parent:
     for batch in _batches(_curves(store, manifest, start, end), MOST_METRICS):
         client.log_batch(run_id, metrics=batch)
     with TemporaryDirectory() as folder:
-        for name in sorted(manifest.files):
-            if name.endswith(".png"):
-                client.log_artifact(run_id, str(copy_out(store, manifest, name, Path(folder))))
+        for name in (PREVIEW, PLACEHOLDER_MAP, CATEGORY_MAP):
+            drawn = f"{STAGES}/{manifest.parameters['stage']['name']}/{name}"
+            client.log_artifact(run_id, str(copy_out(store, evaluation, drawn, Path(folder))))
     client.set_terminated(run_id, end_time=end)
 
 
 def _curves(store: Store, manifest: Manifest, start: int, end: int) -> list[Any]:
-    """Every number of the stage's curves, with its step and a time spread evenly over the stage (milliseconds)."""
+    """Every figure of the stage's curves, with its step and a time spread evenly over the stage (milliseconds)."""
     from mlflow.entities import Metric
 
-    points = json.loads(store.file(manifest, "curves.json").read_text(encoding="utf-8"))
+    points = json.loads(store.file(manifest, CURVES).read_text(encoding="utf-8"))
     last = points[-1]["step"]
     return [
-        Metric(name, value, start + (end - start) * point["step"] // last, point["step"])
+        Metric(name, point[name], start + (end - start) * point["step"] // last, point["step"])
         for point in points
-        for name, value in point.items()
-        if name != "step"
+        for name in FIGURES
     ]
 
 
@@ -145,15 +159,13 @@ def _log_image_set(client: "MlflowClient", settings: Settings, run_id: str, reco
 
 def _table(store: Store, record: TrainingRecord) -> dict[str, list[Any]]:
     """One row a prompt: its scores, its first picture and what the untrained base draws with the same noise."""
-    from PIL import Image
-
     table: dict[str, list[Any]] = {}
     for index, scored in enumerate(record.scores["prompts"]):
         row: dict[str, Any] = {"prompt": scored["prompt"]}
         for name in ("clip_i", "clip_t"):
             row |= with_interval(name, scored[name])
-        for column, room in (("picture", "generations"), ("untrained_base", "base")):
-            row[column] = Image.open(store.file(record.evaluation, f"{room}/{index:02d}/00.png"))
+        for column, room in (("picture", GENERATIONS), ("untrained_base", BASE_GENERATIONS)):
+            row[column] = picture(store, record.evaluation, f"{room}/{index:02}/00.png")
         for column, value in row.items():
             table.setdefault(column, []).append(value)
     return table

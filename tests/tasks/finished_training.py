@@ -67,15 +67,17 @@ def training(settings: Settings, seed: int = 0, weights: bytes | None = None) ->
             "concept.safetensors": weights
             or safetensors_bytes({"embedding": np.full((1, 8), seed + index, np.float32)}),
             "curves.json": json.dumps(_curve(index)).encode(),
-            "preview.png": _png(index),
-            "attention_placeholder.png": _png(index + 1),
-            "attention_super_category.png": _png(index + 2),
         }
-        parameters = {"stage": {"learning_rate": 10.0 ** -(3 + index), "max_train_steps": STEPS}}
+        parameters = {
+            "stage": {"name": stage.split("-")[2], "learning_rate": 10.0 ** -(3 + index), "max_train_steps": STEPS}
+        }
         manifests[stage] = _publish(store, scratch, stage, seed, files, (), parameters)
     files = {"scores.json": json.dumps(_scores()).encode()}
     for index in range(len(PROMPTS)):
         files |= {f"generations/{index:02d}/00.png": _png(index), f"base/{index:02d}/00.png": _png(index + 50)}
+    for index, stage in enumerate(STAGES):
+        for name in ("preview.png", "attention_placeholder.png", "attention_super_category.png"):
+            files[f"stages/{stage.split('-')[2]}/{name}"] = _png(index + len(name))
     drawing = {"guidance_scale": 3.0, "num_inference_steps": 4, "images_per_prompt": 1, "prompts": list(PROMPTS)}
     manifests["evaluate"] = _publish(store, scratch, "evaluate", seed, files, (), drawing)
     page = {"gallery.png": _png(7), "index.html": b"<html></html>"}
@@ -109,7 +111,7 @@ def _publish(
         wall_seconds=12.5,
         base={"reference": "base", "revision": None, "digest": "ba5e"},
         git={"commit": "a" * 40, "dirty": False},
-        labels={"concept": "turtle", "method": "attndreambooth", "preset": "toyworld"},
+        labels={"concept": "turtle", "method": "attndreambooth", "preset": "toyworld", "image_set_state": "clean"},
     )
     return store.publish(folder, facts)
 
@@ -123,6 +125,7 @@ def _curve(stage: int) -> list[dict[str, float]]:
             "learning_rate": 10.0 ** -(3 + stage),
             "grad_norm": 1.0,
             "samples_per_second": 40.0,
+            "max_train_steps": STEPS,
         }
         for step in (1, 10, 20, STEPS)
     ]
