@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.errors import WorkFailed
+from tasks.concepts import shown_path
 from tasks.file_lock import alone
 from tasks.settings import Settings, environment
 
@@ -39,7 +40,7 @@ def dvc_add(settings: Settings, folder: Path) -> None:
     Raises:
         WorkFailed: DVC could not, with what it said.
     """
-    run_dvc(settings, "add", str(folder.relative_to(settings.root)))
+    run_dvc(settings, "add", shown_path(settings, folder))
 
 
 def make_samples(settings: Settings, names: Sequence[str]) -> None:
