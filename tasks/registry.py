@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.errors import InputError
 from tasks.artefacts import WEIGHTS as WEIGHTS_FILE
+from tasks.concepts import check_name
 from tasks.hashing import file_digest
 from tasks.settings import Settings
 from tasks.tracking import connect, shown, sorted_failures
@@ -61,6 +62,7 @@ def resolve(settings: Settings, reference: str) -> ResolvedVersion:
             "turtle/3"
         )
     concept = match["concept"]
+    check_name(concept)
     client = connect(settings)
     with sorted_failures(settings):
         found = _lookup(client, settings, concept, match["alias"], match["version"])
