@@ -106,25 +106,16 @@ def inspect_images(paths: Sequence[Path], min_pixels: int) -> tuple[CheckedImage
 
 
 def find_images(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Image files among files and folders (sorted, not their subfolders), and what was left aside in the folders.
-
-    Raises:
-        InputError: paths that do not exist.
-    """
+    """Image files among files and folders (sorted, not their subfolders), and what was left aside in the folders."""
     found: list[Path] = []
     aside: list[Path] = []
-    problems = []
     for path in paths:
-        if path.is_dir():
-            for entry in sorted(path.iterdir()):
-                is_image = entry.suffix.lower() in SUFFIXES and not entry.is_dir() and not entry.name.startswith(".")
-                (found if is_image else aside).append(entry)
-        elif path.exists():
+        if not path.is_dir():  # a file that is not there is complained of with the others
             found.append(path)
-        else:
-            problems.append(f"{path}: there is no such file or folder")
-    if problems:
-        raise InputError(*problems)
+            continue
+        for entry in sorted(path.iterdir()):
+            is_image = entry.suffix.lower() in SUFFIXES and not entry.is_dir() and not entry.name.startswith(".")
+            (found if is_image else aside).append(entry)
     unique = {path.resolve(): path for path in reversed(found)}  # a file named twice is one image
     return list(reversed(unique.values())), aside
 

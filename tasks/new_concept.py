@@ -131,12 +131,12 @@ def _check(
     concept = passed(lambda: parse_concept("any" if problems else name, settings.concepts_dir / name, facts, "concept"))
     if concept is not None:
         passed(lambda: check_words(concept))
-    found = passed(lambda: find_images(images))
-    checked = passed(lambda: inspect_images(found[0], min_pixels)) if found else None
-    if problems or concept is None or found is None or checked is None:
+    found, left_aside = find_images(images)
+    checked = passed(lambda: inspect_images(found, min_pixels))
+    if problems or concept is None or checked is None:
         raise InputError(*problems)
 
-    hints = [f"left aside, no image by its name: {path}" for path in found[1]]
+    hints = [f"left aside, no image by its name: {path}" for path in left_aside]
     hints += [remark for image in checked for remark in image.remarks]
     if len(checked) > USUAL_IMAGES:
         hints.append(f"{len(checked)} images: 3 to {USUAL_IMAGES} good ones are usual, more seldom make it better")

@@ -147,7 +147,7 @@ def make_bad(folder: Path) -> dict[str, list[Path]]:
 SAID = {
     "no images": ["0 usable images, at least 3 different ones are needed (3 to 8 are usual)"],
     "one image": ["1 usable image, at least 3 different ones are needed (3 to 8 are usual)"],
-    "missing": ["nowhere.jpg: there is no such file or folder"],
+    "missing": ["nowhere.jpg: cannot be read (No such file or directory)"],
     "text.jpg": ["text.jpg: not an image, whatever its name says"],
     "cut.jpg": ["cut.jpg: damaged, cannot be decoded whole"],
     "empty.png": ["empty.png: empty, 0 bytes"],

@@ -357,7 +357,11 @@ def test_a_file_named_twice_is_one_image(tmp_path: Path) -> None:
     assert find_images([second, tmp_path, first])[0] == [second, first]
 
 
-def test_all_missing_paths_are_named(tmp_path: Path) -> None:
+def test_missing_files_are_named_with_the_other_problems(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("text")
+    found, _ = find_images([tmp_path / "x.png", *photos(tmp_path / "in"), tmp_path / "text.jpg"])
     with pytest.raises(InputError) as caught:
-        find_images([tmp_path / "x", tmp_path, tmp_path / "y"])
-    assert [Path(problem.split(":")[0]).name for problem in caught.value.problems] == ["x", "y"]
+        inspect_images(found, 64)
+    missing, text = caught.value.problems
+    assert missing == f"{tmp_path / 'x.png'}: cannot be read (No such file or directory)"
+    assert "text.jpg: not an image" in text
