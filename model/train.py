@@ -12,7 +12,7 @@ from PIL import Image
 from model.attention import AttentionColumns, attention_term, recorded_columns
 from model.base import Base
 from model.curve import CurvePoint, Figures, Step
-from model.errors import InputError
+from model.errors import InputError, WorkFailed
 from model.latents import LatentBank, encode_views
 from model.method import Stage
 from model.numerics import autocast_to, deterministic
@@ -62,7 +62,7 @@ def train_stage(
     fails. The same arguments on the same machine give bitwise the same weights.
 
     Raises InputError if the stage lacks its predecessor, the images, or a prompt that the base can read, and
-    WorkFailed if the loss is no longer a number.
+    WorkFailed if the loss is no longer a number or the device's memory does not suffice.
     """
     _check_input(base, stage, images, prompt, previous)
     tokenized = tokenize(base.tokenizer, prompt.text, prompt)
@@ -80,13 +80,18 @@ def train_stage(
             parameters = {_EMBEDDING: embedding}
         state = LoopState(
             parameters=parameters,
-            optimizer=_optimizer(stage, parameters, base.device),
+            optimizer=_optimizer(stage, parameters),
             generator=torch.Generator().manual_seed(_derived_seed(seed, stage, "noise")),
         )
         try:
             for parameter in parameters.values():
                 parameter.requires_grad_(True)
             _run(base, stage, state, bank, tokenized, embedding, autocast, on_step)
+        except torch.OutOfMemoryError as error:
+            raise WorkFailed(
+                f"stage '{stage.name}': not enough memory on {base.device} at step {state.step + 1}; "
+                f"a batch size below {stage.batch_size} needs less"
+            ) from error
         finally:
             base.unet.requires_grad_(False)
             base.unet.zero_grad(set_to_none=True)
@@ -164,13 +169,13 @@ def _trained_unet_names(base: Base, stage: Stage) -> list[str]:
     ]
 
 
-def _optimizer(stage: Stage, parameters: dict[str, torch.nn.Parameter], device: torch.device) -> torch.optim.AdamW:
+def _optimizer(stage: Stage, parameters: dict[str, torch.nn.Parameter]) -> torch.optim.AdamW:
     return torch.optim.AdamW(
         parameters.values(),
         lr=stage.learning_rate,
         betas=(stage.adam_beta1, stage.adam_beta2),
         weight_decay=stage.weight_decay,
-        fused=device.type == "cuda",
+        fused=True,
     )
 
 

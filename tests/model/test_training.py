@@ -195,6 +195,14 @@ def test_a_loss_that_is_no_number_stops_the_stage(base, train, make_stage, first
     assert not base.unet.get_parameter("conv_in.bias").isnan().any()
 
 
+def test_too_little_memory_says_what_to_turn(train, make_stage, first):
+    def out_of_memory(step):
+        raise torch.OutOfMemoryError  # no device that can really run out is at hand
+
+    with pytest.raises(WorkFailed, match=r"stage 'unet': not enough memory on cpu.*batch size below 2"):
+        train(make_stage("unet"), first, on_step=out_of_memory)
+
+
 def test_bfloat16_autocast_keeps_float32_weights(train, make_stage, first):
     half = train(make_stage("unet"), first, autocast="bfloat16").weights
     full = train(make_stage("unet"), first).weights
