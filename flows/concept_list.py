@@ -8,13 +8,14 @@ from rich.table import Table
 from flows.console import notices, print_json, results
 from model.errors import InputError
 from tasks.concepts import concept_names, load_concept
-from tasks.image_sets import GitState, git_state, image_set
+from tasks.image_sets import GitState, ImagesMissing, git_state, image_set
 from tasks.settings import Settings
 
 _STATES = {
     "uncommitted": "git's newest commit does not record this data version: commit the concept's folder",
     "changed": "the images are not those of the last `dvc add` or `dvc repro`: run it again, or put them back",
     "untracked": "the images are not under version control: run `dvc add` on them",
+    "missing": "the images are not here yet: `dvc repro` makes those of the samples, `dvc pull` fetches others",
     "broken": "cannot be used, see the problems below",
 }
 
@@ -29,8 +30,8 @@ class ConceptRow:
     licence: str | None = None
     data_version: str | None = None
     """DVC's folder hash."""
-    state: str | None = None
-    """committed, uncommitted, changed or untracked: see tasks.image_sets.ImageSet."""
+    state: str = "broken"
+    """committed, uncommitted, changed or untracked (see tasks.image_sets.ImageSet), missing or broken."""
     problems: tuple[str, ...] = ()
 
 
@@ -53,16 +54,15 @@ def show_concepts(settings: Settings, *, as_json: bool = False) -> None:
     table.add_column("concept", no_wrap=True)
     for heading in ("super-category", "images", "licence", "data version", ""):
         table.add_column(heading, justify="right" if heading == "images" else "left")
-    marks = ["broken" if row.state is None else row.state for row in rows]
-    for row, mark in zip(rows, marks, strict=True):
+    for row in rows:
         cells = (row.name, row.super_category, row.images, row.licence, (row.data_version or "")[:8])
-        shown = f"[yellow]{mark}[/]" if mark in _STATES else ""
-        table.add_row(*(escape("" if cell is None else str(cell)) for cell in cells), shown)
+        mark = f"[yellow]{row.state}[/]" if row.state in _STATES else ""
+        table.add_row(*(escape("" if cell is None else str(cell)) for cell in cells), mark)
     results().print(table)
     for mark, meaning in _STATES.items():
-        if mark in marks:
+        if any(row.state == mark for row in rows):
             notices().print(f"[yellow]{mark}:[/] {escape(meaning)}", soft_wrap=True)
-    for problem in (problem for row in rows for problem in row.problems):
+    for problem in (problem for row in rows if row.state == "broken" for problem in row.problems):
         notices().print(f"  - {escape(problem)}", soft_wrap=True)
 
 
@@ -72,6 +72,8 @@ def _row(settings: Settings, name: str, git: GitState) -> ConceptRow:
         concept = load_concept(settings, name)
         row = replace(row, super_category=concept.super_category, licence=concept.licence)
         images = image_set(settings, concept, git)
+    except ImagesMissing as error:
+        return replace(row, state="missing", problems=error.problems)
     except InputError as error:
         return replace(row, problems=error.problems)
     return replace(row, images=len(images.files), data_version=images.digest, state=images.state)

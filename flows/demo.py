@@ -10,7 +10,7 @@ from tasks.settings import Settings
 
 
 def run_demo(settings: Settings, *, as_json: bool) -> int:
-    """Make the sample's images where they are not up to date, train it as `train` does, and show what came out.
+    """Make the samples' images where they are not up to date, train one as `train` does, show what came out.
 
     Raises:
         InputError: the parameters name no demo concept, or one that is not a bundled sample.
@@ -22,9 +22,11 @@ def run_demo(settings: Settings, *, as_json: bool) -> int:
         there = f"one of {', '.join(params.samples)}" if params.samples else "a name under `samples`"
         raise InputError(f"{settings.params_file.name}: demo = {name!r}; write {there}")
     load_concept(settings, name)
-    if not sample_is_current(settings, name):
-        notices().print(f"making the images of {name} (dvc repro)")
-        make_samples(settings, [name])
+    # all of them, because `conceptbooth train` on another one is what a person tries next
+    stale = [sample for sample in params.samples if not sample_is_current(settings, sample)]
+    if stale:
+        notices().print(f"making the images of {', '.join(stale)} (dvc repro)")
+        make_samples(settings, stale)
 
     from flows.summary import show_next_steps, show_outcomes
     from flows.train import run_training

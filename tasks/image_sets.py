@@ -25,6 +25,10 @@ FETCHING = ".fetching-"
 _FOLDER_DIGEST = re.compile(r"[0-9a-f]{32}\.dir")
 
 
+class ImagesMissing(InputError):
+    """A concept's images are recorded, or should be there, and lie neither in its folder nor in DVC's cache."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
     """The images of a concept as they are now."""
@@ -71,7 +75,8 @@ def image_set(settings: Settings, concept: Concept, git: GitState | None = None)
     Pass `git` when asking for many concepts: it is looked up once then.
 
     Raises:
-        InputError: no images anywhere, or DVC's record of them cannot be read.
+        ImagesMissing: neither the folder nor DVC's cache has them.
+        InputError: the folder is empty, or DVC's record cannot be read.
     """
     record = _record(settings, concept)
     files = _files_there(settings, concept) if concept.images.is_dir() else _files_cached(settings, concept, record)
@@ -91,7 +96,7 @@ def local_images(settings: Settings, concept: Concept, digest: str) -> list[Path
     """The image files of data version `digest`, sorted by name; fetched from DVC's cache if the folder is missing.
 
     Raises:
-        InputError: neither the folder nor the cache has them.
+        ImagesMissing: neither the folder nor the cache has them.
         WorkFailed: the folder holds another data version now.
     """
     if not concept.images.is_dir():
@@ -172,7 +177,7 @@ def _files_cached(settings: Settings, concept: Concept, record: _Record | None) 
     """The files of a recorded data version, by DVC's cache alone."""
     where = shown_path(settings, concept.images)
     if record is None:
-        raise InputError(
+        raise ImagesMissing(
             f"concept '{concept.name}': no images, {where} is missing and DVC has no record of it; if it is a bundled "
             "sample make it with `conceptbooth demo` or `dvc repro`, else put images there and run `dvc add`"
         )
@@ -186,7 +191,7 @@ def _files_cached(settings: Settings, concept: Concept, record: _Record | None) 
         else:
             missing.append(cached)
     if missing:
-        raise InputError(
+        raise ImagesMissing(
             f"concept '{concept.name}': no images, {where} is missing and DVC's cache lacks data version "
             f"{record.digest[:8]} ({missing[0]}); if it is a bundled sample make it with `conceptbooth demo` or "
             "`dvc repro`, else fetch it with `dvc pull`"

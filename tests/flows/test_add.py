@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -70,31 +71,32 @@ def test_add_list_and_commit(settings: Settings, tmp_path: Path) -> None:
     commit(settings.root)
     assert "uncommitted" not in run(settings, "list").stdout
 
+    shutil.rmtree(settings.concepts_dir / "red-teapot/images")
+    shutil.rmtree(settings.home / "dvc/cache")
     (settings.concepts_dir / "broken").mkdir()
     done = run(settings, "list")
     assert done.returncode == 0
-    assert "broken" in done.stdout and "red-teapot  teapot" in done.stdout
+    assert [line.split()[0 :: len(line.split()) - 1] for line in done.stdout.splitlines()[1:]] == [
+        ["broken", "broken"],
+        ["red-teapot", "missing"],
+    ]
+    assert "missing: the images are not here yet: `dvc repro` makes" in done.stderr
     assert "data/concepts/broken/concept.yaml is missing" in done.stderr
-
-
-def test_add_prints_json(settings: Settings, tmp_path: Path) -> None:
-    paths = photos(tmp_path / "in", 3)
-    done = run(settings, "add", "pot", *paths, "--category", "teapot", "--json")
-    assert done.returncode == 0, done.stderr
-    added = json.loads(done.stdout)
-    assert (added["name"], added["folder"], added["super_category"]) == ("pot", "data/concepts/pot", "teapot")
-    assert [image["original"] for image in added["images"]] == [path.name for path in paths]
 
 
 def test_two_at_a_time(settings: Settings, tmp_path: Path) -> None:
     """DVC alone refuses the second of two commands in one project."""
     processes = [
-        start(settings, "add", name, *photos(tmp_path / name, 3, first), "--category", "teapot")
+        start(settings, "add", name, *photos(tmp_path / name, 3, first), "--category", "teapot", "--json")
         for name, first in (("one", 0), ("two", 10))
     ]
-    for process in processes:
-        _, errors = process.communicate()
+    for name, process in zip(("one", "two"), processes, strict=True):
+        output, errors = process.communicate()
         assert process.returncode == 0, errors
+        added = json.loads(output)
+        assert (added["name"], added["folder"], added["super_category"]) == (name, f"data/concepts/{name}", "teapot")
+        originals = sorted(path.name for path in (tmp_path / name).iterdir())
+        assert [image["original"] for image in added["images"]] == originals
     rows = json.loads(run(settings, "list", "--json").stdout)
     assert [(row["name"], row["images"], row["state"]) for row in rows] == [
         ("one", 3, "uncommitted"),
