@@ -25,8 +25,9 @@ from tasks.dvc_command import dvc_add
 from tasks.file_lock import alone
 from tasks.hashing import file_digest
 from tasks.image_origins import ORIGINS_FILE, ImageOrigin, image_origins, write_origins
+from tasks.image_reading import normalise_image
 from tasks.image_sets import RECORD_FILE, image_set
-from tasks.images import USUAL_IMAGES, CheckedImage, find_images, inspect_images, normalise_image
+from tasks.images import USUAL_IMAGES, CheckedImage, find_images, inspect_images
 from tasks.settings import Settings
 from tasks.yaml_files import write_yaml
 

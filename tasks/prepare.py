@@ -10,8 +10,8 @@ from prefect import task
 from tasks.artefacts import IMAGES, ORIGINS
 from tasks.caching import TASK, Bench, Metrics, keep
 from tasks.hashing import file_digest
+from tasks.image_reading import normalise_image
 from tasks.image_sets import local_images
-from tasks.images import normalise_image
 from tasks.keys import StagePlan
 
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageCms, ImageEnhance
 
 from model.errors import InputError
-from tasks.images import NEAR_BITS, find_images, fingerprint, inspect_images, normalise_image
+from tasks.image_reading import normalise_image
+from tasks.images import NEAR_BITS, find_images, fingerprint, inspect_images
 from tasks.params import load_params
 from tests.data_project import REPOSITORY, photo, photos
 from toyworld import samples
