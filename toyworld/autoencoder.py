@@ -1,0 +1,168 @@
+"""The autoencoder: AutoencoderKL of factor 4, trained in two phases so that its latents are easy to denoise.
+
+Phase one learns to reconstruct. Its latent channels come out strongly correlated and brittle, which makes blobs of
+whatever a denoiser learns on them. So they are whitened (exactly, by folding a linear map into the 1x1 convolutions on
+both sides), and phase two goes on with noise on the latents, and with pooled latents that must decode to pooled
+pictures. After it the encoder is final and the denoiser can begin; phase three polishes the decoder alone.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from torch.nn import functional as F
+
+from toyworld.muon import optimisers
+from toyworld.training import WallClock, log, rate_factor, set_rates
+
+Phase = Literal["first", "noisy", "polish"]
+PHASES: tuple[Phase, ...] = ("first", "noisy", "polish")
+CROP = 32  # pixels; reconstruction is local, so crops train it at a quarter of the cost
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Hyper-parameters of both phases."""
+
+    channels: tuple[int, ...] = (16, 32, 64)
+    latent_channels: int = 4
+    batch: int = 32
+    muon_lr: float = 2e-3
+    adam_lr: float = 1e-3
+    latent_noise: float = 0.1
+    latent_weight: float = 2e-3
+    seed: int = 0
+
+
+def build(recipe: Recipe) -> AutoencoderKL:
+    """An untrained autoencoder for 64-pixel pictures and 16x16 latents."""
+    depth = len(recipe.channels)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * depth,
+        up_block_types=("UpDecoderBlock2D",) * depth,
+        block_out_channels=recipe.channels,
+        latent_channels=recipe.latent_channels,
+        layers_per_block=1,
+        norm_num_groups=8,
+        sample_size=64,
+        scaling_factor=1.0,
+        mid_block_add_attention=False,
+    )
+
+
+def picture_loss(decoded: Tensor, target: Tensor) -> Tensor:
+    """L1 + half the L1 of the gradients (sharp edges) + mean squared error."""
+    gradients = sum((decoded.diff(dim=d) - target.diff(dim=d)).abs().mean() for d in (2, 3))
+    return F.l1_loss(decoded, target) + 0.5 * gradients + F.mse_loss(decoded, target)
+
+
+def to_tensor(images: np.ndarray) -> Tensor:
+    """uint8 (batch, height, width, 3) to float (batch, 3, height, width) in -1 to 1."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def train_phase(
+    vae: AutoencoderKL, images: np.ndarray, recipe: Recipe, seconds: float, *, phase: Phase, logfile: Path
+) -> int:
+    """Train one phase for a wall-clock budget; returns the number of crops seen."""
+    number = PHASES.index(phase)
+    dice, generator = np.random.default_rng(recipe.seed + number), torch.Generator().manual_seed(recipe.seed + number)
+    trained = torch.nn.ModuleList([vae.decoder, vae.post_quant_conv]) if phase == "polish" else vae
+    slower = 1.0 if phase == "first" else 0.7
+    pair = optimisers(trained, muon_lr=recipe.muon_lr * slower, adam_lr=recipe.adam_lr * slower)
+    clock, step, smooth = WallClock(seconds), 0, 0.0
+    while clock.share() < 1:
+        set_rates(pair, rate_factor(clock.share()))
+        batch = to_tensor(_crops(images, dice, recipe.batch))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.set_grad_enabled(phase != "polish"):
+                latents = vae.encode(batch).latent_dist.mean.float()  # (batch, channels, 8, 8)
+            regular = latents.square().mean()
+            if phase == "noisy" and step % 4 == 3:
+                # Scale consistency: a denoiser works coarse to fine, so coarse latents must mean coarse pictures.
+                latents, batch = F.avg_pool2d(latents, 2), F.avg_pool2d(batch, 2)
+            if phase != "first":
+                latents = latents + recipe.latent_noise * torch.randn(latents.shape, generator=generator)
+            decoded = vae.decode(latents).sample.float()
+        loss = picture_loss(decoded, batch)
+        (loss + (1e-4 if phase == "first" else recipe.latent_weight) * regular).backward()
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
+        for optimiser in pair:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        smooth = float(loss.detach()) if step == 0 else 0.99 * smooth + 0.01 * float(loss.detach())
+        if step % 500 == 0:
+            quality = f"loss {smooth:.4f} psnr {psnr(vae, images[:128]):.2f}"
+            log(logfile, f"vae {phase} step {step} {clock.share():.0%} {quality}")
+        step += 1
+    return step * recipe.batch
+
+
+def _crops(images: np.ndarray, dice: np.random.Generator, count: int) -> np.ndarray:
+    """Random crops (count, CROP, CROP, 3) whose corners lie on the grid of latents."""
+    rows = dice.integers(len(images), size=count)
+    tops, lefts = dice.integers((images.shape[1] - CROP) // 4 + 1, size=(2, count)) * 4
+    return np.stack([images[r, t : t + CROP, x : x + CROP] for r, t, x in zip(rows, tops, lefts, strict=True)])
+
+
+@torch.no_grad()
+def encode(vae: AutoencoderKL, images: np.ndarray, batch: int = 32) -> Tensor:
+    """Latent means of uint8 pictures, float32 (pictures, channels, 16, 16)."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return torch.cat(
+            [
+                vae.encode(to_tensor(images[i : i + batch])).latent_dist.mean.float()
+                for i in range(0, len(images), batch)
+            ]
+        )
+
+
+@torch.no_grad()
+def psnr(vae: AutoencoderKL, images: np.ndarray) -> float:
+    """Reconstruction quality in dB (peak 255), mean over pictures."""
+    decoded = vae.decode(vae.encode(to_tensor(images)).latent_dist.mean).sample.clamp(-1, 1)
+    errors = ((decoded - to_tensor(images)) * 127.5).square().mean(dim=(1, 2, 3))
+    return float((10 * torch.log10(255**2 / errors)).mean())
+
+
+@torch.no_grad()
+def whiten(vae: AutoencoderKL, images: np.ndarray, noise: float) -> None:
+    """Make the latent channels uncorrelated with variance 1, without changing what any picture decodes to.
+
+    z' = W (z - m) with W = covariance^(-1/2) goes into `quant_conv`, its inverse into `post_quant_conv`. The
+    log-variance becomes a constant: the noise that phase two trains with.
+    """
+    latents = encode(vae, images)
+    channels = latents.shape[1]
+    flat = latents.movedim(1, -1).reshape(-1, channels).double()
+    mean = flat.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov(flat.T))
+    into = (vectors * values.clamp_min(1e-8).rsqrt()) @ vectors.T
+    back = (vectors * values.clamp_min(1e-8).sqrt()) @ vectors.T
+    quant, post = vae.quant_conv, vae.post_quant_conv
+    weight, bias = quant.weight[:channels, :, 0, 0].double(), quant.bias[:channels].double()
+    quant.weight[:channels, :, 0, 0] = (into @ weight).float()
+    quant.bias[:channels] = (into @ (bias - mean)).float()
+    quant.weight[channels:] = 0
+    quant.bias[channels:] = 2 * float(np.log(noise))
+    weight = post.weight[:, :, 0, 0].double()
+    post.bias += (weight @ mean).float()
+    post.weight[:, :, 0, 0] = (weight @ back).float()
+
+
+def statistics(latents: Tensor) -> dict[str, float]:
+    """How well conditioned latents are: spread, correlation between channels and between neighbours."""
+    channels = latents.shape[1]
+    flat = latents.movedim(1, -1).reshape(-1, channels)
+    between = (torch.corrcoef(flat.T) - torch.eye(channels)).abs().max()
+    normal = (latents - flat.mean(0)[:, None, None]) / flat.std(0)[:, None, None]
+    neighbours = (normal[..., 1:] * normal[..., :-1]).mean()
+    return {
+        "std": float(latents.std()),
+        "channel_correlation": float(between),
+        "neighbour_correlation": float(neighbours),
+    }

@@ -1,0 +1,152 @@
+"""Contrastive training of a small CLIPModel: pictures against captions, and pictures of one piece together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+from toyworld.muon import optimisers
+from toyworld.training import WallClock, log, rate_factor, set_rates
+
+WIDTH = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """What a contrastive model learns from."""
+
+    images: np.ndarray  # uint8 (pictures, 64, 64, 3)
+    tokens: Tensor  # (pictures, length)
+    identity: np.ndarray | None = None  # per picture the number of the thing shown; None: captions alone
+    group: np.ndarray | None = None  # per picture the number of its category: look-alikes share a batch
+
+
+def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
+    """Token ids (captions, length), padded to the model's full length."""
+    return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+
+
+def build_clip(tokenizer: CLIPTokenizer, *, text_layers: int = 3, vision_layers: int = 3, patch: int = 8) -> CLIPModel:
+    """An untrained CLIPModel for the world: 64-pixel pictures, the world's tokenizer."""
+    text = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": tokenizer.model_max_length,
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "num_hidden_layers": text_layers,
+        "num_attention_heads": 4,
+        "projection_dim": WIDTH,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {
+        "image_size": 64,
+        "patch_size": patch,
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "num_hidden_layers": vision_layers,
+        "num_attention_heads": 4,
+        "projection_dim": WIDTH,
+    }
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
+
+
+def pixels(images: np.ndarray) -> Tensor:
+    """uint8 (batch, height, width, 3) to float (batch, 3, height, width) in -1 to 1: mean and deviation 0.5."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def caption_loss(
+    model: CLIPModel, image: Tensor, text: Tensor, tokens: Tensor, spoiled: Tensor | None = None
+) -> Tensor:
+    """Symmetric cross-entropy of normalised embeddings (batch, width); equal captions in a batch count as right too.
+
+    `spoiled` are embeddings of damaged copies: they join the pictures that a caption must not choose.
+    """
+    scale = model.logit_scale.exp().clamp(max=100)
+    logits = image @ text.T * scale  # (pictures, captions)
+    same = (tokens[:, None] == tokens[None]).all(-1).float()
+    target = same / same.sum(1, keepdim=True)
+    by_caption = logits.T  # (captions, pictures)
+    if spoiled is not None:
+        by_caption = torch.cat([by_caption, text @ spoiled.T * scale], dim=1)
+        return (F.cross_entropy(logits, target) + F.cross_entropy(by_caption, F.pad(target, (0, len(spoiled))))) / 2
+    return (F.cross_entropy(logits, target) + F.cross_entropy(by_caption, target)) / 2
+
+
+def spoil(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Damaged copies of pictures (batch, 3, 64, 64): smeared shapes and lost detail, as a poor generator draws them."""
+    count = len(images)
+    coarse = torch.randn(count, 2, 6, 6, generator=generator) * (
+        0.03 + 0.09 * torch.rand(count, 1, 1, 1, generator=generator)
+    )
+    bend = F.interpolate(coarse, size=images.shape[-2:], mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
+    straight = F.affine_grid(torch.eye(2, 3).expand(count, 2, 3), list(images.shape), align_corners=False)
+    bent = F.grid_sample(images, straight + bend, padding_mode="border", align_corners=False)
+    detail = int(torch.randint(20, 48, (1,), generator=generator))
+    small = F.interpolate(bent, size=(detail, detail), mode="area")
+    return F.interpolate(small, size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def identity_loss(image: Tensor, identity: Tensor, temperature: float = 0.1) -> Tensor:
+    """Supervised contrast (Khosla et al. 2020) of normalised embeddings: pictures of one thing attract each other."""
+    logits = image @ image.T / temperature
+    own = torch.eye(len(image), dtype=torch.bool)
+    logits = logits.masked_fill(own, -1e4)
+    same = (identity[:, None] == identity[None]) & ~own
+    chance = logits.log_softmax(1).masked_fill(~same, 0).sum(1)
+    counts = same.sum(1)
+    return -(chance[counts > 0] / counts[counts > 0]).mean()
+
+
+def train(
+    model: CLIPModel, data: Pictures, seconds: float, *, batch: int, seed: int, logfile: Path, weight: float = 1.0
+) -> int:
+    """Train for a wall-clock budget; returns the number of pictures seen.
+
+    With identities in the data the identity contrast is added with that weight, and a quarter of the pictures comes
+    with a spoiled copy: an evaluator must see more than what a picture is about.
+    """
+    dice = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
+    pair = optimisers(model, muon_lr=1e-3, adam_lr=1e-3, weight_decay=0.01)
+    clock, step, seen = WallClock(seconds), 0, np.zeros(2)
+    while clock.share() < 1:
+        set_rates(pair, rate_factor(clock.share(), warmup=0.03))
+        rows = (
+            _look_alikes(dice, data, batch) if data.group is not None else dice.integers(len(data.images), size=batch)
+        )
+        tokens, shown = data.tokens[rows], pixels(data.images[rows])
+        if data.identity is not None:
+            shown = torch.cat([shown, spoil(shown[::4], generator)])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            pictures = F.normalize(model.get_image_features(shown).pooler_output.float(), dim=-1)
+            text = F.normalize(model.get_text_features(tokens).pooler_output.float(), dim=-1)
+        image, spoiled = pictures[:batch], pictures[batch:]
+        words = caption_loss(model, image, text, tokens, spoiled if len(spoiled) else None)
+        things = (
+            torch.zeros(()) if data.identity is None else identity_loss(image, torch.from_numpy(data.identity[rows]))
+        )
+        (words + weight * things).backward()
+        for optimiser in pair:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        step += 1
+        now = np.array([float(words.detach()), float(things.detach())])
+        seen = now if step == 1 else 0.98 * seen + 0.02 * now
+        if step % 50 == 0:
+            log(logfile, f"clip step {step} {clock.share():.0%} captions {seen[0]:.3f} identity {seen[1]:.3f}")
+    return step * batch
+
+
+def _look_alikes(dice: np.random.Generator, data: Pictures, batch: int) -> np.ndarray:
+    """Rows of a batch: half from two categories only, so that the pieces of one category must be told apart."""
+    assert data.group is not None
+    chosen = dice.choice(data.group.max() + 1, size=2, replace=False)
+    close = [dice.choice(np.flatnonzero(data.group == c), size=batch // 4, replace=False) for c in chosen]
+    return np.concatenate([*close, dice.integers(len(data.images), size=batch - 2 * (batch // 4))])

@@ -1,0 +1,129 @@
+"""The evaluator of the embedded world: a CLIPModel for CLIP-I and CLIP-T, and a ViTModel in the place of DINO.
+
+Both are trained apart from the base, on other pictures, with the held-out art among them: a judge must know the things
+that it judges, while the base must not. `checks` measures whether they deserve to be believed.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTConfig, ViTModel
+
+from toyworld import dataset
+from toyworld.art import piece
+from toyworld.contrast import WIDTH, Pictures, build_clip, identity_loss, pixels, tokenize, train
+from toyworld.muon import optimisers
+from toyworld.training import WallClock, log, rate_factor, set_rates
+
+SHARDS = 4  # of pictures with the held-out art among them
+
+
+def load_pictures(folder: Path, shards: int, tokenizer: CLIPTokenizer) -> Pictures:
+    """The evaluator's pictures. An identity is a piece in a hue, whatever its scene, style or asked-for colour."""
+    images, rows = dataset.load(folder, shards)
+    things = [f"{row['piece']}/{row['hue']}" for row in rows]
+    kinds = [piece(row["piece"]).category for row in rows]
+    return Pictures(
+        images=images,
+        tokens=tokenize(tokenizer, [row["caption"] for row in rows]),
+        identity=np.unique(things, return_inverse=True)[1],
+        group=np.unique(kinds, return_inverse=True)[1],
+    )
+
+
+def train_clip(data: Pictures, tokenizer: CLIPTokenizer, seconds: float, logfile: Path) -> tuple[CLIPModel, int]:
+    """A trained CLIPModel, and the number of pictures seen."""
+    torch.manual_seed(11)
+    model = build_clip(tokenizer, text_layers=2, vision_layers=4)
+    return model, train(model, data, seconds, batch=128, seed=11, logfile=logfile, weight=0.5)
+
+
+def train_vit(data: Pictures, seconds: float, logfile: Path) -> tuple[ViTModel, int]:
+    """A ViTModel whose first token tells pieces apart across scenes, styles and colours."""
+    torch.manual_seed(12)
+    sizes = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_hidden_layers": 4, "num_attention_heads": 4}
+    config = ViTConfig(image_size=64, patch_size=8, **sizes)
+    model = ViTModel(config, add_pooling_layer=False)
+    pair = optimisers(model, muon_lr=1e-3, adam_lr=1e-3, weight_decay=0.01)
+    dice, clock, step, mean = np.random.default_rng(12), WallClock(seconds), 0, 0.0
+    assert data.identity is not None and data.group is not None
+    of_group = [np.flatnonzero(data.group == g) for g in range(data.group.max() + 1)]
+    while clock.share() < 1:
+        set_rates(pair, rate_factor(clock.share(), warmup=0.03))
+        rows = np.concatenate(
+            [dice.choice(of_group[g], 16, replace=False) for g in dice.choice(len(of_group), 8, replace=False)]
+        )
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            states = model(pixels(data.images[rows])).last_hidden_state[:, 0].float()
+        loss = identity_loss(F.normalize(states, dim=-1), torch.from_numpy(data.identity[rows]))
+        loss.backward()
+        for optimiser in pair:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        step += 1
+        mean = float(loss.detach()) if step == 1 else 0.98 * mean + 0.02 * float(loss.detach())
+        if step % 50 == 0:
+            log(logfile, f"vit step {step} {clock.share():.0%} identity {mean:.3f}")
+    return model, step * 128
+
+
+def build_stage(work: Path, minutes: dict[str, float]) -> dict[str, object]:
+    """Render the evaluator's own pictures and train both models on them."""
+    from toyworld.manifest import EVALUATOR
+
+    folder = work / "judged"
+    for shard in range(SHARDS):
+        dataset.render_shard(folder, shard, with_held_out=True)
+    tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
+    data = load_pictures(folder, SHARDS, tokenizer)
+    clip, clip_seen = train_clip(data, tokenizer, minutes["clip"] * 60, work / "clip.log")
+    save(EVALUATOR / "clip", clip, tokenizer)
+    vit, vit_seen = train_vit(data, minutes["vit"] * 60, work / "vit.log")
+    save(EVALUATOR / "vit", vit, None)
+    return {"clip_samples": clip_seen, "vit_samples": vit_seen}
+
+
+def image_processor() -> CLIPImageProcessorPil:
+    """Resize to 64 pixels, scale to -1..1: the preprocessing of both models."""
+    return CLIPImageProcessorPil(
+        size={"height": 64, "width": 64}, do_center_crop=False, resample=1, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+
+
+def save(folder: Path, model: CLIPModel | ViTModel, tokenizer: CLIPTokenizer | None) -> None:
+    """Write a model in float16 with its preprocessing, loadable by `from_pretrained` of its class."""
+    model.half().save_pretrained(folder)
+    image_processor().save_pretrained(folder)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+
+
+class Judge:
+    """The saved evaluator, for tests and reports: embeddings of pictures and prompts, all normalised."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clip = CLIPModel.from_pretrained(folder / "clip", dtype=torch.float32).eval()
+        self.vit = ViTModel.from_pretrained(folder / "vit", dtype=torch.float32, add_pooling_layer=False).eval()
+        self.tokenizer = CLIPTokenizer.from_pretrained(folder / "clip")
+
+    @torch.no_grad()
+    def pictures(self, images: list) -> Tensor:
+        """CLIP embeddings (pictures, width) of PIL pictures."""
+        return F.normalize(self.clip.get_image_features(pixels(_stack(images))).pooler_output, dim=-1)
+
+    @torch.no_grad()
+    def prompts(self, prompts: list[str]) -> Tensor:
+        """CLIP embeddings (prompts, width)."""
+        return F.normalize(self.clip.get_text_features(tokenize(self.tokenizer, prompts)).pooler_output, dim=-1)
+
+    @torch.no_grad()
+    def identities(self, images: list) -> Tensor:
+        """ViT embeddings (pictures, width) of PIL pictures."""
+        return F.normalize(self.vit(pixels(_stack(images))).last_hidden_state[:, 0], dim=-1)
+
+
+def _stack(images: list) -> np.ndarray:
+    return np.stack([np.asarray(image.convert("RGB").resize((64, 64), 1)) for image in images])
