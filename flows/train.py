@@ -18,6 +18,8 @@ from tasks.store import Damaged, Store
 
 __all__ = ["ConceptOutcome", "TaskOutcome", "run_training"]
 
+_DRAIN_SECONDS = 10  # for Prefect to hand over the last logs and states of a run before its API ends
+
 
 def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = False) -> list[ConceptOutcome]:
     """Train, evaluate and register concepts, doing only what is not in the store; one outcome each, in order.
@@ -63,6 +65,8 @@ def _whole(store: Store, stage: str, key: str) -> bool:
 
 
 def _run(settings: Settings, api: PrefectApi, jobs: Sequence[Job]) -> list[ConceptOutcome]:
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import temporary_settings
 
     from flows.train_concept import listening
@@ -71,7 +75,11 @@ def _run(settings: Settings, api: PrefectApi, jobs: Sequence[Job]) -> list[Conce
     api.wait_until_it_answers()
     # Prefect read its settings when it was imported, before the address was known.
     with temporary_settings({"api.url": api.url}), listening(reporter):
-        return [_outcome(settings, job) for job in jobs]
+        try:
+            return [_outcome(settings, job) for job in jobs]
+        finally:
+            APILogWorker.drain_all(timeout=_DRAIN_SECONDS)
+            EventsWorker.drain_all(timeout=_DRAIN_SECONDS)
 
 
 def _outcome(settings: Settings, job: Job) -> ConceptOutcome:

@@ -41,7 +41,7 @@ def listening(reporter: Reporter) -> Iterator[None]:
         _LISTENER.reset(token)
 
 
-@flow(name="train-concept", flow_run_name="{name}")
+@flow(name="train-concept", flow_run_name="{name}", persist_result=False)
 def train_concept(name: str, root: Path | None = None) -> ConceptOutcome:
     """Train, evaluate and register a concept of the project at `root`, doing only what is not in the store.
 

@@ -131,6 +131,10 @@ def _job(settings: Settings, shared: _Shared, concept: Concept, images: ImageSet
         captions={
             "concept": concept.name,
             "super_category": concept.super_category,
+            "instance_prompt": template,
+            "licence": concept.licence,
+            "source": concept.source,
+            "consent": concept.consent,
             "method": method.name,
             "base": params.base,
             "evaluator": params.evaluator,
