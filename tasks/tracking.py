@@ -29,7 +29,8 @@ QUIET_AND_BOUNDED = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "600",  # a server answers when it has stored the whole file
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
@@ -127,8 +128,12 @@ def address_problem(settings: Settings) -> str | None:
 
 def shown(settings: Settings) -> str:
     """The tracking address as a person may see it: without user and password."""
-    parts = urlsplit(settings.mlflow_tracking_uri)
-    return settings.mlflow_tracking_uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
+    return _without_credentials(settings.mlflow_tracking_uri, settings)
+
+
+def _without_credentials(text: str, settings: Settings) -> str:
+    place = urlsplit(settings.mlflow_tracking_uri).netloc
+    return text.replace(place, place.rpartition("@")[2]) if "@" in place else text
 
 
 def scheme_of(uri: str) -> str:
@@ -155,46 +160,52 @@ def sorted_failures(settings: Settings) -> Iterator[None]:
     except (InputError, WorkFailed):
         raise
     except Exception as error:
-        translated = _translated(error, f"MLflow at {shown(settings)}")
+        cause = shorten(_without_credentials(str(error), settings) or type(error).__name__, 400, placeholder=" ...")
+        translated = _translated(error, f"MLflow at {shown(settings)}", cause)
         if translated is None:
             raise
         raise translated from error
 
 
-def _translated(error: Exception, where: str) -> Exception | None:
-    from botocore.exceptions import BotoCoreError, ClientError
-    from mlflow.exceptions import MlflowException, RestException
+def _translated(error: Exception, where: str, cause: str) -> Exception | None:
+    from botocore.exceptions import BotoCoreError
+    from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
     from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-    cause = shorten(str(error) or type(error).__name__, 400, placeholder=" ...")
+    lost = (RequestException, ConnectionError, TimeoutError, socket.gaierror, BotoCoreError)
     for seen in _causes(error):  # the outermost that tells what happened decides
-        status = None  # MLflow calls failures on this side 500 too: only what a server sent has a status
-        if isinstance(seen, RestException):
-            status = seen.get_http_status_code()
-        elif isinstance(seen, ClientError):
-            status = seen.response["ResponseMetadata"].get("HTTPStatusCode", 400)
-        elif isinstance(seen, RequestException) and seen.response is not None:
-            status = seen.response.status_code
+        status = _status(seen)
         if status in (401, 403):
             return InputError(
                 f"{where} refuses our credentials ({cause}): set MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, and those of its artefact storage"
             )
+        if status == 429 or (status or 0) >= 500 or isinstance(seen, OperationalError):
+            return TrackingUnreachable(f"{where} cannot work now: {cause}")
         if status is not None:
-            busy = status == 429 or status >= 500
-            return (
-                TrackingUnreachable(f"{where} cannot work now: {cause}")
-                if busy
-                else WorkFailed(f"{where} refused: {cause}")
-            )
-        lost = (RequestException, ConnectionError, TimeoutError, socket.gaierror, OperationalError, BotoCoreError)
+            return WorkFailed(f"{where} refused: {cause}")
         if isinstance(seen, lost):
             return TrackingUnreachable(f"{where} does not answer: {cause}")
     if isinstance(error, OSError):
-        return WorkFailed(f"{where}: a file cannot be read or written: {error}")
+        return WorkFailed(f"{where}: a file cannot be read or written: {cause}")
     if isinstance(error, MlflowException | SQLAlchemyError):
         return WorkFailed(f"{where} refused: {cause}")
+    return None
+
+
+def _status(error: BaseException) -> int | None:
+    """What a server answered; None for failures on this side, which MLflow calls 500 too."""
+    from botocore.exceptions import ClientError
+    from mlflow.exceptions import RestException
+    from requests.exceptions import RequestException
+
+    if isinstance(error, RestException):
+        return int(error.get_http_status_code())
+    if isinstance(error, ClientError):
+        return int(error.response["ResponseMetadata"].get("HTTPStatusCode", 400))
+    if isinstance(error, RequestException) and error.response is not None:
+        return int(error.response.status_code)
     return None
 
 

@@ -75,11 +75,13 @@ def test_a_database_inside_a_file_or_that_is_a_folder_is_refused(tmp_path):
     assert "no file that can be written" in address_problem(at(tmp_path, f"sqlite:///{tmp_path}"))
 
 
-def test_a_password_is_never_shown(tmp_path):
-    settings = at(tmp_path, "postgresql://mlflow:s3cret@127.0.0.1:1/mlflow")
-    assert shown(settings) == "postgresql://127.0.0.1:1/mlflow"
+@pytest.mark.parametrize("scheme", ["postgresql", "http"])
+def test_a_password_is_never_shown(tmp_path, scheme):
+    settings = at(tmp_path, f"{scheme}://mlflow:s3cret@127.0.0.1:9/mlflow")
+    assert shown(settings) == f"{scheme}://127.0.0.1:9/mlflow"
     with pytest.raises(TrackingUnreachable) as caught:
         connect(settings)
+    assert "127.0.0.1:9" in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
 

@@ -1,0 +1,142 @@
+"""The Prefect task, on a real Prefect API."""
+
+from types import SimpleNamespace
+
+import pytest
+from prefect import flow
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_LOCAL_STORAGE_PATH,
+    PREFECT_LOGGING_TO_API_ENABLED,
+    temporary_settings,
+)
+
+import tasks.register
+from flows.prefect_api import prefect_api
+from model.errors import InputError
+from tasks.caching import Bench
+from tasks.register import register_once, register_training
+from tasks.registration import register
+from tasks.registry import CANDIDATE, versions
+from tasks.reporting import Silence
+from tasks.settings import Settings, environment
+from tasks.tracking import TrackingUnreachable, connect
+from tests.tasks.finished_training import concept, project, training
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prefect(tmp_path_factory):
+    """An API over a database of its own; Prefect in this process has read its settings long ago."""
+    folder = tmp_path_factory.mktemp("prefect")
+    (folder / "params.yaml").touch()
+    settings = Settings(root=folder, prefect_api_url="")
+    with pytest.MonkeyPatch.context() as variables:
+        for name, value in environment(settings).items():
+            variables.setenv(name, value)
+        with prefect_api(settings) as api:
+            api.wait_until_it_answers()
+            with temporary_settings(
+                {
+                    PREFECT_API_URL: api.url,
+                    PREFECT_LOCAL_STORAGE_PATH: folder / "results",
+                    PREFECT_LOGGING_TO_API_ENABLED: False,
+                }
+            ):
+                yield
+
+
+@pytest.fixture
+def settings(tmp_path) -> Settings:
+    return project(tmp_path / "project")
+
+
+class Listener(Silence):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+def bench_for(settings: Settings) -> Bench:
+    bench = Bench(SimpleNamespace(settings=settings, concept=concept(settings)), Listener())
+    bench.manifests = training(settings)
+    return bench
+
+
+@flow
+def registering(bench: Bench):
+    return register_once(bench)
+
+
+def test_a_second_flow_remembers_the_version_and_looks_whether_it_is_there(settings):
+    bench = bench_for(settings)
+    first, remembered = registering(bench)
+    assert (first.version, first.created, remembered) == (1, True, False)
+    again, remembered = registering(bench_for(settings))
+    assert (again.version, again.created, remembered) == (1, False, True)
+    assert bench.reporter.warnings == []
+
+    connect(settings).delete_model_version("concept.turtle", "1")
+    bench = bench_for(settings)
+    made, remembered = registering(bench)
+    assert (made.created, remembered) == (True, False)
+    assert bench.reporter.warnings == [
+        f"version 1 of concept.turtle is gone from {settings.mlflow_tracking_uri}; registering again"
+    ]
+    assert len(versions(connect(settings), "turtle")) == 1
+    assert registering(bench_for(settings))[1]
+
+
+def test_a_moved_alias_is_taken_back_by_what_was_trained_last(settings):
+    registering(bench_for(settings))
+    client = connect(settings)
+    client.delete_registered_model_alias("concept.turtle", CANDIDATE)
+    registered, remembered = registering(bench_for(settings))
+    assert (registered.version, registered.created, remembered) == (1, False, False)
+    assert client.get_model_version_by_alias("concept.turtle", CANDIDATE).version == 1
+
+
+def test_what_one_registry_has_another_does_not(settings, tmp_path):
+    registering(bench_for(settings))
+    other = project(tmp_path / "other")
+    registered, remembered = registering(bench_for(other))
+    assert (registered.created, remembered) == (True, False)
+
+
+@pytest.fixture
+def attempts(monkeypatch) -> list[object]:
+    """Failures that the next calls of `register` meet; waiting between attempts is left out."""
+    failures: list[object] = []
+    made: list[object] = []
+
+    def failing(*arguments):
+        made.append(arguments)
+        if failures:
+            raise failures.pop(0)
+        return register(*arguments)
+
+    monkeypatch.setattr(tasks.register, "register", failing)
+    monkeypatch.setattr(tasks.register, "register_training", register_training.with_options(retry_delay_seconds=0))
+    return SimpleNamespace(failures=failures, made=made)
+
+
+def test_an_outage_that_passes_is_waited_for(settings, attempts):
+    attempts.failures += [TrackingUnreachable("away"), TrackingUnreachable("still away")]
+    registered, _ = registering(bench_for(settings))
+    assert registered.created
+    assert len(attempts.made) == 3
+
+
+def test_an_outage_that_stays_says_how_to_go_on(settings, attempts):
+    away = settings.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:9"})
+    with pytest.raises(TrackingUnreachable, match=r"kept in the store; run `conceptbooth train turtle` again once"):
+        registering(bench_for(away))
+    assert len(attempts.made) == 4
+
+
+def test_bad_input_is_not_tried_again(settings, attempts):
+    attempts.failures += [InputError("wrong")]
+    with pytest.raises(InputError):
+        registering(bench_for(settings))
+    assert len(attempts.made) == 1
