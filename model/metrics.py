@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,6 +89,7 @@ class ClipScorer:
         source = model_source(reference, revision, what="evaluator")
         folder = fetch(source, _HUB_FILES)
         what = f"evaluator '{reference}'"
+        _check_clip_folder(folder, what)
         model = load_frozen(CLIPModel, folder, f"{what}:", device)
         tokenizer = load_tokenizer(folder, what)
         tokenizer.model_max_length = min(tokenizer.model_max_length, model.config.text_config.max_position_embeddings)
@@ -167,6 +170,21 @@ class ClipScorer:
             encoded = self.tokenizer(batch, padding="max_length", return_tensors="pt").to(self.device)
             embedded.append(self.model.get_text_features(**encoded).pooler_output)
         return F.normalize(torch.cat(embedded), dim=-1)
+
+
+def _check_clip_folder(folder: Path, what: str) -> None:
+    """Raise InputError unless the folder says that it holds a CLIP model in safetensors."""
+    try:
+        model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{what}: its config.json cannot be read ({first_line(error)})") from error
+    if model_type != "clip":
+        raise InputError(f"{what} is a {model_type} model; one with image and text, a CLIPModel, is needed")
+    if not any(folder.glob("model*.safetensors")):
+        raise InputError(
+            f"{what}: no model.safetensors, and pickle is never read; name a CLIP model that has it, or the commit of "
+            "a pull request that adds it on the hub"
+        )
 
 
 def bootstrap_interval(values: np.ndarray) -> Interval:

@@ -23,11 +23,18 @@ def load_frozen(model_class: Any, folder: Path, what: str, device: torch.device 
     dtype_option = "torch_dtype" if model_class.__module__.startswith("diffusers") else "dtype"
     try:
         with quiet_libraries():
-            model = model_class.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, **{dtype_option: torch.float32}
+            model, report = model_class.from_pretrained(
+                folder,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                **{dtype_option: torch.float32},
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{what} cannot be loaded ({first_line(error)})") from error
+    missing = sorted(report["missing_keys"])
+    if missing:  # both libraries would fill them with random numbers and only warn
+        raise InputError(f"{what} lacks {len(missing)} of its weights, such as '{missing[0]}'")
     return model.to(device).eval().requires_grad_(False)
 
 

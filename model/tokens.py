@@ -34,6 +34,8 @@ def load_tokenizer(folder: Path, what: str) -> CLIPTokenizer:
     """The CLIP tokenizer in `folder`. Raises InputError, which begins with `what`, if its files cannot be read."""
     from transformers import CLIPTokenizer
 
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):  # it would come up empty
+        raise InputError(f"{what}: its tokenizer is not there (neither tokenizer.json nor vocab.json)")
     try:
         with quiet_libraries():
             return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
@@ -111,16 +113,16 @@ def check_concept(tokenizer: CLIPTokenizer, prompt: ConceptPrompt, prompts: Sequ
     """Raise InputError, with all problems, unless a base can be taught `prompt` and asked for `prompts` (with `{}`)."""
     problems: list[str] = []
 
-    def check(function: Callable[..., object], *arguments: object) -> None:
+    def check(function: Callable[[], object]) -> None:
         try:
-            function(tokenizer, *arguments)
+            function()
         except InputError as error:
             problems.extend(error.problems)
 
-    check(check_placeholder, prompt.placeholder_token)
-    check(super_category_ids, prompt.super_category)
+    check(lambda: check_placeholder(tokenizer, prompt.placeholder_token))
+    check(lambda: super_category_ids(tokenizer, prompt.super_category))
     for text in (prompt.template, *prompts):
-        check(tokenize, prompt.fill(text), prompt)
+        check(lambda text=text: tokenize(tokenizer, prompt.fill(text), prompt))  # type: ignore[misc]
     if problems:
         raise InputError(*problems)
 

@@ -33,11 +33,25 @@ class TrainedStage:
     """The first step, every tenth, and the last."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoopSetup:
+    """What every step reads and none changes."""
+
+    base: Base
+    stage: Stage
+    bank: LatentBank
+    prompt: TokenizedPrompt
+    autocast: str
+
+
 @dataclass(kw_only=True)
 class LoopState:
-    """Everything that a step reads and changes; with it, training goes on exactly where it was."""
+    """What every step changes: with it and the setup, training goes on exactly where it was."""
 
+    embedding: torch.Tensor
+    """[V], (1, width); a parameter in the stage that trains it."""
     parameters: dict[str, torch.nn.Parameter]
+    """Everything that is trained, by name."""
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     """Draws views, noise and timesteps; on the CPU, so that every device sees the same numbers."""
@@ -65,28 +79,23 @@ def train_stage(
     WorkFailed if the loss is no longer a number or the device's memory does not suffice.
     """
     _check_input(base, stage, images, prompt, previous)
-    tokenized = tokenize(base.tokenizer, prompt.text, prompt)
-    embedding = previous.embedding.to(base.device) if previous else initial_embedding(base, prompt.super_category)
     kept_unet = previous.unet if previous else {}
     trained_names = _trained_unet_names(base, stage)
     changed_names = sorted({*kept_unet, *trained_names})
-
     with deterministic(base.device), borrowed_parameters(base.unet, changed_names):
         put_parameters(base.unet, kept_unet)
-        bank = encode_views(base, images, stage, _derived_seed(seed, stage, "views"))
-        parameters = {name: base.unet.get_parameter(name) for name in trained_names}
-        if stage.trains == _EMBEDDING:
-            embedding = torch.nn.Parameter(embedding.clone())
-            parameters = {_EMBEDDING: embedding}
-        state = LoopState(
-            parameters=parameters,
-            optimizer=_optimizer(stage, parameters),
-            generator=torch.Generator().manual_seed(_derived_seed(seed, stage, "noise")),
+        setup = LoopSetup(
+            base=base,
+            stage=stage,
+            bank=encode_views(base, images, stage, _derived_seed(seed, stage, "views")),
+            prompt=tokenize(base.tokenizer, prompt.text, prompt),
+            autocast=autocast,
         )
+        state = _initial_state(setup, prompt, previous, trained_names, seed)
         try:
-            for parameter in parameters.values():
+            for parameter in state.parameters.values():
                 parameter.requires_grad_(True)
-            _run(base, stage, state, bank, tokenized, embedding, autocast, on_step)
+            run_loop(setup, state, on_step)
         except torch.OutOfMemoryError as error:
             raise WorkFailed(
                 f"stage '{stage.name}': not enough memory on {base.device} at step {state.step + 1}; "
@@ -97,35 +106,28 @@ def train_stage(
             base.unet.zero_grad(set_to_none=True)
         weights = ConceptWeights(
             prompt=prompt,
-            embedding=embedding.detach().cpu().clone(),
+            embedding=state.embedding.detach().cpu().clone(),
             unet={name: base.unet.get_parameter(name).detach().to("cpu", copy=True) for name in changed_names},
         )
     return TrainedStage(weights=weights, curve=tuple(state.curve))
 
 
-def _run(
-    base: Base,
-    stage: Stage,
-    state: LoopState,
-    bank: LatentBank,
-    tokenized: TokenizedPrompt,
-    embedding: torch.Tensor,
-    autocast: str,
-    on_step: Callable[[Step], None],
-) -> None:
-    """Step until the stage is done."""
+def run_loop(setup: LoopSetup, state: LoopState, on_step: Callable[[Step], None]) -> None:
+    """Take optimizer steps from `state.step` until the stage is done."""
+    base, stage = setup.base, setup.stage
     # The text only changes while its embedding is trained; otherwise it is encoded once for all steps.
-    with torch.no_grad(), autocast_to(autocast, base.device):
-        constant_text = encode_text(base, [tokenized], embedding)  # (1, tokens, width)
+    with torch.no_grad(), autocast_to(setup.autocast, base.device):
+        constant_text = encode_text(base, [setup.prompt], state.embedding)  # (1, tokens, width)
     figures = Figures(stage, base.device, state.curve)
-    with _columns(base, stage, tokenized) as columns:
+    with _columns(setup) as columns:
         while state.step < stage.max_train_steps:
-            latents = bank.sample(stage.batch_size, state.generator)  # (batch, channels, height, width)
-            with autocast_to(autocast, base.device):
-                text = encode_text(base, [tokenized], embedding) if embedding.requires_grad else constant_text
-                noise_loss = _prediction_loss(base, latents, text, state.generator)
-                attention_loss = _attention_loss(stage, columns, base.device)
-            loss = noise_loss + attention_loss
+            latents = setup.bank.sample(stage.batch_size, state.generator)  # (batch, channels, height, width)
+            with autocast_to(setup.autocast, base.device):
+                trains_text = state.embedding.requires_grad
+                text = encode_text(base, [setup.prompt], state.embedding) if trains_text else constant_text
+                prediction_loss = _prediction_loss(base, latents, text, state.generator)
+                attention_loss = _attention_loss(setup, columns)
+            loss = prediction_loss + attention_loss
             loss.backward()
             grad_norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), stage.max_grad_norm)
             state.optimizer.step()
@@ -146,19 +148,44 @@ def _prediction_loss(base: Base, latents: torch.Tensor, text: torch.Tensor, gene
     return F.mse_loss(prediction.float(), target.float())
 
 
-def _columns(base: Base, stage: Stage, prompt: TokenizedPrompt) -> AbstractContextManager[AttentionColumns | None]:
+def _columns(setup: LoopSetup) -> AbstractContextManager[AttentionColumns | None]:
     """The recorder of attention columns, or None for a stage without the attention-map term."""
-    if stage.attention_mean_weight == 0 and stage.attention_variance_weight == 0:
+    if setup.stage.attention_mean_weight == 0 and setup.stage.attention_variance_weight == 0:
         return nullcontext()
-    return recorded_columns(base.unet, prompt)
+    return recorded_columns(setup.base.unet, setup.prompt)
 
 
-def _attention_loss(stage: Stage, columns: AttentionColumns | None, device: torch.device) -> torch.Tensor:
+def _attention_loss(setup: LoopSetup, columns: AttentionColumns | None) -> torch.Tensor:
     """The stage's attention-map term for the forward pass that has just been."""
     if columns is None:
-        return torch.zeros((), device=device)
+        return torch.zeros((), device=setup.base.device)
     return attention_term(
-        columns.take(), mean_weight=stage.attention_mean_weight, variance_weight=stage.attention_variance_weight
+        columns.take(),
+        mean_weight=setup.stage.attention_mean_weight,
+        variance_weight=setup.stage.attention_variance_weight,
+    )
+
+
+def _initial_state(
+    setup: LoopSetup, prompt: ConceptPrompt, previous: ConceptWeights | None, trained_names: list[str], seed: int
+) -> LoopState:
+    base, stage = setup.base, setup.stage
+    embedding = previous.embedding.to(base.device) if previous else initial_embedding(base, prompt.super_category)
+    parameters = {name: base.unet.get_parameter(name) for name in trained_names}
+    if stage.trains == _EMBEDDING:
+        embedding = torch.nn.Parameter(embedding.clone())
+        parameters = {_EMBEDDING: embedding}
+    return LoopState(
+        embedding=embedding,
+        parameters=parameters,
+        optimizer=torch.optim.AdamW(
+            parameters.values(),
+            lr=stage.learning_rate,
+            betas=(stage.adam_beta1, stage.adam_beta2),
+            weight_decay=stage.weight_decay,
+            fused=True,
+        ),
+        generator=torch.Generator().manual_seed(_derived_seed(seed, stage, "noise")),
     )
 
 
@@ -167,16 +194,6 @@ def _trained_unet_names(base: Base, stage: Stage) -> list[str]:
     return {"embedding": [], "cross_attention": [name for name in names if ".attn2." in name], "unet": names}[
         stage.trains
     ]
-
-
-def _optimizer(stage: Stage, parameters: dict[str, torch.nn.Parameter]) -> torch.optim.AdamW:
-    return torch.optim.AdamW(
-        parameters.values(),
-        lr=stage.learning_rate,
-        betas=(stage.adam_beta1, stage.adam_beta2),
-        weight_decay=stage.weight_decay,
-        fused=True,
-    )
 
 
 def _check_input(

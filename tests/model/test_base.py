@@ -86,6 +86,17 @@ def test_damaged_weights_are_named(folder):
         load_base(str(folder))
 
 
+def test_weights_that_are_missing_are_not_made_up(folder):
+    for part, name in [("unet", "diffusion_pytorch_model"), ("text_encoder", "model")]:
+        path = folder / part / f"{name}.safetensors"
+        whole = load_file(path)
+        lost = sorted(whole)[0]
+        save_file({key: tensor for key, tensor in whole.items() if key != lost}, path, metadata={"format": "pt"})
+        with pytest.raises(InputError, match=f"{part}/ lacks 1 of its weights"):
+            load_base(str(folder))
+        save_file(whole, path, metadata={"format": "pt"})
+
+
 @pytest.mark.parametrize("revision", [None, "main", "0" * 39])
 def test_a_hub_id_needs_a_full_commit(revision):
     with pytest.raises(InputError, match="a revision of 40 hex digits"):

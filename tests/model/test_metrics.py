@@ -1,7 +1,10 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from model import metrics
 from model.errors import InputError
@@ -104,9 +107,25 @@ def test_lists_that_do_not_match(scorer, generated, images, rows, shown, count):
         scorer.clip_scores([row[:count] for row in generated[:rows]], images[:shown], PROMPTS)
 
 
-def test_what_is_no_clip_model(base_folders, tmp_path):
-    with pytest.raises(InputError, match=r"evaluator '.*': cannot be loaded"):
+def test_what_is_no_clip_model(base_folders, clip_folder, tmp_path):
+    with pytest.raises(InputError, match=r"evaluator '.*/text_encoder' is a clip_text_model model"):
+        ClipScorer.load(str(base_folders["sd1"] / "text_encoder"))
+    with pytest.raises(InputError, match=r"its config\.json cannot be read"):
         ClipScorer.load(str(base_folders["sd1"]))
+    partial = shutil.copytree(clip_folder, tmp_path / "partial")
+    weights = load_file(partial / "model.safetensors")
+    del weights["logit_scale"]
+    save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"evaluator '.*/partial': lacks 1 of its weights, such as 'logit_scale'"):
+        ClipScorer.load(str(partial))
+    mute = shutil.copytree(clip_folder, tmp_path / "mute")
+    (mute / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match="its tokenizer is not there"):
+        ClipScorer.load(str(mute))
+    pickled = shutil.copytree(clip_folder, tmp_path / "pickled")
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"no model\.safetensors, and pickle is never read"):
+        ClipScorer.load(str(pickled))
     with pytest.raises(InputError, match="evaluator 'nowhere'"):
         ClipScorer.load("nowhere")
     with pytest.raises(InputError, match="40 hex digits"):

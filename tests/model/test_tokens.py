@@ -94,6 +94,8 @@ def test_all_problems_of_a_concept_together(base):
     tokenizer = copy.deepcopy(base.tokenizer)
     tokenizer.add_tokens(["<taken>"])
     with pytest.raises(InputError) as caught:
-        check_concept(tokenizer, ConceptPrompt("<taken>", "wug"), ["a {} " + "in the snow " * 6, "a {} on the beach"])
-    assert len(caught.value.problems) == 3
+        check_concept(
+            tokenizer, ConceptPrompt("<taken>", "wug"), ["a {} " + "in the snow " * 6, "a {} on the beach", "a box"]
+        )
+    assert len(caught.value.problems) == 4
     assert "'<taken>': a word of the base already" in str(caught.value)
