@@ -15,7 +15,7 @@ from tasks.settings import Settings
 from tasks.store import Store
 from tasks.tracking import TrackingUnreachable, connect, experiment_id, shown, sorted_failures
 from tasks.training_record import TrainingRecord
-from tasks.training_runs import RecordedRun, discard, record_training, recorded_run
+from tasks.training_runs import RecordedRun, discard, discard_interrupted, record_training, recorded_run
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -90,12 +90,10 @@ def _register(client: "MlflowClient", settings: Settings, store: Store, record: 
         experiment = experiment_id(client, settings)
         run = recorded_run(client, experiment, record.key)
         if run is None:
-            discard(client, experiment, record.key, "its registration was interrupted and done again")
+            discard_interrupted(client, settings, experiment, record.concept.name)
             run = record_training(client, settings, store, experiment, record)
         version = _create_version(client, name, run, record)
         created = version.run_id == run.run_id
-        if not created:
-            discard(client, experiment, record.key, "another machine registered this content", keep=version.run_id)
     if repaired := damage(client, settings, version):
         place = client.get_model_version_download_uri(name, version.version)
         upload_package(client, place, settings, store, record, version.run_id, version.tags[MODEL_ID_TAG])
@@ -124,7 +122,7 @@ def _create_version(client: "MlflowClient", name: str, run: RecordedRun, record:
 
     about = {f"conceptbooth.{field}": getattr(record.concept, field) for field in ("name", "super_category")}
     try:
-        client.create_registered_model(name, tags=about, description=f"A {record.concept.super_category}.")
+        client.create_registered_model(name, tags=about, description=f"Super-category: {record.concept.super_category}")
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -139,6 +137,7 @@ def _create_version(client: "MlflowClient", name: str, run: RecordedRun, record:
     first = versions(client, record.concept.name, record.key)[0]
     if first.version != made.version:
         client.delete_model_version(name, made.version)
+        discard(client, client.get_run(run.run_id), "another machine registered the same content first")
     return first
 
 

@@ -113,7 +113,8 @@ class TrainingRecord:
             "stages": [manifest.stage for manifest in self.stages],
             "numeric_policy": dict(self.stages[-1].numeric_policy),
         }
-        return flat({**shared, "evaluation": dict(self.evaluation.parameters)})
+        prompts = len(self.evaluation.parameters["prompts"])  # their words stand in the table
+        return flat({**shared, "evaluation": {**self.evaluation.parameters, "prompts": prompts}})
 
     def metrics(self) -> dict[str, float]:
         """Scores with the ends of their 95 % intervals, and what the training took, in seconds."""
@@ -129,7 +130,7 @@ class TrainingRecord:
             for reading in read_scores(self.scores)
         ]
         origin = (
-            f"**{self.concept.name}**, a {self.concept.super_category}, taught to `{self.base['reference']}` by "
+            f"**{self.concept.name}** ({self.concept.super_category}), taught to `{self.base['reference']}` by "
             f"{self.method} from images `{self.image_set.digest}`."
         )
         return "\n".join([origin, "", *readings])

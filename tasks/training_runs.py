@@ -1,6 +1,7 @@
 """A training as MLflow shows it: a run with scores, gallery and data set, and below it one run for each stage."""
 
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,8 +21,10 @@ from tasks.artefacts import (
     STAGES,
 )
 from tasks.concept_package import log_package
+from tasks.hashing import digest_of
 from tasks.manifest import Manifest
 from tasks.pictures import picture
+from tasks.registry import KEY_TAG
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.tracking import artifacts_at
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 MOST_METRICS, MOST_PARAMETERS = 1000, 100  # of one request to MLflow
 FIGURES = ("loss", "attention_loss", "learning_rate", "grad_norm", "samples_per_second")
 PARENT_TAG = "mlflow.parentRunId"
+REGISTRAR_TAG = "conceptbooth.registrar"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,29 +52,40 @@ class RecordedRun:
 
 def recorded_run(client: "MlflowClient", experiment: str, key: str) -> RecordedRun | None:
     """The run that records this content completely; None if there is none."""
-    for run in _runs(client, experiment, key):
-        models = [model for model in _models(client, run) if model.status == "READY"]
-        if run.info.status == "FINISHED" and models:
-            return RecordedRun(run_id=run.info.run_id, model_id=models[0].model_id, files=models[0].artifact_location)
+    query = f"tags.`{KEY_TAG}` = '{key}' and attributes.status = 'FINISHED'"
+    for run in client.search_runs([experiment], query):
+        for model in _models(client, run):
+            if model.status == "READY":
+                return RecordedRun(run_id=run.info.run_id, model_id=model.model_id, files=model.artifact_location)
     return None
 
 
-def discard(client: "MlflowClient", experiment: str, key: str, why: str, keep: str | None = None) -> None:
-    """Delete the runs that record this content, all but `keep`: with those of their stages, files and logged models.
+def discard_interrupted(client: "MlflowClient", settings: Settings, experiment: str, concept: str) -> None:
+    """Discard what killed registrations of this concept have left; call it where no other can be at work."""
+    query = f"tags.`{REGISTRAR_TAG}` = '{registrar(settings)}' and tags.`conceptbooth.concept` = '{concept}'"
+    for run in client.search_runs([experiment], query):
+        if run.info.status != "FINISHED":
+            discard(client, run, "its registration was interrupted and done again")
 
-    As MLflow deletes: rows are hidden and stay until `mlflow gc`.
+
+def discard(client: "MlflowClient", run: "Run", why: str) -> None:
+    """Delete a run with those of its stages, their files and logged models.
+
+    As MLflow deletes: the rows are hidden and stay until `mlflow gc`.
     """
-    for run in _runs(client, experiment, key):
-        if run.info.run_id == keep:
-            continue
-        for model in _models(client, run):
-            artifacts_at(client, model.artifact_location).delete_artifacts()
-            client.delete_logged_model(model.model_id)
-        stages = client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{run.info.run_id}'")
-        for each in (*stages, run):
-            artifacts_at(client, each.info.artifact_uri).delete_artifacts()
-            client.set_tag(each.info.run_id, "conceptbooth.discarded", why)
-            client.delete_run(each.info.run_id)
+    for model in _models(client, run):
+        artifacts_at(client, model.artifact_location).delete_artifacts()
+        client.delete_logged_model(model.model_id)
+    stages = client.search_runs([run.info.experiment_id], f"tags.`{PARENT_TAG}` = '{run.info.run_id}'")
+    for each in (*stages, run):
+        artifacts_at(client, each.info.artifact_uri).delete_artifacts()
+        client.set_tag(each.info.run_id, "conceptbooth.discarded", why)
+        client.delete_run(each.info.run_id)
+
+
+def registrar(settings: Settings) -> str:
+    """Who writes a run: all that share this project's locks, on this machine. Others may be at work right now."""
+    return digest_of([socket.gethostname(), str(settings.home)])[:16]
 
 
 def record_training(
@@ -79,7 +94,7 @@ def record_training(
     """Write the runs of a training and its logged model; the run is FINISHED only once everything is there."""
     from mlflow.entities import Metric
 
-    run = client.create_run(experiment, tags=record.tags() | _run_tags(record), run_name=record.concept.name)
+    run = client.create_run(experiment, tags=record.tags() | _run_tags(settings, record), run_name=record.concept.name)
     run_id = run.info.run_id
     for manifest in record.stages:
         _record_stage(client, store, experiment, run_id, manifest, record.evaluation)
@@ -171,19 +186,16 @@ def _table(store: Store, record: TrainingRecord) -> dict[str, list[Any]]:
     return table
 
 
-def _run_tags(record: TrainingRecord) -> dict[str, str]:
-    """MLflow's own tags: what its pages show as source, commit and description."""
+def _run_tags(settings: Settings, record: TrainingRecord) -> dict[str, str]:
+    """Who writes the run, and MLflow's own tags: what its pages show as source, commit and description."""
     tags = {
+        REGISTRAR_TAG: registrar(settings),
         "mlflow.source.name": f"conceptbooth train {record.concept.name}",
         "mlflow.source.type": "LOCAL",
         "mlflow.note.content": record.description(),
     }
     commit = (record.evaluation.git or {}).get("commit")
     return tags | ({"mlflow.source.git.commit": commit} if commit else {})
-
-
-def _runs(client: "MlflowClient", experiment: str, key: str) -> "list[Run]":
-    return client.search_runs([experiment], f"tags.`conceptbooth.key` = '{key}'")
 
 
 def _models(client: "MlflowClient", run: "Run") -> "list[LoggedModel]":

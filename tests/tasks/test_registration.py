@@ -16,7 +16,7 @@ from tasks.settings import Settings
 from tasks.store import Store
 from tasks.tracking import connect, experiment_id
 from tasks.training_record import TrainingRecord
-from tasks.training_runs import PARENT_TAG, record_training
+from tasks.training_runs import PARENT_TAG, REGISTRAR_TAG, record_training
 from tests.tasks.finished_training import DATA_VERSION, PROMPTS, STAGES, STEPS, concept, project, training
 
 NAME = "concept.turtle"
@@ -69,6 +69,7 @@ def test_a_training_becomes_a_run_for_each_stage_under_one_that_tells_the_whole(
     assert run.info.status == "FINISHED"
     assert run.data.params["evaluation.guidance_scale"] == "3.0"
     assert run.data.params["images"] == "4"
+    assert run.data.params["evaluation.prompts"] == str(len(PROMPTS))
     assert run.data.metrics["clip_i"] == 0.71
     assert run.data.metrics["clip_t_low"] == pytest.approx(0.29)
     assert run.data.metrics["base_clip_i_high"] == pytest.approx(0.47)
@@ -263,6 +264,26 @@ def test_a_killed_process_leaves_no_lock_and_no_second_version(settings, client)
     assert "interrupted" in client.get_run(half.info.run_id).data.tags["conceptbooth.discarded"]
 
 
+def test_what_a_killed_registration_left_goes_also_when_the_content_has_changed(settings, client, monkeypatch):
+    with monkeypatch.context() as dying, pytest.raises(Killed):
+        die_after(dying, ("log_table", 1))
+        register(settings, concept(settings), training(settings))
+    assert [run.info.status for run in runs_of(client, settings)] == ["RUNNING"]
+    registered = register(settings, concept(settings), training(settings, seed=1))
+    assert [run.info.run_id for run in runs_of(client, settings)] == [registered.run_id]
+
+
+def test_a_run_that_another_machine_may_be_writing_is_left_alone(settings, client, monkeypatch):
+    with monkeypatch.context() as dying, pytest.raises(Killed):
+        die_after(dying, ("log_table", 1))
+        register(settings, concept(settings), training(settings))
+    (theirs,) = runs_of(client, settings)
+    client.set_tag(theirs.info.run_id, REGISTRAR_TAG, "another machine")
+    registered = register(settings, concept(settings), training(settings))
+    assert {run.info.run_id for run in runs_of(client, settings)} == {theirs.info.run_id, registered.run_id}
+    assert len(versions(client, "turtle")) == 1
+
+
 def test_two_processes_register_the_same_content_once(settings, client):
     both = [in_another_process(REGISTER, settings) for _ in range(2)]
     outputs = [process.communicate()[0] for process in both]
@@ -278,6 +299,7 @@ def test_of_two_machines_that_register_the_same_content_the_first_version_stays(
     late = record_training(client, settings, store, experiment_id(client, settings), record)
     assert int(_create_version(client, NAME, late, record).version) == first.version
     assert [int(version.version) for version in versions(client, "turtle")] == [first.version]
+    assert [run.info.run_id for run in runs_of(client, settings)] == [first.run_id]
 
 
 def test_the_first_registration_of_all_is_silent_and_stays_in_the_project(settings, tmp_path):
