@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from toyworld.muon import optimisers
-from toyworld.training import WallClock, log, rate_factor, set_rates
+from toyworld.training import Budget, log, rate_factor, set_rates
 
 Phase = Literal["first", "noisy", "polish"]
 PHASES: tuple[Phase, ...] = ("first", "noisy", "polish")
@@ -66,17 +66,17 @@ def to_tensor(images: np.ndarray) -> Tensor:
 
 
 def train_phase(
-    vae: AutoencoderKL, images: np.ndarray, recipe: Recipe, seconds: float, *, phase: Phase, logfile: Path
+    vae: AutoencoderKL, images: np.ndarray, recipe: Recipe, budget: Budget, *, phase: Phase, logfile: Path
 ) -> int:
-    """Train one phase for a wall-clock budget; returns the number of crops seen."""
+    """Train one phase; returns the number of crops seen."""
     number = PHASES.index(phase)
     dice, generator = np.random.default_rng(recipe.seed + number), torch.Generator().manual_seed(recipe.seed + number)
     trained = torch.nn.ModuleList([vae.decoder, vae.post_quant_conv]) if phase == "polish" else vae
     slower = 1.0 if phase == "first" else 0.7
     pair = optimisers(trained, muon_lr=recipe.muon_lr * slower, adam_lr=recipe.adam_lr * slower)
-    clock, step, smooth = WallClock(seconds), 0, 0.0
-    while clock.share() < 1:
-        set_rates(pair, rate_factor(clock.share()))
+    seen, smooth = 0, 0.0
+    for step, share in enumerate(budget.shares()):
+        set_rates(pair, rate_factor(share))
         batch = to_tensor(_crops(images, dice, recipe.batch))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             with torch.set_grad_enabled(phase != "polish"):
@@ -97,9 +97,9 @@ def train_phase(
         smooth = float(loss.detach()) if step == 0 else 0.99 * smooth + 0.01 * float(loss.detach())
         if step % 500 == 0:
             quality = f"loss {smooth:.4f} psnr {psnr(vae, images[:128]):.2f}"
-            log(logfile, f"vae {phase} step {step} {clock.share():.0%} {quality}")
-        step += 1
-    return step * recipe.batch
+            log(logfile, f"vae {phase} step {step} {share:.0%} {quality}")
+        seen += len(batch)
+    return seen
 
 
 def _crops(images: np.ndarray, dice: np.random.Generator, count: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Build the embedded base and its evaluator from nothing: `python -m toyworld.build`, or single stages by name.
 
-Stages, in order: art, world, text, vae, latents, unet, polish, base, evaluator, sheets, manifest. A stage whose facts
-lie in the work folder is skipped; delete them to make it again. The denoiser's stage resumes from its checkpoint.
+Stages, in order: art, world, text, vae, latents, unet, polish, base, judged, clip, vit, sheets, manifest. A stage whose
+facts lie in the work folder is skipped; delete them to make it again. The denoiser's stage resumes from its checkpoint.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from toyworld import autoencoder, dataset, denoiser, evaluator, manifest, sheets, text_encoder, tokenizer
 from toyworld.art import check
 from toyworld.contrast import tokenize
+from toyworld.training import WallClock
 
 WORK = Path(".conceptbooth/toyworld")
 SHARDS = 8  # of the base's pictures: 64,000
@@ -34,13 +35,13 @@ def art(work: Path, minutes: dict[str, float]) -> dict[str, object]:
 
 
 def world(work: Path, minutes: dict[str, float]) -> dict[str, object]:
-    """Render the training pictures, one process a core."""
-    jobs = [f"range({k}, {SHARDS}, {PROCESSES})" for k in range(PROCESSES)]
-    code = (
-        "from pathlib import Path; from toyworld.dataset import render_shard\nfor n in {}: render_shard(Path({!r}), n)"
-    )
-    _together([[sys.executable, "-c", code.format(job, str(work / "world"))] for job in jobs])
-    return {"pictures": SHARDS * dataset.SHARD}
+    """Render the base's training pictures."""
+    return _render(work / "world", SHARDS, with_held_out=False)
+
+
+def judged(work: Path, minutes: dict[str, float]) -> dict[str, object]:
+    """Render the evaluator's training pictures, the held-out art among them."""
+    return _render(work / "judged", evaluator.SHARDS, with_held_out=True)
 
 
 def text(work: Path, minutes: dict[str, float]) -> dict[str, object]:
@@ -48,7 +49,7 @@ def text(work: Path, minutes: dict[str, float]) -> dict[str, object]:
     images, rows = dataset.load(work / "world", 2)
     words = tokenizer.build()
     encoder, seen = text_encoder.train_text_encoder(
-        words, images, [row["caption"] for row in rows], minutes["text"] * 60, work / "text.log"
+        words, images, [row["caption"] for row in rows], WallClock(minutes["text"] * 60), work / "text.log"
     )
     words.save_pretrained(work / "tokenizer")
     encoder.save_pretrained(work / "text_encoder")
@@ -62,10 +63,10 @@ def vae(work: Path, minutes: dict[str, float]) -> dict[str, object]:
     recipe = autoencoder.Recipe()
     torch.manual_seed(recipe.seed)
     model, logfile, seconds = autoencoder.build(recipe), work / "vae.log", minutes["vae"] * 60
-    seen = autoencoder.train_phase(model, images, recipe, seconds * 0.4, phase="first", logfile=logfile)
+    seen = autoencoder.train_phase(model, images, recipe, WallClock(seconds * 0.4), phase="first", logfile=logfile)
     before = autoencoder.psnr(model, held_back)
     autoencoder.whiten(model, images[:2048], recipe.latent_noise)
-    seen += autoencoder.train_phase(model, images, recipe, seconds * 0.6, phase="noisy", logfile=logfile)
+    seen += autoencoder.train_phase(model, images, recipe, WallClock(seconds * 0.6), phase="noisy", logfile=logfile)
     latents = autoencoder.encode(model, images[:2048])
     model.register_to_config(scaling_factor=1.0 / float(latents.std()))
     model.save_pretrained(work / "vae")
@@ -105,8 +106,9 @@ def polish(work: Path, minutes: dict[str, float]) -> dict[str, object]:
     images, _ = dataset.load(work / "world", 2)
     held_back, images = images[-512:], images[:-512]
     model, recipe = AutoencoderKL.from_pretrained(work / "vae"), autoencoder.Recipe()
-    seconds = minutes["polish"] * 60
-    seen = autoencoder.train_phase(model, images, recipe, seconds, phase="polish", logfile=work / "vae.log")
+    seen = autoencoder.train_phase(
+        model, images, recipe, WallClock(minutes["polish"] * 60), phase="polish", logfile=work / "vae.log"
+    )
     model.save_pretrained(work / "vae-polished")
     return {"samples": seen, "psnr": autoencoder.psnr(model, held_back)}
 
@@ -120,10 +122,21 @@ STAGES: dict[str, Callable[[Path, dict[str, float]], dict[str, object]]] = {
     "unet": unet,
     "polish": polish,
     "base": manifest.assemble_base,
-    "evaluator": evaluator.build_stage,
+    "judged": judged,
+    "clip": evaluator.clip_stage,
+    "vit": evaluator.vit_stage,
     "sheets": sheets.build_stage,
     "manifest": manifest.write,
 }
+
+
+def _render(folder: Path, shards: int, *, with_held_out: bool) -> dict[str, object]:
+    """Render shards, one process a core."""
+    code = "from pathlib import Path; from toyworld.dataset import render_shard\n"
+    code += "for n in range({}, {}, {}): render_shard(Path({!r}), n, with_held_out={})"
+    jobs = [code.format(k, shards, PROCESSES, str(folder), with_held_out) for k in range(PROCESSES)]
+    _together([[sys.executable, "-c", job] for job in jobs])
+    return {"pictures": shards * dataset.SHARD}
 
 
 def _together(commands: list[list[str]]) -> None:

@@ -97,7 +97,7 @@ def train(folder: Path, recipe: Recipe, *, rank: int, world: int, until: float, 
     dist.init_process_group("gloo", rank=rank, world_size=world)
     data = load_file(folder / "latents.safetensors")
     latents, states, which = data["latents"], data["states"], data["caption"]
-    held_back = 1024  # for the validation loss
+    held_back = min(1024, len(latents) // 8)  # for the validation loss
     torch.manual_seed(recipe.seed)
     unet = build(recipe, latents.shape[1], states.shape[2])
     pair = optimisers(unet, muon_lr=recipe.muon_lr, adam_lr=recipe.adam_lr)

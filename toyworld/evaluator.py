@@ -15,8 +15,10 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTCon
 from toyworld import dataset
 from toyworld.art import piece
 from toyworld.contrast import WIDTH, Pictures, build_clip, identity_loss, pixels, tokenize, train
+from toyworld.manifest import EVALUATOR
 from toyworld.muon import optimisers
-from toyworld.training import WallClock, log, rate_factor, set_rates
+from toyworld.samples import concept_hues
+from toyworld.training import Budget, WallClock, log, rate_factor, set_rates
 
 SHARDS = 4  # of pictures with the held-out art among them
 
@@ -24,35 +26,39 @@ SHARDS = 4  # of pictures with the held-out art among them
 def load_pictures(folder: Path, shards: int, tokenizer: CLIPTokenizer) -> Pictures:
     """The evaluator's pictures. An identity is a piece in a hue, whatever its scene, style or asked-for colour."""
     images, rows = dataset.load(folder, shards)
-    things = [f"{row['piece']}/{row['hue']}" for row in rows]
+    # A hue that is recoloured away cannot be seen: such a picture counts for the piece as it usually is.
+    usual = concept_hues()
+    things = [f"{row['piece']}/{usual.get(row['piece'], 0) if row['colour'] else row['hue']}" for row in rows]
     kinds = [piece(row["piece"]).category for row in rows]
     return Pictures(
         images=images,
         tokens=tokenize(tokenizer, [row["caption"] for row in rows]),
         identity=np.unique(things, return_inverse=True)[1],
         group=np.unique(kinds, return_inverse=True)[1],
+        favoured=np.flatnonzero([piece(row["piece"]).held_out for row in rows]),
     )
 
 
-def train_clip(data: Pictures, tokenizer: CLIPTokenizer, seconds: float, logfile: Path) -> tuple[CLIPModel, int]:
+def train_clip(data: Pictures, tokenizer: CLIPTokenizer, budget: Budget, logfile: Path) -> tuple[CLIPModel, int]:
     """A trained CLIPModel, and the number of pictures seen."""
     torch.manual_seed(11)
     model = build_clip(tokenizer, text_layers=2, vision_layers=4)
-    return model, train(model, data, seconds, batch=128, seed=11, logfile=logfile, weight=0.5)
+    return model, train(model, data, budget, batch=128, seed=11, logfile=logfile, weight=0.5)
 
 
-def train_vit(data: Pictures, seconds: float, logfile: Path) -> tuple[ViTModel, int]:
+def train_vit(data: Pictures, budget: Budget, logfile: Path) -> tuple[ViTModel, int]:
     """A ViTModel whose first token tells pieces apart across scenes, styles and colours."""
     torch.manual_seed(12)
     sizes = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_hidden_layers": 4, "num_attention_heads": 4}
     config = ViTConfig(image_size=64, patch_size=8, **sizes)
     model = ViTModel(config, add_pooling_layer=False)
+    model.set_attn_implementation("eager")
     pair = optimisers(model, muon_lr=1e-3, adam_lr=1e-3, weight_decay=0.01)
-    dice, clock, step, mean = np.random.default_rng(12), WallClock(seconds), 0, 0.0
+    dice, count, mean = np.random.default_rng(12), 0, 0.0
     assert data.identity is not None and data.group is not None
     of_group = [np.flatnonzero(data.group == g) for g in range(data.group.max() + 1)]
-    while clock.share() < 1:
-        set_rates(pair, rate_factor(clock.share(), warmup=0.03))
+    for step, share in enumerate(budget.shares(), start=1):
+        set_rates(pair, rate_factor(share, warmup=0.03))
         rows = np.concatenate(
             [dice.choice(of_group[g], 16, replace=False) for g in dice.choice(len(of_group), 8, replace=False)]
         )
@@ -63,27 +69,28 @@ def train_vit(data: Pictures, seconds: float, logfile: Path) -> tuple[ViTModel, 
         for optimiser in pair:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        step += 1
+        count += len(rows)
         mean = float(loss.detach()) if step == 1 else 0.98 * mean + 0.02 * float(loss.detach())
         if step % 50 == 0:
-            log(logfile, f"vit step {step} {clock.share():.0%} identity {mean:.3f}")
-    return model, step * 128
+            log(logfile, f"vit step {step} {share:.0%} identity {mean:.3f}")
+    return model, count
 
 
-def build_stage(work: Path, minutes: dict[str, float]) -> dict[str, object]:
-    """Render the evaluator's own pictures and train both models on them."""
-    from toyworld.manifest import EVALUATOR
-
-    folder = work / "judged"
-    for shard in range(SHARDS):
-        dataset.render_shard(folder, shard, with_held_out=True)
+def clip_stage(work: Path, minutes: dict[str, float]) -> dict[str, object]:
+    """Train and save the CLIPModel."""
     tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
-    data = load_pictures(folder, SHARDS, tokenizer)
-    clip, clip_seen = train_clip(data, tokenizer, minutes["clip"] * 60, work / "clip.log")
-    save(EVALUATOR / "clip", clip, tokenizer)
-    vit, vit_seen = train_vit(data, minutes["vit"] * 60, work / "vit.log")
-    save(EVALUATOR / "vit", vit, None)
-    return {"clip_samples": clip_seen, "vit_samples": vit_seen}
+    data = load_pictures(work / "judged", SHARDS, tokenizer)
+    model, seen = train_clip(data, tokenizer, WallClock(minutes["clip"] * 60), work / "clip.log")
+    save(EVALUATOR / "clip", model, tokenizer)
+    return {"samples": seen, "parameters": model.num_parameters()}
+
+
+def vit_stage(work: Path, minutes: dict[str, float]) -> dict[str, object]:
+    """Train and save the ViTModel."""
+    data = load_pictures(work / "judged", SHARDS, CLIPTokenizer.from_pretrained(work / "tokenizer"))
+    model, seen = train_vit(data, WallClock(minutes["vit"] * 60), work / "vit.log")
+    save(EVALUATOR / "vit", model, None)
+    return {"samples": seen, "parameters": model.num_parameters()}
 
 
 def image_processor() -> CLIPImageProcessorPil:

@@ -1,14 +1,34 @@
 """What the training stages share: a schedule that follows the wall clock, and averaging of weights."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 DECAY_SHARE = 0.35  # the last part of a budget, in which the rates fall linearly to nothing
+
+
+class Budget(Protocol):
+    """How long a training lasts: a loop runs over `shares()`, the used part of it, from 0 to just under 1."""
+
+    def shares(self) -> Iterator[float]:
+        """One value a step."""
+        ...
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A budget counted in steps: the same everywhere."""
+
+    count: int
+
+    def shares(self) -> Iterator[float]:
+        """One value a step."""
+        return (step / self.count for step in range(self.count))
 
 
 @dataclass
@@ -27,6 +47,11 @@ class WallClock:
     def share(self) -> float:
         """The used share of the budget, 1 at its end."""
         return min(1.0, self.elapsed() / self.seconds)
+
+    def shares(self) -> Iterator[float]:
+        """One value a step."""
+        while (share := self.share()) < 1:
+            yield share
 
 
 def rate_factor(share: float, warmup: float = 0.01) -> float:

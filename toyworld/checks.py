@@ -1,0 +1,119 @@
+"""Does the evaluator deserve belief? Its scores of three draughtsmen who must come out in a known order.
+
+The oracle pastes the concept's true art as a prompt says. The look-alike pastes another piece of the same category,
+turned to the concept's colour. The base draws the bare category: it has never seen the concept.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from toyworld.art import cutout, pieces
+from toyworld.captions import caption
+from toyworld.evaluator import Judge
+from toyworld.samples import Concept, concept, concepts, image_set
+from toyworld.scenes import SCENES
+from toyworld.world import PHOTO, View, render
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a prompt asks for: the keywords of a caption and of a view."""
+
+    scene: str
+    style: str = PHOTO
+    colour: str | None = None
+
+    def prompt(self, category: str) -> str:
+        """The prompt without a placeholder, as CLIP-T compares with."""
+        return caption(category, scene=self.scene, style=self.style, colour=self.colour)
+
+
+PROMPTS = (
+    Asked(scene="in the snow"),
+    Asked(scene="in the jungle"),
+    Asked(scene="at night under the stars"),
+    Asked(scene="in the city"),
+    Asked(scene="inside a box"),
+    Asked(scene="under water"),
+    Asked(scene="on the beach", style="a pencil sketch of"),
+    Asked(scene="in the desert", style="an oil painting of"),
+    Asked(scene="on a brick street", colour="red"),
+    Asked(scene="with a mountain in the background", colour="blue"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Mean scores of one draughtsman for one concept, each a cosine."""
+
+    clip_i: float
+    clip_t: float
+    identity: float
+    """The ViT's, on prompts that ask for no style and no colour."""
+
+
+def look_alike(name: str) -> Concept:
+    """Another piece of the concept's category, its hue turned to come closest to the concept's mean colour."""
+    asked = concept(name)
+    wanted = _mean_colour(asked.piece, asked.hue)
+    others = [p for p in pieces() if p.category == asked.super_category and p.name != asked.piece]
+    turned = [(other.name, hue) for other in others for hue in range(0, 360, 30)]
+    best = min(turned, key=lambda choice: float(np.abs(_mean_colour(*choice) - wanted).sum()))
+    return Concept(name=f"like-{name}", super_category=asked.super_category, piece=best[0], hue=best[1])
+
+
+def _mean_colour(piece: str, hue: int) -> np.ndarray:
+    image = np.asarray(cutout(piece, hue), dtype=np.float64)
+    return image[image[..., 3] > 128][:, :3].mean(axis=0)
+
+
+def pasted(shown: Concept, asked: Sequence[Asked]) -> list[Image.Image]:
+    """Pictures of true art, one a prompt."""
+    views: list[View] = [
+        shown.view(scene=a.scene, style=a.style, colour=a.colour, seed=100 + i) for i, a in enumerate(asked)
+    ]
+    return [render(view) for view in views]
+
+
+def score(judge: Judge, name: str, drawn: list[Image.Image], asked: Sequence[Asked]) -> Scores:
+    """Score pictures, one a prompt, against the concept's own images and the prompts."""
+    images = image_set(name)
+    pictures, originals = judge.pictures(drawn), judge.pictures(images)
+    prompts = judge.prompts([a.prompt(concept(name).super_category) for a in asked])
+    plain = [i for i, a in enumerate(asked) if a.style == PHOTO and a.colour is None]
+    faces = judge.identities([drawn[i] for i in plain])
+    return Scores(
+        clip_i=_mean(pictures @ originals.T),
+        clip_t=_mean((pictures * prompts).sum(dim=1)),
+        identity=_mean(faces @ judge.identities(images).T),
+    )
+
+
+def _mean(cosines: Tensor) -> float:
+    return float(cosines.mean())
+
+
+def prompt_is_nearest(judge: Judge, name: str, drawn: list[Image.Image], asked: Sequence[Asked]) -> float:
+    """Share of pictures whose own scene is the nearest of all scenes, other words being equal."""
+    pictures = judge.pictures(drawn)
+    hits = 0
+    for i, a in enumerate(asked):
+        others = [Asked(scene=s, style=a.style, colour=a.colour).prompt(concept(name).super_category) for s in SCENES]
+        hits += list(SCENES)[int((judge.prompts(others) @ pictures[i]).argmax())] == a.scene
+    return hits / len(asked)
+
+
+def table(judge: Judge, base_pictures: dict[str, list[Image.Image]]) -> dict[str, dict[str, Scores]]:
+    """Scores of oracle, look-alike and base for every concept; `base_pictures` by category, one a prompt of PROMPTS."""
+    return {
+        name: {
+            "oracle": score(judge, name, pasted(facts, PROMPTS), PROMPTS),
+            "alike": score(judge, name, pasted(look_alike(name), PROMPTS), PROMPTS),
+            "base": score(judge, name, base_pictures[facts.super_category], PROMPTS),
+        }
+        for name, facts in concepts().items()
+    }
