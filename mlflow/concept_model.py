@@ -94,7 +94,7 @@ def find_base(base: dict[str, Any]) -> tuple[str, str | None]:
     named = os.environ.get("CONCEPTBOOTH_BASE")
     if named is None and base["revision"] is not None:
         return base["reference"], base["revision"]
-    folder = Path(named or base["folder"])
+    folder = Path(named or base["folder"]).expanduser()
     way_out = f"set CONCEPTBOOTH_BASE to a folder that holds the base model '{base['reference']}' of this training"
     if not folder.is_dir():
         raise MlflowException.invalid_parameter_value(f"base model {folder}: no such folder; {way_out}")
