@@ -14,7 +14,7 @@ from pathlib import Path
 from model.errors import WorkFailed
 
 LOOPBACK = "127.0.0.1"
-START_SECONDS = 180
+START_SECONDS = 240
 """A server on a busy machine needs 25 seconds; one that needs more than this will not come."""
 STOP_SECONDS = 10
 LOG_TAIL = 5

@@ -77,7 +77,7 @@ def _headline(outcome: ConceptOutcome) -> Text:
 
 
 def _tasks(outcome: ConceptOutcome) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
+    table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)

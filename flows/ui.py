@@ -5,9 +5,9 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -23,12 +23,14 @@ LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page to look at, with the server behind it if that is ours."""
+    """A page to look at."""
 
     name: str
     shows: str
     address: str
-    server: ServerProcess | None = None
+    """Of the server."""
+    start: str
+    """Where to begin, behind the address."""
 
 
 def serve(settings: Settings) -> None:
@@ -52,14 +54,14 @@ def serve(settings: Settings) -> None:
             _show([Page(**page) for page in json.loads(addresses.read_text(encoding="utf-8"))], "shown already")
             return
         addresses.unlink(missing_ok=True)  # those of a run before
-        with _terminated_like_interrupted(), _pages(settings, folder) as pages:
-            facts = [{"name": page.name, "shows": page.shows, "address": page.address} for page in pages]
-            addresses.write_text(json.dumps(facts), encoding="utf-8")
-            ours = [page.server for page in pages if page.server]
-            _show(pages, "Ctrl-C stops both" if len(ours) == 2 else "Ctrl-C stops what was started here")
+        with _terminated_like_interrupted(), _running(settings, folder) as (pages, servers):
+            spool = addresses.with_suffix(".new")
+            spool.write_text(json.dumps([asdict(page) for page in pages]), encoding="utf-8")
+            spool.replace(addresses)
+            _show(pages, "Ctrl-C stops both" if len(servers) == 2 else "Ctrl-C stops what was started here")
             try:
-                while ours:
-                    for server in ours:
+                while servers:
+                    for server in servers:
                         server.check_alive()
                     time.sleep(LOOK_SECONDS)
             except KeyboardInterrupt:
@@ -67,27 +69,43 @@ def serve(settings: Settings) -> None:
 
 
 @contextmanager
-def _pages(settings: Settings, logs: Path) -> Iterator[list[Page]]:
-    """Both pages, answering; our servers are stopped at the end, also when one of them never came up."""
-    with ExitStack() as running, notices().status("starting the pages of Prefect and MLflow, up to half a minute"):
-        pages = [_prefect_page(settings, logs), _mlflow_page(settings, logs)]
-        for page in pages:
-            if page.server:
-                running.callback(page.server.stop)
-        for page in pages:
-            if page.server:
-                page.server.wait_until_it_answers()
-        keep = running.pop_all()
-    with keep:
-        yield pages
+def _running(settings: Settings, logs: Path) -> Iterator[tuple[list[Page], list[ServerProcess]]]:
+    """Both pages and our servers behind them, which answer; they are stopped at the end, or if one never comes up."""
+    with ExitStack() as stopping:
+        with notices().status("starting the pages of Prefect and MLflow, up to half a minute"):
+            if prefect := _start_prefect(settings, logs):
+                stopping.callback(prefect.stop)
+            if mlflow := _start_mlflow(settings, logs):
+                stopping.callback(mlflow.stop)
+            servers = [server for server in (prefect, mlflow) if server]
+            for server in servers:
+                server.wait_until_it_answers()
+        yield (
+            [
+                Page(
+                    name="Prefect",
+                    shows="runs, task by task, with their progress",
+                    address=prefect.address if prefect else settings.prefect_api_url.rstrip("/").removesuffix("/api"),
+                    start="/runs",
+                ),
+                Page(
+                    name="MLflow",
+                    shows="scores, curves, galleries and registered models",
+                    address=mlflow.address if mlflow else shown(settings).rstrip("/"),
+                    # without this it begins with its pages for language models
+                    start="/#/experiments?workflowType=machine_learning",
+                ),
+            ],
+            servers,
+        )
 
 
-def _prefect_page(settings: Settings, logs: Path) -> Page:
-    shows = "runs, task by task, with their progress"
+def _start_prefect(settings: Settings, logs: Path) -> ServerProcess | None:
+    """Prefect's server, or None where the settings name one."""
     if settings.prefect_api_url:
-        return Page(name="Prefect", shows=shows, address=settings.prefect_api_url.rstrip("/").removesuffix("/api"))
+        return None
     port = free_port(PREFECT_PORT)
-    server = start_server(
+    return start_server(
         "Prefect",
         [sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)],
         port=port,
@@ -96,18 +114,17 @@ def _prefect_page(settings: Settings, logs: Path) -> Page:
         # The page asks the API at port 4200 unless it is told otherwise.
         variables={"PREFECT_UI_API_URL": f"http://{LOOPBACK}:{port}/api"},
     )
-    return Page(name="Prefect", shows=shows, address=server.address, server=server)
 
 
-def _mlflow_page(settings: Settings, logs: Path) -> Page:
-    shows = "scores, curves, galleries and registered models"
+def _start_mlflow(settings: Settings, logs: Path) -> ServerProcess | None:
+    """MLflow's server over the project's database, or None where the settings name a server."""
     if scheme_of(settings.mlflow_tracking_uri) in SERVER_SCHEMES:
-        return Page(name="MLflow", shows=shows, address=shown(settings))
+        return None
     port = free_port(MLFLOW_PORT)
     place = ["--host", LOOPBACK, "--port", str(port), "--workers", "1"]
     store = ["--backend-store-uri", settings.mlflow_tracking_uri]
     files = ["--default-artifact-root", settings.mlflow_artifact_root, "--no-serve-artifacts"]
-    server = start_server(
+    return start_server(
         "MLflow",
         [sys.executable, "-m", "mlflow", "server", *place, *store, *files],
         port=port,
@@ -115,13 +132,13 @@ def _mlflow_page(settings: Settings, logs: Path) -> Page:
         log=logs / "mlflow.log",
         variables={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )
-    return Page(name="MLflow", shows=shows, address=server.address, server=server)
 
 
-def _show(pages: list[Page], hint: str) -> None:
+def _show(pages: Sequence[Page], hint: str) -> None:
     console = results()
     for page in pages:
-        console.print(f"{page.name:<9}[bold]{page.address}[/]   {page.shows}", soft_wrap=True)
+        console.print(f"{page.name:<9}[bold]{page.address}{page.start}[/]", soft_wrap=True)
+        console.print(f"{'':<9}[dim]{page.shows}[/]", soft_wrap=True)
     notices().print(f"[dim]{hint}[/]")
 
 

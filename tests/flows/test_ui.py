@@ -39,7 +39,9 @@ def get(address: str) -> str:
 
 
 def addresses(lines: list[str]) -> dict[str, str]:
-    return {line.split()[0]: line.split()[1] for line in lines}
+    """The servers behind the pages, by the page's name."""
+    pages = [line.split() for line in lines if "http" in line]
+    return {name: "/".join(address.split("/")[:3]) for name, address in pages}
 
 
 def is_open(address: str) -> bool:
@@ -55,7 +57,7 @@ def test_both_pages_come_up_beside_other_programs_and_go_down_together(tmp_path:
     running = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert running.stdout is not None
-        pages = addresses([running.stdout.readline(), running.stdout.readline()])
+        pages = addresses([running.stdout.readline() for _ in range(4)])
         assert set(pages) == {"Prefect", "MLflow"}
         assert all(address.startswith("http://127.0.0.1:") for address in pages.values())
         assert not {"4200", "5000"} & {address.rpartition(":")[2] for address in pages.values()}
