@@ -17,7 +17,7 @@ from tasks.settings import Settings
 from tasks.tracking import TrackingUnreachable, connect, experiment_id
 from tests.tasks.finished_training import DATA_VERSION, concept, project, training
 
-START_SECONDS = 120
+START_SECONDS = 240
 
 
 class Server:
