@@ -35,10 +35,12 @@ lint: $(READY) ## Style, types and the import contract alone
 toyworld: $(READY) ## Train the embedded base model again from nothing (hours)
 	@$(BIN)/python -m toyworld.build
 
-clean: ## Remove .conceptbooth/: databases, trained concepts, caches (asks first; YES=1 does not)
+clean: ## Remove .conceptbooth/: trained concepts, databases, caches (asks first; YES=1 does not)
 	@test -d .conceptbooth || { echo "Nothing to remove: there is no .conceptbooth/ here."; exit 0; }; \
 	if [ -z "$(YES)" ]; then \
-		printf 'Remove .conceptbooth/ (%s: every trained concept, both databases, caches)? [y/N] ' "$$(du -sh .conceptbooth | cut -f1)"; \
-		read -r answer; case "$$answer" in y|Y|yes) ;; *) echo "Kept."; exit 1;; esac; \
+		echo "This removes .conceptbooth/ ($$(du -sh .conceptbooth | cut -f1)): every trained concept, both databases, the galleries, and DVC's"; \
+		echo "cache, which may hold the only copy of older image sets (\`dvc push\` copies them to a remote, if there is one)."; \
+		printf 'Remove it? [y/N] '; \
+		read -r answer; case "$$answer" in y|Y|yes) ;; *) echo "Kept."; exit 0;; esac; \
 	fi; \
 	rm -rf .conceptbooth && echo "Removed .conceptbooth/."
