@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from model.errors import InputError
+
 _SETTLED_SECONDS = 2.0  # a file changed more recently may change again within one tick of its clock
 
 
@@ -65,14 +67,24 @@ class DigestMemory:
         return {name: self.digest(path) for name, path in inside.items() if not _hidden(name)}
 
     def save(self) -> None:
-        """Write what was learnt; the file is replaced as a whole."""
+        """Write what was learnt; the file is replaced as a whole. Raises InputError where its folder cannot be used."""
         if not self._changed:
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self._file.parent, prefix=f".{self._file.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(self._known, file)
-        Path(temporary).replace(self._file)
+        folder = self._file.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=folder, prefix=f".{self._file.name}.")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    json.dump(self._known, file)
+                Path(name).replace(self._file)
+            finally:
+                Path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"folder {folder}: cannot be used: {error.strerror}; mend it, or choose another one by the setting "
+                "`home` (CONCEPTBOOTH_HOME)"
+            ) from error
         self._changed = False
 
 

@@ -89,11 +89,11 @@ class Store:
         path = self.manifest_path(stage, key)
         with self._reading(path):
             try:
-                text = path.read_text(encoding="utf-8")
+                content = path.read_bytes()
             except FileNotFoundError:
                 return None
         try:
-            manifest = Manifest.from_json(text)
+            manifest = Manifest.from_json(content.decode())
         except ValueError as error:
             raise Damaged(stage, key, [f"manifest.json: {error}"]) from error
         if (manifest.stage, manifest.key) != (stage, key):
@@ -130,14 +130,27 @@ class Store:
         return self.path(record.sha256)
 
     def materialise(self, manifest: Manifest, folder: Path) -> None:
-        """Copy the artefact's files into `folder`: never links, so that editing a copy cannot reach the store."""
+        """Copy the artefact's files into `folder`: never links, so that editing a copy cannot reach the store.
+
+        Raises:
+            Damaged, StoreFailed: the store does not have the files.
+            WorkFailed: `folder` cannot be written; each file there is whole.
+        """
         for name in manifest.files:
-            source = self.file(manifest, name)
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
+            source, target = self.file(manifest, name), folder / name
             unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-            shutil.copyfile(source, unfinished)
-            unfinished.replace(target)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    shutil.copyfile(source, unfinished)
+                    unfinished.replace(target)
+                finally:
+                    unfinished.unlink(missing_ok=True)
+            except OSError as error:
+                raise WorkFailed(
+                    f"{target}: cannot be written: {error.strerror}; mend it and run the same command again, "
+                    "nothing else is lost"
+                ) from error
 
     def publish(self, folder: Path, facts: Facts) -> Manifest:
         """Make the files below `folder` the artefact that `facts` describes; returns the manifest that counts.
@@ -185,7 +198,7 @@ class Store:
                 os.link(temporary, target)
             except FileExistsError:
                 with contextlib.suppress(Damaged):
-                    winner = self.find(manifest.stage, manifest.key)
+                    winner = self.find(manifest.stage, manifest.key, rehash=True)
                     if winner is not None:
                         return winner
                 temporary.replace(target)  # what was there described files that are gone
