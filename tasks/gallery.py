@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from tasks.artefacts import CONTACT_SHEET, PAGE
 from tasks.contact_sheet import draw_contact_sheet
 from tasks.gallery_content import STAGE_LESSONS, Gallery, GalleryFacts, StageView, make_gallery
 
@@ -45,8 +46,8 @@ def write_gallery(
         stages=stages,
         scores=scores,
     )
-    draw_contact_sheet(gallery).save(folder / "gallery.png", optimize=True)
-    (folder / "index.html").write_text(render_page(gallery), encoding="utf-8")
+    draw_contact_sheet(gallery).save(folder / CONTACT_SHEET, optimize=True)
+    (folder / PAGE).write_text(render_page(gallery), encoding="utf-8")
 
 
 def render_page(gallery: Gallery) -> str:

@@ -14,8 +14,11 @@ from model.errors import InputError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")
 """What Pillow may open: its other decoders (EPS runs Ghostscript) have no business with files from outside."""
+NOT_READ = (".heic", ".heif", ".jxl")
+"""What cameras write and Pillow cannot read."""
 MOST_PIXELS = 80_000_000  # 240 MB once decoded; a 20000 x 20000 PNG of 400 kB would take 1.2 GB
 
+_COPY_AGAIN = "copy it again from the original, or leave it out"
 _GRAY_16 = ("I;16", "I;16L", "I;16B")
 _MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", *_GRAY_16}
 _PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
@@ -47,7 +50,7 @@ def read_picture(path: Path) -> Picture:
     if not stat.S_ISREG(state.st_mode):
         raise InputError(f"{path}: not a file")
     if state.st_size == 0:
-        raise InputError(f"{path}: empty, 0 bytes")
+        raise InputError(f"{path}: empty, 0 bytes; {_COPY_AGAIN}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pixels, remarks = _to_srgb(_decode(path))
@@ -77,10 +80,12 @@ def _decode(path: Path) -> Image.Image:
     except Image.DecompressionBombError as error:  # Pillow's own limit, before it tells the size
         raise InputError(_too_large(path, str(error))) from error
     except Image.UnidentifiedImageError as error:
+        if (suffix := path.suffix.lower()) in NOT_READ:
+            raise InputError(f"{path}: {suffix[1:].upper()} is not read; export it as JPEG or PNG") from error
         known = "JPEG, PNG, WebP, TIFF, BMP, AVIF or GIF"
         raise InputError(f"{path}: not an image, whatever its name says; {known} is needed") from error
     except Exception as error:  # decoders raise whatever the broken bytes lead them to
-        raise InputError(f"{path}: damaged, cannot be decoded whole ({error})") from error
+        raise InputError(f"{path}: damaged, cannot be decoded whole ({error}); {_COPY_AGAIN}") from error
 
 
 def _too_large(path: Path, size: str) -> str:

@@ -11,10 +11,10 @@ from PIL import Image
 
 from model.errors import InputError
 from tasks.hashing import file_digest
-from tasks.image_reading import read_picture
+from tasks.image_reading import NOT_READ, read_picture
 
 FEWEST_IMAGES, USUAL_IMAGES = 3, 8
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif", ".heic", ".heif", ".jxl")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif", *NOT_READ)
 """Files in a folder that are meant as images; the last three are refused by name instead of being passed over."""
 
 # Of the fingerprint's 255 bits. Recompressed, resized, brightened or slightly trimmed copies differ in at most 38;

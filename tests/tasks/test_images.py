@@ -55,10 +55,17 @@ def test_a_text_file_named_jpg(tmp_path: Path) -> None:
     assert only_problem(path).startswith("not an image, whatever its name says; JPEG, PNG")
 
 
+@pytest.mark.parametrize("name", ["a.HEIC", "a.heif", "a.jxl"])
+def test_what_a_phone_writes_is_not_called_no_image(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    assert only_problem(path) == f"{path.suffix[1:].upper()} is not read; export it as JPEG or PNG"
+
+
 def test_an_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.touch()
-    assert only_problem(path) == "empty, 0 bytes"
+    assert only_problem(path) == "empty, 0 bytes; copy it again from the original, or leave it out"
 
 
 def test_no_file_and_no_regular_file(tmp_path: Path) -> None:
