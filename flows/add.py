@@ -1,11 +1,13 @@
 """What `conceptbooth add` does: a new concept by the limits of the project's base model."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.text import Text
 
 from flows.console import notices, print_json, results
+from flows.summary import command, path_from_here
 from model.base_files import base_resolution, check_base_folder, model_source
 from model.prompt import ConceptPrompt
 from tasks.concepts import FACTS, Concept, shown_path
@@ -44,19 +46,26 @@ def run_add(
             min_pixels=min_pixels,
             check_words=check_words,
         )
-    folder = shown_path(settings, added.concept.folder)
     if as_json:
         facts = {fact: getattr(added.concept, fact) for fact in FACTS}
         stored = [image.model_dump() for image in added.images]
         print_json(
-            {"name": name, "folder": folder, "data_version": added.digest, **facts, "images": stored}
+            {
+                "name": name,
+                "folder": shown_path(settings, added.concept.folder),
+                "data_version": added.digest,
+                **facts,
+                "images": stored,
+            }
             | {"hints": list(added.hints)}
         )
         return
     for hint in added.hints:
         notices().print(Text.assemble(("hint: ", "yellow"), hint), soft_wrap=True)
+    folder = path_from_here(added.concept.folder)
     said = f"Added concept {name}: {len(added.images)} images, data version {added.digest[:8]}, in {folder}"
-    for line in (said, f"  keep it:   git add {folder} && git commit", f"  teach it:  conceptbooth train {name}"):
+    keep, teach = f"git add {shlex.quote(folder)} && git commit", f"{command()} train {name}"
+    for line in (said, f"  keep it:   {keep}", f"  teach it:  {teach}"):
         results().print(line, soft_wrap=True)
 
 

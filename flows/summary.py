@@ -38,8 +38,8 @@ def show_outcome(outcome: ConceptOutcome) -> None:
             _show_reading(console, reading)
     if outcome.gallery_png and outcome.gallery_html:
         console.print()
-        console.print(Text.assemble(("Gallery  ", "bold"), shown_path(outcome.gallery_html)), soft_wrap=True)
-        console.print(Text.assemble("         ", shown_path(outcome.gallery_png)), soft_wrap=True)
+        console.print(Text.assemble(("Gallery  ", "bold"), path_from_here(outcome.gallery_html)), soft_wrap=True)
+        console.print(Text.assemble("         ", path_from_here(outcome.gallery_png)), soft_wrap=True)
 
 
 def show_next_steps(concept: str) -> None:
@@ -61,10 +61,10 @@ def command() -> str:
     """How the person can call this program from where they are: its name if the shell finds it, else its path."""
     found = shutil.which("conceptbooth")
     own = Path(sys.executable).parent / "conceptbooth"
-    return "conceptbooth" if found and Path(found).resolve() == own.resolve() else shlex.quote(shown_path(own))
+    return "conceptbooth" if found and Path(found).resolve() == own.resolve() else shlex.quote(path_from_here(own))
 
 
-def shown_path(path: Path) -> str:
+def path_from_here(path: Path) -> str:
     """A path as it can be typed here: relative where it lies below the current folder."""
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 

@@ -39,6 +39,8 @@ MOST_STORED_PIXELS = 1536
 Twice the 768 pixels of the largest supported base: rotated and cropped views still hold more detail than the base can
 draw, while a 12-megapixel photograph as lossless PNG would take 25 MB for nothing more.
 """
+EXAMPLES = {"category": "stuffed animal", "licence": "CC-BY-4.0", "source": "own photographs", "consent": "the owner"}
+"""Of each option that says something about the concept."""
 ADDING = ".adding-"
 """Beginning of the names of folders in which a concept is put together."""
 
@@ -85,8 +87,8 @@ def add_concept(
         InputError: anything is wrong, all of it together; nothing was written.
         WorkFailed: the disk or DVC failed.
     """
-    stated = {"licence": licence, "source": source, "consent": consent}
-    intake = _check(settings, name, images, {"super_category": category, **stated}, min_pixels, check_words)
+    stated = {"category": category, "licence": licence, "source": source, "consent": consent}
+    intake = _check(settings, name, images, stated, min_pixels, check_words)
     concept = intake.concept
     try:
         with alone(settings.home / "add.lock"):
@@ -127,9 +129,16 @@ def _check(
     passed(lambda: check_name(name))
     if not problems:
         passed(lambda: _check_name_is_free(settings, name))
-    facts = {fact: NOT_STATED if value is None else value for fact, value in stated.items()}
-    # a bad name has been complained of: the facts are looked at under a good one
-    concept = passed(lambda: parse_concept("any" if problems else name, settings.concepts_dir / name, facts, "concept"))
+    known_as = (
+        "any" if problems else name
+    )  # a bad name has been complained of: the words are looked at under a good one
+    empty = [option for option, value in stated.items() if value is not None and not value.strip()]
+    problems += [f'--{option} is empty; say it as in --{option} "{EXAMPLES[option]}"' for option in empty]
+    facts = {option: value if value and value.strip() else NOT_STATED for option, value in stated.items()}
+    facts["super_category"] = facts.pop("category")
+    concept = None
+    if "category" not in empty:
+        concept = passed(lambda: parse_concept(known_as, settings.concepts_dir / name, facts, "--category"))
     if concept is not None:
         passed(lambda: check_words(concept))
     found, left_aside = find_images(images)

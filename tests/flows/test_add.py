@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -25,14 +26,16 @@ def settings(tmp_path: Path) -> Settings:
     return make_project(tmp_path / "project")
 
 
-def start(settings: Settings, *arguments: str | Path, home: Path | None = None) -> subprocess.Popen[str]:
+def start(
+    settings: Settings, *arguments: str | Path, home: Path | None = None, cwd: Path | None = None
+) -> subprocess.Popen[str]:
     """The real command in a process of its own, in the project, with nothing of this test run in its environment."""
     own = ("CONCEPTBOOTH_", "DVC_", "PREFECT_", "MLFLOW_")
     variables = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     variables |= {"COLUMNS": "200"} | ({"HOME": str(home)} if home else {})
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
-        cwd=settings.root,
+        cwd=cwd or settings.root,
         env=variables,
         text=True,
         stdout=subprocess.PIPE,
@@ -40,8 +43,10 @@ def start(settings: Settings, *arguments: str | Path, home: Path | None = None) 
     )
 
 
-def run(settings: Settings, *arguments: str | Path, home: Path | None = None) -> subprocess.CompletedProcess[str]:
-    process = start(settings, *arguments, home=home)
+def run(
+    settings: Settings, *arguments: str | Path, home: Path | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    process = start(settings, *arguments, home=home, cwd=cwd)
     output, errors = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
@@ -82,6 +87,29 @@ def test_add_list_and_commit(settings: Settings, tmp_path: Path) -> None:
     ]
     assert "missing: the images are not here yet: `dvc repro` makes" in done.stderr
     assert "data/concepts/broken/concept.yaml is missing" in done.stderr
+
+
+def test_what_it_says_can_be_typed_in_the_folder_where_it_was_said(settings: Settings, tmp_path: Path) -> None:
+    """Adding pictures of each kind that a person may bring: CMYK, 16 bits, a palette with transparency."""
+    here = settings.root / "my photos"
+    here.mkdir()
+    photo(0).convert("CMYK").save(here / "print.tif")
+    Image.fromarray(np.asarray(photo(1).convert("L")).astype(np.uint16) * 257).save(here / "deep.png")
+    cut_out = photo(2).convert("RGBA")
+    cut_out.paste((255, 0, 0, 0), (0, 0, 100, 100))
+    cut_out.quantize(64).save(here / "sticker.png")
+
+    done = run(settings, "add", "pot", ".", "--category", "teapot", cwd=here)
+
+    assert done.returncode == 0, done.stderr
+    (keep,) = (line.partition("keep it:")[2].strip() for line in done.stdout.splitlines() if "keep it:" in line)
+    subprocess.run(keep.removesuffix(" && git commit"), shell=True, cwd=here, check=True)
+    assert "data/concepts/pot/concept.yaml" in git(settings.root, "diff", "--cached", "--name-only")
+    deep, printed, sticker = (Image.open(path) for path in sorted((settings.concepts_dir / "pot/images").iterdir()))
+    assert {image.mode for image in (deep, printed, sticker)} == {"RGB"}
+    np.testing.assert_array_equal(np.asarray(deep)[..., 0], np.asarray(photo(1).convert("L")))
+    np.testing.assert_allclose(np.asarray(printed), np.asarray(photo(0)), atol=1)
+    assert sticker.getpixel((50, 50)) == (255, 255, 255), "what was cut out lies over white"
 
 
 def test_two_at_a_time(settings: Settings, tmp_path: Path) -> None:
@@ -206,7 +234,7 @@ def test_bad_names(refused: Refused, tmp_path: Path, name: str) -> None:
 def test_bad_names_and_images_are_reported_together(refused: Refused, bad: dict[str, list[Path]]) -> None:
     errors = refused("My Pot", *bad["text.jpg"], "--category", "")
     assert "3 problems, nothing was done:" in errors
-    for part in ("concept name 'My Pot'", "super_category is empty", "text.jpg: not an image"):
+    for part in ("concept name 'My Pot'", "--category is empty", "text.jpg: not an image"):
         assert part in errors
 
 

@@ -1,5 +1,6 @@
 """Image sets: the same hashes as the installed DVC, read without it, and what happens when parts are missing."""
 
+import configparser
 import json
 import os
 import shutil
@@ -248,6 +249,13 @@ def test_samples_are_made_by_dvc_and_read_from_its_lock_file(tmp_path: Path) -> 
     assert not sample_is_current(settings, "pot")
     shutil.rmtree(concept.images)
     assert not sample_is_current(settings, "pot")
+
+
+def test_no_setting_of_dvc_depends_on_the_folder_where_it_is_called() -> None:
+    """DVC takes this one as it stands: a relative path would mean another folder wherever a person types `dvc`."""
+    config = configparser.ConfigParser()
+    config.read(REPOSITORY / ".dvc/config")
+    assert not config.has_option("core", "site_cache_dir")
 
 
 def test_dvc_failing_is_told_in_its_words(project: Settings) -> None:

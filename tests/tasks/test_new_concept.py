@@ -96,11 +96,11 @@ def test_everything_wrong_is_reported_together_and_nothing_is_written(settings: 
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        ({"category": ""}, "super_category is empty"),
-        ({"category": "  "}, "super_category is empty"),
-        ({"category": "tea {} pot"}, "super-category 'tea {} pot': plain words"),
+        ({"category": ""}, '--category is empty; say it as in --category "stuffed animal"'),
+        ({"category": "  "}, "--category is empty"),
+        ({"category": "tea {} pot"}, "--category: super-category 'tea {} pot': plain words"),
         ({"category": "tea\npot"}, "plain words"),
-        ({"licence": ""}, "licence is empty"),
+        ({"licence": " "}, '--licence is empty; say it as in --licence "CC-BY-4.0"'),
     ],
 )
 def test_wrong_facts(settings: Settings, tmp_path: Path, facts: dict[str, str], said: str) -> None:
