@@ -8,8 +8,9 @@ from rich.table import Table
 from flows.console import notices, print_json, results
 from model.errors import InputError
 from tasks.concepts import concept_names, load_concept
-from tasks.image_sets import GitState, ImagesMissing, git_state, image_set
+from tasks.image_sets import ImagesMissing, git_state, image_set
 from tasks.settings import Settings
+from tasks.workplace import GitState
 
 _STATES = {
     "uncommitted": "git's newest commit does not record this data version: commit the concept's folder",

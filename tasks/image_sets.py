@@ -4,7 +4,6 @@ import configparser
 import json
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from model.errors import InputError, WorkFailed
 from tasks.concepts import IMAGES_FOLDER, Concept, shown_path
 from tasks.folder_hash import FolderFile, file_md5, folder_digest, folder_files
 from tasks.settings import Settings
+from tasks.workplace import GitState, git_status
 from tasks.yaml_files import read_yaml
 
 RECORD_FILE = f"{IMAGES_FOLDER}.dvc"
@@ -46,20 +46,6 @@ class ImageSet:
     def dirty(self) -> bool:
         """Whether `git_commit` does not record this data version."""
         return self.state != "committed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class GitState:
-    """The newest commit and the paths below the project's root that differ from it."""
-
-    commit: str | None
-    changed: frozenset[str]
-
-    def records(self, relpath: str) -> bool:
-        """Whether the commit holds this file as it is now."""
-        parts = Path(relpath).parts
-        paths = {"/".join(parts[:n]) + "/" for n in range(1, len(parts))} | {relpath}
-        return self.commit is not None and not paths & self.changed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,24 +99,9 @@ def local_images(settings: Settings, concept: Concept, digest: str) -> list[Path
 
 def git_state(settings: Settings) -> GitState:
     """What git says about the image sets' records; without git, or outside a repository, nothing is recorded."""
-    command = ["git", "status", "--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all"]
-    command += ["--ignored=matching", "--", str(settings.concepts_dir), "dvc.lock"]
-    try:
-        done = subprocess.run(command, cwd=settings.root, capture_output=True, text=True)
-    except FileNotFoundError:
-        return GitState(commit=None, changed=frozenset())
-    commit, changed = None, set()
-    for entry in done.stdout.split("\0") if done.returncode == 0 else []:
-        match entry[:1]:
-            case "#" if entry.startswith("# branch.oid ") and not entry.endswith("(initial)"):
-                commit = entry.split()[-1]
-            case "?" | "!":
-                changed.add(entry[2:])
-            case "1":  # changed: eight fields before the path
-                changed.add(entry.split(" ", 8)[-1])
-            case "u":  # in conflict: ten fields
-                changed.add(entry.split(" ", 10)[-1])
-    return GitState(commit=commit, changed=frozenset(changed))
+    where = ("--", str(settings.concepts_dir), "dvc.lock")
+    state = git_status(settings.root, "--untracked-files=all", "--ignored=matching", *where)
+    return state or GitState(commit=None, changed=frozenset())
 
 
 def _record(settings: Settings, concept: Concept) -> _Record | None:
