@@ -1,11 +1,10 @@
 """Prefect's API for as long as one command needs it: a child process on loopback, over the project's own database.
 
-Nothing has to be set up, and the pages of `conceptbooth ui` later show what ran. A server that the settings name, or
-the one behind a `conceptbooth ui` that is running, is used instead.
+Nothing has to be set up, and the pages of `conceptbooth ui` show what runs, now or later. A server that the settings
+name is used instead; the one behind a running `conceptbooth ui` is not, because who closes the pages must not end a
+training.
 """
 
-import fcntl
-import json
 import os
 import signal
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from flows.server_process import LOOPBACK, ServerProcess, answers, free_port, start_server
+from flows.server_process import LOOPBACK, ServerProcess, free_port, start_server
 from tasks.settings import Settings
 
 _PARENT_LOOK_SECONDS = 1.0
@@ -51,9 +50,8 @@ class PrefectApi:
 @contextmanager
 def prefect_api(settings: Settings) -> Iterator[PrefectApi]:
     """Prefect's API while the block runs. A server of ours starts in the background, to save the wait for it."""
-    url = settings.prefect_api_url or _url_of_pages(settings)
-    if url:
-        yield PrefectApi(url=url)
+    if settings.prefect_api_url:
+        yield PrefectApi(url=settings.prefect_api_url)
         return
     server = start_server(
         "Prefect's API",
@@ -67,21 +65,6 @@ def prefect_api(settings: Settings) -> Iterator[PrefectApi]:
         yield PrefectApi(url=f"{server.address}/api", server=server)
     finally:
         server.stop()
-
-
-def _url_of_pages(settings: Settings) -> str | None:
-    """The API behind this project's `conceptbooth ui`, if that is running."""
-    folder = settings.home / "ui"
-    try:
-        with (folder / "lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return None
-    except BlockingIOError:
-        pages = json.loads((folder / "addresses.json").read_text(encoding="utf-8"))
-        url = next((f"{page['address']}/api" for page in pages if page["name"] == "Prefect"), None)
-        return url if url and answers(f"{url}/health") else None
-    return None
 
 
 def _serve(port: int) -> None:

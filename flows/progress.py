@@ -99,9 +99,15 @@ class TerminalReporter:
 
 
 class PageReporter:
-    """A progress artifact on Prefect's pages for each piece of work; to be used inside a task run."""
+    """A progress artifact on Prefect's pages for each piece of work; to be used inside a task run.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    Work never ends because its progress cannot be shown: the first failure is told to `warn`, and from then on the
+    pages are left alone, so that an API which is gone does not hold up every step.
+    """
+
+    def __init__(self, warn: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._warn = warn
+        self._failed = False
         self._clock = clock
         self._artifact: UUID | None = None
         self._total, self._words = 0, ""
@@ -109,25 +115,42 @@ class PageReporter:
         self._next_write = 0.0
 
     def begin(self, title: str, total: int, unit: str) -> None:
-        from prefect.artifacts import create_progress_artifact
-
         self._total, self._words, self._pace = total, f"{title}: {total} {unit}", Pace(total, self._clock)
         self._next_write = self._clock() + ARTIFACT_SECONDS
         key = re.sub("[^a-z0-9]+", "-", title)  # Prefect knows no other characters
-        self._artifact = cast(UUID, create_progress_artifact(0.0, key=key, description=self._words))
+        self._on_pages(lambda: self._create(key))
 
     def advance(self, done: int, note: str = "") -> None:
-        from prefect.artifacts import update_progress_artifact
-
         self._pace.advance(done)
-        if self._artifact is None or (done < self._total and self._clock() < self._next_write):
+        artifact = self._artifact
+        if artifact is None or (done < self._total and self._clock() < self._next_write):
             return
         self._next_write = self._clock() + ARTIFACT_SECONDS
         words = _joined(self._words, note, str(self._pace) if done < self._total else "")
-        update_progress_artifact(self._artifact, 100 * done / self._total, description=words)
+        self._on_pages(lambda: self._update(artifact, 100 * done / self._total, words))
 
     def end(self) -> None:
         self._artifact = None
+
+    def _create(self, key: str) -> None:
+        from prefect.artifacts import create_progress_artifact
+
+        self._artifact = cast(UUID, create_progress_artifact(0.0, key=key, description=self._words))
+
+    def _update(self, artifact: UUID, percent: float, words: str) -> None:
+        from prefect.artifacts import update_progress_artifact
+
+        update_progress_artifact(artifact, percent, description=words)
+
+    def _on_pages(self, show: Callable[[], None]) -> None:
+        if self._failed:
+            return
+        try:
+            show()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the work behind the progress goes on
+            self._failed = True
+            self._artifact = None
+            self._warn(f"Prefect's pages show no more progress: {type(error).__name__}: {error}; the work goes on")
 
     def tell(self, message: str) -> None:
         """The pages show what is done."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from prefect import Task, flow
 
@@ -51,17 +51,20 @@ def train_concept(name: str, root: Path | None = None) -> ConceptOutcome:
     """
     settings = load_settings(root)
     (job,) = plan_jobs(settings, [name])
-    bench = Bench(job, Both(_LISTENER.get(Silence()), PageReporter()))
+    listener = _LISTENER.get(Silence())
+    bench = Bench(job, Both(listener, PageReporter(listener.warn)))
     started = time.monotonic()
-    tasks = [_obtain(bench, plan) for plan in job.stages]
-    registered, version = _register(bench)
+    line = _Line(bench)
+    for plan in job.stages:
+        line.obtain(plan)
+    version = line.register()
     gallery = settings.gallery_dir / name
     bench.store.materialise(bench.manifests["gallery"], gallery)
     evaluation = bench.manifests["evaluate"]
     return ConceptOutcome(
         concept=name,
         base=job.recipe.base.reference,
-        tasks=(*tasks, registered),
+        tasks=tuple(line.outcomes.values()),
         seconds=time.monotonic() - started,
         scores=json.loads(bench.store.file(evaluation, SCORES).read_text(encoding="utf-8")),
         model_name=version.name,
@@ -72,50 +75,55 @@ def train_concept(name: str, root: Path | None = None) -> ConceptOutcome:
     )
 
 
-def _obtain(bench: Bench, plan: StagePlan, *, anew: bool = False) -> TaskOutcome:
-    """Have a stage's artefact in the store, its manifest on the bench; `anew` asks the store, not Prefect's cache."""
-    started = time.monotonic()
-    made = _mending(bench, lambda: _run(bench, plan, anew=anew))
-    bench.manifests[plan.stage] = bench.store.get(plan.stage, plan.key)
-    return _told(bench, plan.stage, made=made, started=started)
+class _Line:
+    """The tasks of one flow run, and what became of each."""
 
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.outcomes: dict[str, TaskOutcome] = {}
 
-def _run(bench: Bench, plan: StagePlan, *, anew: bool) -> bool:
-    """Run the stage's task; says whether the artefact was made now. What Prefect remembers must be in the store."""
-    task: Any = _TASKS[plan.kind]
-    state = task.with_options(refresh_cache=anew)(plan, bench, return_state=True)
-    receipt = state.result()
-    if state.name != "Cached":
-        return bool(receipt["made"])
-    with contextlib.suppress(Damaged):  # the task finds that too, and says so
-        if bench.store.find(plan.stage, plan.key):
-            return False
-        bench.warn(f"gone from the store, so it is made again: {bench.store.manifest_path(plan.stage, plan.key)}")
-    return bool(task.with_options(refresh_cache=True)(plan, bench)["made"])
+    def obtain(self, plan: StagePlan, *, anew: bool = False) -> None:
+        """Have a stage's artefact in the store and its manifest on the bench; `anew` passes Prefect's cache over."""
+        started = time.monotonic()
+        made = self._mending(lambda: self._run(plan, anew=anew))
+        self.bench.manifests[plan.stage] = self.bench.store.get(plan.stage, plan.key)
+        self._note(plan.stage, made=made, started=started)
 
+    def register(self) -> RegisteredVersion:
+        """Have the training registered."""
+        started = time.monotonic()
+        version, remembered = self._mending(lambda: register_once(self.bench))
+        made = not remembered and (version.created or version.repaired is not None)
+        self._note("register", made=made, started=started)
+        return version
 
-def _register(bench: Bench) -> tuple[TaskOutcome, RegisteredVersion]:
-    started = time.monotonic()
-    version, remembered = _mending(bench, lambda: register_once(bench))
-    made = not remembered and (version.created or version.repaired is not None)
-    return _told(bench, "register", made=made, started=started), version
+    def _run(self, plan: StagePlan, *, anew: bool) -> bool:
+        """Run the stage's task; says whether the artefact was made now. What Prefect remembers must be in the store."""
+        bench, task = self.bench, cast(Any, _TASKS[plan.kind])
+        state = task.with_options(refresh_cache=anew)(plan, bench, return_state=True)
+        receipt = state.result()
+        if state.name != "Cached":
+            return bool(receipt["made"])
+        with contextlib.suppress(Damaged):  # the task finds that too, and says so
+            if bench.store.find(plan.stage, plan.key):
+                return False
+            bench.warn(f"gone from the store, so it is made again: {bench.store.manifest_path(plan.stage, plan.key)}")
+        return bool(task.with_options(refresh_cache=True)(plan, bench)["made"])
 
+    def _mending(self, action: Callable[[], T]) -> T:
+        """Do something that reads artefacts; one that turns out to be damaged is made again first."""
+        mended: set[str] = set()
+        while True:
+            try:
+                return action()
+            except Damaged as damage:
+                if damage.stage in mended:
+                    raise
+                mended.add(damage.stage)
+                self.obtain(next(plan for plan in self.bench.job.stages if plan.stage == damage.stage), anew=True)
 
-def _mending(bench: Bench, action: Callable[[], T]) -> T:
-    """Do something that reads artefacts; one that turns out to be damaged is made again first."""
-    mended: set[str] = set()
-    while True:
-        try:
-            return action()
-        except Damaged as damage:
-            if damage.stage in mended:
-                raise
-            mended.add(damage.stage)
-            _obtain(bench, next(plan for plan in bench.job.stages if plan.stage == damage.stage), anew=True)
-
-
-def _told(bench: Bench, name: str, *, made: bool, started: float) -> TaskOutcome:
-    seconds = time.monotonic() - started
-    if made:
-        bench.reporter.tell(f"{bench.job.concept.name} {name}: made in {seconds:.1f} s")
-    return TaskOutcome(name=name, state="made" if made else "cached", seconds=seconds)
+    def _note(self, name: str, *, made: bool, started: float) -> None:
+        seconds = time.monotonic() - started
+        if made:
+            self.bench.reporter.tell(f"{self.bench.job.concept.name} {name}: made in {seconds:.1f} s")
+        self.outcomes[name] = TaskOutcome(name=name, state="made" if made else "cached", seconds=seconds)
