@@ -82,7 +82,7 @@ def load_concept(settings: Settings, name: str) -> Concept:
     check_name(name)
     folder = settings.concepts_dir / name
     if not folder.is_dir():
-        raise InputError(f"concept '{name}': there is none; {_what_exists(name, concept_names(settings))}")
+        raise InputError(no_such_concept(settings, name))
     file = folder / CONCEPT_FILE
     label = shown_path(settings, file)
     if not file.exists():
@@ -137,9 +137,11 @@ def shown_path(settings: Settings, path: Path) -> str:
     return path.relative_to(settings.root).as_posix() if path.is_relative_to(settings.root) else str(path)
 
 
-def _what_exists(name: str, existing: list[str]) -> str:
+def no_such_concept(settings: Settings, name: str) -> str:
+    """That there is no concept of that name, and which there are."""
+    existing, said = concept_names(settings), f"concept '{name}': there is none; "
     if not existing:
-        return "this project has no concepts yet: `conceptbooth add NAME IMAGES... --category CATEGORY`"
+        return said + "this project has no concepts yet: `conceptbooth add NAME IMAGES... --category CATEGORY`"
     near = difflib.get_close_matches(name, existing, n=1)
     listed = ", ".join(existing[:10]) + (f" and {len(existing) - 10} more" if len(existing) > 10 else "")
-    return (f"did you mean '{near[0]}'? " if near else "") + f"there are: {listed}"
+    return said + (f"did you mean '{near[0]}'? " if near else "") + f"there are: {listed}"

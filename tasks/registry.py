@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from model.errors import InputError
 from tasks.artefacts import WEIGHTS as WEIGHTS_FILE
-from tasks.concepts import check_name
+from tasks.concepts import check_name, concept_names, no_such_concept
 from tasks.hashing import file_digest
 from tasks.settings import Settings
-from tasks.tracking import connect, shown, sorted_failures
+from tasks.tracking import connect, is_unused, sorted_failures
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -63,6 +63,8 @@ def resolve(settings: Settings, reference: str) -> ResolvedVersion:
         )
     concept = match["concept"]
     check_name(concept)
+    if is_unused(settings):
+        raise InputError(_nothing_registered(settings, concept, []))
     client = connect(settings)
     with sorted_failures(settings):
         found = _lookup(client, settings, concept, match["alias"], match["version"])
@@ -128,7 +130,9 @@ def _lookup(
     name = model_name(concept)
     there = versions(client, concept)
     if not there:
-        raise InputError(_nothing_registered(client, settings, concept))
+        models: list[RegisteredModel] = client.search_registered_models(f"name LIKE '{PREFIX}%'", max_results=1000)
+        names = [model.name.removeprefix(PREFIX) for model in models if model.latest_versions]
+        raise InputError(_nothing_registered(settings, concept, names))
     if number is not None:
         for version in there:
             if str(version.version) == number:
@@ -152,15 +156,13 @@ def _what_exists(client: "MlflowClient", concept: str, there: "Sequence[ModelVer
     return f"versions: {shown_numbers}; aliases: {named}"
 
 
-def _nothing_registered(client: "MlflowClient", settings: Settings, concept: str) -> str:
-    said = f"concept '{concept}' has no registered version at {shown(settings)}"
-    models: list[RegisteredModel] = client.search_registered_models(f"name LIKE '{PREFIX}%'", max_results=1000)
-    names = [model.name.removeprefix(PREFIX) for model in models if model.latest_versions]
-    near = difflib.get_close_matches(concept, names, n=1)
-    if near:
-        return f"{said}; did you mean '{near[0]}'?"
-    train = f"`conceptbooth train {concept}` makes one"
-    return f"{said}: {train}" + (f"; registered: {', '.join(names[:20])}" if names else "")
+def _nothing_registered(settings: Settings, concept: str, registered: "Sequence[str]") -> str:
+    there_are = f"; registered: {', '.join(registered[:20])}" if registered else ""
+    said = f"concept '{concept}' has no registered version"
+    if concept in concept_names(settings):
+        return f"{said}: `conceptbooth train {concept}` makes one{there_are}"
+    near = difflib.get_close_matches(concept, registered, n=1)
+    return f"{said}; did you mean '{near[0]}'?" if near else no_such_concept(settings, concept) + there_are
 
 
 def _fetch(client: "MlflowClient", settings: Settings, version: "ModelVersion") -> Path:

@@ -126,6 +126,12 @@ def address_problem(settings: Settings) -> str | None:
     )
 
 
+def is_unused(settings: Settings) -> bool:
+    """Whether nothing was ever recorded: the first training makes the embedded database's file."""
+    uri = settings.mlflow_tracking_uri
+    return address_problem(settings) is None and scheme_of(uri) == "sqlite" and not sqlite_file(uri).exists()
+
+
 def shown(settings: Settings) -> str:
     """The tracking address as a person may see it: without user and password."""
     return _without_credentials(settings.mlflow_tracking_uri, settings)

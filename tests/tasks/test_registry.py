@@ -18,6 +18,7 @@ def settings(tmp_path_factory) -> Settings:
         register(settings, concept(settings), training(settings, seed))
     register(settings, concept(settings, "teapot"), training(settings, 2))
     connect(settings).set_registered_model_alias("concept.turtle", "favourite", "1")
+    (settings.concepts_dir / "zebra").mkdir(parents=True)
     return settings
 
 
@@ -40,7 +41,8 @@ def test_names_aliases_and_numbers_lead_to_their_version(settings, reference, ve
         ("turtle/3", ["no version 3", "versions: 1, 2", "@candidate (version 2)", "@favourite (version 1)"]),
         ("turtle@champion", ["no alias 'champion'", "@favourite (version 1)"]),
         ("turtel", ["'turtel' has no registered version", "did you mean 'turtle'"]),
-        ("giraffe", ["`conceptbooth train giraffe` makes one", "registered: teapot, turtle"]),
+        ("giraffe", ["concept 'giraffe': there is none", "there are: zebra", "registered: teapot, turtle"]),
+        ("zebra", ["'zebra' has no registered version", "`conceptbooth train zebra` makes one"]),
         ("turtle@", ["NAME@alias"]),
         ("turtle/latest", ["NAME/version"]),
         ("turtle/0", ["NAME/version"]),
@@ -55,6 +57,15 @@ def test_what_there_is_not_is_answered_with_what_there_is(settings, reference, s
         resolve(settings, reference)
     for words in said:
         assert words in str(caught.value)
+
+
+def test_a_question_before_the_first_training_makes_no_database(tmp_path):
+    (tmp_path / "data/concepts/zebra").mkdir(parents=True)
+    settings = Settings(root=tmp_path)
+    for concept_name, said in (("zebra", "`conceptbooth train zebra` makes one"), ("giraffe", "there are: zebra")):
+        with pytest.raises(InputError, match=said):
+            resolve(settings, concept_name)
+    assert not settings.home.exists()
 
 
 def test_without_the_alias_a_name_means_the_newest(tmp_path):
