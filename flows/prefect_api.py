@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flows.server_process import LOOPBACK, ServerProcess, free_port, start_server
+from model.errors import WorkFailed
 from tasks.settings import Settings
 
 _PARENT_LOOK_SECONDS = 1.0
@@ -49,8 +50,13 @@ class PrefectApi:
 
 @contextmanager
 def prefect_api(settings: Settings) -> Iterator[PrefectApi]:
-    """Prefect's API while the block runs. A server of ours starts in the background, to save the wait for it."""
+    """Prefect's API while the block runs. A server of ours starts in the background, to save the wait for it.
+
+    Raises:
+        WorkFailed: the server that the settings name does not answer.
+    """
     if settings.prefect_api_url:
+        _reach(settings.prefect_api_url)
         yield PrefectApi(url=settings.prefect_api_url)
         return
     server = start_server(
@@ -65,6 +71,19 @@ def prefect_api(settings: Settings) -> Iterator[PrefectApi]:
         yield PrefectApi(url=f"{server.address}/api", server=server)
     finally:
         server.stop()
+
+
+def _reach(url: str) -> None:
+    """WorkFailed unless Prefect answers there; asked by its own client, which knows keys, proxies and certificates."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import temporary_settings
+
+    with temporary_settings({"api.url": url}), get_client(sync_client=True) as client:
+        error = client.api_healthcheck()
+    if error is not None:
+        raise WorkFailed(
+            f"Prefect at {url} does not answer ({error}); start it, or unset PREFECT_API_URL to work without a server"
+        ) from error
 
 
 def _serve(port: int) -> None:

@@ -12,7 +12,8 @@ from flows.outcome import ConceptOutcome, TaskOutcome
 from flows.prefect_api import PrefectApi, prefect_api
 from flows.progress import TerminalReporter
 from model.errors import InputError, WorkFailed
-from tasks.jobs import Job, check_images, plan_jobs
+from tasks.checks import check_job
+from tasks.jobs import Job, plan_jobs
 from tasks.settings import Settings
 from tasks.store import Damaged, Store
 
@@ -41,18 +42,15 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
 
 
 def _check(store: Store, jobs: Sequence[Job]) -> None:
-    """Check images and words of the concepts that have to be worked on; what is in the store passed this before."""
+    """Check images and words of the concepts that need a model; what is in the store has passed this before."""
     problems: list[str] = []
     for job in jobs:
-        if all(_whole(store, plan.stage, plan.key) for plan in job.stages):
+        if all(_whole(store, plan.stage, plan.key) for plan in job.stages if plan.kind != "gallery"):
             continue
-        from tasks.loaded import check_words
-
-        for check in (check_images, check_words):
-            try:
-                check(job)
-            except InputError as error:
-                problems += error.problems
+        try:
+            check_job(job)
+        except InputError as error:
+            problems += error.problems
     if problems:
         raise InputError(*dict.fromkeys(problems))
 
@@ -73,8 +71,9 @@ def _run(settings: Settings, api: PrefectApi, jobs: Sequence[Job]) -> list[Conce
 
     reporter = TerminalReporter(notices())
     api.wait_until_it_answers()
-    # Prefect read its settings when it was imported, before the address was known.
-    with temporary_settings({"api.url": api.url}), listening(reporter):
+    # Prefect has read its settings when it was imported, before the address was known. Heartbeats are for flows that
+    # a server has started and watches; ours would only make the end of each run wait a second for them.
+    with temporary_settings({"api.url": api.url, "flows.heartbeat_frequency": None}), listening(reporter):
         try:
             return [_outcome(settings, job) for job in jobs]
         finally:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from model.weights import ConceptWeights
 
 
+_SAMPLING = ("guidance_scale", "num_inference_steps", "batch_size")
+
+
 @task(name="evaluate", task_run_name="{plan.stage}", **TASK)
 def evaluate(plan: StagePlan, bench: Bench) -> dict[str, Any]:
     """Draw and score, or take pictures and scores from the store."""
@@ -50,14 +53,17 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     """
     from model.sample import generate
     from model.weights import ConceptWeights
-    from tasks.loaded import open_base, open_evaluator
+    from tasks.loaded_base import open_base
+    from tasks.loaded_evaluator import open_evaluator
 
     job, facts = bench.job, plan.parameters
-    concept, prompts = job.recipe.prompt, job.recipe.prompts
-    sampling = Sampling(seed=job.recipe.params.evaluation.seed, **job.recipe.params.sampling.model_dump())
+    trainings = [bench.manifests[kind] for kind in plan.reads if kind.startswith("train-")]
+    weights = [ConceptWeights.load(bench.store.file(training, WEIGHTS)) for training in trainings]
+    concept, prompts = weights[-1].prompt, facts["prompts"]
+    assert plan.seed is not None  # what draws has one
+    sampling = Sampling(seed=plan.seed, **{name: facts[name] for name in _SAMPLING})
     autocast = plan.numeric_policy["autocast"]
     base = open_base(job)
-    weights = [ConceptWeights.load(bench.store.file(bench.manifests[t.stage], WEIGHTS)) for t in job.trainings]
     per_prompt, base_per_prompt = facts["images_per_prompt"], facts["base_images_per_prompt"]
     plain = [concept.without_placeholder(prompt) for prompt in prompts]
     total = len(prompts) * (per_prompt + base_per_prompt) + len(weights)
@@ -70,7 +76,7 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
         filled = [concept.fill(prompt) for prompt in prompts]
         generated = generate(base, weights[-1], filled, per_prompt, sampling, autocast=autocast, on_image=count)
         untrained = generate(base, None, plain, base_per_prompt, sampling, autocast=autocast, on_image=count)
-        for training, stage_weights in zip(job.trainings, weights, strict=True):
+        for training, stage_weights in zip(trainings, weights, strict=True):
             name = training.parameters["stage"]["name"]
             _save_maps(base, stage_weights, sampling, autocast, folder / STAGES / name)
             count()
@@ -85,7 +91,7 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
         "base_clip_i": dataclasses.asdict(base_scores.clip_i),
         "base_clip_t": dataclasses.asdict(base_scores.clip_t),
         "base_images_per_prompt": base_scores.images_per_prompt,
-        "evaluator": dict(job.recipe.evaluator.identity),
+        "evaluator": dict(plan.models["evaluator"]),
     }
     (folder / SCORES).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return {

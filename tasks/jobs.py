@@ -2,19 +2,16 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
-from model.base_files import base_resolution, check_base_folder
+from model.base_files import check_base_folder
 from model.device import numeric_policy
 from model.errors import InputError
 from model.prompt import ConceptPrompt
 from tasks.concepts import Concept, load_concept
 from tasks.hashing import DigestMemory
-from tasks.image_sets import ImageSet, git_state, image_set, local_images
-from tasks.images import inspect_images
+from tasks.image_sets import ImageSet, git_state, image_set
 from tasks.keys import ModelIdentity, Recipe, StagePlan, identify_model, plan_stages
-from tasks.new_concept import FEWEST_PIXELS
 from tasks.params import Params, load_params
 from tasks.prompt_sets import EvaluationPrompt, load_prompt_set
 from tasks.settings import Settings
@@ -100,13 +97,6 @@ def plan_jobs(settings: Settings, names: Iterable[str]) -> list[Job]:
     memory.save()
     shared = _Shared(params=params, base=base, evaluator=evaluator, prompts=prompts, policy=policy)
     return [_job(settings, shared, concept, images) for concept, images in concepts]
-
-
-def check_images(job: Job) -> None:
-    """InputError, with all problems, unless the concept's images can be trained on; decodes them all."""
-    folder = Path(job.recipe.base.location)
-    fewest = min(FEWEST_PIXELS, base_resolution(folder)) if folder.is_dir() else FEWEST_PIXELS
-    inspect_images(local_images(job.settings, job.concept, job.images.digest), fewest)
 
 
 def _base(settings: Settings, params: Params, memory: DigestMemory) -> ModelIdentity:

@@ -28,7 +28,7 @@ _ENTRY = {
     "evaluate": "tasks.evaluate",
     "gallery": "tasks.draw_gallery",
 }
-_TORCH = ("torch", "diffusers", "transformers", "numpy", "pillow")
+_TORCH = ("torch", "diffusers", "transformers", "tokenizers", "numpy", "pillow")
 _PACKAGES = {
     "prepare": ("numpy", "pillow"),
     "train": _TORCH,
@@ -130,6 +130,8 @@ def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
             "base_images_per_prompt": params.evaluation.base_images_per_prompt,
             "guidance_scale": params.sampling.guidance_scale,
             "num_inference_steps": params.sampling.num_inference_steps,
+            # What is drawn side by side is rounded otherwise than what is drawn alone.
+            "batch_size": params.sampling.batch_size,
         },
         models={"base": recipe.base.identity, "evaluator": recipe.evaluator.identity},
         seed=params.evaluation.seed,

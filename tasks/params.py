@@ -29,7 +29,7 @@ class SamplingParams(_Section):
 
     guidance_scale: float = Field(description="classifier-free guidance; 1 is none")
     num_inference_steps: int = Field(description="DPM-Solver++ steps")
-    batch_size: int = Field(default=16, description="pictures drawn at a time; changes no picture")
+    batch_size: int = Field(default=16, description="pictures drawn at a time; they differ only by rounding")
 
 
 class EvaluationParams(_Section):
@@ -52,7 +52,9 @@ class Params(_Section):
         default_factory=dict, description="changes to the preset: stage, then field, then value"
     )
     seed: Seed = Field(default=0, description="seed of the training")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="autocast type of the training")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="autocast of training and drawing"
+    )
     prepare: PrepareParams = PrepareParams()
     sampling: SamplingParams
     evaluation: EvaluationParams

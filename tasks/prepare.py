@@ -22,12 +22,15 @@ def prepare(plan: StagePlan, bench: Bench) -> dict[str, Any]:
 
 
 def prepare_images(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
-    """Write `images/00.png` ... in the image set's order, and `images.json`: which file each was made from.
+    """Write `images/00.png` ... in the order of the files' names, and `images.json`: which file each was made from.
 
     Raises:
         InputError: an image that cannot be decoded.
     """
+    originals = bench.job.concept.images
     paths = local_images(bench.job.settings, bench.job.concept, bench.job.images.digest)
+    # Sorted here, where code is part of the key: the order decides which image a training step sees.
+    paths.sort(key=lambda path: path.relative_to(originals).as_posix())
     digits = max(2, len(str(len(paths) - 1)))
     (folder / IMAGES).mkdir()
     origins = []
@@ -38,7 +41,7 @@ def prepare_images(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
         origins.append(
             {
                 "file": name,
-                "made_from": path.relative_to(bench.job.concept.images).as_posix(),
+                "made_from": path.relative_to(originals).as_posix(),
                 "sha256": file_digest(path),
                 "width": image.width,
                 "height": image.height,

@@ -41,14 +41,15 @@ class Settings(BaseSettings):
     prefect_home: Path = Field(
         default_factory=lambda known: known["home"] / "prefect", description="Prefect's database and results"
     )
+    # In the environment, where capitals do not matter, the second name is the variable of the library itself.
     prefect_api_url: str = Field(
         default="",
-        validation_alias=AliasChoices("prefect_api_url", f"{PREFIX}PREFECT_API_URL", "PREFECT_API_URL"),
+        validation_alias=AliasChoices(f"{PREFIX}PREFECT_API_URL", "prefect_api_url"),
         description="a Prefect server; empty: one that lives as long as the command",
     )
     mlflow_tracking_uri: str = Field(
         default_factory=lambda known: f"sqlite:///{known['home'] / 'mlflow' / 'mlflow.db'}",
-        validation_alias=AliasChoices("mlflow_tracking_uri", f"{PREFIX}MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI"),
+        validation_alias=AliasChoices(f"{PREFIX}MLFLOW_TRACKING_URI", "mlflow_tracking_uri"),
         description="MLflow's tracking server or database",
     )
     mlflow_artifact_root: str = Field(
@@ -117,6 +118,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "DVC_SITE_CACHE_DIR": str(settings.home / "dvc" / "site"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
+        # Threads that wait by spinning made training ten times slower wherever something else ran on the cores.
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
     if settings.prefect_api_url:
         variables["PREFECT_API_URL"] = settings.prefect_api_url

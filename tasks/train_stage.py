@@ -8,6 +8,7 @@ from typing import Any
 from prefect import task
 
 from model.method import Stage
+from model.prompt import ConceptPrompt
 from tasks.artefacts import CURVES, IMAGES, WEIGHTS
 from tasks.caching import TASK, Bench, Metrics, keep
 from tasks.keys import StagePlan
@@ -30,9 +31,10 @@ def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     """
     from model.train import train_stage
     from model.weights import ConceptWeights
-    from tasks.loaded import open_base
+    from tasks.loaded_base import open_base
 
-    stage = Stage(**plan.parameters["stage"])
+    stage, prompt = Stage(**plan.parameters["stage"]), ConceptPrompt(**plan.parameters["prompt"])
+    assert plan.seed is not None  # what trains has one
     before = next((kind for kind in plan.reads if kind.startswith("train-")), None)
     previous = ConceptWeights.load(bench.store.file(bench.manifests[before], WEIGHTS)) if before else None
     images = pictures(bench.store, bench.manifests["prepare"], IMAGES)
@@ -42,9 +44,9 @@ def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
             base=base,
             stage=stage,
             images=images,
-            prompt=bench.job.recipe.prompt,
+            prompt=prompt,
             previous=previous,
-            seed=bench.job.recipe.params.seed,
+            seed=plan.seed,
             autocast=plan.numeric_policy["autocast"],
             on_step=lambda step: advance(step.step, f"loss {step.loss:.4f}"),
         )

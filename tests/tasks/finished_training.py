@@ -31,12 +31,12 @@ def project(root: Path, **settings: object) -> Settings:
     (root / "params.yaml").touch()
     database = root / ".conceptbooth" / "mlflow" / "mlflow.db"
     database.parent.mkdir(parents=True)
-    shutil.copyfile(_migrated_database(), database)
+    shutil.copyfile(migrated_database(), database)
     return Settings(**{"root": root, "mlflow_tracking_uri": f"sqlite:///{database}", **settings})
 
 
 @cache
-def _migrated_database() -> Path:
+def migrated_database() -> Path:
     """Made once: MLflow's migrations take seconds."""
     folder = Path(tempfile.mkdtemp(prefix="conceptbooth-mlflow-"))
     atexit.register(shutil.rmtree, folder)

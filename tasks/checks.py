@@ -1,0 +1,47 @@
+"""What can only be checked by reading images and loading models, still before any work starts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from model.base_files import base_resolution
+from model.errors import InputError
+from tasks.image_sets import local_images
+from tasks.images import inspect_images
+from tasks.jobs import Job
+from tasks.new_concept import FEWEST_PIXELS
+
+
+def check_job(job: Job) -> None:
+    """Check that the images can be trained on, and that both models can read the concept's words and all prompts.
+
+    Raises:
+        InputError: they cannot, or a model or the device is not there; all problems together.
+    """
+    problems: list[str] = []
+    checks: tuple[Callable[[Job], None], ...] = (_check_images, _check_base_reads, _check_evaluator_reads)
+    for check in checks:
+        try:
+            check(job)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+
+
+def _check_images(job: Job) -> None:
+    folder = Path(job.recipe.base.location)
+    fewest = min(FEWEST_PIXELS, base_resolution(folder)) if folder.is_dir() else FEWEST_PIXELS
+    inspect_images(local_images(job.settings, job.concept, job.images.digest), fewest)
+
+
+def _check_base_reads(job: Job) -> None:
+    from model.tokens import check_concept
+    from tasks.loaded_base import open_base
+
+    check_concept(open_base(job).tokenizer, job.recipe.prompt, job.recipe.prompts)
+
+
+def _check_evaluator_reads(job: Job) -> None:
+    from tasks.loaded_evaluator import open_evaluator
+
+    open_evaluator(job).embed_text([job.recipe.prompt.without_placeholder(text) for text in job.recipe.prompts])

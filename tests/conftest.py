@@ -1,0 +1,69 @@
+"""What all tests share: an environment of their own, tiny models, a project to train in, and a real Prefect API."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before anything imports Prefect, which reads its settings once: nothing of a test may reach the home folder.
+_SCRATCH = tempfile.TemporaryDirectory(prefix="conceptbooth-tests-")
+for _name in [name for name in os.environ if name.startswith(("CONCEPTBOOTH_", "PREFECT_", "MLFLOW_TRACKING"))]:
+    del os.environ[_name]
+os.environ |= {
+    "PREFECT_HOME": f"{_SCRATCH.name}/prefect",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_environment():
+    """Commands put settings into the environment for the libraries; the next test has another project."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory) -> Path:
+    """A base model of random weights that draws 16 pixels."""
+    from tests.model.tiny import write_tiny_base
+
+    return write_tiny_base(tmp_path_factory.mktemp("tiny") / "base")
+
+
+@pytest.fixture(scope="session")
+def evaluator_folder(tmp_path_factory) -> Path:
+    """A CLIP model of random weights."""
+    from tests.model.tiny import write_tiny_clip
+
+    return write_tiny_clip(tmp_path_factory.mktemp("tiny") / "clip")
+
+
+@pytest.fixture
+def project(tmp_path, base_folder, evaluator_folder):
+    """Settings of a project with one concept, `turtle`, that trains in seconds."""
+    from tests.training_project import make_training_project
+
+    return make_training_project(tmp_path / "project", base_folder, evaluator_folder)
+
+
+@pytest.fixture(scope="session")
+def prefect_url(tmp_path_factory):
+    """The URL of a real Prefect API with a database of its own; flows of this process use it."""
+    from prefect.settings import temporary_settings
+
+    from flows.prefect_api import prefect_api
+    from tasks.settings import Settings
+
+    root = tmp_path_factory.mktemp("prefect")
+    (root / "params.yaml").touch()
+    with prefect_api(Settings(root=root)) as api:
+        api.wait_until_it_answers()
+        with temporary_settings({"api.url": api.url, "results.local_storage_path": root / "results"}):
+            yield api.url

@@ -1,0 +1,57 @@
+import math
+import os
+
+import pytest
+
+from tasks.hashing import DigestMemory, canonical_json, digest_of, file_digest
+
+
+def test_equal_values_have_one_text():
+    assert canonical_json({"b": 1, "a": [2e-6, None]}) == canonical_json({"a": [0.000002, None], "b": 1})
+    assert digest_of({"rate": 2e-6}) != digest_of({"rate": 2.0000001e-6})
+
+
+def test_what_is_not_json_has_none():
+    for value in (math.nan, math.inf, {1, 2}, object()):
+        with pytest.raises((ValueError, TypeError)):
+            canonical_json({"value": value})
+
+
+def test_a_file_is_read_again_only_after_it_changed(tmp_path):
+    memory_file, file = tmp_path / "memory" / "digests.json", tmp_path / "weights"
+    file.write_text("one")
+    os.utime(file, ns=(10**18, 10**18))
+    memory = DigestMemory(memory_file)
+    one = memory.digest(file)
+    memory.save()
+    assert one == file_digest(file)
+    file.write_text("two")
+    os.utime(file, ns=(10**18, 10**18))  # same size, same time: nothing to see
+    assert DigestMemory(memory_file).digest(file) == one
+    os.utime(file, ns=(10**18, 10**18 + 1))
+    assert DigestMemory(memory_file).digest(file) == file_digest(file) != one
+
+
+def test_a_file_that_has_just_changed_is_not_remembered(tmp_path):
+    file = tmp_path / "weights"
+    file.write_text("one")
+    memory = DigestMemory(tmp_path / "digests.json")
+    memory.digest(file)
+    stat = file.stat()
+    file.write_text("two")
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert memory.digest(file) == file_digest(file)
+
+
+def test_a_broken_memory_is_forgotten(tmp_path):
+    (tmp_path / "digests.json").write_text("{broken")
+    (tmp_path / "weights").write_text("one")
+    assert DigestMemory(tmp_path / "digests.json").digest(tmp_path / "weights") == file_digest(tmp_path / "weights")
+
+
+def test_a_folder_is_its_files_of_interest_without_hidden_ones(tmp_path):
+    for name in ("unet/weights.safetensors", "config.json", "README.md", ".cache/x.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    found = DigestMemory(tmp_path / "digests.json").folder(tmp_path, [".json", ".safetensors"])
+    assert list(found) == ["config.json", "unet/weights.safetensors"]
