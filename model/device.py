@@ -50,8 +50,7 @@ def numeric_policy(requested_device: str = "auto", requested_dtype: str = "auto"
 def open_device(requested: str = "auto") -> torch.device:
     """The torch device that `requested` means. Raises InputError if torch cannot use it on this machine."""
     kind = device_type(requested)
-    # cuBLAS reads this once, when it starts; without it two runs of one seed may differ in the last bits.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    fix_cublas_workspace()
 
     import torch
 
@@ -62,6 +61,14 @@ def open_device(requested: str = "auto") -> torch.device:
             "choose device cpu, or install a driver and a torch build that fit"
         )
     return torch.device(kind)
+
+
+def fix_cublas_workspace() -> None:
+    """Give cuBLAS a workspace of fixed size, unless the environment says which: without it sums differ in last bits.
+
+    It is read once, when cuBLAS starts, so this comes before the first work on the device.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def _torch_has_cuda() -> bool:

@@ -2,8 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
+import torch.utils.deterministic
+
+from model.device import fix_cublas_workspace
+
+_torch_memory: Any = torch.utils.deterministic  # its one switch is a property, which type checkers do not see
 
 
 def autocast_to(autocast: str, device: torch.device) -> AbstractContextManager[object]:
@@ -15,15 +21,20 @@ def autocast_to(autocast: str, device: torch.device) -> AbstractContextManager[o
 def deterministic(device: torch.device) -> Iterator[None]:
     """Inside, the same work on the same device gives bitwise the same numbers.
 
-    An operation that has no such form on the device warns and runs all the same. `model.device.open_device` sets
-    what cuBLAS needs for it.
+    On CUDA an operation that has no such form raises RuntimeError. This follows torch's documentation and is not
+    measured on a GPU. On MPS torch has no such switch, and two runs may differ in the last bits.
     """
     if device.type != "cuda":
         yield  # torch's CPU kernels are deterministic as they are
         return
+    fix_cublas_workspace()
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    fills_before = _torch_memory.fill_uninitialized_memory
+    # Not only warnings: where torch only warns, the backward pass of fused attention stays nondeterministic.
+    torch.use_deterministic_algorithms(True, warn_only=False)
+    _torch_memory.fill_uninitialized_memory = False  # it looks for errors in torch, and costs time
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        _torch_memory.fill_uninitialized_memory = fills_before

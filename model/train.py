@@ -73,7 +73,7 @@ def train_stage(
     """Train one stage on the instance images, from the weights that the stage before has left.
 
     `autocast` is `none` or `bfloat16`; weights are float32 throughout. The base is as before when this returns or
-    fails. The same arguments on the same machine give bitwise the same weights.
+    fails. The same arguments on the same machine give bitwise the same weights (see `model.numerics.deterministic`).
 
     Raises InputError if the stage lacks its predecessor, the images, or a prompt that the base can read, and
     WorkFailed if the loss is no longer a number or the device's memory does not suffice.
