@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 
 from model.base import Base
 from model.errors import InputError
@@ -31,14 +31,14 @@ class ConceptWeights:
     """Trained UNet parameters by name, float32; empty while the UNet is still the base's."""
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file; the same weights give the same bytes."""
+        """Write one safetensors file; the same weights give the same bytes. Raises OSError if there is no room."""
         tensors = {"embedding": self.embedding} | {f"unet.{name}": tensor for name, tensor in self.unet.items()}
         facts = {"format": _FORMAT, **asdict(self.prompt)}
-        save_file(
+        content = to_bytes(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            path,
             metadata={_FACTS: json.dumps(facts, sort_keys=True)},
         )
+        path.write_bytes(content)  # safetensors' own writing hides a full disk in an error that is no OSError
 
     @classmethod
     def load(cls, path: Path) -> "ConceptWeights":

@@ -1,4 +1,6 @@
 import copy
+import errno
+import resource
 
 import pytest
 import torch
@@ -29,6 +31,17 @@ def test_saved_and_loaded_bit_for_bit(weights, tmp_path):
     assert all(torch.equal(loaded.unet[name], tensor) for name, tensor in weights.unet.items())
     loaded.save(tmp_path / "two.safetensors")
     assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
+
+
+def test_no_room_is_the_systems_own_error(weights, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError) as caught:
+            weights.save(tmp_path / "one.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG
 
 
 def test_applied_and_taken_back_bit_for_bit(base, weights):
