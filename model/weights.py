@@ -45,15 +45,21 @@ class ConceptWeights:
         """Read what `save` has written. Raises InputError if the file is missing, damaged or something else."""
         try:
             with safe_open(path, framework="pt") as file:
-                facts = json.loads((file.metadata() or {}).get(_FACTS, "{}"))
+                metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         except (OSError, SafetensorError) as error:
             raise InputError(f"concept weights '{path}': cannot be read ({error})") from error
-        if facts.pop("format", None) != _FORMAT:
-            raise InputError(f"concept weights '{path}': no concept of format {_FORMAT} that this version can read")
-        embedding = tensors.pop("embedding")
+        try:
+            facts = dict(json.loads(metadata.get(_FACTS, "{}")))
+            if facts.pop("format", None) != _FORMAT:
+                raise ValueError(f"not of format {_FORMAT}")
+            prompt, embedding = ConceptPrompt(**facts), tensors.pop("embedding")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:  # facts of any shape and type
+            raise InputError(
+                f"concept weights '{path}': no concept of format {_FORMAT} that this version can read ({error})"
+            ) from error
         unet = {name.removeprefix("unet."): tensor for name, tensor in tensors.items()}
-        return cls(prompt=ConceptPrompt(**facts), embedding=embedding, unet=unet)
+        return cls(prompt=prompt, embedding=embedding, unet=unet)
 
     def check_fits(self, base: Base) -> None:
         """Raise InputError if these weights were trained on a base of another shape."""

@@ -63,6 +63,34 @@ def test_weights_of_another_base_are_refused(base, weights):
             pass
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        "no json",
+        '"text"',
+        "3",
+        '{"format": 2}',
+        '{"format": 1, "placeholder_token": "<v>"}',
+        '{"format": 1, "placeholder_token": "<v>", "super_category": "turtle", "colour": "red"}',
+        '{"format": 1, "placeholder_token": "<v>", "super_category": 5}',
+        '{"format": 1, "placeholder_token": "turtle", "super_category": "turtle"}',
+    ],
+)
+def test_facts_that_are_no_concepts_are_refused(tmp_path, facts):
+    path = tmp_path / "other.safetensors"
+    save_file({"embedding": torch.zeros(1, 4)}, path, metadata={"conceptbooth": facts})
+    with pytest.raises(InputError, match=r"concept weights '.*other.safetensors': no concept of format 1"):
+        ConceptWeights.load(path)
+
+
+def test_a_concept_without_its_embedding_is_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    facts = '{"format": 1, "placeholder_token": "<v>", "super_category": "turtle"}'
+    save_file({"unet.conv_in.bias": torch.zeros(1)}, path, metadata={"conceptbooth": facts})
+    with pytest.raises(InputError, match=r"no concept of format 1 .*embedding"):
+        ConceptWeights.load(path)
+
+
 def test_files_that_are_no_concept(tmp_path):
     (tmp_path / "text.safetensors").write_text("no tensors here")
     save_file({"embedding": torch.zeros(1, 4)}, tmp_path / "other.safetensors")
