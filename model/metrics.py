@@ -130,8 +130,8 @@ class ClipScorer:
         instance = self.embed_images(instance_images)  # (instance images, width)
         flat = self.embed_images([picture for pictures in generated for picture in pictures])
         pictures = flat.unflatten(0, (len(generated), count))  # (prompts, pictures, width)
-        clip_i = (pictures @ instance.T).mean(dim=-1).double().cpu().numpy()  # (prompts, pictures)
-        clip_t = (pictures @ text[:, :, None])[..., 0].double().cpu().numpy()  # (prompts, pictures)
+        clip_i = (pictures @ instance.T).mean(dim=-1).cpu().double().numpy()  # (prompts, pictures); MPS has no doubles
+        clip_t = (pictures @ text[:, :, None])[..., 0].cpu().double().numpy()  # (prompts, pictures)
         return Scores(
             clip_i=bootstrap_interval(clip_i),
             clip_t=bootstrap_interval(clip_t),
