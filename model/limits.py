@@ -39,6 +39,17 @@ def whole_number(low: int, high: int, *, default: Any = dataclasses.MISSING) -> 
     return dataclasses.field(default=default, metadata={"limits": Limits(low, high, whole=True)})
 
 
+def as_floats(options: Any) -> None:
+    """Turn allowed whole numbers in `number` fields of a frozen dataclass instance into floats.
+
+    45 and 45.0 are one setting, and must be written as one: what is written decides what is trained again.
+    """
+    for field in dataclasses.fields(options):
+        limits, value = field.metadata.get("limits"), getattr(options, field.name)
+        if limits and not limits.whole and isinstance(value, int) and not limits.problem(field.name, value):
+            object.__setattr__(options, field.name, float(value))
+
+
 def problems_of(options: Any, label: str) -> list[str]:
     """One sentence for each field of the dataclass instance `options` that is outside its limits."""
     checked = ((field, field.metadata.get("limits")) for field in dataclasses.fields(options))

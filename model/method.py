@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from model.errors import InputError
-from model.limits import number, problems_of, whole_number
+from model.limits import as_floats, number, problems_of, whole_number
 
 Trains = Literal["embedding", "cross_attention", "unet"]
 StartsFrom = Literal["super_category", "previous_stage"]
@@ -52,6 +52,9 @@ class Stage:
     """Share of the views that are mirrored left to right."""
     smallest_crop: float = number(0.1, 1, default=1.0)
     """Side of the smallest random square crop, as a share of the image's short side."""
+
+    def __post_init__(self) -> None:
+        as_floats(self)
 
     def problems(self) -> list[str]:
         """One sentence for each field outside its limits, as `stage.field = value: what is allowed`."""

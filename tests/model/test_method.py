@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import pytest
 
@@ -42,6 +43,16 @@ def test_overrides_replace_single_fields_and_nothing_else():
     assert changed.stages[2] == dataclasses.replace(plain.stages[2], max_train_steps=7)
 
 
+def test_a_whole_number_is_written_like_the_same_number_with_a_point():
+    written = {
+        json.dumps(dataclasses.asdict(get_method("attndreambooth", "published", {"unet": {"rotation_degrees": value}})))
+        for value in (30, 30.0)
+    }
+    assert len(written) == 1
+    (whole,) = {type(s.max_train_steps) for s in get_method("attndreambooth", "published").stages}
+    assert whole is int
+
+
 @pytest.mark.parametrize(
     ("method", "preset", "named"),
     [("dreambooht", "published", "attndreambooth"), ("attndreambooth", "quick", "published_fast")],
@@ -58,12 +69,12 @@ def test_all_bad_overrides_are_reported_together():
             "published",
             {
                 "unet": {"learning_rate": -1, "max_train_steps": 2.5, "weight_decay": float("nan"), "trains": "all"},
-                "embedding": {"batch_size": True, "max_grad_norm": "big"},
+                "embedding": {"batch_size": True, "max_grad_norm": "big", "weight_decay": 10**400},
                 "vae": {},
             },
         )
     problems = "\n".join(caught.value.problems)
-    assert len(caught.value.problems) == 7
+    assert len(caught.value.problems) == 8
     for named in (
         "unet.learning_rate = -1: a number above 0",
         "unet.max_train_steps = 2.5: a whole number from 1",
@@ -71,6 +82,7 @@ def test_all_bad_overrides_are_reported_together():
         "unet.trains",
         "embedding.batch_size = True",
         "embedding.max_grad_norm = 'big'",
+        "embedding.weight_decay = 1000",
         "stage 'vae'",
     ):
         assert named in problems
