@@ -41,7 +41,7 @@ _BOOTSTRAP_SEED = 0
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean over pictures and its 95 % bootstrap interval."""
+    """A mean over pictures and its 95 % bootstrap interval, for the prompts that were drawn (not for any prompts)."""
 
     mean: float
     low: float
@@ -115,8 +115,10 @@ class ClipScorer:
         """CLIP-I and CLIP-T of generated pictures, a list for each prompt, all lists of one length.
 
         As in Textual Inversion's evaluation (arXiv 2208.01618): cosines of CLIP embeddings, for CLIP-I over all pairs
-        of generated and instance images. Intervals resample the generated pictures. The order of pictures and prompts
-        does not matter. Raises InputError without pictures, for lists that do not match, and for prompts too long.
+        of generated and instance images. Intervals resample the pictures within each prompt (`bootstrap_interval`). The
+        order of pictures and prompts does not matter.
+
+        Raises InputError without pictures, for lists that do not match, and for prompts too long.
         """
         counts = {len(pictures) for pictures in generated}
         if len(generated) != len(prompts_without_placeholder) or len(counts) != 1 or 0 in counts or not instance_images:
@@ -188,9 +190,18 @@ def _check_clip_folder(folder: Path, what: str) -> None:
 
 
 def bootstrap_interval(values: np.ndarray) -> Interval:
-    """Mean of values of any shape and its 95 % interval: percentiles of the means of 2,000 resamples."""
+    """Mean of values (prompts, pictures), or of one prompt's (pictures,), and its 95 % bootstrap interval.
+
+    Percentiles of the means of 2,000 resamples. The prompts are fixed and only their pictures are drawn anew, within
+    each prompt: the interval says what other seeds would give on the same prompt set, and nothing of other prompts.
+    Of n pictures n - 1 are drawn, so that the interval is not too narrow for small n (Rao and Wu, 1988). One picture a
+    prompt tells nothing of other seeds: the interval is then the mean alone.
+    """
     # Sorted, so that the same values in another order draw the same resamples.
-    pool = np.sort(values, axis=None)
-    draws = np.random.default_rng(_BOOTSTRAP_SEED).integers(len(pool), size=(_RESAMPLES, len(pool)))
-    low, high = np.percentile(pool[draws].mean(axis=1), [2.5, 97.5])
-    return Interval(mean=float(pool.mean()), low=float(low), high=float(high))
+    rows = np.array(sorted(np.sort(row).tolist() for row in np.atleast_2d(values)))  # (prompts, pictures)
+    rng = np.random.default_rng(_BOOTSTRAP_SEED)
+    count = rows.shape[1]
+    drawn = (_RESAMPLES, max(1, count - 1))
+    means = np.mean([row[rng.integers(count, size=drawn)].mean(axis=1) for row in rows], axis=0)  # (resamples,)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Interval(mean=float(rows.mean()), low=float(low), high=float(high))

@@ -84,15 +84,22 @@ def test_scores_become_plain_json(scorer, generated, images):
     assert content["prompts"][1]["clip_t"]["low"] == scores.prompts[1].clip_t.low
 
 
-def test_the_interval_is_that_of_the_mean():
-    values = np.random.default_rng(0).normal(0.7, 0.1, size=(10, 40))
+@pytest.mark.parametrize("shape", [(10, 40), (500, 2)])
+def test_the_interval_is_that_of_the_mean_over_pictures_of_these_prompts(shape):
+    rng = np.random.default_rng(0)
+    of_prompts = rng.normal(0.7, 0.3, size=(shape[0], 1))  # prompts differ more than pictures, and are no sample
+    values = of_prompts + rng.normal(0, 0.1, size=shape)
     interval = bootstrap_interval(values)
-    half = 1.96 * values.std(ddof=1) / np.sqrt(values.size)
+    half = 1.96 * np.sqrt(values.var(axis=1, ddof=1).mean() / values.size)
     assert interval.mean == pytest.approx(values.mean())
     assert interval.high - interval.mean == pytest.approx(half, rel=0.1)
     assert interval.mean - interval.low == pytest.approx(half, rel=0.1)
-    one = bootstrap_interval(np.array([0.3]))
-    assert (one.low, one.mean, one.high) == (0.3, 0.3, 0.3)
+
+
+def test_one_picture_has_no_spread():
+    for values in (np.array([0.3]), np.array([[0.2], [0.4]])):
+        one = bootstrap_interval(values)
+        assert (one.low, one.mean, one.high) == pytest.approx((0.3, 0.3, 0.3))
 
 
 def test_a_prompt_longer_than_the_evaluator_takes(scorer, generated, images):
