@@ -9,15 +9,13 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel
 
-from model.base_files import DEFAULT_HUB_BASE, ModelSource, check_base_folder, model_source
+from model.base_files import ModelSource, check_base_folder, model_source
 from model.pretrained import fetch, load_frozen
 from model.quiet import quiet_libraries
 from model.tokens import load_tokenizer, super_category_ids, tokenize
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
-
-__all__ = ["DEFAULT_HUB_BASE", "Base", "load_base"]
 
 # Other files of a hub repository (half precision, pickles, single-file checkpoints) would only cost time and disk.
 _HUB_FILES = [

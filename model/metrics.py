@@ -23,7 +23,6 @@ from model.tokens import load_tokenizer
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
-DEFAULT_HUB_CLIP = "openai/clip-vit-base-patch32"
 _HUB_FILES = [
     "config.json",
     "model.safetensors",

