@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from model.attention import recorded_columns
 from model.base import Base
 from model.latents import decode
+from model.memory import enough_memory
 from model.numerics import autocast_to
 from model.sample import denoise, initial_noise
 from model.sampling_options import Sampling
@@ -43,10 +44,11 @@ def attention_maps(
     """Draw one picture and average the attention of [V] and super-category over layers, heads and sampling steps.
 
     `text` is a filled-in prompt, by default the instance prompt. The picture is the one that `model.sample.generate`
-    draws for the same prompt, seed and index. Raises InputError for a prompt that is too long.
+    draws for the same prompt, seed and index. Raises InputError for a prompt that is too long, and WorkFailed if the
+    device's memory does not suffice.
     """
     prompt = tokenize(base.tokenizer, text or weights.prompt.text, weights.prompt)
-    with weights.applied(base):
+    with enough_memory("drawing attention maps", base.device, "the batch size here", 1), weights.applied(base):
         with autocast_to(autocast, base.device):
             states = encode_text(base, [prompt], weights.embedding)
             no_text = encode_text(base, [tokenize(base.tokenizer, "")])

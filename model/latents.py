@@ -12,7 +12,7 @@ from model.augment import augmented_view
 from model.base import Base
 from model.method import Stage
 
-_ENCODE_BATCH = 8
+_MOST_ENCODED = 8  # at a time, and never more than a step trains on: that many fit the memory
 _DECODE_PIXELS = 2**20  # decoded at a time: four pictures of 512 px, 256 of 64 px
 
 
@@ -72,12 +72,13 @@ def _view_batches(
     images: Sequence[Image.Image], stage: Stage, resolution: int, rng: random.Random
 ) -> Iterator[torch.Tensor]:
     """The views in batches (up to 8, 3, resolution, resolution)."""
+    at_once = min(_MOST_ENCODED, stage.batch_size)
     # Each view shows the next image in turn, so every image has the same weight.
     views = (augmented_view(images[n % len(images)], stage, resolution, rng) for n in range(stage.augmented_views))
     batch: list[Image.Image] = []
     for view in views:
         batch.append(view)
-        if len(batch) == _ENCODE_BATCH:
+        if len(batch) == at_once:
             yield to_pixels(batch)
             batch = []
     if batch:

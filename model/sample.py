@@ -11,6 +11,7 @@ from PIL import Image
 from model.base import Base
 from model.errors import InputError
 from model.latents import decode
+from model.memory import enough_memory
 from model.numerics import autocast_to
 from model.quiet import quiet_libraries
 from model.sampling_options import Sampling
@@ -40,12 +41,16 @@ def generate(
     noise, decided by `sampling.seed` and i alone: pictures of one seed can be compared across prompts, methods and
     batch sizes. `on_image(prompt index, image index, picture)` is told of each picture as it is finished.
 
-    Raises InputError, with all problems, for options out of range and prompts that are too long.
+    Raises InputError, with all problems, for options out of range and prompts that are too long, and WorkFailed if the
+    device's memory does not suffice.
     """
     tokenized = _tokenize_all(base, weights, prompts, sampling)
     pictures: list[list[Image.Image]] = [[] for _ in prompts]
     jobs = [(prompt, image) for prompt in range(len(prompts)) for image in range(images_per_prompt)]
-    with weights.applied(base) if weights else nullcontext():
+    with (
+        enough_memory("drawing", base.device, "sampling.batch_size", sampling.batch_size),
+        weights.applied(base) if weights else nullcontext(),
+    ):
         with autocast_to(autocast, base.device):
             text = _encode_all(base, weights, tokenized)  # (prompts, tokens, width)
             no_text = encode_text(base, [tokenize(base.tokenizer, "")])  # (1, tokens, width)

@@ -12,8 +12,9 @@ from PIL import Image
 from model.attention import AttentionColumns, attention_term, recorded_columns
 from model.base import Base
 from model.curve import CurvePoint, Figures, Step
-from model.errors import InputError, WorkFailed
+from model.errors import InputError
 from model.latents import LatentBank, encode_views
+from model.memory import enough_memory
 from model.method import Stage
 from model.numerics import autocast_to, deterministic
 from model.prompt import ConceptPrompt
@@ -82,7 +83,11 @@ def train_stage(
     kept_unet = previous.unet if previous else {}
     trained_names = _trained_unet_names(base, stage)
     changed_names = sorted({*kept_unet, *trained_names})
-    with deterministic(base.device), borrowed_parameters(base.unet, changed_names):
+    with (
+        enough_memory(f"stage '{stage.name}'", base.device, f"{stage.name}.batch_size", stage.batch_size),
+        deterministic(base.device),
+        borrowed_parameters(base.unet, changed_names),
+    ):
         put_parameters(base.unet, kept_unet)
         setup = LoopSetup(
             base=base,
@@ -96,11 +101,6 @@ def train_stage(
             for parameter in state.parameters.values():
                 parameter.requires_grad_(True)
             run_loop(setup, state, on_step)
-        except torch.OutOfMemoryError as error:
-            raise WorkFailed(
-                f"stage '{stage.name}': not enough memory on {base.device} at step {state.step + 1}; "
-                f"a batch size below {stage.batch_size} needs less"
-            ) from error
         finally:
             base.unet.requires_grad_(False)
             base.unet.zero_grad(set_to_none=True)

@@ -6,7 +6,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
 from model.attention_maps import attention_maps, overlay
-from model.errors import InputError
+from model.errors import InputError, WorkFailed
 from model.sample import Sampling, generate, initial_noise
 from model.tokens import tokenize
 from model.train import train_stage
@@ -85,6 +85,20 @@ def test_all_wrong_options_and_prompts_together(base, concept):
     with pytest.raises(InputError) as caught:
         generate(base, concept, [PROMPTS[0], long, long], 1, Sampling(guidance_scale=0.0, num_inference_steps=0))
     assert len(caught.value.problems) == 4
+
+
+def test_too_little_memory_says_what_to_turn(base, concept):
+    def out_of_memory(*_):
+        raise torch.OutOfMemoryError  # no device that can really run out is at hand
+
+    hook = base.unet.register_forward_pre_hook(out_of_memory)
+    try:
+        with pytest.raises(WorkFailed, match=r"not enough memory on cpu; sampling\.batch_size below 4 needs less"):
+            generate(base, concept, PROMPTS, 3, SAMPLING)
+        with pytest.raises(WorkFailed, match=r"attention maps: not enough memory on cpu; .*device with more memory"):
+            attention_maps(base, concept, SAMPLING)
+    finally:
+        hook.remove()
 
 
 def test_attention_maps_agree_with_explicit_softmax(base, concept):

@@ -195,12 +195,30 @@ def test_a_loss_that_is_no_number_stops_the_stage(base, train, make_stage, first
     assert not base.unet.get_parameter("conv_in.bias").isnan().any()
 
 
-def test_too_little_memory_says_what_to_turn(train, make_stage, first):
-    def out_of_memory(step):
+def test_too_little_memory_says_what_to_turn(base, train, make_stage, first):
+    def out_of_memory(*_):
         raise torch.OutOfMemoryError  # no device that can really run out is at hand
 
-    with pytest.raises(WorkFailed, match=r"stage 'unet': not enough memory on cpu.*batch size below 2"):
+    with pytest.raises(WorkFailed, match=r"stage 'unet': not enough memory on cpu; unet\.batch_size below 2"):
         train(make_stage("unet"), first, on_step=out_of_memory)
+    with pytest.raises(WorkFailed, match=r"unet\.batch_size is 1 already, so choose a device with more memory"):
+        train(make_stage("unet", batch_size=1), first, on_step=out_of_memory)
+    hook = base.vae.encoder.register_forward_pre_hook(out_of_memory)
+    try:
+        with pytest.raises(WorkFailed, match=r"stage 'embedding': .* embedding\.batch_size below 2 needs less"):
+            train(make_stage("embedding"))
+    finally:
+        hook.remove()
+
+
+def test_no_more_views_are_encoded_at_a_time_than_a_step_trains_on(base, train, make_stage):
+    sizes = []
+    hook = base.vae.encoder.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
+    try:
+        train(make_stage("embedding", batch_size=3, augmented_views=7, max_train_steps=1))
+    finally:
+        hook.remove()
+    assert sizes == [3, 3, 1]
 
 
 def test_bfloat16_autocast_keeps_float32_weights(train, make_stage, first):
