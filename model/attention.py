@@ -47,14 +47,15 @@ def recorded_columns(unet: UNet2DConditionModel, prompt: TokenizedPrompt) -> Ite
     """Inside, every forward pass of the UNet leaves the attention columns of [V] and its super-category.
 
     Only cross-attention (`attn2`) is touched, and it has its own processors back afterwards, also after an error.
-    Raises ValueError if the prompt does not hold [V] right before its super-category.
+    Raises ValueError if the prompt does not hold [V] once, right before its super-category.
     """
-    if not prompt.placeholder or not prompt.super_category:
-        raise ValueError("the prompt does not hold [V] and its super-category")
+    places = [*prompt.placeholder, *prompt.super_category]
+    if len(prompt.placeholder) != 1 or places != list(range(places[0], places[0] + len(places))) or len(places) < 2:
+        raise ValueError("the prompt does not hold [V] once, right before its super-category")
     columns = AttentionColumns()
     layers = [module for name, module in unet.named_modules() if name.endswith(".attn2")]
     before = [layer.processor for layer in layers]
-    recorder = _ColumnRecorder(columns, prompt.placeholder, prompt.super_category)
+    recorder = _ColumnRecorder(columns, slice(places[0], places[-1] + 1))
     try:
         for layer in layers:
             layer.set_processor(recorder)
@@ -67,12 +68,10 @@ def recorded_columns(unet: UNet2DConditionModel, prompt: TokenizedPrompt) -> Ite
 class _ColumnRecorder:
     """A cross-attention processor whose output is that of diffusers' AttnProcessor2_0, and which keeps two columns."""
 
-    def __init__(
-        self, columns: AttentionColumns, placeholder: tuple[int, ...], super_category: tuple[int, ...]
-    ) -> None:
+    def __init__(self, columns: AttentionColumns, places: slice) -> None:
+        """`places` of the tokens to watch: that of [V], then those of its super-category."""
         self._columns = columns
-        self._places = [*placeholder, *super_category]
-        self._split = [len(placeholder), len(super_category)]
+        self._places = places  # no list: it would be copied to the device in every layer of every step
 
     def __call__(
         self,
@@ -105,4 +104,4 @@ class _ColumnRecorder:
             scores = (query.to(precise) * scale) @ key.to(precise).transpose(-1, -2)  # (batch, heads, pixels, tokens)
             # exp(score - logsumexp) is the softmax, written for the few columns that are wanted.
             columns = torch.exp(scores[..., self._places] - scores.logsumexp(dim=-1, keepdim=True))
-            return torch.stack([part.mean(dim=-1) for part in columns.split(self._split, dim=-1)], dim=-1)
+            return torch.stack([columns[..., 0], columns[..., 1:].mean(dim=-1)], dim=-1)

@@ -116,15 +116,15 @@ def run_loop(setup: LoopSetup, state: LoopState, on_step: Callable[[Step], None]
     """Take optimizer steps from `state.step` until the stage is done."""
     base, stage = setup.base, setup.stage
     # The text only changes while its embedding is trained; otherwise it is encoded once for all steps.
+    trains_text = state.embedding.requires_grad
     with torch.no_grad(), autocast_to(setup.autocast, base.device):
-        constant_text = encode_text(base, [setup.prompt], state.embedding)  # (1, tokens, width)
+        constant_text = None if trains_text else encode_text(base, [setup.prompt], state.embedding)
     figures = Figures(stage, base.device, state.curve)
     with _columns(setup) as columns:
         while state.step < stage.max_train_steps:
             latents = setup.bank.sample(stage.batch_size, state.generator)  # (batch, channels, height, width)
             with autocast_to(setup.autocast, base.device):
-                trains_text = state.embedding.requires_grad
-                text = encode_text(base, [setup.prompt], state.embedding) if trains_text else constant_text
+                text = encode_text(base, [setup.prompt], state.embedding) if constant_text is None else constant_text
                 prediction_loss = _prediction_loss(base, latents, text, state.generator)
                 attention_loss = _attention_loss(setup, columns)
             loss = prediction_loss + attention_loss

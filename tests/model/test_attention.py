@@ -160,7 +160,7 @@ def test_columns_are_float32_under_bfloat16_autocast():
     pixels, text = torch.randn(1, 9, 16, generator=generator), torch.randn(1, 6, 16, generator=generator)
     columns = AttentionColumns()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        _ColumnRecorder(columns, (2,), (3,))(attn, pixels, text)
+        _ColumnRecorder(columns, slice(2, 4))(attn, pixels, text)
         query, key = attn.to_q(pixels), attn.to_k(text)
     query, key = (states.float().reshape(1, -1, 2, 8).transpose(1, 2) for states in (query, key))
     expected = (query @ key.transpose(-1, -2) / 8**0.5).softmax(dim=-1)[..., [2, 3]]
@@ -169,9 +169,8 @@ def test_columns_are_float32_under_bfloat16_autocast():
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-8)
 
 
-def test_a_prompt_without_the_concept_cannot_be_recorded(base):
-    with (
-        pytest.raises(ValueError, match="does not hold"),
-        recorded_columns(base.unet, tokenize(base.tokenizer, "a box")),
-    ):
+@pytest.mark.parametrize("text", ["a box", "a <v> in a box", "a <v> turtle and a <v> turtle"])
+def test_a_prompt_without_the_concept_once_cannot_be_recorded(base, prompt, text):
+    tokenized = tokenize(base.tokenizer, text, prompt)
+    with pytest.raises(ValueError, match="does not hold"), recorded_columns(base.unet, tokenized):
         pass
