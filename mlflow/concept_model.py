@@ -10,10 +10,10 @@ environment variable CONCEPTBOOTH_BASE says (a folder), and must be the base of 
 """
 
 import base64
-import hashlib
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +37,24 @@ class ConceptModel(PythonModel):
         """
         # torch and the model's code are imported here: registering a version executes this file and needs neither.
         from model.base import load_base
-        from model.device import numeric_policy, open_device
+        from model.device import open_device
         from model.errors import InputError
-        from model.weights import ConceptWeights
+        from model.recorded_base import find_recorded_base
+        from model.weights import ConceptWeights, put_parameters
 
         facts = json.loads(Path(context.artifacts["facts"]).read_text(encoding="utf-8"))
-        reference, revision = find_base(facts["base"])
+        self._autocast = facts["autocast"]
         try:
-            wanted = os.environ.get("CONCEPTBOOTH_DEVICE", "auto")
-            self._autocast = numeric_policy(wanted)["autocast"]
-            self._base = load_base(reference, revision, device=open_device(wanted))
-            self._weights = ConceptWeights.load(Path(context.artifacts["weights"]))
+            reference, revision = find_recorded_base(facts["base"], Path(facts["base"]["folder"]))
+            device = open_device(os.environ.get("CONCEPTBOOTH_DEVICE", "auto"))
+            self._base = load_base(reference, revision, device=device)
+            weights = ConceptWeights.load(Path(context.artifacts["weights"]))
+            weights.check_fits(self._base)
         except InputError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
+        # This base serves this concept alone: its UNet stays changed, instead of anew for every picture.
+        put_parameters(self._base.unet, weights.unet)
+        self._concept = replace(weights, unet={})
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -67,56 +72,21 @@ class ConceptModel(PythonModel):
         from model.errors import InputError
         from model.sample import generate
         from model.sampling_options import Sampling
+        from model.tokens import tokenize
 
         requests = [_request(row) for row in model_input.to_dict("records")]
         rows = []
         try:
-            texts = [self._weights.prompt.fill(prompt) for prompt, _, _ in requests]
-            for text in texts:
-                self._base.check_prompt(text)
+            texts = [self._concept.prompt.fill(prompt) for prompt, _, _ in requests]
+            for text in texts:  # all are looked at before the first is drawn
+                tokenize(self._base.tokenizer, text, self._concept.prompt)
             for text, (_, count, seed) in zip(texts, requests, strict=True):
                 sampling = Sampling(seed=seed, **(params or {}))
-                if sampling.problems():
-                    raise InputError(*sampling.problems())
-                (pictures,) = generate(self._base, self._weights, [text], count, sampling, autocast=self._autocast)
+                (pictures,) = generate(self._base, self._concept, [text], count, sampling, autocast=self._autocast)
                 rows += [(text, seed, index, _png(picture)) for index, picture in enumerate(pictures)]
         except InputError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
         return pd.DataFrame(rows, columns=["prompt", "seed", "index", "image"])
-
-
-def find_base(base: dict[str, Any]) -> tuple[str, str | None]:
-    """Folder, or hub id and commit, of the recorded base; its files are compared with the record.
-
-    Raises:
-        MlflowException: no base there, or its files differ.
-    """
-    named = os.environ.get("CONCEPTBOOTH_BASE")
-    if named is None and base["revision"] is not None:
-        return base["reference"], base["revision"]
-    folder = Path(named or base["folder"]).expanduser()
-    way_out = f"set CONCEPTBOOTH_BASE to a folder that holds the base model '{base['reference']}' of this training"
-    if not folder.is_dir():
-        raise MlflowException.invalid_parameter_value(f"base model {folder}: no such folder; {way_out}")
-    if not base["files"]:
-        raise MlflowException.invalid_parameter_value(
-            f"base model {folder}: the training recorded no digests to compare it with; unset CONCEPTBOOTH_BASE"
-        )
-    differing = [name for name, sha256 in base["files"].items() if _sha256(folder / name) != sha256]
-    if differing:
-        shown = ", ".join(differing[:3]) + (", ..." if len(differing) > 3 else "")
-        raise MlflowException.invalid_parameter_value(
-            f"base model {folder}: not the one of this training, {len(differing)} of {len(base['files'])} files "
-            f"differ or are missing ({shown}); {way_out}"
-        )
-    return str(folder), None
-
-
-def _sha256(file: Path) -> str | None:
-    if not file.is_file():
-        return None
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _request(row: dict[str, Any]) -> tuple[str, int, int]:

@@ -92,6 +92,7 @@ def _facts(settings: Settings, record: TrainingRecord) -> dict[str, Any]:
         "concept": record.concept.name,
         "key": record.key,
         "method": record.method,
+        "autocast": record.evaluation.numeric_policy["autocast"],
         "base": _base_facts(settings, record),
     }
 

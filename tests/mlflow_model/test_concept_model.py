@@ -1,5 +1,4 @@
 import base64
-import importlib.util
 import io
 import json
 import os
@@ -24,7 +23,7 @@ from tasks.registration import register
 from tasks.registry import resolve
 from tasks.store import Store
 from tasks.training_record import TrainingRecord
-from tests.model.tiny import write_tiny_base
+from tests.model.tiny import MAX_TOKENS, write_tiny_base
 from tests.tasks.finished_training import concept, project, training
 
 SOURCE = Path(__file__).resolve().parents[2] / "mlflow" / "concept_model.py"
@@ -93,7 +92,7 @@ print(json.dumps({"table": table.to_dict("list"), "code": model.__file__}))
     process = subprocess.run(
         [sys.executable, "-P", "-c", code, settings.mlflow_tracking_uri, PROMPT],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLFLOW_DISABLE_TELEMETRY": "true"},
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -160,55 +159,27 @@ def test_what_cannot_be_drawn_is_the_callers_error(loaded, row, said):
     assert said in caught.value.message
 
 
-@pytest.fixture
-def source():
-    """mlflow/concept_model.py as MLflow executes it."""
-    spec = importlib.util.spec_from_file_location("concept_model", SOURCE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_a_prompt_may_be_as_long_as_the_base_reads_with_the_concept_as_one_word(loaded, weights):
+    room = MAX_TOKENS - 2  # start and end
+    words = ["a", "{}", *["snow"] * (room - 3)]  # {} is two: the placeholder and its category
+    assert len(loaded.predict([{"prompt": " ".join(words)}])) == 1
+    with pytest.raises(MlflowException, match="snow"):
+        loaded.predict([{"prompt": PROMPT}, {"prompt": " ".join([*words, "snow"])}])
 
 
-@pytest.fixture
-def recorded(loaded) -> dict:
-    python_model = loaded.unwrap_python_model()
-    assert python_model is not None
-    return json.loads(Path(loaded._model_impl.context.artifacts["facts"]).read_text())["base"]
-
-
-def test_the_base_may_lie_elsewhere_if_it_is_the_same(source, recorded, tmp_path, monkeypatch):
-    moved = tmp_path / "moved"
-    shutil.copytree(recorded["folder"], moved)
-    gone = recorded | {"folder": str(tmp_path / "gone")}
-    with pytest.raises(MlflowException, match=r"gone: no such folder; set CONCEPTBOOTH_BASE"):
-        source.find_base(gone)
-    monkeypatch.setenv("CONCEPTBOOTH_BASE", str(moved))
-    assert source.find_base(gone) == (str(moved), None)
-
-
-def test_another_base_is_refused_by_name_of_what_differs(source, recorded, tmp_path, monkeypatch):
+def test_another_base_is_refused_when_the_version_is_loaded(settings, loaded, tmp_path, monkeypatch):
     other = tmp_path / "other"
-    shutil.copytree(recorded["folder"], other)
+    shutil.copytree(settings.root / "base", other)
     unet = other / "unet" / "diffusion_pytorch_model.safetensors"
     content = bytearray(unet.read_bytes())
     content[-1] ^= 1
     unet.write_bytes(content)
-    (other / "model_index.json").unlink()
     monkeypatch.setenv("CONCEPTBOOTH_BASE", str(other))
-    with pytest.raises(MlflowException) as caught:
-        source.find_base(recorded)
-    assert "2 of " in caught.value.message
-    assert "unet/diffusion_pytorch_model.safetensors" in caught.value.message
-    assert "model_index.json" in caught.value.message
-
-
-def test_a_hub_base_is_found_by_its_commit_unless_a_folder_is_named(source, recorded, monkeypatch):
-    hub = {"reference": "owner/base", "revision": "a" * 40, "folder": "/nowhere", "files": recorded["files"]}
-    assert source.find_base(hub) == ("owner/base", "a" * 40)
-    monkeypatch.setenv("CONCEPTBOOTH_BASE", recorded["folder"])
-    assert source.find_base(hub) == (recorded["folder"], None)
-    with pytest.raises(MlflowException, match="recorded no digests"):
-        source.find_base(hub | {"files": {}})
+    package = Path(loaded._model_impl.context.artifacts["facts"]).parents[1]
+    with pytest.raises(MlflowException, match=r"not the one of this training, 1 of .*unet/diffusion_pytorch_model"):
+        mlflow.pyfunc.load_model(str(package))
+    unet.write_bytes((settings.root / "base" / "unet" / unet.name).read_bytes())
+    assert len(mlflow.pyfunc.load_model(str(package)).predict([{"prompt": PROMPT}])) == 1
 
 
 def test_executing_the_file_needs_neither_torch_nor_the_model_code():
