@@ -12,7 +12,7 @@ from transformers import CLIPTextModel
 from model.base_files import ModelSource, check_base_folder, model_source
 from model.pretrained import fetch, load_frozen
 from model.quiet import quiet_libraries
-from model.tokens import load_tokenizer, super_category_ids, tokenize
+from model.tokens import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
@@ -55,14 +55,6 @@ class Base:
     def vae_scale_factor(self) -> int:
         """Pixels to one latent, along one side."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
-
-    def check_prompt(self, text: str) -> None:
-        """Raise InputError, naming what would be cut off, if `text` is longer than the text encoder takes."""
-        tokenize(self.tokenizer, text)
-
-    def check_super_category(self, super_category: str) -> None:
-        """Raise InputError if the super-category is empty or holds a word unknown to this base."""
-        super_category_ids(self.tokenizer, super_category)
 
 
 def load_base(reference: str, revision: str | None = None, *, device: torch.device | str = "cpu") -> Base:

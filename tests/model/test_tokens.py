@@ -6,7 +6,7 @@ import torch
 from model.errors import InputError
 from model.prompt import ConceptPrompt
 from model.text_encoding import encode_text, initial_embedding
-from model.tokens import check_concept, tokenize
+from model.tokens import check_concept, super_category_ids, tokenize
 
 
 @pytest.mark.parametrize("kind", ["sd1", "sd2"])
@@ -78,16 +78,23 @@ def test_a_long_prompt_says_what_would_be_cut_off(base):
     assert '"the box on the red teapot" would be cut off' in str(caught.value)
     assert "20 tokens, the base takes 14" in str(caught.value)
     with pytest.raises(InputError, match='"the box on the red teapot" would be cut off'):
-        base.check_prompt(text.replace("{}", "red teddy bear"))
-    base.check_prompt("a photo of a red teddy bear in the snow on the beach in")
+        tokenize(base.tokenizer, text.replace("{}", "red teddy bear"))
+
+
+def test_a_prompt_may_be_as_long_as_the_base_reads_with_the_placeholder_as_one_token(base):
+    text = "a <v> turtle " + " ".join(["snow"] * 11)
+    prompt = ConceptPrompt("<v>", "turtle")
+    assert tokenize(base.tokenizer, text, prompt).ids[-1] == base.tokenizer.eos_token_id
+    with pytest.raises(InputError, match='"snow" would be cut off'):
+        tokenize(base.tokenizer, f"{text} snow", prompt)
 
 
 @pytest.mark.parametrize(("category", "said"), [("", "empty"), ("xqzv", "'xqzv'"), ("teddy \U0001f9a5", "\U0001f9a5")])
 def test_a_super_category_that_the_base_does_not_know(base, category, said):
     with pytest.raises(InputError, match="super-category") as caught:
-        base.check_super_category(category)
+        super_category_ids(base.tokenizer, category)
     assert said in str(caught.value)
-    base.check_super_category("teddy bear")
+    assert len(super_category_ids(base.tokenizer, "teddy bear")) == 2
 
 
 def test_all_problems_of_a_concept_together(base):
