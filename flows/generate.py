@@ -15,6 +15,7 @@ from flows.console import notices, print_json, results
 from flows.progress import TerminalReporter
 from model.errors import InputError, WorkFailed
 from model.prompt import prompt_problems
+from model.recorded_base import find_recorded_base
 from tasks.hashing import DigestMemory
 from tasks.params import load_params
 from tasks.registry import FACTS_FILE, WEIGHTS_FILE, ResolvedVersion, resolve
@@ -145,24 +146,13 @@ def _folder_problems(folder: Path) -> list[str]:
 
 
 def _recorded_base(settings: Settings, version: ResolvedVersion) -> tuple[str, str | None]:
-    """Folder, or hub id and commit, of the base that the version was trained on; its files are compared by hash."""
+    """Folder, or hub id and commit, of the base that the version was trained on, as CONCEPTBOOTH_BASE wants it."""
     base: dict[str, Any] = json.loads((version.folder / FACTS_FILE).read_text(encoding="utf-8"))["base"]
-    if base["revision"] is not None:
-        return base["reference"], base["revision"]
-    folder = settings.root / base["reference"]
-    said = f"concept '{version.concept}' version {version.version} was trained on base model {base['reference']}"
-    if not folder.is_dir():
-        raise InputError(f"{said}, and there is no folder {folder}: put it back, or train again on the present base")
     memory = DigestMemory(settings.home / "digests.json")
-    differing = [name for name, sha256 in base["files"].items() if _digest(memory, folder / name) != sha256]
+    try:
+        found = find_recorded_base(base, settings.root / base["reference"], memory.digest)
+    except InputError as error:
+        again = f"or run `conceptbooth train {version.concept}` to train on the present base"
+        raise InputError(f"concept '{version.concept}' version {version.version}: {error}, {again}") from error
     memory.save()
-    if differing:
-        raise InputError(
-            f"{said}, whose files have changed since ({', '.join(differing[:3])}): "
-            f"put them back, or run `conceptbooth train {version.concept}` to train on the present base"
-        )
-    return str(folder), None
-
-
-def _digest(memory: DigestMemory, file: Path) -> str | None:
-    return memory.digest(file) if file.is_file() else None
+    return found

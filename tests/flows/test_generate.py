@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -170,6 +171,23 @@ def test_another_base_than_that_of_the_training_is_refused(registered: Settings,
         )
     finally:
         config.write_text(before)
+
+
+def test_the_base_may_lie_elsewhere_and_must_be_the_same(
+    registered: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "base"
+    shutil.copytree(registered.root / "base", elsewhere)
+    monkeypatch.setenv("CONCEPTBOOTH_BASE", str(elsewhere))
+    (registered.root / "base").rename(registered.root / "moved")
+    try:
+        done = generate("turtle", SNOW, "-n", 1, "-o", tmp_path / "same")
+        assert done.exit_code == 0, done.output
+        (elsewhere / "unet" / "config.json").write_text("{}")
+        done = generate("turtle", SNOW, "-n", 1, "-o", tmp_path / "other")
+        refused(done, tmp_path / "other", str(elsewhere), "unet/config.json", "CONCEPTBOOTH_BASE")
+    finally:
+        (registered.root / "moved").rename(registered.root / "base")
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
