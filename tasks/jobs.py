@@ -68,7 +68,6 @@ def plan_jobs(settings: Settings, names: Iterable[str]) -> list[Job]:
     problems: list[str] = []
     if problem := address_problem(settings):
         problems.append(problem)
-    params = load_params(settings.params_file)
     memory = DigestMemory(settings.home / "digests.json")
 
     def collect(make: Callable[[], T]) -> T | None:
@@ -78,12 +77,6 @@ def plan_jobs(settings: Settings, names: Iterable[str]) -> list[Job]:
             problems.extend(error.problems)
             return None
 
-    base = collect(lambda: _base(settings, params, memory))
-    evaluator = collect(
-        lambda: identify_model(settings, memory, params.evaluator, params.evaluator_revision, "evaluator")
-    )
-    prompts = collect(lambda: load_prompt_set(settings.root / params.evaluation.prompts))
-    policy = collect(lambda: numeric_policy(settings.device, params.dtype))
     git = git_state(settings)
     concepts: list[tuple[Concept, ImageSet]] = []
     for name in dict.fromkeys(names):
@@ -92,6 +85,15 @@ def plan_jobs(settings: Settings, names: Iterable[str]) -> list[Job]:
             concepts.append((concept, image_set(settings, concept, git)))
         except InputError as error:
             problems += error.problems
+    params = collect(lambda: load_params(settings.params_file))
+    if params is None:
+        raise InputError(*problems)
+    base = collect(lambda: _base(settings, params, memory))
+    evaluator = collect(
+        lambda: identify_model(settings, memory, params.evaluator, params.evaluator_revision, "evaluator")
+    )
+    prompts = collect(lambda: load_prompt_set(settings.root / params.evaluation.prompts))
+    policy = collect(lambda: numeric_policy(settings.device, params.dtype))
     if problems or base is None or evaluator is None or prompts is None or policy is None:
         raise InputError(*problems)
     memory.save()

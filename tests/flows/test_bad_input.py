@@ -1,0 +1,181 @@
+"""Bad input, a full disk and dead servers through the command line: one message with the way out, nothing half done."""
+
+import json
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from flows.cli import app
+from flows.server_process import free_port
+from tasks.settings import Settings
+from tests.data_project import photo, photos, tree
+from tests.training_project import write_params
+
+STAGE_FILES = ("concept.safetensors", "scores.json")
+
+
+@pytest.fixture(autouse=True)
+def _inside(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.root)
+
+
+def command(*arguments: str | Path) -> Result:
+    done = CliRunner().invoke(app, [*map(str, arguments)], env={"COLUMNS": "300"})
+    assert "Traceback" not in done.output
+    return done
+
+
+def refused(project: Settings, *arguments: str | Path) -> list[str]:
+    """The problems of a command that must be refused as bad input and leave everything as it was."""
+    before = everything(project)
+    done = command(*arguments, "--json")
+    assert (done.exit_code, done.stdout) == (2, ""), done.output
+    assert everything(project) == before, "nothing was written"
+    report = json.loads(done.stderr)
+    assert report["error"] == "input"
+    return report["problems"]
+
+
+def everything(project: Settings) -> dict[str, bytes]:
+    """All files of the project, those in `.conceptbooth` among them, but for the remembered digests of the models."""
+    hidden = {f".conceptbooth/{path.relative_to(project.home)}": path for path in project.home.rglob("*")}
+    kept = {name: path.read_bytes() for name, path in hidden.items() if path.is_file() and path.name != "digests.json"}
+    return tree(project.root) | kept
+
+
+# --- train ---
+
+
+def without_unet(project: Settings) -> None:
+    shutil.rmtree(project.root / "base/unet")
+
+
+def other_method(project: Settings) -> None:
+    write_params(project.root, method="dreamboth")
+
+
+def absurd_numbers(project: Settings) -> None:
+    write_params(project.root, unet={"learning_rate": -1.0}, embedding={"max_train_steps": 0}, sampling={"seed": 3})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (without_unet, ["no unet/config.json; a diffusers pipeline folder is needed"]),
+        (other_method, ["method 'dreamboth'", "attndreambooth"]),
+        (absurd_numbers, ["unet.learning_rate = -1.0", "embedding.max_train_steps = 0", "sampling.seed is unknown"]),
+    ],
+)
+def test_what_a_training_cannot_be_made_from(
+    project: Settings, spoil: Callable[[Settings], None], said: list[str]
+) -> None:
+    spoil(project)
+    problems = refused(project, "train", "turtle", "nobody")
+    for words in (*said, "concept 'nobody': there is none; there are: turtle"):
+        assert words in "\n".join(problems)
+
+
+def test_a_store_that_cannot_be_written(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONCEPTBOOTH_STORE", "params.yaml/store")
+    (problem,) = refused(project, "train", "turtle")
+    assert "params.yaml/store" in problem
+    assert "CONCEPTBOOTH_STORE" in problem
+
+
+def test_a_prefect_server_that_is_down(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", url := f"http://127.0.0.1:{free_port(0)}/api")
+    done = command("train", "turtle")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"Prefect at {url} does not answer" in done.stderr
+    assert "unset PREFECT_API_URL to work without a server" in done.stderr
+    assert stage_files(project) == []
+
+
+def test_a_full_disk(project: Settings, prefect_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files above a limit cannot be written, as on a disk that is full; the weights of the second stage are larger."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
+    with no_file_above(100_000):
+        done = command("train", "turtle")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "turtle failed: train-2-cross_attention: " in done.stderr
+    assert "make room there and run the same command again" in done.stderr
+    assert stage_files(project) == ["train-1-embedding"], "what was finished before is kept, and nothing half written"
+    assert not list((project.home / "work").rglob("*.safetensors"))
+
+    done = command("train", "turtle", "--json")
+    assert states(done) == {"prepare": "cached", "train-1-embedding": "cached"} | dict.fromkeys(
+        ("train-2-cross_attention", "train-3-unet", "evaluate", "gallery", "register"), "made"
+    )
+
+
+def test_mlflow_being_down(project: Settings, prefect_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
+    monkeypatch.setenv("CONCEPTBOOTH_MLFLOW_TRACKING_URI", url := f"http://127.0.0.1:{free_port(0)}")
+    done = command("train", "turtle")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"MLflow at {url} does not answer" in done.stderr
+    assert "The training of 'turtle' is kept in the store; run `conceptbooth train turtle` again" in done.stderr
+
+    monkeypatch.delenv("CONCEPTBOOTH_MLFLOW_TRACKING_URI")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.mlflow_tracking_uri)
+    assert [task for task, state in states(command("train", "turtle", "--json")).items() if state == "made"] == [
+        "register"
+    ]
+
+
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def stage_files(project: Settings) -> list[str]:
+    """The stages that left weights or scores in the store."""
+    found = (json.loads(path.read_bytes()) for path in project.store.glob("stages/**/manifest.json"))
+    return sorted(manifest["stage"] for manifest in found if set(STAGE_FILES) & set(manifest["files"]))
+
+
+def states(done: Result) -> dict[str, str]:
+    assert done.exit_code == 0, done.output
+    (outcome,) = json.loads(done.stdout)
+    return {task["name"]: task["state"] for task in outcome["tasks"]}
+
+
+# --- generate ---
+
+
+def test_a_concept_that_was_never_trained(project: Settings) -> None:
+    Path(project.mlflow_tracking_uri.removeprefix("sqlite:///")).unlink()
+    (problem,) = refused(project, "generate", "nobody", "a {}", "-o", "pictures")
+    assert problem == "concept 'nobody': there is none; there are: turtle"
+    (problem,) = refused(project, "generate", "turtle", "a {}", "-o", "pictures")
+    assert problem == "concept 'turtle' has no registered version: `conceptbooth train turtle` makes one"
+
+
+# --- add ---
+
+
+def test_a_near_duplicate(project: Settings, tmp_path: Path) -> None:
+    paths = photos(tmp_path / "in", 3)
+    photo(0).resize((300, 262), Image.Resampling.BICUBIC).save(tmp_path / "in/again.jpg", quality=70)
+    (problem,) = refused(project, "add", "pot", *paths, tmp_path / "in/again.jpg", "--category", "teapot")
+    assert "photo-0.png and " in problem
+    assert "again.jpg hold nearly the same picture" in problem
+    assert problem.endswith("leave one out")
+
+
+def test_a_name_that_exists(project: Settings, tmp_path: Path) -> None:
+    (problem,) = refused(project, "add", "turtle", *photos(tmp_path / "in", 3), "--category", "teapot")
+    assert problem == (
+        "concept 'turtle' exists already (data/concepts/turtle): choose another name, or remove that folder"
+    )
