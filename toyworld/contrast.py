@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
@@ -24,6 +25,7 @@ class Pictures:
     identity: np.ndarray | None = None  # per picture the number of the thing shown; None: captions alone
     group: np.ndarray | None = None  # per picture the number of its category: look-alikes share a batch
     favoured: np.ndarray | None = None  # rows that come more often: the things that will be judged
+    vae: AutoencoderKL | None = None  # redraws pictures for wrong answers
 
 
 def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
@@ -83,15 +85,23 @@ def caption_loss(
 def spoil(images: Tensor, generator: torch.Generator) -> Tensor:
     """Damaged copies of pictures (batch, 3, 64, 64): smeared shapes and lost detail, as a poor generator draws them."""
     count = len(images)
-    coarse = torch.randn(count, 2, 6, 6, generator=generator) * (
-        0.01 + 0.09 * torch.rand(count, 1, 1, 1, generator=generator)
-    )
+    strength = 0.01 + 0.09 * torch.rand(count, 1, 1, 1, generator=generator)
+    coarse = torch.randn(count, 2, 6, 6, generator=generator) * strength
     bend = F.interpolate(coarse, size=images.shape[-2:], mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
     straight = F.affine_grid(torch.eye(2, 3).expand(count, 2, 3), list(images.shape), align_corners=False)
     bent = F.grid_sample(images, straight + bend, padding_mode="border", align_corners=False)
     detail = int(torch.randint(24, 60, (1,), generator=generator))
     small = F.interpolate(bent, size=(detail, detail), mode="area")
     return F.interpolate(small, size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+@torch.no_grad()
+def redraw(images: Tensor, vae: AutoencoderKL, generator: torch.Generator) -> Tensor:
+    """Copies of pictures (batch, 3, 64, 64) decoded from disturbed latents: what a good generator still misses."""
+    latents = vae.encode(images).latent_dist.mean
+    strength = 0.1 + 0.4 * torch.rand(len(images), 1, 1, 1, generator=generator)
+    noise = torch.randn(latents.shape, generator=generator) * latents.std() * strength
+    return vae.decode(latents + noise).sample.clamp(-1, 1)
 
 
 def identity_loss(image: Tensor, identity: Tensor, temperature: float = 0.1) -> Tensor:
@@ -110,8 +120,8 @@ def train(
 ) -> int:
     """Train; returns the number of pictures seen.
 
-    With identities in the data the identity contrast is added with that weight, and a quarter of the pictures comes
-    with a spoiled copy: an evaluator must see more than what a picture is about.
+    With identities in the data the identity contrast is added with that weight. With an autoencoder a quarter of the
+    pictures comes with a spoiled or redrawn copy: an evaluator must see more than what a picture is about.
     """
     dice = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -122,8 +132,8 @@ def train(
         set_rates(pair, rate_factor(share, warmup=0.03))
         rows = dice.integers(len(data.images), size=batch) if data.group is None else _look_alikes(dice, data, batch)
         tokens, shown = data.tokens[rows], pixels(data.images[rows])
-        if data.identity is not None:
-            shown = torch.cat([shown, spoil(shown[::4], generator)])
+        if data.vae is not None:
+            shown = torch.cat([shown, spoil(shown[::8], generator), redraw(shown[4::8], data.vae, generator)])
         with torch.autocast("cpu", dtype=torch.bfloat16):
             pictures = F.normalize(model.get_image_features(shown).pooler_output.float(), dim=-1)
             text = F.normalize(model.get_text_features(tokens).pooler_output.float(), dim=-1)

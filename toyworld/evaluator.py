@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTConfig, ViTModel
@@ -15,7 +16,7 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTCon
 from toyworld import dataset
 from toyworld.art import piece
 from toyworld.contrast import WIDTH, Pictures, build_clip, identity_loss, pixels, tokenize, train
-from toyworld.manifest import EVALUATOR
+from toyworld.manifest import EVALUATOR, make_portable
 from toyworld.muon import optimisers
 from toyworld.samples import concept_hues
 from toyworld.training import Budget, WallClock, log, rate_factor, set_rates
@@ -23,19 +24,20 @@ from toyworld.training import Budget, WallClock, log, rate_factor, set_rates
 SHARDS = 4  # of pictures with the held-out art among them
 
 
-def load_pictures(folder: Path, shards: int, tokenizer: CLIPTokenizer) -> Pictures:
+def load_pictures(work: Path, shards: int) -> Pictures:
     """The evaluator's pictures. An identity is a piece in a hue, whatever its scene, style or asked-for colour."""
-    images, rows = dataset.load(folder, shards)
+    images, rows = dataset.load(work / "judged", shards)
     # A hue that is recoloured away cannot be seen: such a picture counts for the piece as it usually is.
     usual = concept_hues()
     things = [f"{row['piece']}/{usual.get(row['piece'], 0) if row['colour'] else row['hue']}" for row in rows]
     kinds = [piece(row["piece"]).category for row in rows]
     return Pictures(
         images=images,
-        tokens=tokenize(tokenizer, [row["caption"] for row in rows]),
+        tokens=tokenize(CLIPTokenizer.from_pretrained(work / "tokenizer"), [row["caption"] for row in rows]),
         identity=np.unique(things, return_inverse=True)[1],
         group=np.unique(kinds, return_inverse=True)[1],
         favoured=np.flatnonzero([piece(row["piece"]).held_out for row in rows]),
+        vae=AutoencoderKL.from_pretrained(work / "vae").requires_grad_(False),
     )
 
 
@@ -43,7 +45,7 @@ def train_clip(data: Pictures, tokenizer: CLIPTokenizer, budget: Budget, logfile
     """A trained CLIPModel, and the number of pictures seen."""
     torch.manual_seed(11)
     model = build_clip(tokenizer, text_layers=2, vision_layers=4)
-    return model, train(model, data, budget, batch=128, seed=11, logfile=logfile, weight=0.5)
+    return model, train(model, data, budget, batch=128, seed=11, logfile=logfile, weight=0.3)
 
 
 def train_vit(data: Pictures, budget: Budget, logfile: Path) -> tuple[ViTModel, int]:
@@ -79,7 +81,7 @@ def train_vit(data: Pictures, budget: Budget, logfile: Path) -> tuple[ViTModel, 
 def clip_stage(work: Path, minutes: dict[str, float]) -> dict[str, object]:
     """Train and save the CLIPModel."""
     tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
-    data = load_pictures(work / "judged", SHARDS, tokenizer)
+    data = load_pictures(work, SHARDS)
     model, seen = train_clip(data, tokenizer, WallClock(minutes["clip"] * 60), work / "clip.log")
     save(EVALUATOR / "clip", model, tokenizer)
     return {"samples": seen, "parameters": model.num_parameters()}
@@ -87,7 +89,7 @@ def clip_stage(work: Path, minutes: dict[str, float]) -> dict[str, object]:
 
 def vit_stage(work: Path, minutes: dict[str, float]) -> dict[str, object]:
     """Train and save the ViTModel."""
-    data = load_pictures(work / "judged", SHARDS, CLIPTokenizer.from_pretrained(work / "tokenizer"))
+    data = load_pictures(work, SHARDS)
     model, seen = train_vit(data, WallClock(minutes["vit"] * 60), work / "vit.log")
     save(EVALUATOR / "vit", model, None)
     return {"samples": seen, "parameters": model.num_parameters()}
@@ -103,6 +105,7 @@ def image_processor() -> CLIPImageProcessorPil:
 def save(folder: Path, model: CLIPModel | ViTModel, tokenizer: CLIPTokenizer | None) -> None:
     """Write a model in float16 with its preprocessing, loadable by `from_pretrained` of its class."""
     model.half().save_pretrained(folder)
+    make_portable(folder)
     image_processor().save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)

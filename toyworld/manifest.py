@@ -38,7 +38,19 @@ def assemble_base(work: Path, minutes: dict[str, float] | None = None, folder: P
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder)
+    for name in ("text_encoder", "unet", "vae"):
+        make_portable(folder / name)
     return {"parameters": {name: getattr(pipeline, name).num_parameters() for name in ("unet", "vae", "text_encoder")}}
+
+
+def make_portable(folder: Path) -> None:
+    """Forget where a model came from, and load it in float32 unless asked otherwise: half is for storage."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text("utf-8"))
+    config.pop("_name_or_path", None)
+    if "dtype" in config:
+        config["dtype"] = "float32"
+    path.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
 
 def one_thread() -> dict[str, str]:

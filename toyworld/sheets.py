@@ -16,7 +16,7 @@ from toyworld.world import PHOTO, render
 
 DOCS = ROOM.parent / "docs"
 STEPS, GUIDANCE = 25, 3.0
-TILE, GAP, COLUMNS = 128, 4, 14
+TILE, GAP, COLUMNS = 96, 4, 14
 
 
 def contact_sheet(images: list[Image.Image], columns: int = COLUMNS, tile: int = TILE) -> Image.Image:
