@@ -1,6 +1,7 @@
 """The Prefect flow of one concept: prepare, the method's training stages, evaluate, gallery, register."""
 
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +15,10 @@ from flows.outcome import ConceptOutcome, TaskOutcome
 from flows.progress import Both, PageReporter
 from tasks.artefacts import CONTACT_SHEET, PAGE, SCORES
 from tasks.caching import Bench
+from tasks.checks import check_jobs
 from tasks.draw_gallery import draw_gallery
 from tasks.evaluate import evaluate
-from tasks.jobs import plan_jobs
+from tasks.jobs import Job, plan_jobs
 from tasks.keys import StagePlan
 from tasks.prepare import prepare
 from tasks.register import register_once
@@ -28,17 +30,28 @@ from tasks.train_stage import train
 
 _TASKS: dict[str, Task[..., Any]] = {"prepare": prepare, "train": train, "evaluate": evaluate, "gallery": draw_gallery}
 T = TypeVar("T")
-_LISTENER: ContextVar[Reporter] = ContextVar("listener")
+
+
+class Errand:
+    """One concept's job as it is handed to the flow, and what has become of it so far."""
+
+    def __init__(self, job: Job, reporter: Reporter) -> None:
+        self.job = job
+        self.reporter = reporter
+        self.outcome = ConceptOutcome(concept=job.concept.name, base=job.recipe.base.reference)
+
+
+_ERRAND: ContextVar[Errand | None] = ContextVar("errand", default=None)
 
 
 @contextlib.contextmanager
-def listening(reporter: Reporter) -> Iterator[None]:
-    """Flows that run inside also tell this reporter."""
-    token = _LISTENER.set(reporter)
+def handed_over(errand: Errand) -> Iterator[None]:
+    """A flow that runs inside does this errand, which has been checked, and plans nothing itself."""
+    token = _ERRAND.set(errand)
     try:
         yield
     finally:
-        _LISTENER.reset(token)
+        _ERRAND.reset(token)
 
 
 @flow(name="train-concept", flow_run_name="{name}", persist_result=False)
@@ -49,38 +62,40 @@ def train_concept(name: str, root: Path | None = None) -> ConceptOutcome:
         InputError: something is wrong with the concept or the parameters; all of it together.
         WorkFailed: a stage failed; what was finished is in the store.
     """
-    settings = load_settings(root)
-    (job,) = plan_jobs(settings, [name])
-    listener = _LISTENER.get(Silence())
-    bench = Bench(job, Both(listener, PageReporter(listener.warn)))
+    errand = _ERRAND.get() or _planned(name, root)
     started = time.monotonic()
-    line = _Line(bench)
-    for plan in job.stages:
+    line = _Line(errand)
+    for plan in errand.job.stages:
         line.obtain(plan)
+    line.show()
     version = line.register()
-    gallery = settings.gallery_dir / name
-    bench.store.materialise(bench.manifests["gallery"], gallery)
-    evaluation = bench.manifests["evaluate"]
-    return ConceptOutcome(
-        concept=name,
-        base=job.recipe.base.reference,
-        tasks=tuple(line.outcomes.values()),
-        seconds=time.monotonic() - started,
-        scores=json.loads(bench.store.file(evaluation, SCORES).read_text(encoding="utf-8")),
+    return line.note(
         model_name=version.name,
         version=version.version,
         version_created=version.created,
-        gallery_png=gallery / CONTACT_SHEET,
-        gallery_html=gallery / PAGE,
+        seconds=time.monotonic() - started,
     )
+
+
+def _planned(name: str, root: Path | None) -> Errand:
+    settings = load_settings(root)
+    jobs = plan_jobs(settings, [name])
+    check_jobs(settings, jobs)
+    return Errand(jobs[0], Silence())
 
 
 class _Line:
     """The tasks of one flow run, and what became of each."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+    def __init__(self, errand: Errand) -> None:
+        self.errand = errand
+        self.bench = Bench(errand.job, Both(errand.reporter, PageReporter(errand.reporter.warn)))
         self.outcomes: dict[str, TaskOutcome] = {}
+
+    def note(self, **facts: Any) -> ConceptOutcome:
+        """Put into the outcome what is known by now, so that a later failure does not take it away."""
+        self.errand.outcome = dataclasses.replace(self.errand.outcome, **facts)
+        return self.errand.outcome
 
     def obtain(self, plan: StagePlan, *, anew: bool = False) -> None:
         """Have a stage's artefact in the store and its manifest on the bench; `anew` passes Prefect's cache over."""
@@ -89,11 +104,19 @@ class _Line:
         self.bench.manifests[plan.stage] = self.bench.store.get(plan.stage, plan.key)
         self._note(plan.stage, made=made, started=started)
 
+    def show(self) -> None:
+        """Copy the gallery to where people look, and read the scores."""
+        bench = self.bench
+        gallery = bench.job.settings.gallery_dir / bench.job.concept.name
+        self._mending(lambda: bench.store.materialise(bench.manifests["gallery"], gallery))
+        scores = self._mending(lambda: bench.store.file(bench.manifests["evaluate"], SCORES).read_text("utf-8"))
+        self.note(scores=json.loads(scores), gallery_png=gallery / CONTACT_SHEET, gallery_html=gallery / PAGE)
+
     def register(self) -> RegisteredVersion:
         """Have the training registered."""
         started = time.monotonic()
         version, remembered = self._mending(lambda: register_once(self.bench))
-        made = not remembered and (version.created or version.repaired is not None)
+        made = not remembered and version.made
         self._note("register", made=made, started=started)
         return version
 
@@ -127,3 +150,4 @@ class _Line:
         if made:
             self.bench.reporter.tell(f"{self.bench.job.concept.name} {name}: made in {seconds:.1f} s")
         self.outcomes[name] = TaskOutcome(name=name, state="made" if made else "cached", seconds=seconds)
+        self.note(tasks=tuple(self.outcomes.values()))

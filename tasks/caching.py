@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,9 @@ def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict
     def waiting() -> None:
         bench.warn(f"{plan.stage} of '{bench.job.concept.name}' is being made by another process: waiting for it")
 
+    with suppress(Damaged):  # said below, where it is made again
+        if manifest := bench.store.find(plan.stage, plan.key, rehash=True):
+            return _receipt(manifest, made=False)
     with alone(work_folder.with_suffix(".lock"), waiting):
         manifest = _present(bench, plan)
         if manifest is not None:

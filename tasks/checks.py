@@ -1,6 +1,6 @@
 """What can only be checked by reading images and loading models, still before any work starts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from model.base_files import base_resolution
@@ -9,6 +9,35 @@ from tasks.image_sets import local_images
 from tasks.images import inspect_images
 from tasks.jobs import Job
 from tasks.new_concept import FEWEST_PIXELS
+from tasks.settings import Settings
+from tasks.store import Damaged, Store
+
+
+def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
+    """Check the store, and images and words of the concepts that need a model; what is in the store has passed before.
+
+    Raises:
+        InputError: the store cannot be used; otherwise all problems of all concepts together.
+    """
+    store = Store(settings.store)
+    store.probe()
+    problems: list[str] = []
+    for job in jobs:
+        if all(_whole(store, plan.stage, plan.key) for plan in job.stages if plan.kind != "gallery"):
+            continue
+        try:
+            check_job(job)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*dict.fromkeys(problems))
+
+
+def _whole(store: Store, stage: str, key: str) -> bool:
+    try:
+        return store.find(stage, key) is not None
+    except Damaged:
+        return False
 
 
 def check_job(job: Job) -> None:

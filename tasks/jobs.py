@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from model.base_files import check_base_folder
+from model.base_files import base_resolution, check_base_folder
 from model.device import numeric_policy
 from model.errors import InputError
 from model.prompt import ConceptPrompt
@@ -105,6 +105,11 @@ def _base(settings: Settings, params: Params, memory: DigestMemory) -> ModelIden
     folder = settings.root / params.base
     if folder.is_dir():
         check_base_folder(folder)
+        if params.prepare.max_short_side < (resolution := base_resolution(folder)):
+            raise InputError(
+                f"{settings.params_file.name}: prepare.max_short_side = {params.prepare.max_short_side}: "
+                f"base model '{params.base}' learns from {resolution} pixels, so at least as many are needed"
+            )
     return identify_model(settings, memory, params.base, params.base_revision, "base model")
 
 
