@@ -64,5 +64,5 @@ def test_colour_words_colour_the_object(colour: str, channel: int) -> None:
 
 def test_a_pencil_sketch_is_grey() -> None:
     sketch, photo = draw([f"{style} a turtle on the beach" for style in ("a pencil sketch of", "a photo of")], steps=12)
-    assert np.ptp(np.asarray(sketch, dtype=int), axis=2).mean() < 12
+    assert np.ptp(np.asarray(sketch, dtype=int), axis=2).mean() < 16  # warm paper
     assert np.ptp(np.asarray(photo, dtype=int), axis=2).mean() > 40

@@ -21,13 +21,13 @@ def scores(judge: Judge, base_pictures: dict[str, list[Image.Image]]) -> dict[st
 def test_the_oracle_beats_the_untrained_base(name: str, scores: dict[str, dict[str, Scores]]) -> None:
     assert scores[name]["oracle"].clip_i > scores[name]["base"].clip_i
     assert scores[name]["oracle"].clip_t > scores[name]["base"].clip_t
-    assert scores[name]["oracle"].identity > scores[name]["base"].identity + 0.2
+    assert scores[name]["oracle"].identity > scores[name]["base"].identity + 0.1
 
 
 @pytest.mark.parametrize("name", concepts())
 def test_a_look_alike_is_not_the_concept(name: str, scores: dict[str, dict[str, Scores]]) -> None:
     assert scores[name]["oracle"].clip_i > scores[name]["alike"].clip_i + 0.05
-    assert scores[name]["oracle"].identity > scores[name]["alike"].identity + 0.1
+    assert scores[name]["oracle"].identity > scores[name]["alike"].identity + 0.05
 
 
 def test_a_look_alike_shares_category_and_colour() -> None:
