@@ -92,7 +92,12 @@ print(json.dumps({"table": table.to_dict("list"), "code": model.__file__}))
     process = subprocess.run(
         [sys.executable, "-P", "-c", code, settings.mlflow_tracking_uri, PROMPT],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "OMP_NUM_THREADS": "1",
+        },
         capture_output=True,
         text=True,
         check=False,
