@@ -123,9 +123,10 @@ def test_absurd_numbers_in_params_are_reported_together(project: Path) -> None:
     )
     done = conceptbooth("train", "brown-owl", cwd=project)
     assert done.returncode == 2
+    named = [line for line in done.stderr.splitlines() if line.startswith("  - params.yaml: ")]
+    assert len(named) == 3
     for said in ("seed", "guidance_scale", "preset 'nothing'"):
-        assert said in done.stderr
-    assert "3 problems" in done.stderr
+        assert any(said in line for line in named)
 
 
 def test_completion_knows_the_concepts(project: Path) -> None:
