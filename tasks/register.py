@@ -8,7 +8,7 @@ from prefect import task
 
 from tasks.caching import TASK, Bench
 from tasks.hashing import digest_of
-from tasks.registration import RegisteredVersion, doubt, register
+from tasks.registration import RegisteredVersion, confirm, register
 from tasks.tracking import TrackingUnreachable, shown
 from tasks.training_record import content_key
 
@@ -23,11 +23,11 @@ def register_once(bench: Bench) -> tuple[RegisteredVersion, bool]:
     version = RegisteredVersion(**state.result())
     if state.name == "Cached":
         try:
-            problem = doubt(bench.job.settings, version)
+            problem = confirm(bench.job.settings, version)
         except TrackingUnreachable as error:
             problem = str(error)
         if problem is None:
-            return replace(version, created=False, repaired=None), True
+            return replace(version, created=False, redrawn=False, repaired=None), True
         bench.warn(f"{problem}; registering again")
         version = RegisteredVersion(**register_training.with_options(refresh_cache=True)(bench))
     elif version.repaired:
@@ -36,10 +36,11 @@ def register_once(bench: Bench) -> tuple[RegisteredVersion, bool]:
 
 
 def _cache_key(_context: Any, parameters: Mapping[str, Any]) -> str:
-    """Not only the content: another registry does not have it."""
+    """Not the content alone: another registry does not have it, and its gallery may be redrawn."""
     bench: Bench = parameters["bench"]
     place = digest_of(shown(bench.job.settings))[:16]
-    return f"register/{bench.job.concept.name}/{content_key(bench.manifests)}/{place}"
+    gallery = bench.manifests["gallery"].key
+    return f"register/{bench.job.concept.name}/{content_key(bench.manifests)}/{gallery}/{place}"
 
 
 @task(name="register", **(TASK | {"cache_key_fn": _cache_key}))

@@ -6,16 +6,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from model.errors import InputError
 from tasks.concept_package import upload_package
 from tasks.concepts import Concept
 from tasks.file_lock import alone
 from tasks.manifest import Manifest
-from tasks.registry import CANDIDATE, PREFIX, damage, model_name, versions
+from tasks.registry import CANDIDATE, PREFIX, WEIGHTS_SHA256_TAG, damage, model_name, versions
 from tasks.settings import Settings
 from tasks.store import Store
-from tasks.tracking import TrackingUnreachable, connect, experiment_id, shown, sorted_failures
+from tasks.tracking import (
+    MlflowRefused,
+    TrackingUnreachable,
+    connect,
+    experiment_id,
+    shown,
+    sorted_failures,
+)
 from tasks.training_record import TrainingRecord
-from tasks.training_runs import RecordedRun, discard, discard_interrupted, record_training, recorded_run
+from tasks.training_runs import (
+    GALLERY_TAG,
+    RecordedRun,
+    discard,
+    discard_interrupted,
+    record_training,
+    recorded_run,
+    replace_gallery,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -40,8 +56,15 @@ class RegisteredVersion:
     """Whether this call made the version."""
     repaired: str | None = None
     """What was wrong with the version's files before this call put them back."""
+    redrawn: bool = False
+    """Whether this call put a newer gallery in the place of an older one."""
     tracking_uri: str
     """Without user and password."""
+
+    @property
+    def made(self) -> bool:
+        """Whether this call had anything to do."""
+        return self.created or self.redrawn or self.repaired is not None
 
 
 def register(settings: Settings, concept: Concept, manifests: Mapping[str, Manifest]) -> RegisteredVersion:
@@ -59,14 +82,16 @@ def register(settings: Settings, concept: Concept, manifests: Mapping[str, Manif
     record = TrainingRecord.read(store, concept, manifests)
     lock = settings.home / "locks" / f"register-{concept.name}"
     # alone: two processes of this machine must not tidy up each other's half-written runs
-    with _saying_how_to_go_on(settings, concept), alone(lock):
+    with _saying_what_is_kept(settings, concept), alone(lock):
         client = connect(settings)
         with sorted_failures(settings):
             return _register(client, settings, store, record)
 
 
-def doubt(settings: Settings, registered: RegisteredVersion) -> str | None:
-    """Why a version remembered from an earlier registration is not what `candidate` should name now; None if it is.
+def confirm(settings: Settings, registered: RegisteredVersion) -> str | None:
+    """Why a version remembered from an earlier registration has to be registered again; None if it is there and whole.
+
+    Then the alias `candidate` names it.
 
     Raises:
         TrackingUnreachable: it cannot be told.
@@ -78,48 +103,65 @@ def doubt(settings: Settings, registered: RegisteredVersion) -> str | None:
         if registered.version not in there:
             return f"version {registered.version} of {registered.name} is gone from {shown(settings)}"
         problem = damage(client, settings, there[registered.version])
-        if problem is None and _candidate(client, registered.name) != registered.version:
-            problem = f"alias {CANDIDATE} names another version"
+        if problem is None:
+            _name_candidate(client, there[registered.version])
         return problem and f"version {registered.version} of {registered.name}: {problem}"
 
 
 def _register(client: "MlflowClient", settings: Settings, store: Store, record: TrainingRecord) -> RegisteredVersion:
-    name = model_name(record.concept.name)
-    version, created, repaired = next(iter(versions(client, record.concept.name, record.key)), None), False, None
+    version, repaired = _registered_before(client, settings, record)
+    created = redrawn = False
     if version is None:
         experiment = experiment_id(client, settings)
-        run = recorded_run(client, experiment, record.key)
+        run = recorded_run(client, experiment, record)
         if run is None:
             discard_interrupted(client, settings, experiment, record.concept.name)
             run = record_training(client, settings, store, experiment, record)
-        version = _create_version(client, name, run, record)
+        version = _create_version(client, run, record)
         created = version.run_id == run.run_id
-    if repaired := damage(client, settings, version):
-        place = client.get_model_version_download_uri(name, version.version)
+    if repaired:
+        place = client.get_model_version_download_uri(version.name, version.version)
         upload_package(client, place, settings, store, record, version.run_id, version.tags[MODEL_ID_TAG])
-    if _candidate(client, name) != int(version.version):
-        _link_from_run(client, version)
-        client.set_registered_model_alias(name, CANDIDATE, str(version.version))
+    if version.tags[GALLERY_TAG] != record.gallery.key:
+        redrawn = True
+        replace_gallery(client, store, experiment_id(client, settings), version.run_id, record)
+        client.set_model_version_tag(version.name, version.version, GALLERY_TAG, record.gallery.key)
+    _name_candidate(client, version)
     return RegisteredVersion(
-        name=name,
+        name=version.name,
         version=int(version.version),
         run_id=version.run_id,
         key=record.key,
         created=created,
-        repaired=None if created else repaired,
+        repaired=repaired,
+        redrawn=redrawn,
         tracking_uri=shown(settings),
     )
 
 
-def _candidate(client: "MlflowClient", name: str) -> int | None:
-    number = client.get_registered_model(name).aliases.get(CANDIDATE)
-    return None if number is None else int(number)
+def _registered_before(
+    client: "MlflowClient", settings: Settings, record: TrainingRecord
+) -> tuple["ModelVersion | None", str | None]:
+    """The version of this content, and what is wrong with its files where the store can put them right."""
+    for version in versions(client, record.concept.name, record.key):
+        problem = damage(client, settings, version)
+        # weights that were trained again may differ in their last bits: they cannot stand for those that are lost
+        if problem is None or version.tags[WEIGHTS_SHA256_TAG] == record.weights.sha256:
+            return version, problem
+    return None, None
 
 
-def _create_version(client: "MlflowClient", name: str, run: RecordedRun, record: TrainingRecord) -> "ModelVersion":
+def _name_candidate(client: "MlflowClient", version: "ModelVersion") -> None:
+    if str(client.get_registered_model(version.name).aliases.get(CANDIDATE)) != str(version.version):
+        _link_from_run(client, version)  # before the alias: as long as that is missing, this may be missing too
+        client.set_registered_model_alias(version.name, CANDIDATE, str(version.version))
+
+
+def _create_version(client: "MlflowClient", run: RecordedRun, record: TrainingRecord) -> "ModelVersion":
     """The version made from a recorded run, or the one that another machine made of the same content meanwhile."""
     from mlflow.exceptions import MlflowException
 
+    name = model_name(record.concept.name)
     about = {f"conceptbooth.{field}": getattr(record.concept, field) for field in ("name", "super_category")}
     try:
         client.create_registered_model(name, tags=about, description=f"Super-category: {record.concept.super_category}")
@@ -134,7 +176,8 @@ def _create_version(client: "MlflowClient", name: str, run: RecordedRun, record:
         tags=record.tags() | {MODEL_ID_TAG: run.model_id},
         description=record.description(),
     )
-    first = versions(client, record.concept.name, record.key)[0]
+    same = (WEIGHTS_SHA256_TAG, record.weights.sha256)
+    first = next(v for v in versions(client, record.concept.name, record.key) if same in v.tags.items())
     if first.version != made.version:
         client.delete_model_version(name, made.version)
         discard(client, client.get_run(run.run_id), "another machine registered the same content first")
@@ -156,11 +199,14 @@ def _link_from_run(client: "MlflowClient", version: "ModelVersion") -> None:
 
 
 @contextmanager
-def _saying_how_to_go_on(settings: Settings, concept: Concept) -> Iterator[None]:
+def _saying_what_is_kept(settings: Settings, concept: Concept) -> Iterator[None]:
+    """However the registration fails, the hours before it are not lost."""
+    kept = f"The training of '{concept.name}' is kept in the store; run `conceptbooth train {concept.name}` again once"
     try:
         yield
     except TrackingUnreachable as error:
-        raise TrackingUnreachable(
-            f"{error}. The training of '{concept.name}' is kept in the store; run `conceptbooth train {concept.name}` "
-            f"again once {shown(settings)} answers: it only registers"
-        ) from error
+        raise TrackingUnreachable(f"{error}. {kept} {shown(settings)} answers: it only registers") from error
+    except InputError as error:
+        raise InputError(f"{error}. {kept} that is mended: it only registers") from error
+    except MlflowRefused as error:
+        raise MlflowRefused(f"{error}. {kept} that is mended: it only registers") from error

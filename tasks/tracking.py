@@ -4,8 +4,9 @@ import json
 import logging
 import os
 import socket
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,10 @@ class TrackingUnreachable(WorkFailed):
     """MLflow, its database or its artefact storage does not answer: worth another try."""
 
     retryable = True
+
+
+class MlflowRefused(WorkFailed):
+    """MLflow answers and does not do what was asked, or a file of its own cannot be read or written."""
 
 
 def connect(settings: Settings) -> "MlflowClient":
@@ -91,12 +96,8 @@ def experiment_id(client: "MlflowClient", settings: Settings) -> str:
             experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
-    if root is not None and experiment.artifact_location != root:
-        raise InputError(
-            f"MLflow's database {shown(settings)} keeps its files in {experiment.artifact_location}, but the settings "
-            f"say {root}: move the project back, set mlflow_artifact_root, or remove the database's folder and run "
-            "`conceptbooth train` again, which registers what the store holds without training"
-        )
+    if problem := _other_place(settings, experiment.artifact_location):
+        raise InputError(problem)
     return experiment.experiment_id
 
 
@@ -119,7 +120,7 @@ def address_problem(settings: Settings) -> str | None:
     if scheme in SERVER_SCHEMES or (scheme in DATABASE_PORTS and scheme != "sqlite"):
         return None if parts.hostname else f"MLflow tracking address {shown(settings)}: it names no host"
     if scheme == "sqlite":
-        return _folder_problem(sqlite_file(uri))
+        return _folder_problem(sqlite_file(uri)) or _moved_problem(settings)
     return (
         f"MLflow tracking address {shown(settings)}: write http(s)://host:port, sqlite:///folder/mlflow.db, or a "
         "postgresql://, mysql:// or mssql:// database (MLFLOW_TRACKING_URI; leave it unset for the embedded one)"
@@ -159,7 +160,7 @@ def sorted_failures(settings: Settings) -> Iterator[None]:
     Raises:
         InputError: the server refuses our credentials.
         TrackingUnreachable: no connection, a timeout, a busy or failing server, database or artefact storage.
-        WorkFailed: anything else that MLflow refuses, and files that cannot be written.
+        MlflowRefused: anything else that MLflow does not do, and files that cannot be read or written.
     """
     try:
         yield
@@ -190,13 +191,13 @@ def _translated(error: Exception, where: str, cause: str) -> Exception | None:
         if status == 429 or (status or 0) >= 500 or isinstance(seen, OperationalError):
             return TrackingUnreachable(f"{where} cannot work now: {cause}")
         if status is not None:
-            return WorkFailed(f"{where} refused: {cause}")
+            return MlflowRefused(f"{where} refused: {cause}")
         if isinstance(seen, lost):
             return TrackingUnreachable(f"{where} does not answer: {cause}")
     if isinstance(error, OSError):
-        return WorkFailed(f"{where}: a file cannot be read or written: {cause}")
+        return MlflowRefused(f"{where}: a file cannot be read or written: {cause}")
     if isinstance(error, MlflowException | SQLAlchemyError):
-        return WorkFailed(f"{where} refused: {cause}")
+        return MlflowRefused(f"{where} refused: {cause}")
     return None
 
 
@@ -213,6 +214,33 @@ def _status(error: BaseException) -> int | None:
     if isinstance(error, RequestException) and error.response is not None:
         return int(error.response.status_code)
     return None
+
+
+def _moved_problem(settings: Settings) -> str | None:
+    """Whether the project was moved since its database was made; MLflow itself would take seconds to say so."""
+    file = sqlite_file(settings.mlflow_tracking_uri)
+    if not file.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
+            rows = database.execute(
+                "SELECT artifact_location FROM experiments WHERE name = ?", (EXPERIMENT,)
+            ).fetchall()
+    except sqlite3.Error:
+        return None  # no table yet, or something that MLflow will say better
+    return _other_place(settings, rows[0][0]) if rows else None
+
+
+def _other_place(settings: Settings, location: str) -> str | None:
+    """What to do about an experiment whose files lie somewhere else than the settings say; None if they do not."""
+    root = artifact_location(settings)
+    if root in (None, location):
+        return None
+    return (
+        f"MLflow's database {shown(settings)} keeps its files in {location}, but the settings say {root}: move the "
+        "project back, set mlflow_artifact_root, or remove the database's folder and run `conceptbooth train` again, "
+        "which registers what the store holds without training"
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

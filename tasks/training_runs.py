@@ -24,7 +24,7 @@ from tasks.concept_package import log_package
 from tasks.hashing import digest_of
 from tasks.manifest import Manifest
 from tasks.pictures import picture
-from tasks.registry import KEY_TAG
+from tasks.registry import KEY_TAG, WEIGHTS_SHA256_TAG
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.tracking import artifacts_at
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 MOST_METRICS, MOST_PARAMETERS = 1000, 100  # of one request to MLflow
 FIGURES = ("loss", "attention_loss", "learning_rate", "grad_norm", "samples_per_second")
 PARENT_TAG = "mlflow.parentRunId"
+GALLERY_TAG = "conceptbooth.stage.gallery"
 REGISTRAR_TAG = "conceptbooth.registrar"
 
 
@@ -50,9 +51,11 @@ class RecordedRun:
     """Address of the logged model's files."""
 
 
-def recorded_run(client: "MlflowClient", experiment: str, key: str) -> RecordedRun | None:
-    """The run that records this content completely; None if there is none."""
-    query = f"tags.`{KEY_TAG}` = '{key}' and attributes.status = 'FINISHED'"
+def recorded_run(client: "MlflowClient", experiment: str, record: TrainingRecord) -> RecordedRun | None:
+    """The run that records this content and these weights completely; None if there is none."""
+    same = {KEY_TAG: record.key, WEIGHTS_SHA256_TAG: record.weights.sha256}
+    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in same.items())
+    query += " and attributes.status = 'FINISHED'"
     for run in client.search_runs([experiment], query):
         for model in _models(client, run):
             if model.status == "READY":
@@ -100,9 +103,7 @@ def record_training(
         _record_stage(client, store, experiment, run_id, manifest, record.evaluation)
     _log_parameters(client, run_id, record.parameters())
     _log_image_set(client, settings, run_id, record)
-    with TemporaryDirectory() as folder:
-        for name in (CONTACT_SHEET, PAGE):
-            client.log_artifact(run_id, str(copy_out(store, record.gallery, name, Path(folder))), "gallery")
+    _log_gallery(client, store, run_id, record)
     client.log_table(run_id, _table(store, record), "prompts.json")
     model = log_package(client, settings, store, experiment, run_id, record)
     now = run.info.start_time
@@ -110,6 +111,19 @@ def record_training(
     client.log_batch(run_id, metrics=metrics)
     client.set_terminated(run_id)
     return RecordedRun(run_id=run_id, model_id=model.model_id, files=model.artifact_location)
+
+
+def replace_gallery(client: "MlflowClient", store: Store, experiment: str, run_id: str, record: TrainingRecord) -> None:
+    """Put the gallery in the place of the one that the run has, unless somebody deleted the run."""
+    for run in client.search_runs([experiment], f"attributes.run_id = '{run_id}'"):
+        _log_gallery(client, store, run.info.run_id, record)
+        client.set_tag(run.info.run_id, GALLERY_TAG, record.gallery.key)
+
+
+def _log_gallery(client: "MlflowClient", store: Store, run_id: str, record: TrainingRecord) -> None:
+    with TemporaryDirectory() as folder:
+        for name in (CONTACT_SHEET, PAGE):
+            client.log_artifact(run_id, str(copy_out(store, record.gallery, name, Path(folder))), "gallery")
 
 
 def _record_stage(

@@ -16,6 +16,7 @@ os.environ |= {
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 

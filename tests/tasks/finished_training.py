@@ -56,8 +56,10 @@ def concept(settings: Settings, name: str = "turtle") -> Concept:
     )
 
 
-def training(settings: Settings, seed: int = 0, weights: bytes | None = None) -> dict[str, Manifest]:
-    """The manifests of a whole training; another seed is another content, `weights` the last stage's."""
+def training(
+    settings: Settings, seed: int = 0, weights: bytes | None = None, page: bytes = b"<html></html>"
+) -> dict[str, Manifest]:
+    """The manifests of a whole training; another seed is another content, another page only another gallery."""
     store, scratch = Store(settings.store), settings.home / "scratch" / str(seed)
     images = {f"images/{index:02d}.png": _png(index) for index in range(4)}
     inputs = (Input(kind="image_set", key=DATA_VERSION, digest=DATA_VERSION),)
@@ -80,8 +82,8 @@ def training(settings: Settings, seed: int = 0, weights: bytes | None = None) ->
             files[f"stages/{stage.split('-')[2]}/{name}"] = _png(index + len(name))
     drawing = {"guidance_scale": 3.0, "num_inference_steps": 4, "images_per_prompt": 1, "prompts": list(PROMPTS)}
     manifests["evaluate"] = _publish(store, scratch, "evaluate", seed, files, (), drawing)
-    page = {"gallery.png": _png(7), "index.html": b"<html></html>"}
-    manifests["gallery"] = _publish(store, scratch, "gallery", seed, page, ())
+    gallery = {"gallery.png": _png(7), "index.html": page}
+    manifests["gallery"] = _publish(store, scratch, "gallery", seed + len(page), gallery, ())
     return manifests
 
 

@@ -4,45 +4,19 @@ from types import SimpleNamespace
 
 import pytest
 from prefect import flow
-from prefect.settings import (
-    PREFECT_API_URL,
-    PREFECT_LOCAL_STORAGE_PATH,
-    PREFECT_LOGGING_TO_API_ENABLED,
-    temporary_settings,
-)
 
 import tasks.register
-from flows.prefect_api import prefect_api
 from model.errors import InputError
 from tasks.caching import Bench
 from tasks.register import register_once, register_training
 from tasks.registration import register
 from tasks.registry import CANDIDATE, versions
 from tasks.reporting import Silence
-from tasks.settings import Settings, environment
+from tasks.settings import Settings
 from tasks.tracking import TrackingUnreachable, connect
 from tests.tasks.finished_training import concept, project, training
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _prefect(tmp_path_factory):
-    """An API over a database of its own; Prefect in this process has read its settings long ago."""
-    folder = tmp_path_factory.mktemp("prefect")
-    (folder / "params.yaml").touch()
-    settings = Settings(root=folder, prefect_api_url="")
-    with pytest.MonkeyPatch.context() as variables:
-        for name, value in environment(settings).items():
-            variables.setenv(name, value)
-        with prefect_api(settings) as api:
-            api.wait_until_it_answers()
-            with temporary_settings(
-                {
-                    PREFECT_API_URL: api.url,
-                    PREFECT_LOCAL_STORAGE_PATH: folder / "results",
-                    PREFECT_LOGGING_TO_API_ENABLED: False,
-                }
-            ):
-                yield
+pytestmark = pytest.mark.usefixtures("prefect_url")
 
 
 @pytest.fixture
@@ -93,8 +67,16 @@ def test_a_moved_alias_is_taken_back_by_what_was_trained_last(settings):
     client = connect(settings)
     client.delete_registered_model_alias("concept.turtle", CANDIDATE)
     registered, remembered = registering(bench_for(settings))
-    assert (registered.version, registered.created, remembered) == (1, False, False)
+    assert (registered.version, registered.created, remembered) == (1, False, True)
     assert client.get_model_version_by_alias("concept.turtle", CANDIDATE).version == 1
+
+
+def test_a_redrawn_gallery_is_not_remembered(settings):
+    registering(bench_for(settings))
+    bench = bench_for(settings)
+    bench.manifests = training(settings, page=b"<html>another licence</html>")
+    registered, remembered = registering(bench)
+    assert (registered.version, registered.redrawn, remembered) == (1, True, False)
 
 
 def test_what_one_registry_has_another_does_not(settings, tmp_path):

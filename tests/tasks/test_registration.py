@@ -10,7 +10,7 @@ import pytest
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import MlflowClient
 
-from tasks.registration import _create_version, doubt, register
+from tasks.registration import _create_version, confirm, register
 from tasks.registry import CANDIDATE, resolve, versions
 from tasks.settings import Settings
 from tasks.store import Store
@@ -149,17 +149,17 @@ def test_candidate_is_what_the_last_training_registered(settings, client):
     second = register(settings, concept(settings), training(settings, seed=1))
     assert (first.version, second.version) == (1, 2)
     assert client.get_model_version_by_alias(NAME, CANDIDATE).version == 2
-    assert doubt(settings, first) == f"version 1 of {NAME}: alias candidate names another version"
     register(settings, concept(settings), training(settings))
     assert client.get_model_version_by_alias(NAME, CANDIDATE).version == 1
+    assert confirm(settings, second) is None  # as when Prefect remembers the second
+    assert client.get_model_version_by_alias(NAME, CANDIDATE).version == 2
     assert len(versions(client, "turtle")) == 2
-    assert doubt(settings, first) is None
 
 
 def test_a_deleted_version_is_made_again_from_its_run(settings, client):
     first = register(settings, concept(settings), training(settings))
     client.delete_model_version(NAME, "1")
-    assert "version 1 of concept.turtle is gone" in doubt(settings, first)
+    assert "version 1 of concept.turtle is gone" in confirm(settings, first)
     again = register(settings, concept(settings), training(settings))
     assert again.created
     assert again.run_id == first.run_id
@@ -176,12 +176,42 @@ def test_damaged_weights_are_put_back_into_the_same_version(settings, client, ha
         weights.unlink()
     else:
         weights.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    assert "concept.safetensors" in doubt(settings, first)
+    assert "concept.safetensors" in confirm(settings, first)
     again = register(settings, concept(settings), training(settings))
     assert (again.version, again.created) == (1, False)
     assert "concept.safetensors" in again.repaired
     assert weights.read_bytes() == good
-    assert doubt(settings, first) is None
+    assert confirm(settings, first) is None
+
+
+def test_weights_trained_again_to_other_bytes_become_a_version_of_their_own(settings, client):
+    first = register(settings, concept(settings), training(settings))
+    weights = resolve(settings, "turtle").folder / "concept.safetensors"
+    weights.unlink()
+    manifests = training(settings)
+    last = manifests[STAGES[-1]]
+    store = Store(settings.store)
+    store.manifest_path(last.stage, last.key).unlink()  # it was damaged too, and trained again
+    manifests = training(settings, weights=b"the same key, other bytes")
+    again = register(settings, concept(settings), manifests)
+    assert (again.version, again.created, again.key) == (2, True, first.key)
+    assert resolve(settings, "turtle").version == 2
+    assert not weights.exists()
+    assert register(settings, concept(settings), manifests).version == 2
+
+
+def test_a_gallery_that_was_drawn_again_takes_the_place_of_the_old_one(settings, client):
+    manifests = training(settings)
+    first = register(settings, concept(settings), manifests)
+    newer = training(settings, page=b"<html>another licence</html>")["gallery"]
+    assert newer.key != manifests["gallery"].key
+    again = register(settings, concept(settings), manifests | {"gallery": newer})
+    assert (again.version, again.created, again.redrawn) == (first.version, False, True)
+    page = Path(client.download_artifacts(first.run_id, "gallery/index.html"))
+    assert page.read_text() == "<html>another licence</html>"
+    assert versions(client, "turtle")[0].tags["conceptbooth.stage.gallery"] == newer.key
+    assert client.get_run(first.run_id).data.tags["conceptbooth.stage.gallery"] == newer.key
+    assert not register(settings, concept(settings), manifests | {"gallery": newer}).made
 
 
 class Killed(BaseException):
@@ -245,7 +275,7 @@ def test_a_registration_killed_anywhere_is_finished_or_done_again_by_the_next(se
     kept = {path.parts[len(files.parts)] for path in files.rglob("*.png")}
     assert kept == {run.info.run_id for run in client.search_runs([experiment])}
     assert len(list(files.rglob("concept.safetensors"))) == 1
-    assert doubt(settings, registered) is None
+    assert confirm(settings, registered) is None
 
 
 def test_a_killed_process_leaves_no_lock_and_no_second_version(settings, client):
@@ -297,7 +327,7 @@ def test_of_two_machines_that_register_the_same_content_the_first_version_stays(
     store = Store(settings.store)
     record = TrainingRecord.read(store, concept(settings), training(settings))
     late = record_training(client, settings, store, experiment_id(client, settings), record)
-    assert int(_create_version(client, NAME, late, record).version) == first.version
+    assert int(_create_version(client, late, record).version) == first.version
     assert [int(version.version) for version in versions(client, "turtle")] == [first.version]
     assert [run.info.run_id for run in runs_of(client, settings)] == [first.run_id]
 

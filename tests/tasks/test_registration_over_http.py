@@ -11,7 +11,7 @@ from socket import socket
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tasks.registration import doubt, register
+from tasks.registration import confirm, register
 from tasks.registry import CANDIDATE, resolve, versions
 from tasks.settings import Settings
 from tasks.tracking import TrackingUnreachable, connect, experiment_id
@@ -81,7 +81,7 @@ def test_a_version_travels_to_the_server_and_back(settings):
     found = client.search_runs([experiment_id(client, settings)], f"dataset.digest = '{DATA_VERSION}'")
     assert [run.info.run_id for run in found] == [registered.run_id]
     assert len(client.get_metric_history(registered.run_id, "clip_i")) == 1
-    assert doubt(settings, registered) is None
+    assert confirm(settings, registered) is None
     assert not (settings.home / "mlflow" / "artifacts").exists()  # the server keeps them
 
     resolved = resolve(settings, "turtle")

@@ -132,9 +132,11 @@ def test_a_moved_project_is_told_where_its_files_still_are(tmp_path):
     settings = project(tmp_path / "here")
     client = connect(settings)
     assert experiment_id(client, settings) == experiment_id(client, settings)
+    assert address_problem(settings) is None
     moved = settings.model_copy(update={"mlflow_artifact_root": "file:///elsewhere"})
     with pytest.raises(InputError, match=r"here/\.conceptbooth/mlflow/artifacts, but .* say file:///elsewhere"):
         experiment_id(client, moved)
+    assert "here/.conceptbooth/mlflow/artifacts, but" in address_problem(moved)  # before any work, without MLflow
 
 
 def test_a_deleted_experiment_is_taken_back(tmp_path):
