@@ -24,6 +24,10 @@ def show_outcomes(outcomes: Sequence[ConceptOutcome]) -> None:
         else:
             said = Text.assemble((f"{outcome.concept} failed: ", "bold red"), outcome.error)
             notices().print(said, soft_wrap=True)
+            if outcome.tasks:
+                kept = ", ".join(task.name for task in outcome.tasks)
+                again = f"{command()} train {outcome.concept}"
+                notices().print(Text(f"  kept: {kept}; `{again}` carries on from there"), soft_wrap=True)
 
 
 def show_outcome(outcome: ConceptOutcome) -> None:

@@ -76,6 +76,13 @@ def test_a_failure_is_told_apart_and_hides_no_other_concept(tmp_path: Path, caps
     assert "plum-owl is concept.plum-owl version 3" in said.out
 
 
+def test_what_was_done_before_a_failure_is_said_to_be_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_outcomes([outcome(tmp_path, error="MLflow does not answer")])
+    said = capsys.readouterr().err
+    assert "kept: prepare, train-1-embedding;" in said
+    assert "conceptbooth train plum-owl` carries on" in said
+
+
 def test_the_next_steps_can_be_typed_as_they_stand(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
