@@ -10,11 +10,12 @@ import pytest
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import MlflowClient
 
+from model.errors import InputError
 from tasks.registration import _create_version, confirm, register
 from tasks.registry import CANDIDATE, resolve, versions
 from tasks.settings import Settings
-from tasks.store import Store
-from tasks.tracking import connect, experiment_id
+from tasks.store import Damaged, Store
+from tasks.tracking import MlflowRefused, connect, experiment_id
 from tasks.training_record import TrainingRecord
 from tasks.training_runs import PARENT_TAG, REGISTRAR_TAG, record_training
 from tests.tasks.finished_training import DATA_VERSION, PROMPTS, STAGES, STEPS, concept, project, training
@@ -212,6 +213,26 @@ def test_a_gallery_that_was_drawn_again_takes_the_place_of_the_old_one(settings,
     assert versions(client, "turtle")[0].tags["conceptbooth.stage.gallery"] == newer.key
     assert client.get_run(first.run_id).data.tags["conceptbooth.stage.gallery"] == newer.key
     assert not register(settings, concept(settings), manifests | {"gallery": newer}).made
+
+
+@pytest.mark.parametrize(("place", "error"), [("ftp://nowhere", InputError), ("{root}/base/unet", MlflowRefused)])
+def test_a_registration_that_cannot_be_says_that_the_training_is_kept(settings, place, error):
+    (settings.root / "base" / "unet" / "mlflow.db").write_text("this is no database, " * 100)
+    uri = place if "://" in place else f"sqlite:///{place.format(root=settings.root)}/mlflow.db"
+    wrong = settings.model_copy(update={"mlflow_tracking_uri": uri})
+    with pytest.raises(error, match=r"The training of 'turtle' is kept in the store; run `conceptbooth train turtle`"):
+        register(wrong, concept(settings), training(settings))
+
+
+def test_a_damaged_artefact_is_the_stores_failure_and_leads_to_no_version(settings, client):
+    manifests = training(settings)
+    record = manifests[STAGES[-1]].files["concept.safetensors"]
+    content = Store(settings.store).path(record.sha256)
+    content.chmod(0o644)
+    content.write_bytes(content.read_bytes()[::-1])
+    with pytest.raises(Damaged, match=STAGES[-1]):
+        register(settings, concept(settings), manifests)
+    assert versions(client, "turtle") == []
 
 
 class Killed(BaseException):
