@@ -18,7 +18,7 @@ from model.device import numeric_policy
 from model.errors import InputError, WorkFailed
 from tasks.concepts import concept_names, load_concept
 from tasks.hashing import DigestMemory
-from tasks.image_sets import git_state, image_set
+from tasks.image_sets import ImagesMissing, git_state, image_set
 from tasks.keys import ModelIdentity, identify_model
 from tasks.params import Params, load_params
 from tasks.prompt_sets import load_prompt_set
@@ -225,7 +225,11 @@ def _concepts(settings: Settings) -> Iterator[Finding]:
     for name in names:
 
         def look(name: str = name) -> Finding:
-            images = image_set(settings, load_concept(settings, name), git)
+            concept = load_concept(settings, name)
+            try:
+                images = image_set(settings, concept, git)
+            except ImagesMissing as error:  # a sample that was not made yet, or a set that was not pulled
+                return Finding(what=f"concept {name}", state="note", found=str(error))
             found = f"{len(images.files)} images, data version {images.digest[:8]}, {STATES[images.state]}"
             return Finding(what=f"concept {name}", state="note" if images.dirty else "ok", found=found)
 

@@ -151,6 +151,14 @@ def test_a_concept_with_a_broken_description_does_not_hide_the_others(project: P
     assert found["concept brown-owl"]["state"] == "note"
 
 
+def test_images_that_are_not_here_yet_are_a_note_with_the_way_out(project: Path) -> None:
+    (project / "data/concepts/brown-owl/images/00.png").unlink()
+    (project / "data/concepts/brown-owl/images").rmdir()
+    found = examined()["concept brown-owl"]
+    assert found["state"] == "note"
+    assert "dvc repro" in found["found"]
+
+
 def test_the_doctor_needs_none_of_the_large_libraries(project: Path) -> None:
     code = (
         "import sys\nfrom flows.doctor import run_doctor\nfrom tasks.settings import load_settings\n"
