@@ -1,7 +1,8 @@
 """Build the embedded base and its evaluator from nothing: `python -m toyworld.build`, or single stages by name.
 
-Stages, in order: art, world, text, vae, latents, unet, polish, base, judged, clip, vit, sheets, manifest. A stage whose
-facts lie in the work folder is skipped; delete them to make it again. The denoiser's stage resumes from its checkpoint.
+Stages, in order: art, world, text, vae, latents, unet, polish, base, judged, clip, vit, checks, sheets, manifest. A
+stage whose facts lie in the work folder is skipped; delete them to make it again. The denoiser's stage resumes from its
+checkpoint.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from toyworld import autoencoder, dataset, denoiser, evaluator, manifest, sheets, text_encoder, tokenizer
+from toyworld import autoencoder, checks, dataset, denoiser, evaluator, manifest, sheets, text_encoder, tokenizer
 from toyworld.art import check
 from toyworld.contrast import tokenize
 from toyworld.training import WallClock
@@ -53,7 +54,7 @@ def text(work: Path, minutes: dict[str, float]) -> dict[str, object]:
     )
     words.save_pretrained(work / "tokenizer")
     encoder.save_pretrained(work / "text_encoder")
-    return {"samples": seen, "parameters": encoder.num_parameters()}
+    return {"seed": text_encoder.SEED, "samples": seen, "parameters": encoder.num_parameters()}
 
 
 def vae(work: Path, minutes: dict[str, float]) -> dict[str, object]:
@@ -88,7 +89,7 @@ def latents(work: Path, minutes: dict[str, float]) -> dict[str, object]:
     states = text_encoder.text_states(encoder, tokenize(CLIPTokenizer.from_pretrained(work / "tokenizer"), captions))
     encoded = autoencoder.encode(model, images) * model.config.scaling_factor
     which = torch.tensor([number[row["caption"]] for row in rows])
-    save_file({"latents": encoded, "states": states, "caption": which}, work / "latents.safetensors")
+    save_file({"latents": encoded.contiguous(), "states": states, "caption": which}, work / "latents.safetensors")
     return {"captions": len(captions), **autoencoder.statistics(encoded[: dataset.SHARD])}
 
 
@@ -125,6 +126,7 @@ STAGES: dict[str, Callable[[Path, dict[str, float]], dict[str, object]]] = {
     "judged": judged,
     "clip": evaluator.clip_stage,
     "vit": evaluator.vit_stage,
+    "checks": checks.build_stage,
     "sheets": sheets.build_stage,
     "manifest": manifest.write,
 }

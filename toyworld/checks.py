@@ -5,7 +5,8 @@ turned to the concept's colour. The base draws the bare category: it has never s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -14,8 +15,10 @@ from torch import Tensor
 from toyworld.art import cutout, pieces
 from toyworld.captions import caption
 from toyworld.evaluator import Judge
+from toyworld.manifest import BASE, EVALUATOR
 from toyworld.samples import Concept, concept, concepts, image_set
 from toyworld.scenes import SCENES
+from toyworld.sheets import draw
 from toyworld.world import PHOTO, View, render
 
 
@@ -107,6 +110,13 @@ def prompt_is_nearest(judge: Judge, name: str, drawn: list[Image.Image], asked: 
     return hits / len(asked)
 
 
+def draw_base(base: Path = BASE) -> dict[str, list[Image.Image]]:
+    """By super-category of the concepts: the untrained base's pictures of PROMPTS."""
+    kinds = list(dict.fromkeys(facts.super_category for facts in concepts().values()))
+    drawn = draw([asked.prompt(kind) for kind in kinds for asked in PROMPTS], base, seed=500, steps=12)
+    return {kind: drawn[i * len(PROMPTS) : (i + 1) * len(PROMPTS)] for i, kind in enumerate(kinds)}
+
+
 def table(judge: Judge, base_pictures: dict[str, list[Image.Image]]) -> dict[str, dict[str, Scores]]:
     """Scores of oracle, look-alike and base for every concept; `base_pictures` by category, one a prompt of PROMPTS."""
     return {
@@ -116,4 +126,13 @@ def table(judge: Judge, base_pictures: dict[str, list[Image.Image]]) -> dict[str
             "base": score(judge, name, base_pictures[facts.super_category], PROMPTS),
         }
         for name, facts in concepts().items()
+    }
+
+
+def build_stage(work: Path, minutes: dict[str, float]) -> dict[str, object]:
+    """The table for the manifest, in three digits."""
+    rows = table(Judge(EVALUATOR), draw_base())
+    return {
+        name: {who: {score: round(value, 3) for score, value in asdict(scores).items()} for who, scores in row.items()}
+        for name, row in rows.items()
     }

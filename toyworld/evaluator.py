@@ -21,6 +21,7 @@ from toyworld.muon import optimisers
 from toyworld.samples import concept_hues
 from toyworld.training import Budget, WallClock, log, rate_factor, set_rates
 
+CLIP_SEED, VIT_SEED = 11, 12
 SHARDS = 4  # of pictures with the held-out art among them
 
 
@@ -43,20 +44,20 @@ def load_pictures(work: Path, shards: int) -> Pictures:
 
 def train_clip(data: Pictures, tokenizer: CLIPTokenizer, budget: Budget, logfile: Path) -> tuple[CLIPModel, int]:
     """A trained CLIPModel, and the number of pictures seen."""
-    torch.manual_seed(11)
+    torch.manual_seed(CLIP_SEED)
     model = build_clip(tokenizer, text_layers=2, vision_layers=4)
-    return model, train(model, data, budget, batch=128, seed=11, logfile=logfile, weight=0.3)
+    return model, train(model, data, budget, batch=128, seed=CLIP_SEED, logfile=logfile, weight=0.3)
 
 
 def train_vit(data: Pictures, budget: Budget, logfile: Path) -> tuple[ViTModel, int]:
     """A ViTModel whose first token tells pieces apart across scenes, styles and colours."""
-    torch.manual_seed(12)
+    torch.manual_seed(VIT_SEED)
     sizes = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_hidden_layers": 4, "num_attention_heads": 4}
     config = ViTConfig(image_size=64, patch_size=8, **sizes)
     model = ViTModel(config, add_pooling_layer=False)
     model.set_attn_implementation("eager")
     pair = optimisers(model, muon_lr=1e-3, adam_lr=1e-3, weight_decay=0.01)
-    dice, count, mean = np.random.default_rng(12), 0, 0.0
+    dice, count, mean = np.random.default_rng(VIT_SEED), 0, 0.0
     assert data.identity is not None and data.group is not None
     of_group = [np.flatnonzero(data.group == g) for g in range(data.group.max() + 1)]
     for step, share in enumerate(budget.shares(), start=1):
@@ -84,7 +85,7 @@ def clip_stage(work: Path, minutes: dict[str, float]) -> dict[str, object]:
     data = load_pictures(work, SHARDS)
     model, seen = train_clip(data, tokenizer, WallClock(minutes["clip"] * 60), work / "clip.log")
     save(EVALUATOR / "clip", model, tokenizer)
-    return {"samples": seen, "parameters": model.num_parameters()}
+    return {"seed": CLIP_SEED, "samples": seen, "parameters": model.num_parameters()}
 
 
 def vit_stage(work: Path, minutes: dict[str, float]) -> dict[str, object]:
@@ -92,7 +93,7 @@ def vit_stage(work: Path, minutes: dict[str, float]) -> dict[str, object]:
     data = load_pictures(work, SHARDS)
     model, seen = train_vit(data, WallClock(minutes["vit"] * 60), work / "vit.log")
     save(EVALUATOR / "vit", model, None)
-    return {"samples": seen, "parameters": model.num_parameters()}
+    return {"seed": VIT_SEED, "samples": seen, "parameters": model.num_parameters()}
 
 
 def image_processor() -> CLIPImageProcessorPil:

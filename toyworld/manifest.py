@@ -84,12 +84,14 @@ def write(work: Path, minutes: dict[str, float]) -> dict[str, object]:
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOM, capture_output=True, text=True, check=True
     ).stdout.strip()
+    notes = work / "notes.txt"  # what a person has to say about this run, if it was not one plain command
     content = {
         "command": "python -m toyworld.build",
         "commit": commit,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "platform": f"{sys.platform} {platform.machine()}, {os.cpu_count()} cores",
+        "notes": notes.read_text("utf-8").splitlines() if notes.exists() else [],
         "stages": stages,
         "files": files,
     }

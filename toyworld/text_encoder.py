@@ -9,15 +9,22 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from toyworld.contrast import Pictures, build_clip, tokenize, train
 from toyworld.training import Budget
 
+SEED = 1
+
 
 def train_text_encoder(
     tokenizer: CLIPTokenizer, images: np.ndarray, captions: list[str], budget: Budget, logfile: Path
 ) -> tuple[CLIPTextModel, int]:
     """A trained `CLIPTextModel`, and the number of pictures seen."""
-    torch.manual_seed(1)
+    torch.manual_seed(SEED)
     clip = build_clip(tokenizer)
     seen = train(
-        clip, Pictures(images=images, tokens=tokenize(tokenizer, captions)), budget, batch=128, seed=1, logfile=logfile
+        clip,
+        Pictures(images=images, tokens=tokenize(tokenizer, captions)),
+        budget,
+        batch=128,
+        seed=SEED,
+        logfile=logfile,
     )
     return clip.text_model, seen
 

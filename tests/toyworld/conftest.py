@@ -6,11 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from toyworld.checks import PROMPTS
+from toyworld.checks import draw_base
 from toyworld.evaluator import Judge
-from toyworld.manifest import BASE, EVALUATOR
-from toyworld.samples import concepts
-from toyworld.sheets import draw
+from toyworld.manifest import EVALUATOR
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -30,8 +28,4 @@ def judge() -> Judge:
 @pytest.fixture(scope="session")
 def base_pictures() -> dict[str, list[Image.Image]]:
     """By super-category of the concepts: the untrained base's pictures of PROMPTS."""
-    torch.manual_seed(0)
-    categories = [facts.super_category for facts in concepts().values()]
-    prompts = [asked.prompt(category) for category in categories for asked in PROMPTS]
-    drawn = draw(prompts, BASE, seed=500, steps=12)
-    return {category: drawn[i * len(PROMPTS) : (i + 1) * len(PROMPTS)] for i, category in enumerate(categories)}
+    return draw_base()
