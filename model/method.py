@@ -111,8 +111,8 @@ METHODS: dict[str, dict[str, Method]] = {
         ),
         # A UNet 200 times smaller than Stable Diffusion's takes, and needs, higher rates.
         "toyworld": _attndreambooth(
-            {"learning_rate": 1e-3, "max_train_steps": 60, **_TOYWORLD_VIEWS},
-            {"learning_rate": 2e-4, "max_train_steps": 100, **_TOYWORLD_VIEWS},
+            {"learning_rate": 7e-4, "max_train_steps": 60, **_TOYWORLD_VIEWS},
+            {"learning_rate": 1e-4, "max_train_steps": 100, **_TOYWORLD_VIEWS},
             {"learning_rate": 2e-4, "max_train_steps": 300, **_TOYWORLD_VIEWS},
         ),
     },
