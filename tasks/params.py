@@ -67,10 +67,6 @@ class Params(_Section):
         """`stages:` with nothing but comments under it."""
         return {} if value is None else value
 
-    def drawing(self) -> Sampling:
-        """How the pictures of the evaluation are drawn."""
-        return Sampling(seed=self.evaluation.seed, **self.sampling.model_dump())
-
     def training(self) -> Method:
         """The method with this file's changes to its stages; InputError if any of that is wrong."""
         return get_method(self.method, self.preset, self.stages)

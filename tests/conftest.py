@@ -57,6 +57,8 @@ def project(tmp_path, base_folder, evaluator_folder):
 @pytest.fixture(scope="session")
 def prefect_url(tmp_path_factory):
     """The URL of a real Prefect API with a database of its own; flows of this process use it."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import temporary_settings
 
     from flows.prefect_api import prefect_api
@@ -68,3 +70,5 @@ def prefect_url(tmp_path_factory):
         api.wait_until_it_answers()
         with temporary_settings({"api.url": api.url, "results.local_storage_path": root / "results"}):
             yield api.url
+            APILogWorker.drain_all(timeout=10)
+            EventsWorker.drain_all(timeout=10)
