@@ -43,7 +43,7 @@ def _cache_key(_context: Any, parameters: Mapping[str, Any]) -> str:
     return f"register/{bench.job.concept.name}/{content_key(bench.manifests)}/{gallery}/{place}"
 
 
-@task(name="register", **(TASK | {"cache_key_fn": _cache_key}))
+@task(name="register", task_run_name="register", **(TASK | {"cache_key_fn": _cache_key}))
 def register_training(bench: Bench) -> dict[str, Any]:
     """One registration; returns the fields of a RegisteredVersion."""
     return asdict(register(bench.job.settings, bench.job.concept, bench.manifests))
