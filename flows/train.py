@@ -17,6 +17,7 @@ from tasks.jobs import Job, plan_jobs
 from tasks.reporting import Reporter
 from tasks.settings import Settings
 from tasks.store import Store
+from tasks.tracking import import_mlflow
 
 __all__ = ["ConceptOutcome", "TaskOutcome", "run_training"]
 
@@ -47,6 +48,7 @@ def _run(settings: Settings, api: PrefectApi, jobs: Sequence[Job]) -> list[Conce
     from prefect.settings import temporary_settings
 
     reporter = TerminalReporter(notices())
+    import_mlflow(settings)  # while the API starts: the registration at the end needs it in any case
     api.wait_until_it_answers()
     # Prefect has read its settings when it was imported, before the address was known. Heartbeats are for flows that
     # a server has started and watches; ours would only make the end of each run wait a second for them.

@@ -22,10 +22,10 @@ from tasks.keys import StagePlan
 from tasks.manifest import Facts, Input, Manifest
 from tasks.reporting import Reporter
 from tasks.store import DISK_FULL, Damaged, Store
+from tasks.work_folders import FILES, FINISHED, lock_of, work_folder
 from tasks.workplace import device_words, git_facts
 
 Metrics = Mapping[str, float]
-_FILES, _FINISHED = "files", "finished.json"
 
 
 class Bench:
@@ -88,7 +88,7 @@ def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict
         StoreFailed: the store cannot be read or written.
         Damaged: something that this stage reads is not as it was; that other stage has to run again.
     """
-    work_folder = bench.job.settings.home / "work" / f"{plan.stage}-{plan.key[:16]}"
+    folder = work_folder(bench.job.settings, plan)
 
     def waiting() -> None:
         bench.warn(f"{plan.stage} of '{bench.job.concept.name}' is being made by another process: waiting for it")
@@ -96,16 +96,16 @@ def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict
     with suppress(Damaged):  # said below, where it is made again
         if manifest := bench.store.find(plan.stage, plan.key, rehash=True):
             return _receipt(manifest, made=False)
-    with alone(work_folder.with_suffix(".lock"), waiting):
+    with alone(lock_of(folder), waiting):
         manifest = _present(bench, plan)
         if manifest is not None:
             return _receipt(manifest, made=False)
-        if not (work_folder / _FINISHED).exists():
-            _work(work_folder, plan, work)
-        outcome = json.loads((work_folder / _FINISHED).read_text(encoding="utf-8"))
-        manifest = bench.store.publish(work_folder / _FILES, _facts(bench, plan, **outcome))
-        shutil.rmtree(work_folder)
-        work_folder.with_suffix(".lock").unlink()  # whoever waits for it finds the artefact in the store
+        if not (folder / FINISHED).exists():
+            _work(folder, plan, work)
+        outcome = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
+        manifest = bench.store.publish(folder / FILES, _facts(bench, plan, **outcome))
+        shutil.rmtree(folder)
+        lock_of(folder).unlink()  # whoever waits for it finds the artefact in the store
         return _receipt(manifest, made=True)
 
 
@@ -117,24 +117,22 @@ def _present(bench: Bench, plan: StagePlan) -> Manifest | None:
         return None
 
 
-def _work(work_folder: Path, plan: StagePlan, work: Callable[[Path], Metrics]) -> None:
+def _work(folder: Path, plan: StagePlan, work: Callable[[Path], Metrics]) -> None:
     """Run `work` in an empty folder; `finished.json` appears last."""
     started = time.monotonic()
     try:
-        shutil.rmtree(work_folder, ignore_errors=True)  # of a process that was killed
-        files = work_folder / _FILES
+        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+        files = folder / FILES
         files.mkdir(parents=True)
         metrics = work(files)
         outcome = {"wall_seconds": round(time.monotonic() - started, 3), "metrics": dict(metrics)}
-        unfinished = work_folder / f"{_FINISHED}.part"
+        unfinished = folder / f"{FINISHED}.part"
         unfinished.write_text(json.dumps(outcome), encoding="utf-8")
-        unfinished.rename(work_folder / _FINISHED)
+        unfinished.rename(folder / FINISHED)
     except BaseException as error:
-        shutil.rmtree(work_folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError) and error.errno in DISK_FULL:
-            said = (
-                f"{plan.stage}: {work_folder.parent}: {error.strerror}; make room there and run the same command again"
-            )
+            said = f"{plan.stage}: {folder.parent}: {error.strerror}; make room there and run the same command again"
             raise WorkFailed(said) from error
         raise
 

@@ -11,6 +11,7 @@ from tasks.jobs import Job
 from tasks.new_concept import FEWEST_PIXELS
 from tasks.settings import Settings
 from tasks.store import Damaged, Store
+from tasks.work_folders import sweep
 
 
 def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
@@ -21,6 +22,7 @@ def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
     """
     store = Store(settings.store)
     store.probe()
+    sweep(settings)
     problems: list[str] = []
     for job in jobs:
         if all(_whole(store, plan.stage, plan.key) for plan in job.stages if plan.kind != "gallery"):

@@ -59,8 +59,7 @@ def connect(settings: Settings) -> "MlflowClient":
     problem = address_problem(settings)
     if problem:
         raise InputError(problem)
-    for name, value in QUIET_AND_BOUNDED.items():
-        os.environ.setdefault(name, value)
+    import_mlflow(settings)
     uri = settings.mlflow_tracking_uri
     with sorted_failures(settings):
         if scheme_of(uri) in SERVER_SCHEMES:
@@ -69,12 +68,23 @@ def connect(settings: Settings) -> "MlflowClient":
             _reach_database(uri)
         from mlflow.tracking import MlflowClient
 
-        # Failures come as exceptions; what MLflow and urllib3 log on top of them would only repeat it as tracebacks.
-        logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRITICAL"))
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         # alone: of two processes that make the tables of a new database at once, one would fail
         with alone(settings.home / "locks" / "mlflow"):
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def import_mlflow(settings: Settings) -> None:
+    """Import what `connect` needs, asking nobody: seconds that can pass while something else is waited for."""
+    for name, value in QUIET_AND_BOUNDED.items():
+        os.environ.setdefault(name, value)
+    import mlflow.tracking
+
+    if scheme_of(settings.mlflow_tracking_uri) not in SERVER_SCHEMES:
+        import mlflow.store.model_registry.sqlalchemy_store
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    # Failures come as exceptions; what MLflow and urllib3 log on top of them would only repeat it as tracebacks.
+    logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRITICAL"))
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 def experiment_id(client: "MlflowClient", settings: Settings) -> str:
