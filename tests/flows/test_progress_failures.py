@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import temporary_settings
 
 from flows.prefect_api import prefect_api
@@ -21,8 +22,9 @@ def settings_at(root: Path) -> Settings:
 
 
 def progress_on_the_pages() -> list[float]:
+    key = ArtifactFilterKey(any_=["watched-train-1-embedding"])  # other tests may share the database
     with get_client(sync_client=True) as client:
-        return [artifact.data for artifact in client.read_artifacts()]
+        return [artifact.data for artifact in client.read_artifacts(artifact_filter=ArtifactFilter(key=key))]
 
 
 def test_work_goes_on_with_one_warning_when_the_api_is_gone(tmp_path: Path) -> None:
@@ -30,7 +32,7 @@ def test_work_goes_on_with_one_warning_when_the_api_is_gone(tmp_path: Path) -> N
     reporter = PageReporter(warnings.append, clock=iter(range(0, 1000, 10)).__next__)
     with prefect_api(settings_at(tmp_path)) as api, temporary_settings({"api.url": api.url}):
         api.wait_until_it_answers()
-        reporter.begin("turtle train-1-embedding", 4, "steps")
+        reporter.begin("watched train-1-embedding", 4, "steps")
         reporter.advance(1, "loss 0.5")
         assert progress_on_the_pages() == [25.0]
         assert api.server is not None and warnings == []
@@ -38,7 +40,7 @@ def test_work_goes_on_with_one_warning_when_the_api_is_gone(tmp_path: Path) -> N
         for done in (2, 3, 4):
             reporter.advance(done)
         reporter.end()
-        reporter.begin("turtle train-2-cross_attention", 4, "steps")
+        reporter.begin("watched train-2-cross_attention", 4, "steps")
         reporter.advance(1)
         reporter.end()
     assert len(warnings) == 1
