@@ -39,12 +39,28 @@ def numeric_policy(requested_device: str = "auto", requested_dtype: str = "auto"
     device = device_type(requested_device)
     if requested_dtype not in DTYPES:
         raise InputError(f"dtype '{requested_dtype}': unknown; there are {', '.join(DTYPES)}")
-    autocast = "none"
-    if requested_dtype == "bfloat16" or (
-        requested_dtype == "auto" and device == "cuda" and (_cuda_capability() or (0, 0)) >= _FIRST_WITH_BFLOAT16
-    ):
-        autocast = "bfloat16"
+    autocast = "bfloat16" if requested_dtype == "bfloat16" else "none"
+    if requested_dtype == "auto" and device == "cuda":
+        capability = _cuda_capability()
+        if capability is None:
+            raise InputError(
+                "dtype 'auto' on device 'cuda': no GPU is visible here, so it cannot be told which type the GPU that "
+                "will do the work would choose; set dtype to bfloat16 or float32"
+            )
+        autocast = "bfloat16" if capability >= _FIRST_WITH_BFLOAT16 else "none"
     return {"device": device, "weights": "float32", "autocast": autocast}
+
+
+def left_to_the_machine(requested_device: str, requested_dtype: str) -> list[str]:
+    """What two machines could answer differently, so that they would never agree on a key; empty if nothing.
+
+    Each is one sentence that names the value and what to set instead.
+    """
+    if requested_device == "auto":
+        return ["device 'auto': every machine would choose its own; set device to cuda, mps or cpu"]
+    if requested_device == "cuda" and requested_dtype == "auto":
+        return ["dtype 'auto': a GPU with bfloat16 chooses it, another float32; set dtype to bfloat16 or float32"]
+    return []
 
 
 def open_device(requested: str = "auto") -> torch.device:

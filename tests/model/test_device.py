@@ -37,6 +37,31 @@ def test_policy_follows_the_device(monkeypatch, capability, dtype, policy):
     assert found["weights"] == "float32"
 
 
+@pytest.mark.parametrize(("dtype", "autocast"), [("bfloat16", "bfloat16"), ("float32", "none")])
+def test_a_machine_without_a_gpu_plans_what_one_with_a_gpu_does(monkeypatch, dtype, autocast):
+    policies = []
+    for capability in (None, (7, 5), (9, 0)):
+        monkeypatch.setattr(device, "_cuda_capability", lambda capability=capability: capability)
+        policies.append(device.numeric_policy("cuda", dtype))
+    assert policies == [{"device": "cuda", "weights": "float32", "autocast": autocast}] * 3
+    assert device.left_to_the_machine("cuda", dtype) == []
+
+
+def test_a_gpu_that_is_elsewhere_cannot_be_asked_for_its_types(monkeypatch):
+    monkeypatch.setattr(device, "_cuda_capability", lambda: None)
+    with pytest.raises(InputError, match=r"dtype 'auto' on device 'cuda': no GPU .* bfloat16 or float32"):
+        device.numeric_policy("cuda", "auto")
+
+
+@pytest.mark.parametrize(
+    ("requested", "left"),
+    [(("auto", "float32"), "device 'auto'"), (("cuda", "auto"), "dtype 'auto'"), (("cpu", "auto"), None)],
+)
+def test_what_machines_would_decide_for_themselves_is_told(requested, left):
+    found = device.left_to_the_machine(*requested)
+    assert [problem.split(":")[0] for problem in found] == ([left] if left else [])
+
+
 def test_a_torch_without_cuda_never_chooses_it(monkeypatch):
     monkeypatch.setattr(device, "_cuda_capability", lambda: (9, 0))
     monkeypatch.setattr(device.importlib.metadata, "version", lambda name: "2.13.0+cpu")
