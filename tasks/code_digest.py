@@ -29,12 +29,11 @@ def code_digests(*entries: str) -> dict[str, str]:
         module = waiting.pop()
         if module in found or module in WITHOUT_SAY:
             continue
-        tree = ast.parse(_source(module).read_bytes())
-        found[module] = _digest(tree)
-        waiting += _imports(tree)
-        if any(isinstance(node, ast.Name) and node.id == "PackageLoader" for node in ast.walk(tree)):
-            templates = _source(module).parent / "templates"
-            for path in sorted(templates.rglob("*")):
+        source = _source(module)
+        found[module], imports, has_templates = _parsed(source, source.stat().st_mtime_ns)
+        waiting += [name for name in imports if _source(name).is_file()]
+        if has_templates:
+            for path in sorted((source.parent / "templates").rglob("*")):
                 if path.is_file():
                     found[path.relative_to(PROJECT).as_posix()] = _short(path.read_bytes())
     return dict(sorted(found.items()))
@@ -45,15 +44,23 @@ def _source(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def _imports(tree: ast.AST) -> set[str]:
-    """Modules of model/ and tasks/ that a module imports."""
-    names: set[str] = set()
+@functools.cache
+def _parsed(source: Path, _changed: int) -> tuple[str, frozenset[str], bool]:
+    """A module's digest, what it imports of model/ and tasks/, and whether it loads templates.
+
+    Kinds of stages share most modules, and parsing is the slow part.
+    """
+    tree = ast.parse(source.read_bytes())
+    imported, loads_templates = set(), False
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.split(".")[0] in ("model", "tasks") and _source(name).is_file()}
+            imported |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Name) and node.id == "PackageLoader":
+            loads_templates = True
+    ours = frozenset(name for name in imported if name.split(".")[0] in ("model", "tasks"))
+    return _digest(tree), ours, loads_templates
 
 
 def _digest(tree: ast.AST) -> str:

@@ -115,7 +115,8 @@ def parse_concept(name: str, folder: Path, facts: Any, label: str) -> Concept:
     """A concept from the content of its concept.yaml. InputError with all problems, each beginning with `label`."""
     if not isinstance(facts, dict):
         raise InputError(f"{label}: lines such as `super_category: teapot` are needed, for {', '.join(FACTS)}")
-    by_place = {"name", "folder"} & set(facts)
+    # The word that is taught comes from the folder's name, so that no two concepts can have the same.
+    by_place = {"name", "folder", "placeholder_token"} & set(facts)
     problems = [f"{label}: {key} does not belong here; the folder says it" for key in sorted(by_place)]
     known = {key: value for key, value in facts.items() if key not in by_place}
     concept = None

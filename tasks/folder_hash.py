@@ -8,12 +8,14 @@ import fnmatch
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 IGNORED_NAMES = (".DS_Store", "._*", "Thumbs.db", "desktop.ini")
 """What file managers leave in folders; .dvcignore says the same to DVC."""
+_IGNORED = re.compile("|".join(map(fnmatch.translate, IGNORED_NAMES))).match
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +28,15 @@ class FolderFile:
     """Bytes."""
 
 
-def folder_files(folder: Path) -> tuple[FolderFile, ...]:
-    """Every file in a folder and its subfolders, hashed, in the order of the folder's hash."""
+def folder_files(folder: Path, md5: Callable[[Path], str] | None = None) -> tuple[FolderFile, ...]:
+    """Every file in a folder and its subfolders, hashed (by `md5`), in the order of the folder's hash."""
     files = []
     for parent, _, names in os.walk(folder, followlinks=True):
+        inside = "" if parent == str(folder) else f"{Path(parent).relative_to(folder).as_posix()}/"
         for name in names:
-            if not any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORED_NAMES):
+            if not _IGNORED(name):
                 path = Path(parent, name)
-                relpath = path.relative_to(folder).as_posix()
-                files.append(FolderFile(relpath=relpath, md5=file_md5(path), size=path.stat().st_size))
+                files.append(FolderFile(relpath=inside + name, md5=(md5 or file_md5)(path), size=path.stat().st_size))
     return tuple(sorted(files, key=lambda file: file.relpath))
 
 

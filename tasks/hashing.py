@@ -31,13 +31,14 @@ def file_digest(path: Path) -> str:
 
 
 class DigestMemory:
-    """sha256 of files, remembered in one JSON file by path, size and time of change.
+    """Hashes of files, remembered in one JSON file by path, size, times of change and inode, as git's index does.
 
-    A base model of 5 GB is read once, not at every plan.
+    A base model of 5 GB and the images of a thousand concepts are read once, not at every plan.
     """
 
-    def __init__(self, memory_file: Path) -> None:
+    def __init__(self, memory_file: Path, algorithm: str = "sha256") -> None:
         self._file = memory_file
+        self._algorithm = algorithm
         self._known: dict[str, list[Any]] = {}
         self._changed = False
         if memory_file.is_file():
@@ -47,20 +48,22 @@ class DigestMemory:
                 self._known = {}  # only a memory: everything is hashed again
 
     def digest(self, path: Path) -> str:
-        """sha256 of the file; OSError where it cannot be read."""
+        """Hash of the file; OSError where it cannot be read."""
         stat = path.stat()
-        name, mark = str(path), [stat.st_size, stat.st_mtime_ns]
+        # The inode's own time too: unlike the content's it cannot be set back, as copying tools do.
+        name, mark = str(path), [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         known = self._known.get(name)
-        if known is not None and known[:2] == mark:
-            return known[2]
-        digest = file_digest(path)
-        if time.time() - stat.st_mtime > _SETTLED_SECONDS:
+        if known is not None and known[:-1] == mark:
+            return known[-1]
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, self._algorithm).hexdigest()
+        if time.time() - max(stat.st_mtime, stat.st_ctime) > _SETTLED_SECONDS:
             self._known[name] = [*mark, digest]
             self._changed = True
         return digest
 
     def folder(self, folder: Path, suffixes: Iterable[str]) -> dict[str, str]:
-        """sha256 of every file below `folder` with one of the suffixes, by path inside it; hidden ones left out."""
+        """Hash of every file below `folder` with one of the suffixes, by path inside it; hidden ones left out."""
         wanted = set(suffixes)
         paths = sorted(path for path in folder.rglob("*") if path.suffix in wanted and path.is_file())
         inside = {path.relative_to(folder).as_posix(): path for path in paths}

@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from typing import Any, Literal
 from model.errors import InputError, WorkFailed
 from tasks.concepts import IMAGES_FOLDER, Concept, shown_path
 from tasks.folder_hash import FolderFile, file_md5, folder_digest, folder_files
+from tasks.hashing import DigestMemory
 from tasks.settings import Settings
 from tasks.workplace import GitState, git_status
 from tasks.yaml_files import read_yaml
@@ -55,17 +56,22 @@ class _Record:
     """The .dvc file or dvc.lock."""
 
 
-def image_set(settings: Settings, concept: Concept, git: GitState | None = None) -> ImageSet:
+def image_set(
+    settings: Settings, concept: Concept, git: GitState | None = None, memory: DigestMemory | None = None
+) -> ImageSet:
     """The images of a concept, in its folder or, where that is missing, in DVC's cache.
 
-    Pass `git` when asking for many concepts: it is looked up once then.
+    Pass `git` when asking for many concepts: it is looked up once then; and a `memory` of the images' md5.
 
     Raises:
         ImagesMissing: neither the folder nor DVC's cache has them.
         InputError: the folder is empty, or DVC's record cannot be read.
     """
     record = _record(settings, concept)
-    files = _files_there(settings, concept) if concept.images.is_dir() else _files_cached(settings, concept, record)
+    md5 = memory.digest if memory else file_md5
+    files = (
+        _files_there(settings, concept, md5) if concept.images.is_dir() else _files_cached(settings, concept, record)
+    )
     digest = folder_digest(files)
     git = git or git_state(settings)
     state: Literal["committed", "uncommitted", "changed", "untracked"]
@@ -87,7 +93,7 @@ def local_images(settings: Settings, concept: Concept, digest: str) -> list[Path
     """
     if not concept.images.is_dir():
         _restore(settings, concept, _files_cached(settings, concept, _Record(digest=digest, file=concept.folder)))
-    files = _files_there(settings, concept)
+    files = _files_there(settings, concept, file_md5)
     found = folder_digest(files)
     if found != digest:
         raise WorkFailed(
@@ -137,8 +143,8 @@ def _recorded_digest(settings: Settings, file: Path, outs: Any, path: str) -> st
     return digest
 
 
-def _files_there(settings: Settings, concept: Concept) -> tuple[FolderFile, ...]:
-    files = folder_files(concept.images)
+def _files_there(settings: Settings, concept: Concept, md5: Callable[[Path], str]) -> tuple[FolderFile, ...]:
+    files = folder_files(concept.images, md5)
     if not files:
         raise InputError(f"concept '{concept.name}': no images in {shown_path(settings, concept.images)}")
     return files

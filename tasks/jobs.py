@@ -1,6 +1,6 @@
 """What is to be done for a concept: everything that its training is made from, checked, with the keys of its stages."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from model.prompt import ConceptPrompt
 from tasks.concepts import Concept, load_concept
 from tasks.hashing import DigestMemory
 from tasks.image_sets import ImageSet, git_state, image_set
-from tasks.keys import ModelIdentity, Recipe, StagePlan, identify_model, plan_stages
+from tasks.keys import ModelIdentity, Recipe, StagePlan, Workings, find_workings, identify_model, plan_stages
 from tasks.params import Params, load_params
 from tasks.prompt_sets import EvaluationPrompt, load_prompt_set
 from tasks.settings import Settings
@@ -57,6 +57,16 @@ class _Shared:
     evaluator: ModelIdentity
     prompts: tuple[EvaluationPrompt, ...]
     policy: dict[str, str]
+    workings: dict[str, Workings]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """Concepts as they are now: what is to be done for each, and what is wrong with those that cannot be trained."""
+
+    jobs: tuple[Job, ...]
+    problems: Mapping[str, tuple[str, ...]]
+    """By concept; one sentence each."""
 
 
 def plan_jobs(settings: Settings, names: Iterable[str]) -> list[Job]:
@@ -64,6 +74,18 @@ def plan_jobs(settings: Settings, names: Iterable[str]) -> list[Job]:
 
     Raises:
         InputError: all problems of settings, params.yaml, models, prompt set and all concepts together.
+    """
+    found = survey(settings, names)
+    if found.problems:
+        raise InputError(*_all(found.problems))
+    return list(found.jobs)
+
+
+def survey(settings: Settings, names: Iterable[str]) -> Survey:
+    """Like `plan_jobs`, with the problems of single concepts beside the jobs of the others.
+
+    Raises:
+        InputError: something that all concepts need is wrong; all problems together, those of the concepts too.
     """
     problems: list[str] = []
     if problem := address_problem(settings):
@@ -77,17 +99,10 @@ def plan_jobs(settings: Settings, names: Iterable[str]) -> list[Job]:
             problems.extend(error.problems)
             return None
 
-    git = git_state(settings)
-    concepts: list[tuple[Concept, ImageSet]] = []
-    for name in dict.fromkeys(names):
-        try:
-            concept = load_concept(settings, name)
-            concepts.append((concept, image_set(settings, concept, git)))
-        except InputError as error:
-            problems += error.problems
+    concepts, concept_problems = _concepts(settings, dict.fromkeys(names))
     params = collect(lambda: load_params(settings.params_file))
     if params is None:
-        raise InputError(*problems)
+        raise InputError(*problems, *_all(concept_problems))
     base = collect(lambda: _base(settings, params, memory))
     evaluator = collect(
         lambda: identify_model(settings, memory, params.evaluator, params.evaluator_revision, "evaluator")
@@ -95,10 +110,40 @@ def plan_jobs(settings: Settings, names: Iterable[str]) -> list[Job]:
     prompts = collect(lambda: load_prompt_set(settings.root / params.evaluation.prompts))
     policy = collect(lambda: numeric_policy(settings.device, params.dtype))
     if problems or base is None or evaluator is None or prompts is None or policy is None:
-        raise InputError(*problems)
+        raise InputError(*problems, *_all(concept_problems))
     memory.save()
-    shared = _Shared(params=params, base=base, evaluator=evaluator, prompts=prompts, policy=policy)
-    return [_job(settings, shared, concept, images) for concept, images in concepts]
+    shared = _Shared(
+        params=params, base=base, evaluator=evaluator, prompts=prompts, policy=policy, workings=find_workings()
+    )
+    jobs = tuple(_job(settings, shared, concept, images) for concept, images in concepts)
+    return Survey(jobs=jobs, problems=concept_problems)
+
+
+def _concepts(
+    settings: Settings, names: Iterable[str]
+) -> tuple[list[tuple[Concept, ImageSet]], dict[str, tuple[str, ...]]]:
+    """Concepts with their images, and what is wrong with the others."""
+    git, memory = git_state(settings), DigestMemory(settings.home / "image-digests.json", "md5")
+    concepts: list[tuple[Concept, ImageSet]] = []
+    problems: dict[str, tuple[str, ...]] = {}
+    called: dict[str, str] = {}
+    for name in names:
+        try:
+            concept = load_concept(settings, name)
+            if (other := called.setdefault(concept.artifact_key, name)) != name:
+                raise InputError(
+                    f"concepts '{other}' and '{name}' differ in dashes and underscores alone, and have one name on "
+                    "Prefect's pages: rename one of the folders"
+                )
+            concepts.append((concept, image_set(settings, concept, git, memory)))
+        except InputError as error:
+            problems[name] = error.problems
+    memory.save()
+    return concepts, problems
+
+
+def _all(problems: Mapping[str, tuple[str, ...]]) -> list[str]:
+    return [problem for listed in problems.values() for problem in listed]
 
 
 def _base(settings: Settings, params: Params, memory: DigestMemory) -> ModelIdentity:
@@ -125,6 +170,7 @@ def _job(settings: Settings, shared: _Shared, concept: Concept, images: ImageSet
         base=shared.base,
         evaluator=shared.evaluator,
         numeric_policy=shared.policy,
+        workings=shared.workings,
         captions={
             "concept": concept.name,
             "super_category": concept.super_category,

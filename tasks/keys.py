@@ -8,10 +8,11 @@ import dataclasses
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 from model.base_files import model_source
-from model.method import Method
+from model.method import Method, Stage
 from model.prompt import ConceptPrompt
 from tasks.code_digest import code_digests
 from tasks.hashing import DigestMemory, digest_of
@@ -47,6 +48,8 @@ class ModelIdentity:
     """What loads it: the folder's absolute path, or the hub id."""
     identity: Mapping[str, str]
     """`digest` of a folder's files; `id` and `revision` of a hub model."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """sha256 of a folder's files."""
 
     @property
     def digest(self) -> str:
@@ -75,15 +78,29 @@ class StagePlan:
     seed: int | None = None
     numeric_policy: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """sha256 of the canonical JSON of all the above."""
-        return digest_of({"schema": SCHEMA, **dataclasses.asdict(self)})
+        return digest_of({"schema": SCHEMA, **self.facts()})
+
+    def facts(self) -> dict[str, Any]:
+        """All the above by name, ready for JSON."""
+        return {fact.name: getattr(self, fact.name) for fact in dataclasses.fields(self)}
 
     @property
     def kind(self) -> str:
         """The stage's kind: prepare, train, evaluate, gallery."""
         return self.stage.split("-")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workings:
+    """What runs the stages of one kind: the same for all concepts, so it is looked up once."""
+
+    code: Mapping[str, str]
+    """Digest of each source file that it runs."""
+    packages: Mapping[str, str]
+    """Version of each library that has a say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,26 +119,41 @@ class Recipe:
     numeric_policy: Mapping[str, str]
     captions: Mapping[str, Any]
     """What the gallery says beside the pictures."""
+    workings: Mapping[str, Workings]
+    """By kind of stage."""
+
+
+def find_workings() -> dict[str, Workings]:
+    """What runs each kind of stage, by the source code and the libraries that are here now."""
+    names = {name for packages in _PACKAGES.values() for name in packages}
+    # The local part of a version ("+cpu") says how torch was built; the device type is in the numeric policy.
+    versions = {name: importlib.metadata.version(name).split("+")[0] for name in names}
+    return {
+        kind: Workings(code=code_digests(entry), packages={name: versions[name] for name in _PACKAGES[kind]})
+        for kind, entry in _ENTRY.items()
+    }
 
 
 def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
     """All stages in the order in which they run: prepare, the method's training stages, evaluate, gallery."""
     params = recipe.params
-    prepare = _plan("prepare", reads={"image_set": recipe.image_set}, parameters=params.prepare.model_dump())
+    prepare = _plan(recipe, "prepare", reads={"image_set": recipe.image_set}, parameters=params.prepare.model_dump())
     trainings: list[StagePlan] = []
     for number, stage in enumerate(recipe.method.stages, 1):
         before = {plan.stage: plan.key for plan in trainings[-1:] if stage.starts_from == "previous_stage"}
         trainings.append(
             _plan(
+                recipe,
                 f"train-{number}-{stage.name}",
                 reads={prepare.stage: prepare.key, **before},
-                parameters={"stage": dataclasses.asdict(stage), "prompt": dataclasses.asdict(recipe.prompt)},
+                parameters={"stage": _fields(stage), "prompt": _fields(recipe.prompt)},
                 models={"base": recipe.base.identity},
                 seed=params.seed,
                 numeric_policy=recipe.numeric_policy,
             )
         )
     evaluate = _plan(
+        recipe,
         "evaluate",
         reads={plan.stage: plan.key for plan in (prepare, *trainings)},
         parameters={
@@ -138,6 +170,7 @@ def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
         numeric_policy=recipe.numeric_policy,
     )
     gallery = _plan(
+        recipe,
         "gallery",
         reads={plan.stage: plan.key for plan in (prepare, evaluate)},
         parameters=dict(recipe.captions),
@@ -160,12 +193,20 @@ def identify_model(
         return ModelIdentity(reference=reference, revision=revision, location=reference, identity=identity)
     files = memory.folder(source.folder, MODEL_SUFFIXES)
     return ModelIdentity(
-        reference=reference, revision=None, location=str(source.folder), identity={"digest": digest_of(files)}
+        reference=reference,
+        revision=None,
+        location=str(source.folder),
+        identity={"digest": digest_of(files)},
+        files=files,
     )
 
 
-def _plan(stage: str, **facts: Any) -> StagePlan:
-    kind = stage.split("-")[0]
-    # The local part of a version ("+cpu") says how torch was built; the device type is in the numeric policy.
-    packages = {name: importlib.metadata.version(name).split("+")[0] for name in _PACKAGES[kind]}
-    return StagePlan(stage=stage, code=code_digests(_ENTRY[kind]), packages=packages, **facts)
+def _plan(recipe: Recipe, stage: str, **facts: Any) -> StagePlan:
+    workings = recipe.workings[stage.split("-")[0]]
+    return StagePlan(stage=stage, code=workings.code, packages=workings.packages, **facts)
+
+
+@lru_cache(maxsize=256)
+def _fields(value: Stage | ConceptPrompt) -> dict[str, Any]:
+    """A flat dataclass as plain values; a thousand concepts share the stages of one method."""
+    return dataclasses.asdict(value)

@@ -43,9 +43,11 @@ def refused(project: Settings, *arguments: str | Path) -> list[str]:
 
 
 def everything(project: Settings) -> dict[str, bytes]:
-    """All files of the project, those in `.conceptbooth` among them, but for the remembered digests of the models."""
+    """All files of the project, those in `.conceptbooth` among them, but for the remembered digests."""
     hidden = {f".conceptbooth/{path.relative_to(project.home)}": path for path in project.home.rglob("*")}
-    kept = {name: path.read_bytes() for name, path in hidden.items() if path.is_file() and path.name != "digests.json"}
+    kept = {
+        name: path.read_bytes() for name, path in hidden.items() if path.is_file() and not path.match("*digests.json")
+    }
     return tree(project.root) | kept
 
 
