@@ -1,5 +1,6 @@
 """How far the work is: bars on a terminal, plain lines elsewhere, and progress artifacts on Prefect's pages."""
 
+import math
 import re
 import time
 from collections.abc import Callable
@@ -20,29 +21,36 @@ _BURST_SECONDS = 0.1
 class Pace:
     """How long a piece of work will still take, by its steady speed.
 
-    The first unit, with all that is loaded and compiled before it, does not count, and what is finished within a tenth
-    of a second counts as one.
+    What is finished within a tenth of a second is a burst, such as the pictures of one batch. The first burst, with all
+    that is loaded and compiled before it, does not count; one that has just begun is taken to become as large as the
+    one before.
     """
 
     def __init__(self, total: int, clock: Callable[[], float]) -> None:
         self._total = total
         self._clock = clock
-        self._first: tuple[float, int] | None = None  # when, and how much was done by then
-        self._last = (0.0, 0)
+        self._first: tuple[float, int] | None = None  # when the first burst began, and how much was done by its end
+        self._burst = (-math.inf, 0)  # when this burst began, and how much was done before it
+        self._burst_size = 0  # of the burst before
+        self._done = 0
 
     def advance(self, done: int) -> None:
         """`done` units are finished by now."""
         now = self._clock()
-        self._last = (now, done)
-        if self._first is None or now - self._first[0] < _BURST_SECONDS:
-            self._first = (now if self._first is None else self._first[0], done)
+        if now - self._burst[0] >= _BURST_SECONDS:
+            self._burst_size = self._done - self._burst[1]
+            self._burst = (now, self._done)
+        self._done = done
+        if self._first is None or self._burst[0] == self._first[0]:
+            self._first = (self._burst[0], done)
 
     def seconds_left(self) -> float | None:
         """None until there is a speed to tell it from."""
-        if self._first is None or self._last[1] <= self._first[1]:
+        began, before = self._burst
+        if self._first is None or began == self._first[0]:
             return None
-        seconds_each = (self._last[0] - self._first[0]) / (self._last[1] - self._first[1])
-        return seconds_each * (self._total - self._last[1])
+        done = min(max(self._done, before + self._burst_size), self._total)
+        return (began - self._first[0]) / (done - self._first[1]) * (self._total - done)
 
     def __str__(self) -> str:
         seconds = self.seconds_left()
@@ -87,8 +95,8 @@ class TerminalReporter:
 
     def end(self) -> None:
         if self._bar is not None:
+            self._bars.stop()  # draws once more, so that even the shortest work is seen
             self._bars.remove_task(self._bar)
-            self._bars.stop()
             self._bar = None
 
     def tell(self, message: str) -> None:

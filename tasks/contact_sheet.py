@@ -81,7 +81,7 @@ def _title(sheet: _Sheet, gallery: Gallery, y: int) -> int:
     sheet.write((LEFT, y), facts.concept, 68, bold=True)
     end = sheet.write((LEFT, y + 90), f"{facts.indefinite_category}, taught to the base model ", 30)
     end = sheet.write((end, y + 90), facts.base, 30, bold=True)
-    end = sheet.write((end, y + 90), f" by {facts.method}. In prompts it is called ", 30)
+    end = sheet.write((end, y + 90), f" by {facts.method}. In prompts, write {{}} for ", 30)
     sheet.write((end, y + 90), f"[V] {facts.super_category}", 30, ACCENT, bold=True)
     keys = "   ".join(f"{stage} {key[:12]}" for stage, key in facts.keys.items())
     sheet.write((LEFT, y + 136), f"images {facts.data_version[:12]}   {keys}   seed {facts.seed}", 22, FAINT)
@@ -91,7 +91,7 @@ def _title(sheet: _Sheet, gallery: Gallery, y: int) -> int:
 
 def _concept(sheet: _Sheet, gallery: Gallery, y: int) -> int:
     sheet.heading((LEFT, y), "The concept", f"{len(gallery.concept_images)} images that it was learned from")
-    below = sheet.heading((RIGHT, y), "In figures", f"0 to 1, with 95 % intervals, by {gallery.facts.evaluator}")
+    below = sheet.heading((RIGHT, y), "In figures", f"at most 1, with 95 % intervals, by {gallery.facts.evaluator}")
     for index, image in enumerate(gallery.concept_images[:IMAGES_SHOWN]):
         sheet.paste((LEFT + index * (TILE + GAP), below), image)
     for index, reading in enumerate(gallery.readings):
