@@ -20,8 +20,9 @@ from tasks.file_lock import alone
 from tasks.jobs import Job
 from tasks.keys import StagePlan
 from tasks.manifest import Facts, Input, Manifest
+from tasks.provenance import image_facts, model_facts, stated_facts
 from tasks.reporting import Reporter
-from tasks.store import DISK_FULL, Damaged, Store
+from tasks.store import DISK_FULL, Damaged, open_store
 from tasks.work_folders import FILES, FINISHED, lock_of, work_folder
 from tasks.workplace import device_words, git_facts
 
@@ -34,7 +35,7 @@ class Bench:
     def __init__(self, job: Job, reporter: Reporter) -> None:
         self.job = job
         self.reporter = reporter
-        self.store = Store(job.settings.store)
+        self.store = open_store(job.settings)
         self.manifests: dict[str, Manifest] = {}
         """Of the stages that are done, by name."""
 
@@ -79,7 +80,7 @@ TASK: dict[str, Any] = {
 def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict[str, Any]:
     """Take the stage's artefact from the store, or let `work` write its files into a folder and publish them.
 
-    `work` returns figures for the manifest. Two processes of one machine never make the same artefact at once. Work
+    `work` returns figures for the manifest. Two processes, of whatever machines, never make the same artefact at once. Work
     that is finished and could not be published is kept, and published by the next try or the next command.
 
     Returns what Prefect keeps: stage, key, digest of the files, and whether it was made now.
@@ -94,16 +95,17 @@ def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict
         bench.warn(f"{plan.stage} of '{bench.job.concept.name}' is being made by another process: waiting for it")
 
     with suppress(Damaged):  # said below, where it is made again
-        if manifest := bench.store.find(plan.stage, plan.key, rehash=True):
+        if manifest := bench.store.find_checked(plan.stage, plan.key):
             return _receipt(manifest, made=False)
-    with alone(lock_of(folder), waiting):
+    # The folder has a lock of its own: it is of this machine, and stays ours should the store's hold be lost.
+    with bench.store.alone(plan.stage, plan.key, waiting), alone(lock_of(folder), waiting):
         manifest = _present(bench, plan)
         if manifest is not None:
             return _receipt(manifest, made=False)
         if not (folder / FINISHED).exists():
             _work(folder, plan, work)
         outcome = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
-        manifest = bench.store.publish(folder / FILES, _facts(bench, plan, **outcome))
+        manifest = bench.store.publish(folder / FILES, _facts(bench, plan, folder / FILES, **outcome))
         shutil.rmtree(folder)
         lock_of(folder).unlink()  # whoever waits for it finds the artefact in the store
         return _receipt(manifest, made=True)
@@ -111,7 +113,7 @@ def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict
 
 def _present(bench: Bench, plan: StagePlan) -> Manifest | None:
     try:
-        return bench.store.find(plan.stage, plan.key, rehash=True)
+        return bench.store.find_checked(plan.stage, plan.key)
     except Damaged as damage:
         bench.warn(f"damaged in the store, so it is made again: {damage}")
         return None
@@ -137,7 +139,7 @@ def _work(folder: Path, plan: StagePlan, work: Callable[[Path], Metrics]) -> Non
         raise
 
 
-def _facts(bench: Bench, plan: StagePlan, wall_seconds: float, metrics: Metrics) -> Facts:
+def _facts(bench: Bench, plan: StagePlan, folder: Path, wall_seconds: float, metrics: Metrics) -> Facts:
     job = bench.job
     models = {"base": job.recipe.base, "evaluator": job.recipe.evaluator}
     inputs = [Input(kind=kind, key=key, digest=_digest_read(bench, kind, key)) for kind, key in plan.reads.items()]
@@ -154,9 +156,12 @@ def _facts(bench: Bench, plan: StagePlan, wall_seconds: float, metrics: Metrics)
         device=device_words(plan.numeric_policy.get("device", "cpu")),
         wall_seconds=wall_seconds,
         metrics=metrics,
-        base=job.recipe.base.to_json() if "base" in plan.models else None,
+        base=model_facts(job.recipe.base, job.recipe.params.base_licence) if "base" in plan.models else None,
+        evaluator=model_facts(job.recipe.evaluator) if "evaluator" in plan.models else None,
         git=git_facts(job.settings.root),
         labels=job.labels,
+        stated=stated_facts(job.concept),
+        images=image_facts(folder, job.images.files),
     )
 
 

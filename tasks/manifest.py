@@ -1,5 +1,6 @@
 """The manifest of an artefact: which files a stage left, from what, by what. Put last, it makes the artefact exist."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -42,9 +43,12 @@ class Facts:
     device: str  # the machine's, in words
     wall_seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
-    base: Mapping[str, Any] | None = None  # reference, revision, digest
+    base: Mapping[str, Any] | None = None  # reference, revision, digest, digests of its files, licence
+    evaluator: Mapping[str, Any] | None = None  # the same of the model that gives the scores
     git: Mapping[str, Any] | None = None  # commit, dirty: of the project, where it is a git repository
     labels: Mapping[str, str] = field(default_factory=dict)  # display names: concept, method, preset
+    stated: Mapping[str, Any] = field(default_factory=dict)  # by the owner: licence, source, consent, originals
+    images: tuple[Mapping[str, Any], ...] = ()  # of prepared images: what each was made from
 
     @property
     def code_digest(self) -> str:
@@ -61,22 +65,37 @@ class Manifest(Facts):
     schema: int = SCHEMA
 
     def to_json(self) -> str:
-        """Stable text: sorted keys, so that equal manifests are equal bytes."""
-        return json.dumps(asdict(self), sort_keys=True, indent=2, allow_nan=False) + "\n"
+        """Stable text: sorted keys, so that equal manifests are equal bytes, and a seal over all of it."""
+        content = asdict(self)
+        return _text(content | {"seal": _seal(content)})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read `to_json`'s text. Raises ValueError where it is not a manifest of this schema."""
+        """Read `to_json`'s text. Raises ValueError where it is none of this schema, or not as it was sealed."""
         try:
             content = json.loads(text)
             if content["schema"] != SCHEMA:
                 raise ValueError(f"manifest schema {content['schema']!r}, this version reads {SCHEMA}")
+            if "seal" in content:  # manifests from before there were seals have none
+                sealed = _text(content)
+                if content.pop("seal") != _seal(content) or text != sealed:
+                    raise ValueError("its bytes have changed since it was sealed")
             files = {path: FileRecord(**record) for path, record in content.pop("files").items()}
             inputs = tuple(Input(**record) for record in content.pop("inputs"))
-            return cls(files=files, inputs=inputs, **content)
+            images = tuple(content.pop("images", ()))
+            return cls(files=files, inputs=inputs, images=images, **content)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a manifest: {error!r}") from error
 
     def digest(self) -> str:
         """One hash over all files: what a later stage records as having read."""
         return digest_of({path: record.sha256 for path, record in self.files.items()})
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    """sha256 of a manifest's text without its seal: no byte of it can change unseen, descriptions included."""
+    return hashlib.sha256(_text(content).encode()).hexdigest()
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, indent=2, allow_nan=False) + "\n"

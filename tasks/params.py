@@ -44,6 +44,7 @@ class Params(_Section):
 
     base: str = Field(min_length=1, description="base model: a diffusers pipeline folder or a hub id")
     base_revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$", description="commit of a hub id")
+    base_licence: str | None = Field(default=None, min_length=1, description="what audits are told; in no key")
     evaluator: str = Field(min_length=1, description="CLIP model of the scores: a folder or a hub id")
     evaluator_revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$", description="commit of a hub id")
     method: str = Field(min_length=1, description="list of training stages")

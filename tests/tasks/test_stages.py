@@ -1,6 +1,7 @@
 """What each stage leaves, made without Prefect by tiny models."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from tasks.caching import Bench, keep
 from tasks.checks import check_job
 from tasks.draw_gallery import draw
 from tasks.evaluate import evaluate_weights
-from tasks.hashing import file_digest
+from tasks.folder_hash import FolderFile, folder_digest
+from tasks.hashing import digest_of, file_digest
 from tasks.jobs import plan_jobs
 from tasks.pictures import picture, pictures
 from tasks.prepare import prepare_images, shrink
@@ -168,11 +170,18 @@ def test_manifests_hold_the_whole_lineage(trained):
         "base",
     }
     assert "evaluator" in {entry.kind for entry in manifests["evaluate"].inputs}
-    assert manifests["train-3-unet"].base == {
-        "reference": "base",
-        "revision": None,
-        "digest": trained.job.recipe.base.digest,
-    }
+    base, evaluator = manifests["train-3-unet"].base, manifests["evaluate"].evaluator
+    assert (base["reference"], base["revision"], base["licence"]) == ("base", None, "not stated")
+    assert base["digest"] == trained.job.recipe.base.digest == digest_of(base["files"])
+    assert evaluator["digest"] == trained.job.recipe.evaluator.digest == digest_of(evaluator["files"])
+    prepared, folder = manifests["prepare"].images, trained.job.concept.images
+    assert [fact["made_from"] for fact in prepared] == [f"{number:02}.png" for number in range(5)]
+    for fact in prepared:
+        path = folder / fact["made_from"]
+        assert (fact["sha256"], fact["size"]) == (file_digest(path), path.stat().st_size)
+    files = [FolderFile(relpath=fact["made_from"], md5=fact["md5"], size=fact["size"]) for fact in prepared]
+    assert folder_digest(files) == image_set.digest
+    assert {"licence": "MIT", "consent": "none needed"}.items() <= manifests["train-1-embedding"].stated.items()
 
 
 def test_progress_is_told_from_begin_to_end(trained):
@@ -205,7 +214,7 @@ def test_another_seed_gives_other_weights_and_the_same_seed_the_same(trained, tm
 def test_a_stage_that_cannot_read_its_predecessor_s_weights_never_trains_from_the_base(trained, project):
     bench = new_bench(project)
     run(bench, "prepare", "train-1-embedding")
-    path = bench.store.path(bench.manifests["train-1-embedding"].files["concept.safetensors"].sha256)
+    path = Path(bench.store.content_address(bench.manifests["train-1-embedding"].files["concept.safetensors"].sha256))
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(Damaged, match=r"train-1-embedding .*concept\.safetensors: its bytes have changed"):
