@@ -23,7 +23,7 @@ from tasks.keys import ModelIdentity, identify_model
 from tasks.params import Params, load_params
 from tasks.prompt_sets import load_prompt_set
 from tasks.settings import Settings
-from tasks.store import Store
+from tasks.store import open_store
 from tasks.tracking import SERVER_SCHEMES, address_problem, scheme_of, shown, sqlite_file
 
 DISTRIBUTION = "conceptbooth"
@@ -164,7 +164,7 @@ def _device(settings: Settings, params: Params) -> Finding:
 
 
 def _store(settings: Settings) -> Finding:
-    Store(settings.store).probe()
+    open_store(settings).probe()
     free = shutil.disk_usage(settings.store).free
     found = f"{settings.store}: writes, reads and creates exclusively; {free / 2**30:.1f} GB free"
     if free < LOW_DISK_BYTES:

@@ -16,7 +16,7 @@ from tasks.checks import check_jobs
 from tasks.jobs import Job, plan_jobs
 from tasks.reporting import Reporter
 from tasks.settings import Settings
-from tasks.store import Store
+from tasks.store import open_store
 from tasks.tracking import import_mlflow
 
 __all__ = ["ConceptOutcome", "TaskOutcome", "run_training"]
@@ -36,7 +36,7 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
     """
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "NOTSET" if verbose else "CRITICAL"
     jobs = plan_jobs(settings, names)
-    Store(settings.store).probe()
+    open_store(settings).probe()
     with prefect_api(settings) as api:  # it starts in the background while words and images are checked
         check_jobs(settings, jobs)
         return _run(settings, api, jobs)

@@ -130,7 +130,8 @@ class _Line:
         with contextlib.suppress(Damaged):  # the task finds that too, and says so
             if bench.store.find(plan.stage, plan.key):
                 return False
-            bench.warn(f"gone from the store, so it is made again: {bench.store.manifest_path(plan.stage, plan.key)}")
+            address = bench.store.manifest_address(plan.stage, plan.key)
+            bench.warn(f"gone from the store, so it is made again: {address}")
         return bool(task.with_options(refresh_cache=True)(plan, bench)["made"])
 
     def _mending(self, action: Callable[[], T]) -> T:

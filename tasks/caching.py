@@ -80,7 +80,7 @@ TASK: dict[str, Any] = {
 def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict[str, Any]:
     """Take the stage's artefact from the store, or let `work` write its files into a folder and publish them.
 
-    `work` returns figures for the manifest. Two processes, of whatever machines, never make the same artefact at once. Work
+    `work` returns figures for the manifest. Two processes, on any machines, never make the same artefact at once. Work
     that is finished and could not be published is kept, and published by the next try or the next command.
 
     Returns what Prefect keeps: stage, key, digest of the files, and whether it was made now.

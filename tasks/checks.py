@@ -10,7 +10,7 @@ from tasks.images import inspect_images
 from tasks.jobs import Job
 from tasks.new_concept import FEWEST_PIXELS
 from tasks.settings import Settings
-from tasks.store import Damaged, Store
+from tasks.store import Damaged, Store, open_store
 from tasks.work_folders import sweep
 
 
@@ -20,7 +20,7 @@ def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
     Raises:
         InputError: the store cannot be used; otherwise all problems of all concepts together.
     """
-    store = Store(settings.store)
+    store = open_store(settings)
     store.probe()
     sweep(settings)
     problems: list[str] = []

@@ -12,7 +12,7 @@ WITHOUT_SAY = frozenset(
     {f"model.{name}" for name in ("base_files", "device", "errors", "limits", "method", "quiet", "sampling_options")}
     | {f"tasks.{name}" for name in ("caching", "concepts", "file_lock", "hashing", "image_sets", "jobs", "keys")}
     | {f"tasks.{name}" for name in ("manifest", "params", "reporting", "settings", "store", "yaml_files")}
-    | {f"tasks.{name}" for name in ("work_folders", "workplace")}
+    | {f"tasks.{name}" for name in ("blobs", "folder_blobs", "s3_blobs", "work_folders", "workplace")}
 )
 
 

@@ -1,19 +1,38 @@
 """One process at a time, by a lock on a file that the system releases when its holder ends in whatever way."""
 
 import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def alone(lock: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Wait until no other process is in here with the same file; `on_wait` is called if one is. The file stays."""
+def alone(lock: Path, on_wait: Callable[[], None] = lambda: None, *, remove: bool = False) -> Iterator[None]:
+    """Wait until no other process is in here with the same file; `on_wait` is called if one is.
+
+    The file stays, unless `remove` says that it goes at the end; who waits for it then takes a new one.
+    """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(lock, file.fileno()):
+                continue  # its holder has removed it; another process may already hold a new one
+            try:
+                yield
+            finally:
+                if remove:
+                    lock.unlink(missing_ok=True)
+            return
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False

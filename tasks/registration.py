@@ -13,7 +13,7 @@ from tasks.file_lock import alone
 from tasks.manifest import Manifest
 from tasks.registry import CANDIDATE, PREFIX, WEIGHTS_SHA256_TAG, damage, model_name, versions
 from tasks.settings import Settings
-from tasks.store import Store
+from tasks.store import Store, open_store
 from tasks.tracking import (
     MlflowRefused,
     TrackingUnreachable,
@@ -78,7 +78,7 @@ def register(settings: Settings, concept: Concept, manifests: Mapping[str, Manif
         WorkFailed: MLflow refuses, or files cannot be written.
         InputError: the address in the settings cannot be used.
     """
-    store = Store(settings.store)
+    store = open_store(settings)
     record = TrainingRecord.read(store, concept, manifests)
     lock = settings.home / "locks" / f"register-{concept.name}"
     # alone: two processes of this machine must not tidy up each other's half-written runs

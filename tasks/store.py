@@ -1,37 +1,31 @@
 """The artefact store, the truth above all caches: contents under their hash, and a manifest for each finished stage.
 
-    cas/sha256/ab/<sha256>              contents, immutable, read-only
+    cas/sha256/ab/<sha256>              contents, immutable
     stages/<stage>/<key>/manifest.json  put last and exclusively: the loser of a race adopts the winner's
-    spool/                              what is being written; leftovers of dead processes are swept
+    concepts/, promotions/, ...         records: small documents, each at a path of its own
 
+It lies in a folder or in a bucket of S3, with the same layout; tasks/blobs.py says what either has to be able to do.
 "Not there" and "cannot tell" are different answers: the first makes a stage run, the second fails.
 """
 
-import contextlib
-import errno
 import os
 import shutil
-import socket
-import uuid
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from model.errors import InputError, WorkFailed
+from model.errors import WorkFailed
+from tasks.blobs import Blobs, Entry, Hold, NotAsWritten, Record, StoreFailed
+from tasks.folder_blobs import DISK_FULL, FolderBlobs
 from tasks.hashing import file_digest
 from tasks.manifest import Facts, FileRecord, Manifest
+from tasks.settings import Settings
 
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG} | DISK_FULL
+__all__ = ["DISK_FULL", "Damaged", "Inventory", "Record", "Store", "StoreFailed", "open_store"]
 
-
-class StoreFailed(WorkFailed):
-    """The store could not be read or written; `retryable` says whether waiting may help."""
-
-    def __init__(self, message: str, *, retryable: bool) -> None:
-        super().__init__(message)
-        self.retryable = retryable
+_CONTENTS, _MANIFESTS, _MANIFEST = "cas/sha256/", "stages/", "manifest.json"
 
 
 class Damaged(WorkFailed):
@@ -42,42 +36,49 @@ class Damaged(WorkFailed):
         self.stage, self.key, self.problems = stage, key, problems
 
 
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """Everything that the store keeps, by what it is called; nothing of it has been opened."""
+
+    manifests: Mapping[tuple[str, str], Entry]
+    """By stage and key."""
+    contents: Mapping[str, Entry]
+    """By sha256."""
+
+    def lacks(self, files: Mapping[str, FileRecord]) -> list[str]:
+        """Which of an artefact's files have no content of the right size."""
+        found = {name: self.contents.get(record.sha256) for name, record in files.items()}
+        return [name for name, entry in found.items() if entry is None or entry.size != files[name].size]
+
+
+def open_store(settings: Settings) -> "Store":
+    """The store of a project; nothing is asked yet."""
+    return Store(FolderBlobs(settings.store))
+
+
 class Store:
-    """A store in a folder; any number of processes may use it at once."""
+    """Artefacts and records in a place that keeps bytes; any number of processes may use it at once."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self.address = blobs.address
 
-    def path(self, sha256: str) -> Path:
+    def content_address(self, sha256: str) -> str:
         """Where the content with this hash lies."""
-        return self.root / "cas" / "sha256" / sha256[:2] / sha256
+        return self._blobs.where(_content(sha256))
 
-    def manifest_path(self, stage: str, key: str) -> Path:
+    def manifest_address(self, stage: str, key: str) -> str:
         """Where the manifest of this artefact lies."""
-        return self.root / "stages" / stage / key / "manifest.json"
+        return self._blobs.where(_manifest(stage, key))
 
     def probe(self) -> None:
-        """Prove that the store works: write, create exclusively, read back. Sweeps the spool.
+        """Prove that the store works: write, create exclusively, read back. Sweeps what dead processes left.
 
         Raises:
             InputError: it does not; nothing is left behind.
+            StoreFailed: it does not answer now.
         """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self._sweep()
-            with self._spooled() as one, self._spooled() as two:
-                one.write_bytes(b"probe")
-                os.link(one, two)
-                with contextlib.suppress(FileExistsError):
-                    os.link(one, two)
-                    raise InputError(f"store {self.root}: this file system does not create files exclusively")
-                if two.read_bytes() != b"probe":
-                    raise InputError(f"store {self.root}: what was written does not read back")
-        except OSError as error:
-            raise InputError(
-                f"store {self.root}: cannot be used: {error.strerror}; mend it, or choose another folder by the "
-                "setting `store` (CONCEPTBOOTH_STORE)"
-            ) from error
+        self._blobs.probe()
 
     def read(self, stage: str, key: str) -> Manifest | None:
         """The manifest, or None where there is none.
@@ -86,18 +87,15 @@ class Store:
             Damaged: a manifest that is not one, or another's.
             StoreFailed: it cannot be told.
         """
-        path = self.manifest_path(stage, key)
-        with self._reading(path):
-            try:
-                content = path.read_bytes()
-            except FileNotFoundError:
-                return None
+        record = self._blobs.read(_manifest(stage, key))
+        if record is None:
+            return None
         try:
-            manifest = Manifest.from_json(content.decode())
+            manifest = Manifest.from_json(record.content.decode())
         except ValueError as error:
-            raise Damaged(stage, key, [f"manifest.json: {error}"]) from error
+            raise Damaged(stage, key, [f"{_MANIFEST}: {error}"]) from error
         if (manifest.stage, manifest.key) != (stage, key):
-            raise Damaged(stage, key, [f"manifest.json: is that of {manifest.stage} {manifest.key[:12]}"])
+            raise Damaged(stage, key, [f"{_MANIFEST}: is that of {manifest.stage} {manifest.key[:12]}"])
         return manifest
 
     def damage(self, manifest: Manifest, *, rehash: bool = False) -> list[str]:
@@ -105,8 +103,9 @@ class Store:
 
         Raises StoreFailed where it cannot be told.
         """
-        problems = ((name, self._problem(record, rehash)) for name, record in manifest.files.items())
-        return [f"{name}: {problem}" for name, problem in problems if problem]
+        found = self._blobs.problems(_contents(manifest), rehash=rehash)
+        problems = {name: found.get(_content(record.sha256)) for name, record in manifest.files.items()}
+        return [f"{name}: {problem}" for name, problem in problems.items() if problem]
 
     def find(self, stage: str, key: str, *, rehash: bool = False) -> Manifest | None:
         """A whole artefact's manifest, or None where there is none. Raises Damaged, StoreFailed."""
@@ -115,19 +114,30 @@ class Store:
             raise Damaged(stage, key, problems)
         return manifest
 
+    def find_checked(self, stage: str, key: str) -> Manifest | None:
+        """Like `find`, with all bytes hashed where that costs no transfer; elsewhere they are when they are read."""
+        return self.find(stage, key, rehash=self._blobs.near)
+
     def get(self, stage: str, key: str) -> Manifest:
         """The manifest of an artefact that was published. Raises Damaged where it is gone, StoreFailed."""
         manifest = self.read(stage, key)
         if manifest is None:
-            raise Damaged(stage, key, [f"missing ({self.manifest_path(stage, key)})"])
+            raise Damaged(stage, key, [f"missing ({self.manifest_address(stage, key)})"])
         return manifest
 
     def file(self, manifest: Manifest, name: str) -> Path:
         """The content of one file, to read and not to write; its hash has been checked. Raises Damaged, StoreFailed."""
-        record = manifest.files[name]
-        if problem := self._problem(record, rehash=True):
-            raise Damaged(manifest.stage, manifest.key, [f"{name}: {problem}"])
-        return self.path(record.sha256)
+        return self.files(manifest, [name])[name]
+
+    def files(self, manifest: Manifest, names: Iterable[str]) -> dict[str, Path]:
+        """The contents of several files, by name: many at once where they have to be transferred first."""
+        contents = {name: _content(manifest.files[name].sha256) for name in names}
+        try:
+            paths = self._blobs.fetch({contents[name]: manifest.files[name] for name in contents})
+        except NotAsWritten as error:
+            name = next(name for name in contents if contents[name] == error.name)
+            raise Damaged(manifest.stage, manifest.key, [f"{name}: {error.problem}"]) from error
+        return {name: paths[content] for name, content in contents.items()}
 
     def materialise(self, manifest: Manifest, folder: Path) -> None:
         """Copy the artefact's files into `folder`: never links, so that editing a copy cannot reach the store.
@@ -136,8 +146,8 @@ class Store:
             Damaged, StoreFailed: the store does not have the files.
             WorkFailed: `folder` cannot be written; each file there is whole.
         """
-        for name in manifest.files:
-            source, target = self.file(manifest, name), folder / name
+        for name, source in self.files(manifest, manifest.files).items():
+            target = folder / name
             unfinished = target.with_name(f".{target.name}.{os.getpid()}")
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -160,115 +170,90 @@ class Store:
         Raises:
             StoreFailed: the store cannot be written, or is full; no manifest then says that the artefact exists.
         """
-        try:
-            paths = sorted(path for path in folder.rglob("*") if path.is_file())
-            files = {path.relative_to(folder).as_posix(): self._put(path) for path in paths}
-            for content_folder in {self.path(record.sha256).parent for record in files.values()}:
-                _sync_folder(content_folder)
-            created = datetime.now(UTC).isoformat(timespec="seconds")
-            manifest = Manifest(
-                files=files, created=created, **{field.name: getattr(facts, field.name) for field in fields(Facts)}
-            )
-            return self._announce(manifest)
-        except OSError as error:
-            raise self._failed(error, f"{facts.stage} {facts.key[:12]} could not be kept") from error
+        paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        files = {n: FileRecord(sha256=file_digest(path), size=path.stat().st_size) for n, path in paths.items()}
+        self._blobs.put({_content(record.sha256): (paths[name], record) for name, record in files.items()})
+        manifest = Manifest(
+            files=files,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            **{field.name: getattr(facts, field.name) for field in fields(Facts)},
+        )
+        return self._announce(manifest)
 
-    def _put(self, source: Path) -> FileRecord:
-        """Bring one file's content in, under its hash; content that is there and whole is left alone."""
-        record = FileRecord(sha256=file_digest(source), size=source.stat().st_size)
-        if self._problem(record, rehash=True) is None:
-            return record
-        target = self.path(record.sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with self._spooled() as temporary:
-            shutil.copyfile(source, temporary)
-            _sync_file(temporary)
-            temporary.chmod(0o444)
-            temporary.replace(target)  # also over damaged content
-        return record
+    def alone(self, stage: str, key: str, on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[Hold]:
+        """Inside, nobody else on any machine makes this artefact; `on_wait` is called if somebody does, then it waits.
+
+        A maker that was killed frees it within a minute. One that did not answer for so long may lose it: that costs
+        double work and never a wrong artefact, since `publish` lets one win. Raises StoreFailed.
+        """
+        return self._blobs.alone(f"{stage}-{key}", on_wait)
+
+    def record(self, path: str) -> Record | None:
+        """The record at this path, or None where there is none. Raises StoreFailed, as all that records do."""
+        return self._blobs.read(path)
+
+    def records(self, prefix: str) -> list[str]:
+        """Paths of all records whose paths begin with `prefix`, a folder such as "concepts/", sorted."""
+        return sorted(entry.name for entry in self._blobs.entries(prefix))
+
+    def read_records(self, paths: Iterable[str]) -> dict[str, Record]:
+        """Those of the records that are there, by path: many at once where reading takes time."""
+        return self._blobs.read_all(paths)
+
+    def create_record(self, path: str, content: bytes) -> bool:
+        """Write a record that is not there yet; False, and nothing is written, if it is."""
+        return self._blobs.create(path, content)
+
+    def replace_record(self, path: str, content: bytes, version: str) -> bool:
+        """Write over a record if it is as it was read; False, and nothing is written, if it is not."""
+        return self._blobs.replace(path, content, version)
+
+    def write_record(self, path: str, content: bytes) -> None:
+        """Write a record whatever is there; the last writer wins."""
+        self._blobs.write(path, content)
+
+    def delete_record(self, path: str) -> None:
+        """Remove a record, if it is there."""
+        self._blobs.delete(path)
+
+    def inventory(self) -> Inventory:
+        """What is there, by a few listings, whatever the number of artefacts. Raises StoreFailed."""
+        manifests = {}
+        for entry in self._blobs.entries(_MANIFESTS):
+            stage, key, name = entry.name.removeprefix(_MANIFESTS).split("/")
+            if name == _MANIFEST:
+                manifests[stage, key] = entry
+        contents = {entry.name.rpartition("/")[2]: entry for entry in self._blobs.entries(_CONTENTS)}
+        return Inventory(manifests=manifests, contents=contents)
+
+    def delete_manifest(self, stage: str, key: str) -> None:
+        """Let an artefact be no more; its contents stay."""
+        self._blobs.delete(_manifest(stage, key))
+
+    def delete_content(self, sha256: str) -> None:
+        """Remove a content that no manifest names any more."""
+        self._blobs.delete(_content(sha256))
 
     def _announce(self, manifest: Manifest) -> Manifest:
-        target = self.manifest_path(manifest.stage, manifest.key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with self._spooled() as temporary:
-            temporary.write_text(manifest.to_json(), encoding="utf-8")
-            _sync_file(temporary)
-            temporary.chmod(0o444)
-            try:
-                os.link(temporary, target)
-            except FileExistsError:
-                with contextlib.suppress(Damaged):
-                    winner = self.find(manifest.stage, manifest.key, rehash=True)
-                    if winner is not None:
-                        return winner
-                temporary.replace(target)  # what was there described files that are gone
-        _sync_folder(target.parent)
+        name, content = _manifest(manifest.stage, manifest.key), manifest.to_json().encode()
+        while not self._blobs.create(name, content):
+            with suppress(Damaged):
+                winner = self.find_checked(manifest.stage, manifest.key)
+                if winner is not None:
+                    return winner
+            present = self._blobs.read(name)  # it describes files that are gone
+            if present is not None and self._blobs.replace(name, content, present.version):
+                break
         return manifest
 
-    def _problem(self, record: FileRecord, rehash: bool) -> str | None:
-        path = self.path(record.sha256)
-        with self._reading(path):
-            try:
-                size = path.stat().st_size
-                if size != record.size:
-                    return f"has {size} bytes instead of {record.size} ({path})"
-                if rehash and file_digest(path) != record.sha256:
-                    return f"its bytes have changed ({path})"
-            except FileNotFoundError:
-                return f"missing ({path})"
-        return None
 
-    @contextlib.contextmanager
-    def _reading(self, path: Path) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise self._failed(error, f"{path} cannot be read") from error
-
-    def _failed(self, error: OSError, what: str) -> StoreFailed:
-        if error.errno in DISK_FULL:
-            reason = f"{error.strerror}; make room there and run the same command again"
-        else:
-            reason = f"{error.strerror or error}"
-        return StoreFailed(f"store {self.root}: {what}: {reason}", retryable=error.errno not in _LASTING)
-
-    @contextlib.contextmanager
-    def _spooled(self) -> Iterator[Path]:
-        """A new name in the spool; what is still there at the end is removed."""
-        spool = self.root / "spool"
-        spool.mkdir(exist_ok=True)
-        path = spool / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
-
-    def _sweep(self) -> None:
-        """Remove what processes of this machine that are no more have left in the spool."""
-        for path in (self.root / "spool").glob(f"{socket.gethostname()}-*"):
-            pid = path.name.removeprefix(f"{socket.gethostname()}-").split("-")[0]
-            if pid.isdecimal() and not _alive(int(pid)):
-                path.unlink(missing_ok=True)
+def _content(sha256: str) -> str:
+    return f"{_CONTENTS}{sha256[:2]}/{sha256}"
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _manifest(stage: str, key: str) -> str:
+    return f"{_MANIFESTS}{stage}/{key}/{_MANIFEST}"
 
 
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _contents(manifest: Manifest) -> dict[str, FileRecord]:
+    return {_content(record.sha256): record for record in manifest.files.values()}

@@ -20,7 +20,7 @@ from model.weights import ConceptWeights
 from tasks.manifest import Facts
 from tasks.registration import register
 from tasks.settings import Settings
-from tasks.store import Store
+from tasks.store import open_store
 from tests.model.tiny import WIDTH, write_tiny_base
 from tests.tasks.finished_training import STAGES, concept, project, training
 
@@ -49,9 +49,9 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     ConceptWeights(prompt=ConceptPrompt("<turtle>", "turtle"), embedding=embedding).save(
         weights / "concept.safetensors"
     )
-    (weights / "curves.json").write_bytes(Store(settings.store).file(last, "curves.json").read_bytes())
+    (weights / "curves.json").write_bytes(open_store(settings).file(last, "curves.json").read_bytes())
     facts = {field.name: getattr(last, field.name) for field in fields(Facts)} | {"key": "d" * 64}
-    manifests[STAGES[-1]] = Store(settings.store).publish(weights, Facts(**facts))
+    manifests[STAGES[-1]] = open_store(settings).publish(weights, Facts(**facts))
     register(settings, concept(settings), manifests)
     return settings
 

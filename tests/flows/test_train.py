@@ -20,7 +20,7 @@ from flows.train import run_training
 from model.errors import InputError
 from tasks.jobs import plan_jobs
 from tasks.settings import Settings
-from tasks.store import Store
+from tasks.store import open_store
 from tests.training_project import add_concept, make_training_project, write_concept, write_params
 
 TASKS = ["prepare", "train-1-embedding", "train-2-cross_attention", "train-3-unet", "evaluate", "gallery", "register"]
@@ -56,7 +56,7 @@ def again(settings: Settings) -> ConceptOutcome:
 
 def weights_digests(settings: Settings) -> list[str]:
     (job,) = plan_jobs(settings, ["turtle"])
-    store = Store(settings.store)
+    store = open_store(settings)
     return [store.get(plan.stage, plan.key).files["concept.safetensors"].sha256 for plan in job.trainings]
 
 
@@ -64,14 +64,17 @@ def content(settings: Settings, stage: str, name: str) -> Path:
     """Where the store keeps a file of the shared training."""
     (job,) = plan_jobs(settings, ["turtle"])
     plan = next(plan for plan in job.stages if plan.stage == stage)
-    path = Store(settings.store).path(Store(settings.store).get(plan.stage, plan.key).files[name].sha256)
+    store = open_store(settings)
+    path = Path(store.content_address(store.get(plan.stage, plan.key).files[name].sha256))
     path.chmod(0o644)
     return path
 
 
 def manifest(settings: Settings, stage: str) -> Path:
     (job,) = plan_jobs(settings, ["turtle"])
-    return Store(settings.store).manifest_path(stage, next(plan.key for plan in job.stages if plan.stage == stage))
+    return Path(
+        open_store(settings).manifest_address(stage, next(plan.key for plan in job.stages if plan.stage == stage))
+    )
 
 
 def last_states(url: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from model.weights import ConceptWeights
 from tasks.concept_package import write_package
 from tasks.registration import register
 from tasks.registry import resolve
-from tasks.store import Store
+from tasks.store import open_store
 from tasks.training_record import TrainingRecord
 from tests.model.tiny import MAX_TOKENS, write_tiny_base
 from tests.tasks.finished_training import concept, project, training
@@ -61,9 +61,9 @@ def manifests(settings, weights, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(settings, manifests, tmp_path_factory):
-    record = TrainingRecord.read(Store(settings.store), concept(settings), manifests)
+    record = TrainingRecord.read(open_store(settings), concept(settings), manifests)
     folder = tmp_path_factory.mktemp("package")
-    package = write_package(folder, settings, Store(settings.store), record, run_id="0" * 32, model_id="m-0")
+    package = write_package(folder, settings, open_store(settings), record, run_id="0" * 32, model_id="m-0")
     return mlflow.pyfunc.load_model(str(package))
 
 
@@ -113,8 +113,8 @@ print(json.dumps({"table": table.to_dict("list"), "code": model.__file__}))
 
 
 def test_the_version_holds_the_difference_and_not_the_base(settings, manifests, tmp_path):
-    record = TrainingRecord.read(Store(settings.store), concept(settings), manifests)
-    package = write_package(tmp_path, settings, Store(settings.store), record, run_id="0" * 32, model_id="m-0")
+    record = TrainingRecord.read(open_store(settings), concept(settings), manifests)
+    package = write_package(tmp_path, settings, open_store(settings), record, run_id="0" * 32, model_id="m-0")
     files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
     assert {file for file in files if file.endswith(".safetensors")} == {"artifacts/concept.safetensors"}
     assert not any(file.endswith((".pkl", ".bin", ".pt", ".pyc")) for file in files)

@@ -15,7 +15,7 @@ from safetensors.numpy import save as safetensors_bytes
 from tasks.concepts import Concept
 from tasks.manifest import Facts, Input, Manifest
 from tasks.settings import Settings
-from tasks.store import Store
+from tasks.store import Store, open_store
 from tasks.tracking import connect
 
 DATA_VERSION = "0123456789abcdef0123456789abcdef.dir"
@@ -60,7 +60,7 @@ def training(
     settings: Settings, seed: int = 0, weights: bytes | None = None, page: bytes = b"<html></html>"
 ) -> dict[str, Manifest]:
     """The manifests of a whole training; another seed is another content, another page only another gallery."""
-    store, scratch = Store(settings.store), settings.home / "scratch" / str(seed)
+    store, scratch = open_store(settings), settings.home / "scratch" / str(seed)
     images = {f"images/{index:02d}.png": _png(index) for index in range(4)}
     inputs = (Input(kind="image_set", key=DATA_VERSION, digest=DATA_VERSION),)
     manifests = {"prepare": _publish(store, scratch, "prepare", seed, images, inputs)}

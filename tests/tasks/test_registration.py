@@ -14,7 +14,7 @@ from model.errors import InputError
 from tasks.registration import _create_version, confirm, register
 from tasks.registry import CANDIDATE, resolve, versions
 from tasks.settings import Settings
-from tasks.store import Damaged, Store
+from tasks.store import Damaged, open_store
 from tasks.tracking import MlflowRefused, connect, experiment_id
 from tasks.training_record import TrainingRecord
 from tasks.training_runs import PARENT_TAG, REGISTRAR_TAG, record_training
@@ -191,8 +191,8 @@ def test_weights_trained_again_to_other_bytes_become_a_version_of_their_own(sett
     weights.unlink()
     manifests = training(settings)
     last = manifests[STAGES[-1]]
-    store = Store(settings.store)
-    store.manifest_path(last.stage, last.key).unlink()  # it was damaged too, and trained again
+    store = open_store(settings)
+    Path(store.manifest_address(last.stage, last.key)).unlink()  # it was damaged too, and trained again
     manifests = training(settings, weights=b"the same key, other bytes")
     again = register(settings, concept(settings), manifests)
     assert (again.version, again.created, again.key) == (2, True, first.key)
@@ -227,7 +227,7 @@ def test_a_registration_that_cannot_be_says_that_the_training_is_kept(settings, 
 def test_a_damaged_artefact_is_the_stores_failure_and_leads_to_no_version(settings, client):
     manifests = training(settings)
     record = manifests[STAGES[-1]].files["concept.safetensors"]
-    content = Store(settings.store).path(record.sha256)
+    content = Path(open_store(settings).content_address(record.sha256))
     content.chmod(0o644)
     content.write_bytes(content.read_bytes()[::-1])
     with pytest.raises(Damaged, match=STAGES[-1]):
@@ -345,7 +345,7 @@ def test_two_processes_register_the_same_content_once(settings, client):
 
 def test_of_two_machines_that_register_the_same_content_the_first_version_stays(settings, client):
     first = register(settings, concept(settings), training(settings))
-    store = Store(settings.store)
+    store = open_store(settings)
     record = TrainingRecord.read(store, concept(settings), training(settings))
     late = record_training(client, settings, store, experiment_id(client, settings), record)
     assert int(_create_version(client, late, record).version) == first.version

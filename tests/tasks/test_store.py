@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import InputError
+from tasks.folder_blobs import FolderBlobs
 from tasks.hashing import file_digest
 from tasks.manifest import Facts, Input, Manifest
 from tasks.store import Damaged, Store, StoreFailed
@@ -41,7 +42,7 @@ def written(folder: Path, **contents: str) -> Path:
 
 @pytest.fixture
 def store(tmp_path) -> Store:
-    store = Store(tmp_path / "store")
+    store = Store(FolderBlobs(tmp_path / "store"))
     store.probe()
     return store
 
@@ -52,7 +53,7 @@ def published(store, tmp_path) -> Manifest:
 
 
 def leftovers(store: Store) -> list[Path]:
-    return list((store.root / "spool").iterdir())
+    return list((Path(store.address) / "spool").iterdir())
 
 
 def test_what_is_published_reads_back(store, published, tmp_path):
@@ -67,7 +68,7 @@ def test_what_is_published_reads_back(store, published, tmp_path):
 
 def test_contents_are_stored_once_under_their_hash_and_read_only(store, published, tmp_path):
     store.publish(written(tmp_path / "more", same="W" * 100), facts("d" * 64))
-    contents = [path for path in (store.root / "cas").rglob("*") if path.is_file()]
+    contents = [path for path in (Path(store.address) / "cas").rglob("*") if path.is_file()]
     assert len(contents) == 2
     assert all(path.name == file_digest(path) and path.stat().st_mode & 0o222 == 0 for path in contents)
 
@@ -91,7 +92,7 @@ def test_what_was_never_there_is_not_there(store):
     ],
 )
 def test_damage_is_named_and_publishing_again_heals_it(store, published, tmp_path, harm, rehash, word):
-    path = store.path(published.files["weights"].sha256)
+    path = Path(store.content_address(published.files["weights"].sha256))
     path.chmod(0o644)
     harm(path)
     with pytest.raises(Damaged, match=word) as caught:
@@ -105,14 +106,14 @@ def test_damage_is_named_and_publishing_again_heals_it(store, published, tmp_pat
 
 
 def test_a_damaged_artefact_gives_way_to_one_with_other_contents(store, published, tmp_path):
-    store.path(published.files["weights"].sha256).unlink()
+    Path(store.content_address(published.files["weights"].sha256)).unlink()
     again = store.publish(written(tmp_path / "again", weights="another machine's"), facts())
     assert store.find(published.stage, KEY) == again != published
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99}', '{"schema": 1}'])
 def test_a_manifest_that_is_none_is_damage(store, published, text):
-    path = store.manifest_path(published.stage, KEY)
+    path = Path(store.manifest_address(published.stage, KEY))
     path.chmod(0o644)
     path.write_text(text)
     with pytest.raises(Damaged, match=r"manifest\.json"):
@@ -120,20 +121,20 @@ def test_a_manifest_that_is_none_is_damage(store, published, text):
 
 
 def test_a_manifest_in_the_wrong_place_is_damage(store, published):
-    path = store.manifest_path("prepare", "e" * 64)
+    path = Path(store.manifest_address("prepare", "e" * 64))
     path.parent.mkdir(parents=True)
-    shutil.copyfile(store.manifest_path(published.stage, KEY), path)
+    shutil.copyfile(Path(store.manifest_address(published.stage, KEY)), path)
     with pytest.raises(Damaged, match="train-1-embedding"):
         store.find("prepare", "e" * 64)
 
 
 def test_an_outage_is_not_an_absence(store, published):
-    stages = store.root / "stages"
+    stages = Path(store.address) / "stages"
     shutil.rmtree(stages)
     stages.write_text("not a folder")  # what a broken mount may look like
     with pytest.raises(StoreFailed, match="cannot be read"):
         store.find(published.stage, KEY)
-    contents = store.root / "cas"
+    contents = Path(store.address) / "cas"
     shutil.rmtree(contents)
     contents.write_text("")
     with pytest.raises(StoreFailed, match="cannot be read"):
@@ -143,7 +144,7 @@ def test_an_outage_is_not_an_absence(store, published):
 def _race(root: Path, number: int, barrier, results) -> None:
     work = written(root / f"work-{number}", weights=f"by process {number}")
     barrier.wait()
-    manifest = Store(root / "store").publish(work, facts())
+    manifest = Store(FolderBlobs(root / "store")).publish(work, facts())
     results.put(manifest.files["weights"].sha256)
 
 
@@ -165,8 +166,8 @@ def test_the_spool_of_killed_processes_is_swept_and_that_of_living_ones_is_not(s
     killed = subprocess.Popen([sys.executable, "-c", ""])
     killed.wait()
     host = os.uname().nodename
-    (store.root / "spool" / f"{host}-{killed.pid}-aa").write_text("half")
-    alive = store.root / "spool" / f"{host}-{os.getpid()}-bb"
+    (Path(store.address) / "spool" / f"{host}-{killed.pid}-aa").write_text("half")
+    alive = Path(store.address) / "spool" / f"{host}-{os.getpid()}-bb"
     alive.write_text("half")
     store.probe()
     assert leftovers(store) == [alive]
@@ -175,7 +176,7 @@ def test_the_spool_of_killed_processes_is_swept_and_that_of_living_ones_is_not(s
 def test_a_store_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "store").write_text("")
     with pytest.raises(InputError, match="CONCEPTBOOTH_STORE") as caught:
-        Store(tmp_path / "store").probe()
+        Store(FolderBlobs(tmp_path / "store")).probe()
     assert str(tmp_path / "store") in str(caught.value)
 
 
@@ -192,12 +193,12 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_is_one_clear_error_and_leaves_no_artefact(small_disk, tmp_path):
-    store = Store(small_disk / "store")
+    store = Store(FolderBlobs(small_disk / "store"))
     store.probe()
     work = written(tmp_path / "big", small="s", weights="W" * 2_000_000)
     with pytest.raises(StoreFailed, match="No space left") as caught:
         store.publish(work, facts())
-    assert str(store.root) in str(caught.value) and not caught.value.retryable
+    assert store.address in str(caught.value) and not caught.value.retryable
     assert store.find("train-1-embedding", KEY) is None
     assert leftovers(store) == []
     small = store.publish(written(tmp_path / "small", weights="W"), facts())
@@ -205,7 +206,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_artefact(small_disk, tmp_p
 
 
 def test_a_disk_that_became_read_only_is_refused_before_any_work(small_disk):
-    store = Store(small_disk / "store")
+    store = Store(FolderBlobs(small_disk / "store"))
     store.probe()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with pytest.raises(InputError, match="Read-only"):

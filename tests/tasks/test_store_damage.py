@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import InputError, WorkFailed
+from tasks.folder_blobs import FolderBlobs
 from tasks.hashing import DigestMemory, file_digest
 from tasks.manifest import Facts, Manifest
 from tasks.store import Damaged, Store
@@ -43,7 +44,7 @@ def flip(path: Path, position: int) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "store")
+    store = Store(FolderBlobs(tmp_path / "store"))
     store.probe()
     return store
 
@@ -62,7 +63,7 @@ def small_disk(tmp_path: Path):
 
 def test_a_stage_made_again_after_a_flipped_byte_takes_the_place_of_the_damaged_one(store, tmp_path):
     old = publish(store, tmp_path / "one", weights="W" * 100, curves="12.5 samples/s")
-    flip(store.path(old.files["weights"].sha256), 50)
+    flip(Path(store.content_address(old.files["weights"].sha256)), 50)
     with pytest.raises(Damaged, match="bytes have changed"):
         store.find(STAGE, KEY, rehash=True)
     new = publish(store, tmp_path / "two", weights="V" * 100, curves="12.6 samples/s")
@@ -73,7 +74,7 @@ def test_a_stage_made_again_after_a_flipped_byte_takes_the_place_of_the_damaged_
 @pytest.mark.parametrize("position", [0, 20, -3])
 def test_a_flipped_byte_of_a_manifest_is_damage_and_the_stage_can_be_made_again(store, tmp_path, position):
     publish(store, tmp_path / "one", weights="W")
-    flip(store.manifest_path(STAGE, KEY), position)
+    flip(Path(store.manifest_address(STAGE, KEY)), position)
     with pytest.raises(Damaged, match=r"manifest\.json"):
         store.find(STAGE, KEY)
     again = publish(store, tmp_path / "two", weights="W")

@@ -1,0 +1,250 @@
+"""Bytes under names in a folder, which may be one that several machines mount.
+
+spool/   what is being written; leftovers of dead processes are swept
+locks/   who is alone at something; the system frees a lock when its holder ends
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from model.errors import InputError
+from tasks.blobs import Entry, Hold, NotAsWritten, Record, StoreFailed
+from tasks.file_lock import alone
+from tasks.hashing import file_digest
+from tasks.manifest import FileRecord
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG} | DISK_FULL
+
+
+class FolderBlobs:
+    """A folder. Contents are read where they lie; a document's version is the hash of its bytes."""
+
+    near = True
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.address = str(root)
+
+    def path(self, name: str) -> Path:
+        """Where the thing of this name lies."""
+        return self.root / name
+
+    def where(self, name: str) -> str:
+        return str(self.path(name))
+
+    def probe(self) -> None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            with self._spooled() as one, self._spooled() as two:
+                one.write_bytes(b"probe")
+                os.link(one, two)
+                with contextlib.suppress(FileExistsError):
+                    os.link(one, two)
+                    raise InputError(f"store {self.root}: this file system does not create files exclusively")
+                if two.read_bytes() != b"probe":
+                    raise InputError(f"store {self.root}: what was written does not read back")
+        except OSError as error:
+            raise InputError(
+                f"store {self.root}: cannot be used: {error.strerror}; mend it, or choose another folder by the "
+                "setting `store` (CONCEPTBOOTH_STORE)"
+            ) from error
+
+    def read(self, name: str) -> Record | None:
+        path = self.path(name)
+        with self._asking(f"{path} cannot be read"):
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                return None
+        return Record(content=content, version=hashlib.sha256(content).hexdigest())
+
+    def read_all(self, names: Iterable[str]) -> dict[str, Record]:
+        found = {name: self.read(name) for name in names}
+        return {name: record for name, record in found.items() if record is not None}
+
+    def create(self, name: str, content: bytes) -> bool:
+        target = self.path(name)
+        with self._writing(name), self._written(content) as unfinished:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(unfinished, target)
+            except FileExistsError:
+                return False
+            _sync_folder(target.parent)
+            return True
+
+    def replace(self, name: str, content: bytes, version: str) -> bool:
+        with self._writing(name):
+            present = self.read(name)
+            if present is None or present.version != version:
+                return False
+            self._overwrite(name, content)
+            return True
+
+    def write(self, name: str, content: bytes) -> None:
+        with self._writing(name):
+            self._overwrite(name, content)
+
+    def delete(self, name: str) -> None:
+        with self._writing(name), contextlib.suppress(FileNotFoundError):
+            path = self.path(name)
+            path.unlink()
+            with contextlib.suppress(OSError):  # it holds something else
+                path.parent.rmdir()
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        with self._asking(f"{self.path(prefix)} cannot be read"):
+            yield from _walk(str(self.path(prefix)), prefix)
+
+    def put(self, contents: Mapping[str, tuple[Path, FileRecord]]) -> None:
+        with self._asking("its contents could not be kept"):
+            for name, (source, record) in contents.items():
+                self._put(name, source, record)
+            for folder in {self.path(name).parent for name in contents}:
+                _sync_folder(folder)
+
+    def problems(self, contents: Mapping[str, FileRecord], *, rehash: bool) -> dict[str, str]:
+        found = {name: self._problem(name, record, rehash) for name, record in contents.items()}
+        return {name: problem for name, problem in found.items() if problem}
+
+    def fetch(self, contents: Mapping[str, FileRecord]) -> dict[str, Path]:
+        for name, record in contents.items():
+            if problem := self._problem(name, record, rehash=True):
+                raise NotAsWritten(name, problem)
+        return {name: self.path(name) for name in contents}
+
+    @contextlib.contextmanager
+    def alone(self, name: str, on_wait: Callable[[], None]) -> Iterator[Hold]:
+        with contextlib.ExitStack() as stack:
+            with self._asking(f"locks/{name} cannot be held"):
+                stack.enter_context(alone(self.path(f"locks/{name}"), on_wait, remove=True))
+            yield _Held()
+
+    def _put(self, name: str, source: Path, record: FileRecord) -> None:
+        target = self.path(name)
+        if self._problem(name, record, rehash=True) is None:
+            os.utime(target)  # it is wanted again: whoever clears up old contents sees that
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._spooled() as unfinished:
+            shutil.copyfile(source, unfinished)
+            _sync_file(unfinished)
+            unfinished.chmod(0o444)
+            unfinished.replace(target)  # also over damaged content
+
+    def _problem(self, name: str, record: FileRecord, rehash: bool) -> str | None:
+        path = self.path(name)
+        with self._asking(f"{path} cannot be read"):
+            try:
+                size = path.stat().st_size
+                if size != record.size:
+                    return f"has {size} bytes instead of {record.size} ({path})"
+                if rehash and file_digest(path) != record.sha256:
+                    return f"its bytes have changed ({path})"
+            except FileNotFoundError:
+                return f"missing ({path})"
+        return None
+
+    def _overwrite(self, name: str, content: bytes) -> None:
+        target = self.path(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._written(content) as unfinished:
+            unfinished.replace(target)
+        _sync_folder(target.parent)
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        """Documents are written by one process at a time, so that reading a version and writing over it are one."""
+        with self._asking(f"{self.path(name)} cannot be written"), alone(self.path("locks/documents")):
+            yield
+
+    @contextlib.contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = f"{error.strerror or error}"
+            if error.errno in DISK_FULL:
+                reason += "; make room there and run the same command again"
+            said = f"store {self.root}: {what}: {reason}"
+            raise StoreFailed(said, retryable=error.errno not in _LASTING) from error
+
+    @contextlib.contextmanager
+    def _written(self, content: bytes) -> Iterator[Path]:
+        with self._spooled() as path:
+            path.write_bytes(content)
+            _sync_file(path)
+            path.chmod(0o444)
+            yield path
+
+    @contextlib.contextmanager
+    def _spooled(self) -> Iterator[Path]:
+        """A new name in the spool; what is still there at the end is removed."""
+        spool = self.root / "spool"
+        spool.mkdir(parents=True, exist_ok=True)
+        path = spool / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove what processes of this machine that are no more have left in the spool."""
+        for path in (self.root / "spool").glob(f"{socket.gethostname()}-*"):
+            pid = path.name.removeprefix(f"{socket.gethostname()}-").split("-")[0]
+            if pid.isdecimal() and not _alive(int(pid)):
+                path.unlink(missing_ok=True)
+
+
+class _Held:
+    """A lock of the system's: it cannot be taken away from a process that lives."""
+
+    def lost(self) -> bool:
+        return False
+
+
+def _walk(folder: str, prefix: str) -> Iterator[Entry]:
+    """Files below a folder; what vanishes meanwhile is left out."""
+    try:
+        with os.scandir(folder) as found:
+            for entry in found:
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.is_dir():
+                        yield from _walk(entry.path, f"{prefix}{entry.name}/")
+                    else:
+                        stat = entry.stat()
+                        yield Entry(name=prefix + entry.name, size=stat.st_size, modified=stat.st_mtime)
+    except FileNotFoundError:
+        return
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
