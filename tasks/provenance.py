@@ -47,14 +47,13 @@ def image_facts(folder: Path, files: Sequence[FolderFile]) -> tuple[dict[str, An
     for origin in json.loads((folder / ORIGINS).read_bytes()):
         file = by_name[origin["made_from"]]
         with Image.open(folder / origin["file"]) as picture:
-            pattern = to_hex(fingerprint(picture))
-        facts.append(origin | {"md5": file.md5, "size": file.size, "fingerprint": f"{FINGERPRINT}:{pattern}"})
+            facts.append(origin | {"md5": file.md5, "size": file.size, "fingerprint": named_fingerprint(picture)})
     return tuple(facts)
 
 
-def to_hex(pattern: np.ndarray) -> str:
-    """A fingerprint, (255,) booleans, as 64 hex digits; the last bit is 0."""
-    return np.packbits(pattern).tobytes().hex()
+def named_fingerprint(picture: Image.Image) -> str:
+    """The picture's fingerprint after the name of its method: 255 bits as 64 hex digits, the last bit 0."""
+    return f"{FINGERPRINT}:{np.packbits(fingerprint(picture)).tobytes().hex()}"
 
 
 def model_facts(model: ModelIdentity, licence: str | None = None) -> dict[str, Any]:

@@ -5,17 +5,19 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from tasks.artefacts import IMAGES, SCORES, WEIGHTS
 from tasks.concepts import Concept
 from tasks.hashing import digest_of
+from tasks.keys import StagePlan
 from tasks.manifest import FileRecord, Input, Manifest
 from tasks.score_words import read_scores
 from tasks.store import Store
 
 RECORD_SCHEMA = 1
 SCORE_NAMES = ("clip_i", "clip_t", "base_clip_i", "base_clip_t")
+Stage = TypeVar("Stage", Manifest, StagePlan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,7 @@ class TrainingRecord:
     @property
     def key(self) -> str:
         """What makes it this content: the last stage's key (which holds all before it) and the evaluation's."""
-        return _key(self.stages[-1], self.evaluation)
+        return _key(self.stages[-1].key, self.evaluation.key)
 
     @property
     def weights(self) -> FileRecord:
@@ -136,19 +138,26 @@ class TrainingRecord:
         return "\n".join([origin, "", *readings])
 
 
-def content_key(manifests: Mapping[str, Manifest]) -> str:
-    """`TrainingRecord.key`, without reading anything."""
-    return _key(_training_stages(manifests)[-1], manifests["evaluate"])
+def content_key(stages: Mapping[str, Manifest] | Mapping[str, StagePlan]) -> str:
+    """`TrainingRecord.key`, by the stages' manifests or plans, without reading anything."""
+    return _key(_training_stages(stages)[-1].key, stages["evaluate"].key)
 
 
-def _key(last_stage: Manifest, evaluation: Manifest) -> str:
-    return digest_of({"schema": RECORD_SCHEMA, "training": last_stage.key, "evaluation": evaluation.key})
+def evaluated_content(evaluation: Manifest) -> str:
+    """The same by the evaluation's manifest alone: it names the stages that it read."""
+    trainings = {entry.kind: entry.key for entry in evaluation.inputs if entry.kind.startswith("train-")}
+    last = max(trainings, key=lambda stage: int(stage.split("-")[1]))
+    return _key(trainings[last], evaluation.key)
 
 
-def _training_stages(manifests: Mapping[str, Manifest]) -> tuple[Manifest, ...]:
-    """In the order in which they ran: their names hold their numbers."""
-    stages = [manifest for manifest in manifests.values() if manifest.stage.startswith("train-")]
-    return tuple(sorted(stages, key=lambda manifest: int(manifest.stage.split("-")[1])))
+def _key(training: str, evaluation: str) -> str:
+    return digest_of({"schema": RECORD_SCHEMA, "training": training, "evaluation": evaluation})
+
+
+def _training_stages(stages: Mapping[str, Stage]) -> tuple[Stage, ...]:
+    """In the order in which they run: their names hold their numbers."""
+    trainings = [stage for stage in stages.values() if stage.stage.startswith("train-")]
+    return tuple(sorted(trainings, key=lambda stage: int(stage.stage.split("-")[1])))
 
 
 def copy_out(store: Store, manifest: Manifest, name: str, folder: Path) -> Path:
