@@ -158,11 +158,11 @@ def _files_cached(settings: Settings, concept: Concept, record: _Record | None) 
             f"concept '{concept.name}': no images, {where} is missing and DVC has no record of it; if it is a bundled "
             "sample make it with `conceptbooth demo` or `dvc repro`, else put images there and run `dvc add`"
         )
-    listing = _cached(settings, record.digest)
+    listing = cached_file(settings, record.digest)
     missing = [listing] if not listing.is_file() else []
     files = []
     for entry in json.loads(listing.read_bytes()) if not missing else []:
-        cached = _cached(settings, entry["md5"])
+        cached = cached_file(settings, entry["md5"])
         if cached.is_file():
             files.append(FolderFile(relpath=entry["relpath"], md5=entry["md5"], size=cached.stat().st_size))
         else:
@@ -183,16 +183,23 @@ def _restore(settings: Settings, concept: Concept, files: Iterable[FolderFile]) 
         for file in files:
             target = images / file.relpath
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(_cached(settings, file.md5), target)  # not a link: the cache is read-only, a copy is not
+            shutil.copyfile(cached_file(settings, file.md5), target)  # not a link: the cache is read-only
             if file_md5(target) != file.md5:
                 raise WorkFailed(
                     f"concept '{concept.name}': {file.relpath} is damaged in DVC's cache "
-                    f"({_cached(settings, file.md5)}); remove it there and run `dvc pull` or `dvc repro`"
+                    f"({cached_file(settings, file.md5)}); remove it there and run `dvc pull` or `dvc repro`"
                 )
         images.rename(concept.images)
 
 
-def _cached(settings: Settings, digest: str) -> Path:
+def recorded_version(settings: Settings, concept: Concept) -> str | None:
+    """The data version that DVC has on record for a concept, if any. InputError where the record cannot be read."""
+    record = _record(settings, concept)
+    return record.digest if record else None
+
+
+def cached_file(settings: Settings, digest: str) -> Path:
+    """Where DVC's cache keeps the content with this md5, whether or not it does."""
     return _cache_folder(settings) / "files" / "md5" / digest[:2] / digest[2:]
 
 

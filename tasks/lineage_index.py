@@ -133,9 +133,7 @@ class LineageIndex:
             values,
         )
         for stage, key, concept, created, content, prepared in found:
-            yield Training(
-                stage=stage, key=key, concept=concept, created=created, content=content, prepared=prepared
-            )
+            yield Training(stage=stage, key=key, concept=concept, created=created, content=content, prepared=prepared)
 
 
 @contextmanager
@@ -196,7 +194,9 @@ def _refresh(database: sqlite3.Connection, store: Store) -> list[str]:
             _forget(database, stage, key)
         new = sorted(there - known)
         for start in range(0, len(new), _BATCH):
-            batch = {f"{_MANIFESTS}{stage}/{key}/manifest.json": (stage, key) for stage, key in new[start : start + _BATCH]}
+            batch = {
+                f"{_MANIFESTS}{stage}/{key}/manifest.json": (stage, key) for stage, key in new[start : start + _BATCH]
+            }
             for path, record in store.read_records(batch).items():
                 stage, key = batch[path]
                 try:
@@ -207,6 +207,10 @@ def _refresh(database: sqlite3.Connection, store: Store) -> list[str]:
                 except (ValueError, Damaged) as error:
                     unreadable.append(f"{stage} {key[:12]}: manifest.json: {error}")
     return unreadable
+
+
+def _path(stage: str, key: str) -> str:
+    return f"{_MANIFESTS}{stage}/{key}/manifest.json"
 
 
 def _place(path: str) -> tuple[str, str] | None:

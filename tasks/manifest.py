@@ -63,10 +63,12 @@ class Manifest(Facts):
     files: Mapping[str, FileRecord]  # path inside the artefact, with "/": record
     created: str  # UTC, ISO 8601
     schema: int = SCHEMA
+    sealed: bool = field(default=True, compare=False)  # whether its text says what its bytes have to be
 
     def to_json(self) -> str:
         """Stable text: sorted keys, so that equal manifests are equal bytes, and a seal over all of it."""
         content = asdict(self)
+        del content["sealed"]
         return _text(content | {"seal": _seal(content)})
 
     @classmethod
@@ -76,14 +78,15 @@ class Manifest(Facts):
             content = json.loads(text)
             if content["schema"] != SCHEMA:
                 raise ValueError(f"manifest schema {content['schema']!r}, this version reads {SCHEMA}")
-            if "seal" in content:  # manifests from before there were seals have none
-                sealed = _text(content)
-                if content.pop("seal") != _seal(content) or text != sealed:
+            sealed = "seal" in content  # manifests from before there were seals have none
+            if sealed:
+                whole = _text(content)
+                if content.pop("seal") != _seal(content) or text != whole:
                     raise ValueError("its bytes have changed since it was sealed")
             files = {path: FileRecord(**record) for path, record in content.pop("files").items()}
             inputs = tuple(Input(**record) for record in content.pop("inputs"))
             images = tuple(content.pop("images", ()))
-            return cls(files=files, inputs=inputs, images=images, **content)
+            return cls(files=files, inputs=inputs, images=images, sealed=sealed, **content)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a manifest: {error!r}") from error
 

@@ -23,9 +23,15 @@ if TYPE_CHECKING:
 PREFIX = "concept."
 CANDIDATE = "candidate"
 """Alias of what the last training of a concept registered."""
+CHAMPION = "champion"
+"""Alias of the version that is in use, against which others are measured."""
 KEY_TAG = "conceptbooth.key"
 WEIGHTS_SHA256_TAG = "conceptbooth.weights_sha256"
 WEIGHTS_SIZE_TAG = "conceptbooth.weights_size"
+EVALUATION_TAG = "conceptbooth.stage.evaluate"
+GALLERY_TAG = "conceptbooth.stage.gallery"
+GATE_TAG = "conceptbooth.gate"
+"""What the gate said of a version: tasks/gate.py."""
 FACTS_FILE = "concept.json"
 _REFERENCE = re.compile(r"(?P<concept>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>[1-9][0-9]*))?")
 
@@ -55,23 +61,28 @@ def resolve(settings: Settings, reference: str) -> ResolvedVersion:
         InputError: no such concept, alias or version (names those there are), or its files are gone or altered.
         WorkFailed: MLflow does not answer.
     """
+    concept, alias, number = parse_reference(reference)
+    if is_unused(settings):
+        raise InputError(_nothing_registered(settings, concept, []))
+    client = connect(settings)
+    with sorted_failures(settings):
+        found = _lookup(client, settings, concept, alias, number)
+        folder = _fetch(client, settings, found)
+    return ResolvedVersion(
+        concept=concept, name=found.name, version=int(found.version), folder=folder, tags=dict(found.tags)
+    )
+
+
+def parse_reference(reference: str) -> tuple[str, str | None, int | None]:
+    """Concept, alias and version of NAME, NAME@alias or NAME/version. InputError where it is none of them."""
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise InputError(
             f"model version {reference!r}: write NAME, NAME@alias or NAME/version, as in turtle, turtle@{CANDIDATE} or "
             "turtle/3"
         )
-    concept = match["concept"]
-    check_name(concept)
-    if is_unused(settings):
-        raise InputError(_nothing_registered(settings, concept, []))
-    client = connect(settings)
-    with sorted_failures(settings):
-        found = _lookup(client, settings, concept, match["alias"], match["version"])
-        folder = _fetch(client, settings, found)
-    return ResolvedVersion(
-        concept=concept, name=found.name, version=int(found.version), folder=folder, tags=dict(found.tags)
-    )
+    check_name(match["concept"])
+    return match["concept"], match["alias"], int(match["version"]) if match["version"] else None
 
 
 def versions(client: "MlflowClient", concept: str, key: str | None = None) -> "list[ModelVersion]":
@@ -123,7 +134,7 @@ def _has_right_weights(folder: Path, version: "ModelVersion") -> bool:
 
 
 def _lookup(
-    client: "MlflowClient", settings: Settings, concept: str, alias: str | None, number: str | None
+    client: "MlflowClient", settings: Settings, concept: str, alias: str | None, number: int | None
 ) -> "ModelVersion":
     from mlflow.exceptions import MlflowException
 
@@ -135,7 +146,7 @@ def _lookup(
         raise InputError(_nothing_registered(settings, concept, names))
     if number is not None:
         for version in there:
-            if str(version.version) == number:
+            if int(version.version) == number:
                 return version
         raise InputError(f"concept '{concept}' has no version {number}; {_what_exists(client, concept, there)}")
     try:

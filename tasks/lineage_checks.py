@@ -1,0 +1,201 @@
+"""Proof of a chain: every artefact hashed again down to the images, and every link between them compared.
+
+What cannot be checked is a result of its own, and is never counted as good.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tasks.hashing import digest_of, file_digest
+from tasks.keys import MODEL_SUFFIXES, StagePlan
+from tasks.lineage import Chain
+from tasks.lineage_image_checks import check_images
+from tasks.lineage_results import Check, Verification, fault, good, unchecked
+from tasks.manifest import Manifest
+from tasks.provenance import cached_hub_files
+from tasks.registry_checks import check_version
+from tasks.settings import Settings
+from tasks.store import Store, StoreFailed
+from tasks.training_record import evaluated_content
+
+MODELS = ("base", "evaluator")
+
+
+def verify(settings: Settings, store: Store, chain: Chain) -> Verification:
+    """Check everything about a chain that can be checked from here; failures are results, not exceptions."""
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    checks: list[Check] = [*check_version(settings, chain)]
+    for problem in dict.fromkeys((*chain.problems, *chain.head.doubts)):
+        checks.append(fault("chain", problem))
+    for manifest in chain.manifests.values():
+        checks += _check_files(store, manifest)
+        checks += _check_key(manifest)
+        checks += _check_reads(manifest, chain.manifests)
+    checks += _check_content(chain)
+    checks += _check_models(settings, chain)
+    checks += check_images(settings, chain)
+    return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks))
+
+
+def _check_files(store: Store, manifest: Manifest) -> Iterator[Check]:
+    """Hash each file of an artefact."""
+    place = _named(manifest)
+    try:
+        problems = store.damage(manifest, rehash=True)
+    except StoreFailed as failure:
+        yield unchecked(f"{place}: {len(manifest.files)} files", str(failure))
+        return
+    for problem in problems:
+        name, _, said = problem.partition(": ")
+        yield fault(f"{place}: {name}", said)
+    for name in sorted(set(manifest.files) - {problem.partition(": ")[0] for problem in problems}):
+        yield good(f"{place}: {name}", "its sha256 is that of the manifest")
+
+
+def _check_key(manifest: Manifest) -> Iterator[Check]:
+    """A key is the hash of everything that could change the result: the manifest must give it again."""
+    place = _named(manifest)
+    sealed = manifest.sealed
+    yield (
+        good(f"{place}: manifest", "its seal is whole")
+        if sealed
+        else unchecked(
+            f"{place}: manifest", "it was written before manifests were sealed: what is in no key could have changed"
+        )
+    )
+    models: dict[str, Mapping[str, str]] = {}
+    for kind in MODELS:
+        read = next((entry for entry in manifest.inputs if entry.kind == kind), None)
+        recorded = manifest.base if kind == "base" else manifest.evaluator
+        if read is None:
+            continue
+        if recorded is None and not sealed:  # it did not say then whether that is a folder or a hub model
+            recorded = {"revision": None}
+        if recorded is None:
+            yield fault(f"{place}: {kind}", "it was read, and the manifest does not say what it is")
+        elif recorded["revision"] is None:
+            models[kind] = {"digest": read.digest}
+        else:
+            models[kind] = {"id": recorded["reference"], "revision": recorded["revision"]}
+    plan = StagePlan(
+        stage=manifest.stage,
+        reads={entry.kind: entry.key for entry in manifest.inputs if entry.kind not in MODELS},
+        parameters=manifest.parameters,
+        code=manifest.code,
+        packages=manifest.packages,
+        models=models,
+        seed=manifest.seed,
+        numeric_policy=manifest.numeric_policy,
+    )
+    if plan.key == manifest.key:
+        yield good(f"{place}: key", "what the manifest says gives the key again")
+    else:
+        yield fault(f"{place}: key", f"what the manifest says gives another key, {plan.key[:12]}")
+
+
+def _check_reads(manifest: Manifest, manifests: Mapping[str, Manifest]) -> Iterator[Check]:
+    """What a stage says it read is what the earlier stage left."""
+    for entry in manifest.inputs:
+        link = f"{_named(manifest)} <- {entry.kind}"
+        source = manifests.get(entry.kind)
+        if source is not None:
+            if entry.key != source.key:
+                yield fault(link, f"read {entry.key[:12]}, and the chain holds {source.key[:12]}")
+            elif entry.digest != source.digest():
+                yield fault(link, f"read files with digest {entry.digest[:12]}, there are {source.digest()[:12]} now")
+            else:
+                yield good(link, "read what that stage left")
+        elif entry.kind in MODELS:
+            model = manifest.base if entry.kind == "base" else manifest.evaluator
+            if model is None:
+                yield unchecked(link, "its manifest does not say which files the model had")
+            elif model["digest"] != entry.digest:
+                yield fault(link, f"read {entry.digest[:12]}, and its manifest describes {model['digest'][:12]}")
+        elif entry.kind.startswith(("prepare", "train-", "evaluate")):
+            yield unchecked(link, "what it read cannot be found")
+
+
+def _check_content(chain: Chain) -> Iterator[Check]:
+    """The key by which the content is registered comes from the last stage and the evaluation."""
+    evaluation = chain.manifests.get("evaluate")
+    if chain.head.content is None or evaluation is None:
+        return
+    given = evaluated_content(evaluation)
+    if given == chain.head.content:
+        yield good("content", "the evaluation's manifest gives the key that is registered")
+    else:
+        yield fault("content", f"registered as {chain.head.content[:12]}, and the manifests give {given[:12]}")
+
+
+def _check_models(settings: Settings, chain: Chain) -> Iterator[Check]:
+    """The files of base model and evaluator, hashed where they are."""
+    seen: set[tuple[str, str]] = set()
+    for manifest in chain.manifests.values():
+        for kind, model in (("base", manifest.base), ("evaluator", manifest.evaluator)):
+            if model is not None and (kind, model["digest"]) not in seen:
+                seen.add((kind, model["digest"]))
+                yield from _check_model(settings, kind, model)
+    read = {entry.kind for manifest in chain.manifests.values() for entry in manifest.inputs}
+    for kind in MODELS:
+        if kind in read and kind not in {name for name, _ in seen}:
+            yield unchecked(kind, "the manifest does not say which files it had")
+
+
+def _check_model(settings: Settings, kind: str, model: Mapping[str, Any]) -> Iterator[Check]:
+    reference, revision = model["reference"], model["revision"]
+    named = f"{kind} {reference}"
+    recorded: Mapping[str, str] = model.get("files", {})
+    folder = settings.root / reference
+    if revision is None:
+        paths = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.suffix in MODEL_SUFFIXES}
+        there = {name: path for name, path in paths.items() if not any(part[0] == "." for part in name.split("/"))}
+        if recorded and digest_of(dict(recorded)) != model["digest"]:
+            yield fault(named, "the digests of its files do not give the digest of the model")
+    else:
+        there = cached_hub_files(reference, revision)
+    if not there:
+        where = "its folder is not here" if revision is None else "it is not in the hub's cache of this machine"
+        yield unchecked(named, where)
+        return
+    if not recorded:
+        if revision is None:
+            same = digest_of({name: file_digest(path) for name, path in there.items()}) == model["digest"]
+            yield good(named, "its files give the digest") if same else fault(named, "its files give another digest")
+        else:
+            yield unchecked(named, f"hub model at commit {revision[:12]}: no digests of its files were recorded")
+        return
+    yield from _check_paths(named, recorded, there, complete=revision is None)
+
+
+def _check_paths(named: str, recorded: Mapping[str, str], there: Mapping[str, Path], complete: bool) -> Iterator[Check]:
+    for name, digest in recorded.items():
+        if name not in there:
+            yield (
+                fault(f"{named}: {name}", "missing")
+                if complete
+                else unchecked(f"{named}: {name}", "not on this machine")
+            )
+        else:
+            yield _hashed(f"{named}: {name}", there[name], digest)
+    if complete:
+        for name in sorted(there.keys() - recorded.keys()):
+            yield fault(f"{named}: {name}", "was not there when the model was trained")
+
+
+def _hashed(what: str, path: Path, digest: str) -> Check:
+    try:
+        found = file_digest(path)
+    except OSError as error:
+        return unchecked(what, f"{path} cannot be read: {error.strerror}")
+    return (
+        good(what, "its sha256 is that of the manifest")
+        if found == digest
+        else fault(what, f"its bytes have changed ({path})")
+    )
+
+
+def _named(manifest: Manifest) -> str:
+    return f"{manifest.stage} {manifest.key[:12]}"

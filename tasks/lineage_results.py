@@ -1,0 +1,69 @@
+"""Results of checking a chain: good, at fault, or not checked."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at, or could not be."""
+
+    what: str
+    state: Literal["good", "fault", "unchecked"]
+    said: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """Everything that was checked about a chain."""
+
+    at: str
+    """When it began: UTC, ISO 8601."""
+    seconds: float
+    checks: tuple[Check, ...]
+
+    def of(self, state: Literal["good", "fault", "unchecked"]) -> tuple[Check, ...]:
+        """The checks with this result."""
+        return tuple(check for check in self.checks if check.state == state)
+
+    @property
+    def words(self) -> str:
+        """The result in one line."""
+        faults, missed = len(self.of("fault")), len(self.of("unchecked"))
+        if faults:
+            return f"{_counted(faults, 'fault')} found" + (f", {missed} not checked" if missed else "")
+        return f"verified, except {_counted(missed, 'thing')} that could not be checked" if missed else "verified"
+
+    def to_json(self) -> dict[str, Any]:
+        """For scripts: the good checks by number alone."""
+        listed = {
+            state: [{"what": check.what, "said": check.said} for check in self.of(state)]
+            for state in ("fault", "unchecked")
+        }
+        return {
+            "verified": not listed["fault"],
+            "at": self.at,
+            "seconds": round(self.seconds, 3),
+            "good": len(self.of("good")),
+            "faults": listed["fault"],
+            "unchecked": listed["unchecked"],
+        }
+
+
+def good(what: str, said: str) -> Check:
+    """A check that was passed."""
+    return Check(what=what, state="good", said=said)
+
+
+def fault(what: str, said: str) -> Check:
+    """Something that is not as it was."""
+    return Check(what=what, state="fault", said=said)
+
+
+def unchecked(what: str, said: str) -> Check:
+    """Something that could not be looked at, and why."""
+    return Check(what=what, state="unchecked", said=said)
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"

@@ -1,0 +1,47 @@
+"""A registered version against the chain that the store holds: its tags, and the weights in its files."""
+
+from collections.abc import Iterator
+
+from model.errors import InputError, WorkFailed
+from tasks.artefacts import WEIGHTS
+from tasks.lineage import Chain
+from tasks.lineage_results import Check, fault, good, unchecked
+from tasks.registry import WEIGHTS_SHA256_TAG, damage, files_uri, local_folder, model_name
+from tasks.settings import Settings
+from tasks.tracking import connect, sorted_failures
+
+_STAGE_TAG = "conceptbooth.stage."
+
+
+def check_version(settings: Settings, chain: Chain) -> Iterator[Check]:
+    """Tags and files of the version that a chain was asked for by."""
+    head = chain.head
+    if head.found_by != "registry":
+        yield unchecked("registry", "; ".join(head.notes))
+        return
+    what = f"{model_name(head.concept)} version {head.version}"
+    try:
+        client = connect(settings)
+        with sorted_failures(settings):
+            version = client.get_model_version(model_name(head.concept), str(head.version))
+            elsewhere = local_folder(files_uri(client, version)) is None
+            problem = damage(client, settings, version)
+    except (InputError, WorkFailed) as failure:
+        yield unchecked(what, str(failure))
+        return
+    if problem:
+        yield fault(f"{what}: files", problem)
+    elif elsewhere:
+        yield unchecked(f"{what}: {WEIGHTS}", "its size is right; its bytes lie elsewhere and were not read")
+    else:
+        yield good(f"{what}: {WEIGHTS}", "its sha256 is that of the registration")
+    keys = {link.stage: link.key for link in chain.links}
+    for name, value in version.tags.items():
+        stage = name.removeprefix(_STAGE_TAG)
+        if stage != name:
+            same = keys.get(stage) == value
+            said = f"says {value[:12]}, the chain holds {keys.get(stage, 'none')[:12]}"
+            yield good(f"{what}: tag {name}", "is the key in the store") if same else fault(f"{what}: tag {name}", said)
+    tag = version.tags.get(WEIGHTS_SHA256_TAG)
+    if chain.trainings and tag != (weights := chain.trainings[-1].files[WEIGHTS].sha256):
+        yield fault(f"{what}: tag {WEIGHTS_SHA256_TAG}", f"says {str(tag)[:12]}, the last stage left {weights[:12]}")
