@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Exit, Option, Typer
+from typer import Argument, BadParameter, Exit, Option, Typer
 
 from flows.console import DEBUG_VARIABLE, DONE, FAILED, ReportingCommand, print_json
 
@@ -20,7 +20,7 @@ app = Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-GET_STARTED, EVERY_DAY, LOOK = "Get started", "Every day", "Look inside"
+GET_STARTED, EVERY_DAY, LOOK, OPERATE = "Get started", "Every day", "Look inside", "On a Prefect server"
 
 
 def _examples(*lines: str) -> str:
@@ -61,6 +61,10 @@ AsJson = Annotated[
 ConceptNames = Annotated[
     list[str],
     Argument(metavar="NAME", help="Concepts of this project: `conceptbooth list`.", autocompletion=_complete_concept),
+]
+SomeConcepts = Annotated[
+    list[str] | None,
+    Argument(metavar="[NAME]", help="Concepts; all if none is named.", autocompletion=_complete_concept),
 ]
 
 
@@ -165,6 +169,19 @@ def train(
 
 
 @app.command(
+    cls=ReportingCommand, rich_help_panel=EVERY_DAY, epilog=_examples("plan", "plan red-teapot", "plan --json")
+)
+def plan(names: SomeConcepts = None, as_json: AsJson = False) -> None:
+    """Show what a night would train, from which stage on, and why. Changes nothing.
+
+    Without NAME all concepts are looked at. What is out of date is no error: the exit code stays 0.
+    """
+    from flows.plan import run_plan
+
+    raise Exit(run_plan(_project(), names or [], as_json=as_json))
+
+
+@app.command(
     cls=ReportingCommand,
     rich_help_panel=EVERY_DAY,
     epilog=_examples(
@@ -208,6 +225,38 @@ def doctor(as_json: AsJson = False) -> None:
     from flows.doctor import run_doctor
 
     raise Exit(run_doctor(_project(), as_json=as_json))
+
+
+@app.command(cls=ReportingCommand, rich_help_panel=OPERATE, epilog=_examples("deploy", "deploy --json"))
+def deploy(as_json: AsJson = False) -> None:
+    """Check prefect.yaml, then make its work pools and deployments on the Prefect server.
+
+    Run it again after every change of the file; what is there already is brought up to date.
+    """
+    from flows.deploy import run_deploy
+
+    run_deploy(_project(), as_json=as_json)
+
+
+@app.command(
+    cls=ReportingCommand,
+    rich_help_panel=OPERATE,
+    epilog=_examples("worker --gpu 0", "worker --gpu GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77", "worker --cpu"),
+)
+def worker(
+    gpu: Annotated[str | None, Option(help="Train on this GPU: its number or UUID. One worker a GPU.")] = None,
+    cpu: Annotated[bool, Option("--cpu", help="Run the nightly flow, which needs no GPU itself.")] = False,
+    pool: Annotated[str | None, Option(help="Another work pool than `gpu` or `cpu`.")] = None,
+) -> None:
+    """Become a Prefect worker of this project, until it is stopped.
+
+    Its name is the machine's and the GPU's; the environment variable WORKER_ID gives another.
+    """
+    if (gpu is None) != cpu:
+        raise BadParameter("say either --gpu N or --cpu")
+    from flows.worker import run_worker
+
+    run_worker(_project(), gpu=gpu, pool=pool)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from tasks.settings import Settings
 
 _PARENT_LOOK_SECONDS = 1.0
 _HEALTH = "/api/health"
+_DRAIN_SECONDS = 10  # for Prefect to hand over the last logs and states of a run before its API ends
 
 # What the run leaves must be in the database when the command ends, seconds after its last event.
 _VARIABLES = {
@@ -71,6 +72,28 @@ def prefect_api(settings: Settings) -> Iterator[PrefectApi]:
         yield PrefectApi(url=f"{server.address}/api", server=server)
     finally:
         server.stop()
+
+
+@contextmanager
+def flows_run_at(api: PrefectApi) -> Iterator[None]:
+    """Flows that are called inside run at this API, which is waited for; at the end it has heard everything of them.
+
+    Raises:
+        WorkFailed: the API does not come up.
+    """
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import temporary_settings
+
+    api.wait_until_it_answers()
+    # Prefect has read its settings when it was imported, before the address was known. Heartbeats are for flows that
+    # a server has started and watches; ours would only make the end of each run wait a second for them.
+    with temporary_settings({"api.url": api.url, "flows.heartbeat_frequency": None}):
+        try:
+            yield
+        finally:
+            APILogWorker.drain_all(timeout=_DRAIN_SECONDS)
+            EventsWorker.drain_all(timeout=_DRAIN_SECONDS)
 
 
 def _reach(url: str) -> None:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar, cast
 
 from prefect import Task, flow
 
+from flows.agreement import refuse_another_plan
+from flows.gpu_slot import gpu_slot
 from flows.outcome import ConceptOutcome, TaskOutcome
 from flows.progress import Both, PageReporter
 from tasks.artefacts import CONTACT_SHEET, PAGE, SCORES
@@ -18,6 +20,7 @@ from tasks.caching import Bench
 from tasks.checks import check_jobs
 from tasks.draw_gallery import draw_gallery
 from tasks.evaluate import evaluate
+from tasks.failures import forget_failures
 from tasks.jobs import Job, plan_jobs
 from tasks.keys import StagePlan
 from tasks.prepare import prepare
@@ -27,6 +30,7 @@ from tasks.reporting import Reporter, Silence
 from tasks.settings import load_settings
 from tasks.store import Damaged
 from tasks.train_stage import train
+from tasks.trained import trained_of, write_trained
 
 _TASKS: dict[str, Task[..., Any]] = {"prepare": prepare, "train": train, "evaluate": evaluate, "gallery": draw_gallery}
 T = TypeVar("T")
@@ -35,9 +39,11 @@ T = TypeVar("T")
 class Errand:
     """One concept's job as it is handed to the flow, and what has become of it so far."""
 
-    def __init__(self, job: Job, reporter: Reporter) -> None:
+    def __init__(self, job: Job, reporter: Reporter, *, checked: bool) -> None:
         self.job = job
         self.reporter = reporter
+        self.checked = checked
+        """Whether images and words have been looked at; else the flow does, so that they fail as its own."""
         self.outcome = ConceptOutcome(concept=job.concept.name, base=job.recipe.base.reference)
 
 
@@ -46,7 +52,7 @@ _ERRAND: ContextVar[Errand | None] = ContextVar("errand", default=None)
 
 @contextlib.contextmanager
 def handed_over(errand: Errand) -> Iterator[None]:
-    """A flow that runs inside does this errand, which has been checked, and plans nothing itself."""
+    """A flow that runs inside does this errand, and plans nothing itself."""
     token = _ERRAND.set(errand)
     try:
         yield
@@ -55,20 +61,35 @@ def handed_over(errand: Errand) -> Iterator[None]:
 
 
 @flow(name="train-concept", flow_run_name="{name}", persist_result=False)
-def train_concept(name: str, root: Path | None = None) -> ConceptOutcome:
+def train_concept(
+    name: str, root: Path | None = None, expected_key: str | None = None, expected_commit: str | None = None
+) -> ConceptOutcome:
     """Train, evaluate and register a concept of the project at `root`, doing only what is not in the store.
 
+    Who asks a worker for it says which key its own project gives the last stage, at which commit. On a worker the flow
+    holds the slot of its GPU.
+
     Raises:
-        InputError: something is wrong with the concept or the parameters; all of it together.
+        InputError: something is wrong with the concept or the parameters, all of it together; another key is expected.
         WorkFailed: a stage failed; what was finished is in the store.
     """
     errand = _ERRAND.get() or _planned(name, root)
+    if expected_key:
+        refuse_another_plan(errand.job, expected_key, expected_commit)
+    with gpu_slot():
+        return _carry_out(errand)
+
+
+def _carry_out(errand: Errand) -> ConceptOutcome:
     started = time.monotonic()
+    if not errand.checked:
+        check_jobs(errand.job.settings, [errand.job])
     line = _Line(errand)
     for plan in errand.job.stages:
         line.obtain(plan)
     line.show()
     version = line.register()
+    line.remember(version)
     return line.note(
         model_name=version.name,
         version=version.version,
@@ -79,9 +100,8 @@ def train_concept(name: str, root: Path | None = None) -> ConceptOutcome:
 
 def _planned(name: str, root: Path | None) -> Errand:
     settings = load_settings(root)
-    jobs = plan_jobs(settings, [name])
-    check_jobs(settings, jobs)
-    return Errand(jobs[0], Silence())
+    (job,) = plan_jobs(settings, [name])
+    return Errand(job, Silence(), checked=False)
 
 
 class _Line:
@@ -119,6 +139,13 @@ class _Line:
         made = not remembered and version.made
         self._note("register", made=made, started=started)
         return version
+
+    def remember(self, version: RegisteredVersion) -> None:
+        """Write down what was done, for `conceptbooth plan`; whatever failed in the nights before is over."""
+        bench, scores = self.bench, self.errand.outcome.scores
+        assert scores is not None  # `show` has read them
+        write_trained(bench.store, trained_of(bench.job, bench.manifests, version.version, scores))
+        forget_failures(bench.store, bench.job.concept.name)
 
     def _run(self, plan: StagePlan, *, anew: bool) -> bool:
         """Run the stage's task; says whether the artefact was made now. What Prefect remembers must be in the store."""

@@ -65,7 +65,7 @@ def connect(settings: Settings) -> "MlflowClient":
         if scheme_of(uri) in SERVER_SCHEMES:
             _ask_server(settings)
         else:
-            _reach_database(uri)
+            reach_database(uri)
         from mlflow.tracking import MlflowClient
 
         # alone: of two processes that make the tables of a new database at once, one would fail
@@ -292,8 +292,8 @@ def _speaks_mlflow(text: str) -> bool:
     return isinstance(answer, dict) and bool(answer.keys() & {"experiment", "error_code"})
 
 
-def _reach_database(uri: str) -> None:
-    """Without this a dead database costs MLflow's ten attempts, a minute and a half."""
+def reach_database(uri: str) -> None:
+    """OSError unless somebody listens; MLflow's own ten attempts at a dead database take a minute and a half."""
     scheme, parts = scheme_of(uri), urlsplit(uri)
     if scheme == "sqlite":
         sqlite_file(uri).parent.mkdir(parents=True, exist_ok=True)

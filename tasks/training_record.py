@@ -17,7 +17,7 @@ from tasks.store import Store
 
 RECORD_SCHEMA = 1
 SCORE_NAMES = ("clip_i", "clip_t", "base_clip_i", "base_clip_t")
-Stage = TypeVar("Stage", Manifest, StagePlan)
+StageT = TypeVar("StageT", bound=StagePlan | Manifest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ class TrainingRecord:
         return "\n".join([origin, "", *readings])
 
 
-def content_key(stages: Mapping[str, Manifest] | Mapping[str, StagePlan]) -> str:
+def content_key(stages: Mapping[str, StageT]) -> str:
     """`TrainingRecord.key`, by the stages' manifests or plans, without reading anything."""
     return _key(_training_stages(stages)[-1].key, stages["evaluate"].key)
 
@@ -154,7 +154,7 @@ def _key(training: str, evaluation: str) -> str:
     return digest_of({"schema": RECORD_SCHEMA, "training": training, "evaluation": evaluation})
 
 
-def _training_stages(stages: Mapping[str, Stage]) -> tuple[Stage, ...]:
+def _training_stages(stages: Mapping[str, StageT]) -> tuple[StageT, ...]:
     """In the order in which they run: their names hold their numbers."""
     trainings = [stage for stage in stages.values() if stage.stage.startswith("train-")]
     return tuple(sorted(trainings, key=lambda stage: int(stage.stage.split("-")[1])))

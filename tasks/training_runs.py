@@ -24,7 +24,7 @@ from tasks.concept_package import log_package
 from tasks.hashing import digest_of
 from tasks.manifest import Manifest
 from tasks.pictures import picture
-from tasks.registry import KEY_TAG, WEIGHTS_SHA256_TAG
+from tasks.registry import GALLERY_TAG, KEY_TAG, WEIGHTS_SHA256_TAG
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.tracking import artifacts_at
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 MOST_METRICS, MOST_PARAMETERS = 1000, 100  # of one request to MLflow
 FIGURES = ("loss", "attention_loss", "learning_rate", "grad_norm", "samples_per_second")
 PARENT_TAG = "mlflow.parentRunId"
-GALLERY_TAG = "conceptbooth.stage.gallery"
 REGISTRAR_TAG = "conceptbooth.registrar"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.train import _outcome
+from flows.dispatch import train_here
 from flows.train_concept import train_concept
 from model.errors import InputError
 from tasks.jobs import plan_jobs
@@ -17,7 +17,7 @@ def test_with_the_registry_down_the_gallery_the_scores_and_the_tasks_are_there(p
     # No other settings file says so: the flow takes the settings that it was handed.
     settings = project.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:9"})
     (job,) = plan_jobs(settings, ["turtle"])
-    outcome = _outcome(job, Silence())
+    outcome = train_here(job, Silence(), checked=True)
     assert outcome.error is not None and "127.0.0.1:9" in outcome.error
     assert [task.name for task in outcome.tasks] == [plan.stage for plan in job.stages]
     assert outcome.scores is not None and 0 < outcome.scores["clip_t"]["mean"] <= 1
@@ -52,9 +52,11 @@ def test_a_trace_that_cannot_be_kept_is_shown_and_the_next_concept_runs(project,
     blocked: Path = project.root / "blocked"
     blocked.write_text("")
     monkeypatch.setattr("flows.train_concept.train_concept", lambda *_: 1 / 0)
-    outcome = _outcome(dataclasses.replace(job, settings=project.model_copy(update={"home": blocked})), Silence())
+    outcome = train_here(
+        dataclasses.replace(job, settings=project.model_copy(update={"home": blocked})), Silence(), checked=True
+    )
     assert outcome.error is not None
     assert "ZeroDivisionError" in outcome.error and "Not a directory" in outcome.error
     assert "Traceback" in outcome.error
-    kept = _outcome(job, Silence()).error
+    kept = train_here(job, Silence(), checked=True).error
     assert kept is not None and (project.home / "logs").is_dir() and "Traceback" not in kept

@@ -1,0 +1,60 @@
+"""How a night has concepts trained: a dispatcher is a function, this process is one, deployments are another."""
+
+import dataclasses
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from flows.outcome import ConceptOutcome
+from model.errors import InputError, WorkFailed
+from tasks.jobs import Job
+from tasks.reporting import Reporter
+
+Dispatch = Callable[[Sequence[Job], float | None], Iterator[ConceptOutcome]]
+"""Train these concepts; one outcome each, as it ends, in any order. A failure is an outcome and stops no other.
+
+The second argument is a number of seconds, or None for no end: what has not begun by then is not begun, and has no
+outcome.
+"""
+
+
+def in_this_process(reporter: Reporter) -> Dispatch:
+    """The embedded dispatcher: one concept after the other, each in a flow run of its own."""
+
+    def dispatch(jobs: Sequence[Job], seconds: float | None) -> Iterator[ConceptOutcome]:
+        started = time.monotonic()
+        for job in jobs:
+            if seconds is not None and time.monotonic() - started >= seconds:
+                return
+            yield train_here(job, reporter, checked=False)
+
+    return dispatch
+
+
+def train_here(job: Job, reporter: Reporter, *, checked: bool) -> ConceptOutcome:
+    """Run one concept's flow; `checked` says that its images and words have been looked at. Never raises for it."""
+    from flows.train_concept import Errand, handed_over, train_concept
+
+    errand, started = Errand(job, reporter, checked=checked), time.monotonic()
+    try:
+        with handed_over(errand):
+            return train_concept(job.concept.name, job.settings.root)
+    except (InputError, WorkFailed) as error:
+        said = str(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this concept's
+        said = f"unexpected {type(error).__name__}: {error}; {_where_from(job)}"
+    return dataclasses.replace(errand.outcome, seconds=time.monotonic() - started, error=said)
+
+
+def _where_from(job: Job) -> str:
+    """Write down where the present exception comes from; says where, or shows it where nothing can be written."""
+    folder = job.settings.home / "logs"
+    file = folder / f"{job.concept.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}.txt"
+    trace = traceback.format_exc()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(trace, encoding="utf-8")
+    except OSError as error:
+        return f"its details could not be kept in {file} ({error.strerror}):\n{trace}"
+    return f"details in {file}"

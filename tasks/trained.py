@@ -1,0 +1,136 @@
+"""What a concept's last finished training was made from and left: a record of the store, beside its artefacts.
+
+    concepts/<name>/trained.json
+
+`conceptbooth plan` compares it with what the concept is made from now, to say what changed and in which words, without
+opening an artefact. It decides nothing: whether a stage runs is decided by its key, and a record that is missing is
+written again from the manifests.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tasks.concepts import Concept
+from tasks.jobs import Job
+from tasks.keys import StagePlan
+from tasks.manifest import SCHEMA as MANIFEST_SCHEMA
+from tasks.manifest import FileRecord, Manifest
+from tasks.store import Store
+from tasks.training_record import SCORE_NAMES, content_key
+
+RECORD_SCHEMA = 1
+CONCEPTS = "concepts/"
+"""Where the store keeps records of concepts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedStage:
+    """One stage as it was done."""
+
+    stage: str
+    key: str
+    facts: Mapping[str, Any]
+    """All that went into the key, as `StagePlan.facts` names it."""
+    digest: str
+    """Of the artefact's files."""
+    files: Mapping[str, FileRecord]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A concept's last finished training."""
+
+    concept: str
+    at: str
+    """When its newest artefact was made: UTC, ISO 8601."""
+    manifest_schema: int
+    images: Mapping[str, str]
+    """md5 of each image, by its path in the concept's folder."""
+    content: str
+    """Key of what was registered."""
+    version: int | None
+    """Of the registered model; None where that is not known, because the record was made from manifests alone."""
+    scores: Mapping[str, Mapping[str, float]]
+    """Means with their 95 % intervals."""
+    stages: tuple[TrainedStage, ...]
+
+    def stage(self, name: str) -> TrainedStage | None:
+        """The stage of that name."""
+        return next((stage for stage in self.stages if stage.stage == name), None)
+
+    def to_json(self) -> bytes:
+        """Stable bytes, so that an unchanged record is not written again."""
+        content = {
+            "schema": RECORD_SCHEMA,
+            **{name: getattr(self, name) for name in self.__dataclass_fields__ if name != "stages"},
+            "stages": [
+                {
+                    "stage": stage.stage,
+                    "key": stage.key,
+                    "digest": stage.digest,
+                    "facts": stage.facts,
+                    "files": {name: [record.sha256, record.size] for name, record in stage.files.items()},
+                }
+                for stage in self.stages
+            ],
+        }
+        return (json.dumps(content, sort_keys=True, allow_nan=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Self | None:
+        """Read `to_json`'s bytes; None where they are not a record of this schema: it will be written again."""
+        try:
+            values = json.loads(content)
+            if values.pop("schema") != RECORD_SCHEMA:
+                return None
+            stages = tuple(_stage(stage) for stage in values.pop("stages"))
+            return cls(stages=stages, **values)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+
+def trained_path(concept: str) -> str:
+    """Where the record of a concept lies in the store."""
+    return f"{CONCEPTS}{concept}/trained.json"
+
+
+def trained_of(job: Job, manifests: Mapping[str, Manifest], version: int | None, scores: Mapping[str, Any]) -> Trained:
+    """The record of a job that is done, from the manifests of all its stages."""
+    return Trained(
+        concept=job.concept.name,
+        at=max(manifests[plan.stage].created for plan in job.stages),
+        manifest_schema=MANIFEST_SCHEMA,
+        images={file.relpath: file.md5 for file in job.images.files},
+        content=content_key(manifests),
+        version=version,
+        scores={name: scores[name] for name in SCORE_NAMES},
+        stages=tuple(_done(plan, manifests[plan.stage]) for plan in job.stages),
+    )
+
+
+def write_trained(store: Store, trained: Trained) -> None:
+    """Keep the record, unless the same is there already. Raises StoreFailed."""
+    path, content = trained_path(trained.concept), trained.to_json()
+    present = store.record(path)
+    if present is None or present.content != content:
+        store.write_record(path, content)
+
+
+def read_trained(store: Store, concept: Concept | str) -> Trained | None:
+    """The record of a concept; None where there is none that can be read. Raises StoreFailed."""
+    record = store.record(trained_path(concept if isinstance(concept, str) else concept.name))
+    return Trained.from_json(record.content) if record else None
+
+
+def _done(plan: StagePlan, manifest: Manifest) -> TrainedStage:
+    facts = {name: value for name, value in plan.facts().items() if name != "stage"}
+    return TrainedStage(
+        stage=plan.stage, key=plan.key, facts=facts, digest=manifest.digest(), files=dict(manifest.files)
+    )
+
+
+def _stage(values: Mapping[str, Any]) -> TrainedStage:
+    files = {name: FileRecord(sha256=sha256, size=size) for name, (sha256, size) in values["files"].items()}
+    return TrainedStage(**{**values, "files": files})
