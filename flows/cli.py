@@ -211,6 +211,43 @@ def generate(
     generate_pictures(_project(), concept, prompts, count=count, folder=output, seed=seed, as_json=as_json)
 
 
+@app.command(
+    cls=ReportingCommand,
+    rich_help_panel=LOOK,
+    epilog=_examples(
+        "lineage red-teapot",
+        "lineage red-teapot@champion --verify --html lineage.html",
+        "lineage --image photos/IMG_2041.jpg",
+        "lineage --near screenshot.png --json",
+    ),
+)
+def lineage(
+    name: Annotated[
+        str | None,
+        Argument(metavar="NAME", help="NAME, NAME@alias or NAME/version.", autocompletion=_complete_concept),
+    ] = None,
+    verify: Annotated[bool, Option("--verify", help="Hash everything again and compare every link.")] = False,
+    html: Annotated[Path | None, Option(help="Write a page that needs nothing but itself.")] = None,
+    image: Annotated[str | None, Option(metavar="FILE|SHA256", help="Which models saw this image?")] = None,
+    near: Annotated[Path | None, Option(metavar="FILE", help="Which models saw a picture that looks like it?")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a model was made from, down to each image; or which models an image went into.
+
+    With --verify the exit code is 1 if a single byte or link is not as it was.
+    """
+    asked = [name, image, near]
+    if sum(part is not None for part in asked) != 1 or (name is None and (verify or html)):
+        raise BadParameter("one of NAME (with --verify, --html), --image or --near is needed")
+    if name is not None:
+        from flows.lineage import show_lineage
+
+        raise Exit(show_lineage(_project(), name, proved=verify, as_json=as_json, page=html))
+    from flows.sightings import show_sightings
+
+    show_sightings(_project(), image=image, near=near, as_json=as_json)
+
+
 @app.command(cls=ReportingCommand, rich_help_panel=LOOK, epilog=_examples("ui"))
 def ui() -> None:
     """Start the Prefect and MLflow pages on this machine until Ctrl-C."""

@@ -32,7 +32,6 @@ _TABLES = """
     CREATE TABLE image (prepared TEXT, file TEXT, sha256 TEXT, own_sha256 TEXT, fingerprint TEXT);
     CREATE TABLE original (stage TEXT, key TEXT, file TEXT, stored TEXT, sha256 TEXT);
     CREATE INDEX by_concept ON stage (concept);
-    CREATE INDEX by_content ON stage (content);
     CREATE INDEX by_read ON reads (kind, read);
     CREATE INDEX by_sha256 ON image (sha256);
     CREATE INDEX by_own_sha256 ON image (own_sha256);
@@ -82,9 +81,9 @@ class LineageIndex:
         sets = self._database.execute("SELECT COUNT(*) FROM stage WHERE stage = 'prepare'").fetchone()[0]
         return {"trainings": ends, "image_sets": sets}
 
-    def evaluation(self, content: str) -> Training | None:
-        """The evaluated training with this content."""
-        return next(self._trainings("s.content = ?", content), None)
+    def evaluations(self) -> set[str]:
+        """Keys of all evaluations."""
+        return {key for (key,) in self._database.execute("SELECT key FROM stage WHERE stage = 'evaluate'")}
 
     def trainings_of(self, concept: str) -> list[Training]:
         """A concept's trainings by the label in their manifests, newest first; evaluated ones before others."""

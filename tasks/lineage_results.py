@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+State = Literal["good", "fault", "unchecked"]
+UNWANTED: tuple[State, ...] = ("fault", "unchecked")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One thing that was looked at, or could not be."""
 
     what: str
-    state: Literal["good", "fault", "unchecked"]
+    state: State
     said: str
 
 
@@ -22,7 +25,7 @@ class Verification:
     seconds: float
     checks: tuple[Check, ...]
 
-    def of(self, state: Literal["good", "fault", "unchecked"]) -> tuple[Check, ...]:
+    def of(self, state: State) -> tuple[Check, ...]:
         """The checks with this result."""
         return tuple(check for check in self.checks if check.state == state)
 
@@ -36,10 +39,7 @@ class Verification:
 
     def to_json(self) -> dict[str, Any]:
         """For scripts: the good checks by number alone."""
-        listed = {
-            state: [{"what": check.what, "said": check.said} for check in self.of(state)]
-            for state in ("fault", "unchecked")
-        }
+        listed = {state: [{"what": c.what, "said": c.said} for c in self.of(state)] for state in UNWANTED}
         return {
             "verified": not listed["fault"],
             "at": self.at,

@@ -1,0 +1,68 @@
+"""`conceptbooth lineage`: what a model was made of, proved if asked for, as a tree, a document or a page."""
+
+from pathlib import Path
+
+from rich.text import Text
+
+from flows.console import DONE, FAILED, notices, print_json, results
+from flows.lineage_tree import lineage_tree
+from model.errors import InputError, WorkFailed
+from tasks.lineage import promotions_of, read_chain
+from tasks.lineage_checks import verify
+from tasks.lineage_document import document
+from tasks.lineage_head import find_head
+from tasks.lineage_index import open_index
+from tasks.lineage_results import UNWANTED, Verification
+from tasks.settings import Settings
+from tasks.store import open_store
+
+
+def show_lineage(settings: Settings, reference: str, *, proved: bool, as_json: bool, page: Path | None) -> int:
+    """Print the lineage of NAME, NAME@alias or NAME/version, and write the page if one is asked for.
+
+    The exit code says whether the chain is whole, as far as was looked.
+
+    Raises:
+        InputError: no such concept, version or alias; the page's folder is not there.
+        WorkFailed: the store cannot be read, or the page not be written.
+    """
+    if page is not None and not page.resolve().parent.is_dir():
+        raise InputError(f"--html {page}: there is no folder {page.parent}")
+    store = open_store(settings)
+    with open_index(settings, store) as index:
+        chain = read_chain(store, index, find_head(settings, store, index, reference))
+    verification = verify(settings, store, chain) if proved else None
+    lineage = document(chain, promotions_of(store, chain.head.concept), verification)
+    if page is not None:
+        from flows.lineage_page import write_page
+
+        try:
+            write_page(page, store, chain, lineage)
+        except OSError as error:
+            raise WorkFailed(f"--html {page}: cannot be written: {error.strerror}") from error
+    if as_json:
+        print_json(lineage)
+    else:
+        for note in lineage["notes"]:
+            notices().print(Text(note, style="dim"), soft_wrap=True)
+        results().print(lineage_tree(lineage))
+        _tell(verification)
+        if page is not None:
+            results().print(Text.assemble(("Page  ", "bold"), str(page)), soft_wrap=True)
+    return FAILED if lineage["problems"] or (verification and verification.of("fault")) else DONE
+
+
+def _tell(verification: Verification | None) -> None:
+    """What the verification found; faults are named first."""
+    if verification is None:
+        results().print(Text("Not verified: --verify hashes everything again.", style="dim"))
+        return
+    console = results()
+    for state in UNWANTED:
+        style = "bold red" if state == "fault" else "yellow"
+        for check in verification.of(state):
+            line = Text.assemble((f"{state:<11}", style), (check.what, "bold"), f": {check.said}")
+            console.print(line, soft_wrap=True)
+    style = "bold red" if verification.of("fault") else "yellow" if verification.of("unchecked") else "bold green"
+    line = Text.assemble((verification.words, style), f" ({len(verification.of('good'))} checks passed, ")
+    console.print(line.append(f"{verification.at}, {verification.seconds:.1f} s)"), soft_wrap=True)

@@ -1,0 +1,68 @@
+"""`conceptbooth lineage --image` and `--near`: which models saw an image, those in production first."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from flows.console import notices, print_json, results
+from flows.lineage_tree import SHORT
+from tasks.lineage_index import open_index
+from tasks.settings import Settings
+from tasks.sightings import Sighting, Sightings, who_saw, who_saw_alike
+from tasks.store import open_store
+
+
+def show_sightings(settings: Settings, *, image: str | None, near: Path | None, as_json: bool) -> None:
+    """Print every training on the image, by its bytes (a file or a sha256) or by its looks.
+
+    Raises:
+        InputError: no image is meant.
+        WorkFailed: the store cannot be read.
+    """
+    store = open_store(settings)
+    with open_index(settings, store) as index:
+        if near is not None:
+            answer = who_saw_alike(settings, store, index, near)
+        else:
+            answer = who_saw(settings, store, index, str(image))
+    if as_json:
+        print_json({"schema": 1, **asdict(answer)})
+        return
+    for note in answer.notes:
+        notices().print(Text(note, style="yellow"), soft_wrap=True)
+    console = results()
+    console.print(_headline(answer), soft_wrap=True)
+    if answer.found:
+        console.print(_table(answer.found))
+    elif near is None:
+        console.print(Text("--near FILE looks for pictures that look like it: resized, recompressed.", style="dim"))
+
+
+def _headline(answer: Sightings) -> Text:
+    asked = Text.assemble((answer.asked, "bold"), f" (sha256 {answer.sha256[:SHORT]})" if answer.sha256 else "")
+    looked = f" {answer.trainings} training{'' if answer.trainings == 1 else 's'} in the store looked through"
+    if not answer.found:
+        return asked.append(f": no model saw it;{looked}")
+    serving = sum(sighting.in_production for sighting in answer.found)
+    return asked.append(f": seen by {len(answer.found)}, {serving} of them in production;{looked}")
+
+
+def _table(found: tuple[Sighting, ...]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("concept", "version", "where", "trained", "key", "image"):
+        table.add_column(title, no_wrap=title not in ("where", "image"))
+    for sighting in found:
+        images = "; ".join(f"{match.file}: {match.how}" for match in sighting.matches)
+        where = Text(_where(sighting), style="bold red" if sighting.in_production else "")
+        version = str(sighting.version) if sighting.version else "not registered"
+        table.add_row(sighting.concept, version, where, sighting.created[:16], sighting.key[:SHORT], images)
+    return table
+
+
+def _where(sighting: Sighting) -> str:
+    parts = ["in production"] if sighting.in_production else []
+    parts += [f"promotion {number}" for number in sighting.promotions]
+    parts += [f"@{alias}" for alias in sighting.aliases]
+    return ", ".join(parts)
