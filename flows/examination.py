@@ -165,8 +165,11 @@ def _device(settings: Settings, params: Params) -> Finding:
 
 def _store(settings: Settings) -> Finding:
     open_store(settings).probe()
+    found = f"{settings.store}: writes, reads and creates exclusively"
+    if not isinstance(settings.store, Path):
+        return Finding(what="store", state="ok", found=found)
     free = shutil.disk_usage(settings.store).free
-    found = f"{settings.store}: writes, reads and creates exclusively; {free / 2**30:.1f} GB free"
+    found += f"; {free / 2**30:.1f} GB free"
     if free < LOW_DISK_BYTES:
         return Finding(what="store", state="note", found=found, way_out="a training on a large base needs more room")
     return Finding(what="store", state="ok", found=found)

@@ -9,10 +9,12 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 # Code without a say in what a stage leaves: it stores, checks, describes or reports, or its values are in the key.
 WITHOUT_SAY = frozenset(
-    {f"model.{name}" for name in ("base_files", "device", "errors", "limits", "method", "quiet", "sampling_options")}
+    {f"model.{name}" for name in ("base_files", "device", "disk", "errors", "limits", "method", "quiet", "rhythm")}
+    | {"model.sampling_options"}
     | {f"tasks.{name}" for name in ("caching", "concepts", "file_lock", "hashing", "image_sets", "jobs", "keys")}
     | {f"tasks.{name}" for name in ("manifest", "params", "reporting", "settings", "store", "yaml_files")}
-    | {f"tasks.{name}" for name in ("blobs", "folder_blobs", "s3_blobs", "work_folders", "workplace")}
+    | {f"tasks.{name}" for name in ("blobs", "content_cache", "folder_blobs", "s3", "s3_blobs", "s3_lease")}
+    | {f"tasks.{name}" for name in ("s3_url", "spool", "work_folders", "workplace")}
 )
 
 

@@ -9,8 +9,6 @@ import errno
 import hashlib
 import os
 import shutil
-import socket
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from tasks.blobs import Entry, Hold, NotAsWritten, Record, StoreFailed
 from tasks.file_lock import alone
 from tasks.hashing import file_digest
 from tasks.manifest import FileRecord
+from tasks.spool import spooled, sweep
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG} | DISK_FULL
@@ -32,6 +31,7 @@ class FolderBlobs:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.address = str(root)
+        self._spool = root / "spool"
 
     def path(self, name: str) -> Path:
         """Where the thing of this name lies."""
@@ -43,8 +43,8 @@ class FolderBlobs:
     def probe(self) -> None:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            self._sweep()
-            with self._spooled() as one, self._spooled() as two:
+            sweep(self._spool)
+            with spooled(self._spool) as one, spooled(self._spool) as two:
                 one.write_bytes(b"probe")
                 os.link(one, two)
                 with contextlib.suppress(FileExistsError):
@@ -135,7 +135,7 @@ class FolderBlobs:
             os.utime(target)  # it is wanted again: whoever clears up old contents sees that
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        with self._spooled() as unfinished:
+        with spooled(self._spool) as unfinished:
             shutil.copyfile(source, unfinished)
             _sync_file(unfinished)
             unfinished.chmod(0o444)
@@ -180,29 +180,11 @@ class FolderBlobs:
 
     @contextlib.contextmanager
     def _written(self, content: bytes) -> Iterator[Path]:
-        with self._spooled() as path:
+        with spooled(self._spool) as path:
             path.write_bytes(content)
             _sync_file(path)
             path.chmod(0o444)
             yield path
-
-    @contextlib.contextmanager
-    def _spooled(self) -> Iterator[Path]:
-        """A new name in the spool; what is still there at the end is removed."""
-        spool = self.root / "spool"
-        spool.mkdir(parents=True, exist_ok=True)
-        path = spool / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
-
-    def _sweep(self) -> None:
-        """Remove what processes of this machine that are no more have left in the spool."""
-        for path in (self.root / "spool").glob(f"{socket.gethostname()}-*"):
-            pid = path.name.removeprefix(f"{socket.gethostname()}-").split("-")[0]
-            if pid.isdecimal() and not _alive(int(pid)):
-                path.unlink(missing_ok=True)
 
 
 class _Held:
@@ -225,16 +207,6 @@ def _walk(folder: str, prefix: str) -> Iterator[Entry]:
                         yield Entry(name=prefix + entry.name, size=stat.st_size, modified=stat.st_mtime)
     except FileNotFoundError:
         return
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _sync_file(path: Path) -> None:

@@ -8,17 +8,20 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from model.errors import InputError
+from tasks.s3_url import SCHEME, S3Url
 
 PARAMS_FILE = "params.yaml"
 SETTINGS_FILE = "conceptbooth.toml"
 PREFIX = "CONCEPTBOOTH_"
+_S3_ADDRESSES = ("AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL")
+"""Where the libraries look for the address of S3."""
 OTHER_VARIABLES = {"CONCEPTBOOTH_BASE", "CONCEPTBOOTH_DEBUG"}  # read elsewhere: the served model, the command line
 
 
@@ -31,7 +34,20 @@ class Settings(BaseSettings):
 
     root: Path = Field(description="the project: the folder that holds params.yaml")
     home: Path = Field(default=Path(".conceptbooth"), description="everything that the embedded default keeps")
-    store: Path = Field(default_factory=lambda known: known["home"] / "store", description="the artefact store")
+    store: Path | S3Url = Field(
+        default_factory=lambda known: known["home"] / "store",
+        description="the artefact store: a folder, or s3://bucket/prefix",
+    )
+    s3_endpoint_url: str = Field(
+        default="",
+        validation_alias=AliasChoices(
+            f"{PREFIX}S3_ENDPOINT_URL", "s3_endpoint_url", "aws_endpoint_url_s3", "aws_endpoint_url"
+        ),
+        description="address of what speaks S3, for the store, MLflow, DVC and Prefect alike; empty: Amazon",
+    )
+    cache_gigabytes: float = Field(
+        default=50.0, gt=0, description="most that contents of a store in S3 may take up on this machine, in `home`"
+    )
     gallery_dir: Path = Field(
         default_factory=lambda known: known["home"] / "gallery", description="galleries, one folder a concept"
     )
@@ -47,6 +63,13 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices(f"{PREFIX}PREFECT_API_URL", "prefect_api_url"),
         description="a Prefect server; empty: one that lives as long as the command",
     )
+    dispatch: Literal["here", "workers"] = Field(
+        default="here",
+        description="who trains what a night finds out of date: its own process, or the workers of `conceptbooth worker`",
+    )
+    training_hours: float = Field(
+        default=24.0, gt=0, description="a training on a worker that takes longer is cancelled by the night that waits for it"
+    )
     mlflow_tracking_uri: str = Field(
         default_factory=lambda known: f"sqlite:///{known['home'] / 'mlflow' / 'mlflow.db'}",
         validation_alias=AliasChoices(f"{PREFIX}MLFLOW_TRACKING_URI", "mlflow_tracking_uri"),
@@ -57,10 +80,25 @@ class Settings(BaseSettings):
         description="artefacts of new MLflow experiments in the embedded database (a server has its own)",
     )
 
+    @field_validator("store", mode="before")
+    @classmethod
+    def _in_s3(cls, store: Any) -> Any:
+        return S3Url.parse(store) if isinstance(store, str) and store.startswith(SCHEME) else store
+
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _one_address(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("an address begins with http:// or https://")
+        for name in _S3_ADDRESSES:
+            if url and (other := os.environ.get(name, url)) != url:
+                raise ValueError(f"the environment variable {name} = {other!r} says otherwise; unset one of them")
+        return url
+
     @field_validator("root", "home", "store", "gallery_dir", "concepts_dir", "params_file", "prefect_home")
     @classmethod
-    def _absolute(cls, path: Path, info: ValidationInfo) -> Path:
-        return (info.data.get("root", Path()) / path.expanduser()).resolve()
+    def _absolute(cls, path: Path | S3Url, info: ValidationInfo) -> Path | S3Url:
+        return path if isinstance(path, S3Url) else (info.data.get("root", Path()) / path.expanduser()).resolve()
 
     @classmethod
     def settings_customise_sources(
@@ -123,7 +161,11 @@ def environment(settings: Settings) -> dict[str, str]:
     }
     if settings.prefect_api_url:
         variables["PREFECT_API_URL"] = settings.prefect_api_url
-    return variables
+    if settings.s3_endpoint_url:
+        variables |= dict.fromkeys(_S3_ADDRESSES, settings.s3_endpoint_url)
+        variables["MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"] = "path"
+    dotenv = dotenv_values(settings.root / ".env")
+    return variables | {name: value for name, value in dotenv.items() if name.startswith("AWS_") and value}
 
 
 def apply_environment(settings: Settings) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from model.errors import WorkFailed
 from tasks.blobs import Blobs, Entry, Hold, NotAsWritten, Record, StoreFailed
+from tasks.content_cache import ContentCache
 from tasks.folder_blobs import DISK_FULL, FolderBlobs
 from tasks.hashing import file_digest
 from tasks.manifest import Facts, FileRecord, Manifest
@@ -53,7 +54,12 @@ class Inventory:
 
 def open_store(settings: Settings) -> "Store":
     """The store of a project; nothing is asked yet."""
-    return Store(FolderBlobs(settings.store))
+    if isinstance(settings.store, Path):
+        return Store(FolderBlobs(settings.store))
+    from tasks.s3_blobs import S3Blobs
+
+    cache = ContentCache(settings.home / "cache", int(settings.cache_gigabytes * 2**30))
+    return Store(S3Blobs(settings.store, cache, endpoint_url=settings.s3_endpoint_url))
 
 
 class Store:

@@ -8,7 +8,7 @@ import pytest
 
 # Before anything imports Prefect, which reads its settings once: nothing of a test may reach the home folder.
 _SCRATCH = tempfile.TemporaryDirectory(prefix="conceptbooth-tests-")
-for _name in [name for name in os.environ if name.startswith(("CONCEPTBOOTH_", "PREFECT_", "MLFLOW_TRACKING"))]:
+for _name in [name for name in os.environ if name.startswith(("CONCEPTBOOTH_", "PREFECT_", "MLFLOW_", "AWS_"))]:
     del os.environ[_name]
 os.environ |= {
     "PREFECT_HOME": f"{_SCRATCH.name}/prefect",
@@ -52,6 +52,26 @@ def project(tmp_path, base_folder, evaluator_folder):
     from tests.training_project import make_training_project
 
     return make_training_project(tmp_path / "project", base_folder, evaluator_folder)
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """The address of a server that speaks S3."""
+    from tests.s3 import moto_server
+
+    with moto_server() as endpoint_url:
+        yield endpoint_url
+
+
+@pytest.fixture
+def s3_bucket(s3_server, monkeypatch) -> str:
+    """A new bucket there; AWS's variables lead to it."""
+    from tests.s3 import CREDENTIALS, new_bucket
+
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
+    return new_bucket(s3_server)
 
 
 @pytest.fixture(scope="session")
