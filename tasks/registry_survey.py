@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model.errors import WorkFailed
-from tasks.registry import EVALUATION_TAG, GALLERY_TAG, GATE_TAG, KEY_TAG, PREFIX
+from tasks.registry import GATE_TAG, KEY_TAG, PREFIX, STAGE_TAGS
 from tasks.settings import Settings
 from tasks.tracking import CONNECT_SECONDS, SERVER_SCHEMES, reach_database, scheme_of, shown, sqlite_file
 
-TAGS = (KEY_TAG, EVALUATION_TAG, GALLERY_TAG, GATE_TAG)
-"""What is asked of each version."""
+TAGS = (KEY_TAG, GATE_TAG)
+"""What is asked of each version, beside the keys of its stages."""
 _DELETED = "Deleted_Internal"
 _PAGE = 1000  # versions in one answer of a server
 _ANSWER_SECONDS = 60
@@ -31,7 +31,7 @@ _VERSIONS = f"""
     FROM model_versions v
     LEFT JOIN model_version_tags t
         ON t.name = v.name AND t.version = v.version AND t.workspace = v.workspace
-        AND t.key IN ({", ".join(f"'{tag}'" for tag in TAGS)})
+        AND (t.key IN ({", ".join(f"'{tag}'" for tag in TAGS)}) OR t.key LIKE '{STAGE_TAGS}%')
     WHERE v.name LIKE '{PREFIX}%' AND v.current_stage <> '{_DELETED}'
 """
 _ALIASES = f"SELECT name, version, alias FROM registered_model_aliases WHERE name LIKE '{PREFIX}%'"
@@ -48,8 +48,13 @@ class KnownVersion:
     concept: str
     version: int
     tags: dict[str, str] = field(default_factory=dict)
-    """Those of `TAGS` that it has."""
+    """Those of `TAGS` that it has, and its stages'."""
     aliases: set[str] = field(default_factory=set)
+
+    @property
+    def stages(self) -> dict[str, str]:
+        """Keys of the stages that it was made by, by their names."""
+        return {tag.removeprefix(STAGE_TAGS): key for tag, key in self.tags.items() if tag.startswith(STAGE_TAGS)}
 
 
 def registered_versions(settings: Settings) -> dict[str, list[KnownVersion]]:
@@ -119,13 +124,17 @@ def _assembled(versions: Iterable[Any], aliases: Iterable[Any]) -> list[KnownVer
 def _from_server(settings: Settings) -> Iterator[KnownVersion]:
     """Versions by MLflow's REST interface, a thousand a request; aliases come with the models."""
     for version in _pages(settings, "model-versions/search", "model_versions"):
-        tags = {tag["key"]: tag["value"] for tag in version.get("tags", []) if tag["key"] in TAGS}
+        tags = {tag["key"]: tag["value"] for tag in version.get("tags", []) if _is_asked(tag["key"])}
         yield KnownVersion(
             concept=version["name"].removeprefix(PREFIX),
             version=int(version["version"]),
             tags=tags,
             aliases=set(version.get("aliases", [])),
         )
+
+
+def _is_asked(tag: str) -> bool:
+    return tag in TAGS or tag.startswith(STAGE_TAGS)
 
 
 def _pages(settings: Settings, method: str, field_name: str) -> Iterator[dict[str, Any]]:
