@@ -20,8 +20,8 @@ def refuse_another_plan(job: Job, expected_key: str, expected_commit: str | None
     if (key := _final_key(job)) == expected_key:
         return
     raise InputError(
-        f"'{job.concept.name}': this worker's project is at {_commit(job)} and plans key {key[:12]}, the scheduler's is "
-        f"at {expected_commit or 'an unknown commit'} and plans key {expected_key[:12]}: bring both to one commit, "
+        f"'{job.concept.name}': the project of this worker, at {_commit(job)}, plans key {key[:12]}, and that of the "
+        f"scheduler, at {expected_commit or 'an unknown commit'}, key {expected_key[:12]}: bring both to one commit, "
         "one set of images, one device and dtype, and the versions of constraints.txt"
     )
 

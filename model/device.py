@@ -63,6 +63,15 @@ def left_to_the_machine(requested_device: str, requested_dtype: str) -> list[str
     return []
 
 
+def missing_gpu(name: str) -> str | None:
+    """What is wrong with a GPU's number or UUID on this machine; None if it is there and torch can use GPUs."""
+    if not _torch_has_cuda():
+        return f"GPU {name}: the torch that is installed here was built without CUDA"
+    if _cuda_capability(name) is None:
+        return f"GPU {name}: the driver of this machine knows none of that name; `nvidia-smi -L` lists those it knows"
+    return None
+
+
 def open_device(requested: str = "auto") -> torch.device:
     """The torch device that `requested` means. Raises InputError if torch cannot use it on this machine."""
     kind = device_type(requested)
@@ -94,12 +103,12 @@ def _torch_has_cuda() -> bool:
         return False
 
 
-def _cuda_capability() -> tuple[int, int] | None:
-    """Compute capability of the first visible NVIDIA GPU, or None without one.
+def _cuda_capability(visible: str | None = None) -> tuple[int, int] | None:
+    """Compute capability of the NVIDIA GPU of that number or UUID, else of the first visible one; None without it.
 
     Asked of the driver's management library: unlike the CUDA runtime it starts in milliseconds and survives a fork.
     """
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    visible = visible or os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
     if visible in ("", "-1"):
         return None
     try:

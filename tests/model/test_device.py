@@ -74,6 +74,13 @@ def test_hidden_gpus_are_not_seen(monkeypatch):
     assert device._cuda_capability() is None
 
 
+def test_a_gpu_that_is_not_here_is_named(monkeypatch):
+    monkeypatch.setattr(device, "_torch_has_cuda", lambda: False)
+    assert "GPU 0" in device.missing_gpu("0") and "without CUDA" in device.missing_gpu("0")
+    monkeypatch.setattr(device, "_torch_has_cuda", lambda: True)
+    assert "GPU 97" in device.missing_gpu("97") and "nvidia-smi" in device.missing_gpu("97")
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(InputError, match=r"device 'tpu'.*auto, cuda, mps, cpu"):
         device.device_type("tpu")
