@@ -4,7 +4,7 @@ Names are relative, with "/" between their parts. "Not there" and "cannot tell" 
 first is a value, the second raises StoreFailed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,11 +90,17 @@ class Blobs(Protocol):
     def delete(self, name: str) -> None:
         """Remove it, if it is there."""
 
+    def delete_all(self, names: Collection[str]) -> None:
+        """Remove many things, by few requests; what is not there is passed over. In no order."""
+
+    def renew(self, name: str) -> bool:
+        """Make a thing count as written now; False where there is none."""
+
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Everything whose name begins with `prefix`, which ends with "/", by as few requests as possible."""
 
     def put(self, contents: Mapping[str, tuple[Path, FileRecord]]) -> None:
-        """Bring files in, by the name they get; one that is there and whole is left alone. None appears in parts."""
+        """Bring files in, by the name they get; one that is there and whole is only renewed. None appears in parts."""
 
     def problems(self, contents: Mapping[str, FileRecord], *, rehash: bool) -> dict[str, str]:
         """What is wrong with contents, by name: missing, another size, with `rehash` other bytes."""

@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from model.errors import InputError
@@ -101,6 +101,19 @@ class FolderBlobs:
             with contextlib.suppress(OSError):  # it holds something else
                 path.parent.rmdir()
 
+    def delete_all(self, names: Collection[str]) -> None:
+        for name in names:
+            self.delete(name)
+
+    def renew(self, name: str) -> bool:
+        path = self.path(name)
+        with self._asking(f"{path} cannot be written"):
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return False
+        return True
+
     def entries(self, prefix: str) -> Iterator[Entry]:
         with self._asking(f"{self.path(prefix)} cannot be read"):
             yield from _walk(str(self.path(prefix)), prefix)
@@ -110,7 +123,8 @@ class FolderBlobs:
             for name, (source, record) in contents.items():
                 self._put(name, source, record)
             for folder in {self.path(name).parent for name in contents}:
-                _sync_folder(folder)
+                with contextlib.suppress(FileNotFoundError):  # a sweep took it: the store will put it again
+                    _sync_folder(folder)
 
     def problems(self, contents: Mapping[str, FileRecord], *, rehash: bool) -> dict[str, str]:
         found = {name: self._problem(name, record, rehash) for name, record in contents.items()}
@@ -130,16 +144,16 @@ class FolderBlobs:
             yield _Held()
 
     def _put(self, name: str, source: Path, record: FileRecord) -> None:
-        target = self.path(name)
-        if self._problem(name, record, rehash=True) is None:
-            os.utime(target)  # it is wanted again: whoever clears up old contents sees that
+        if self._problem(name, record, rehash=True) is None and self.renew(name):
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target = self.path(name)
         with spooled(self._spool) as unfinished:
             shutil.copyfile(source, unfinished)
             _sync_file(unfinished)
             unfinished.chmod(0o444)
-            unfinished.replace(target)  # also over damaged content
+            with self._writing(name):  # nobody removes the folder as empty meanwhile
+                target.parent.mkdir(parents=True, exist_ok=True)
+                unfinished.replace(target)  # also over damaged content
 
     def _problem(self, name: str, record: FileRecord, rehash: bool) -> str | None:
         path = self.path(name)

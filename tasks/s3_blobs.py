@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
@@ -20,12 +20,13 @@ from model.errors import InputError
 from tasks.blobs import Entry, Hold, NotAsWritten, Record, StoreFailed
 from tasks.content_cache import ContentCache
 from tasks.manifest import FileRecord
-from tasks.s3 import REQUESTS_AT_ONCE, asking, error_code, s3_client
+from tasks.s3 import REQUESTS_AT_ONCE, asking, error_code, find_bucket, s3_client
 from tasks.s3_lease import LeaseTimes, lease
 from tasks.s3_url import S3Url
 
 _CHUNK_BYTES = 2**20
 _PART_BYTES = 64 * 2**20
+_DELETED_AT_ONCE = 1000  # the most that S3 takes in one request
 _CONFLICT_TRIES, _CONFLICT_SECONDS = 20, 0.1
 _GONE = {"NoSuchKey", "404"}
 T = TypeVar("T")
@@ -128,6 +129,30 @@ class S3Blobs:
         with self._asking(f"{name} cannot be removed"):
             self._client.delete_object(**self._at(name))
 
+    def delete_all(self, names: Collection[str]) -> None:
+        keys = [{"Key": self.url.key(name)} for name in names]
+        for start in range(0, len(keys), _DELETED_AT_ONCE):
+            asked = {"Objects": keys[start : start + _DELETED_AT_ONCE], "Quiet": True}
+            with self._asking("not everything could be removed"):
+                answer = self._client.delete_objects(Bucket=self.url.bucket, Delete=asked)
+                for error in answer.get("Errors", ()):  # of single objects, in an answer that is otherwise good
+                    status = 403 if error["Code"] == "AccessDenied" else 500
+                    response = {"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}}
+                    raise self._client.exceptions.ClientError(response, "DeleteObjects")
+
+    def renew(self, name: str) -> bool:
+        with self._asking(f"{name} cannot be renewed"):
+            try:
+                facts = self._client.head_object(**self._at(name))["Metadata"]
+                replaced = {"Metadata": facts, "MetadataDirective": "REPLACE"}  # or S3 copies nothing onto itself
+                place = self._at(name)
+                self._client.copy(place, place["Bucket"], place["Key"], ExtraArgs=replaced, Config=self._parts())
+            except self._client.exceptions.ClientError as error:
+                if error_code(error) not in _GONE:
+                    raise
+                return False
+        return True
+
     def entries(self, prefix: str) -> Iterator[Entry]:
         with self._asking(f"{prefix} cannot be listed"):
             pages = self._client.get_paginator("list_objects_v2")
@@ -137,15 +162,17 @@ class S3Blobs:
                     yield Entry(name=self.url.name(found["Key"]), size=found["Size"], modified=modified)
 
     def put(self, contents: Mapping[str, tuple[Path, FileRecord]]) -> None:
-        lacking = self.problems({name: record for name, (_, record) in contents.items()}, rehash=False)
-        self._each(lambda name: self._put(name, *contents[name]), lacking)
+        lacking = self.problems({name: record for name, (_, record) in contents.items()}, rehash=False).keys()
+        renewed = self._each(self.renew, contents.keys() - lacking)
+        self._each(lambda name: self._put(name, *contents[name]), contents.keys() - {n for n in renewed if renewed[n]})
         self._cache.trim()
 
     def problems(self, contents: Mapping[str, FileRecord], *, rehash: bool) -> dict[str, str]:
         found = self._each(lambda name: self._problem(name, contents[name], rehash), contents)
         problems = {name: problem for name, problem in found.items() if problem}
         if problems:
-            self._find_bucket()
+            with self._asking("cannot be read"):
+                find_bucket(self._client, self.url)
         return problems
 
     def fetch(self, contents: Mapping[str, FileRecord]) -> dict[str, Path]:
@@ -190,11 +217,6 @@ class S3Blobs:
         answer = self._client.head_object(**self._at(name))
         return str(answer["ETag"]) if answer["Metadata"].get("writer") == writer else None
 
-    def _find_bucket(self) -> None:
-        """StoreFailed where there is no bucket: asked about one object, S3 answers as if only that were missing."""
-        with self._asking("cannot be read"):
-            self._client.list_objects_v2(Bucket=self.url.bucket, Prefix=self.url.prefix, MaxKeys=1)
-
     def _problem(self, name: str, record: FileRecord, rehash: bool) -> str | None:
         where = self.where(name)
         with self._asking(f"{name} cannot be read"):
@@ -219,13 +241,15 @@ class S3Blobs:
         return digest.hexdigest()
 
     def _put(self, name: str, source: Path, record: FileRecord) -> None:
-        from boto3.s3.transfer import TransferConfig
-
-        parts = TransferConfig(multipart_threshold=self._part_bytes, multipart_chunksize=self._part_bytes)
         with self._asking(f"{name} could not be kept"), source.open("rb") as file:
             facts = {"Metadata": {"sha256": record.sha256}}
-            self._client.upload_fileobj(file, **self._at(name), ExtraArgs=facts, Config=parts)
+            self._client.upload_fileobj(file, **self._at(name), ExtraArgs=facts, Config=self._parts())
         self._cache.add(record.sha256, lambda unfinished: _link_or_copy(source, unfinished))
+
+    def _parts(self) -> Any:
+        from boto3.s3.transfer import TransferConfig
+
+        return TransferConfig(multipart_threshold=self._part_bytes, multipart_chunksize=self._part_bytes)
 
     def _fetch(self, name: str, record: FileRecord) -> Path:
         def download(unfinished: Path) -> None:

@@ -10,6 +10,7 @@ It lies in a folder or in a bucket of S3, with the same layout; tasks/blobs.py s
 
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, fields
@@ -22,9 +23,11 @@ from tasks.content_cache import ContentCache
 from tasks.folder_blobs import DISK_FULL, FolderBlobs
 from tasks.hashing import file_digest
 from tasks.manifest import Facts, FileRecord, Manifest
+from tasks.s3_url import S3Url
 from tasks.settings import Settings
+from tasks.sweeps import Sweeps
 
-__all__ = ["DISK_FULL", "Damaged", "Inventory", "Record", "Store", "StoreFailed", "open_store"]
+__all__ = ["DISK_FULL", "Damaged", "Inventory", "Record", "Store", "StoreFailed", "open_blobs", "open_store"]
 
 _CONTENTS, _MANIFESTS, _MANIFEST = "cas/sha256/", "stages/", "manifest.json"
 
@@ -54,12 +57,17 @@ class Inventory:
 
 def open_store(settings: Settings) -> "Store":
     """The store of a project; nothing is asked yet."""
-    if isinstance(settings.store, Path):
-        return Store(FolderBlobs(settings.store))
+    return Store(open_blobs(settings, settings.store))
+
+
+def open_blobs(settings: Settings, place: Path | S3Url) -> Blobs:
+    """A folder or a bucket, as the settings reach it; nothing is asked yet."""
+    if isinstance(place, Path):
+        return FolderBlobs(place)
     from tasks.s3_blobs import S3Blobs
 
     cache = ContentCache(settings.home / "cache", int(settings.cache_gigabytes * 2**30))
-    return Store(S3Blobs(settings.store, cache, endpoint_url=settings.s3_endpoint_url))
+    return S3Blobs(place, cache, endpoint_url=settings.s3_endpoint_url)
 
 
 class Store:
@@ -67,6 +75,7 @@ class Store:
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
+        self._sweeps = Sweeps(blobs)
         self.address = blobs.address
 
     def content_address(self, sha256: str) -> str:
@@ -94,15 +103,7 @@ class Store:
             StoreFailed: it cannot be told.
         """
         record = self._blobs.read(_manifest(stage, key))
-        if record is None:
-            return None
-        try:
-            manifest = Manifest.from_json(record.content.decode())
-        except ValueError as error:
-            raise Damaged(stage, key, [f"{_MANIFEST}: {error}"]) from error
-        if (manifest.stage, manifest.key) != (stage, key):
-            raise Damaged(stage, key, [f"{_MANIFEST}: is that of {manifest.stage} {manifest.key[:12]}"])
-        return manifest
+        return _parsed(stage, key, record) if record else None
 
     def damage(self, manifest: Manifest, *, rehash: bool = False) -> list[str]:
         """What is wrong with the artefact's files, one sentence each: missing, another size, with `rehash` other bytes.
@@ -130,6 +131,11 @@ class Store:
         if manifest is None:
             raise Damaged(stage, key, [f"missing ({self.manifest_address(stage, key)})"])
         return manifest
+
+    def use(self, stage: str, key: str) -> Manifest:
+        """`get` for a run that goes on from this artefact: it counts as new, so that no sweep takes it away."""
+        self._sweeps.apart(lambda: self._blobs.renew(_manifest(stage, key)))
+        return self.get(stage, key)
 
     def file(self, manifest: Manifest, name: str) -> Path:
         """The content of one file, to read and not to write; its hash has been checked. Raises Damaged, StoreFailed."""
@@ -178,13 +184,18 @@ class Store:
         """
         paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
         files = {n: FileRecord(sha256=file_digest(path), size=path.stat().st_size) for n, path in paths.items()}
-        self._blobs.put({_content(record.sha256): (paths[name], record) for name, record in files.items()})
+        contents = {_content(record.sha256): (paths[name], record) for name, record in files.items()}
         manifest = Manifest(
             files=files,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             **{field.name: getattr(facts, field.name) for field in fields(Facts)},
         )
-        return self._announce(manifest)
+
+        def bring_in() -> Manifest:
+            self._sweeps.apart(lambda: self._blobs.put(contents))  # so that nothing is announced that is being removed
+            return self._announce(manifest)
+
+        return self._sweeps.apart(bring_in)  # that cannot take a day; if it does, it is done again
 
     def alone(self, stage: str, key: str, on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[Hold]:
         """Inside, nobody else on any machine makes this artefact; `on_wait` is called if somebody does, then it waits.
@@ -232,13 +243,40 @@ class Store:
         contents = {entry.name.rpartition("/")[2]: entry for entry in self._blobs.entries(_CONTENTS)}
         return Inventory(manifests=manifests, contents=contents)
 
-    def delete_manifest(self, stage: str, key: str) -> None:
-        """Let an artefact be no more; its contents stay."""
-        self._blobs.delete(_manifest(stage, key))
+    def read_all(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Manifest | Damaged]:
+        """Those manifests that are there, by stage and key; Damaged in the place of one that is not one."""
+        names = {_manifest(stage, key): (stage, key) for stage, key in places}
+        found: dict[tuple[str, str], Manifest | Damaged] = {}
+        for name, record in self._blobs.read_all(names).items():
+            try:
+                found[names[name]] = _parsed(*names[name], record)
+            except Damaged as damage:
+                found[names[name]] = damage
+        return found
 
-    def delete_content(self, sha256: str) -> None:
-        """Remove a content that no manifest names any more."""
-        self._blobs.delete(_content(sha256))
+    def now(self) -> float:
+        """The time by the clock that ages things in the store, in seconds since 1970."""
+        name = f"clock/{uuid.uuid4().hex}"
+        self._blobs.write(name, b"{}")
+        try:
+            return next(entry.modified for entry in self._blobs.entries("clock/") if entry.name == name)
+        finally:
+            self._blobs.delete(name)
+
+    def sweep(self, on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[Hold]:
+        """Inside, artefacts and contents may be removed, by what is listed inside, until the hold is lost.
+
+        What is published or taken into use meanwhile waits, or is done again: tasks/sweeps.py.
+        """
+        return self._sweeps.sweep(on_wait)
+
+    def delete_manifests(self, places: Iterable[tuple[str, str]]) -> None:
+        """Let artefacts be no more; their contents stay. Inside `sweep` only."""
+        self._blobs.delete_all([_manifest(stage, key) for stage, key in places])
+
+    def delete_contents(self, sha256s: Iterable[str]) -> None:
+        """Remove contents that no manifest names any more. Inside `sweep` only."""
+        self._blobs.delete_all([_content(sha256) for sha256 in sha256s])
 
     def _announce(self, manifest: Manifest) -> Manifest:
         name, content = _manifest(manifest.stage, manifest.key), manifest.to_json().encode()
@@ -251,6 +289,16 @@ class Store:
             if present is not None and self._blobs.replace(name, content, present.version):
                 break
         return manifest
+
+
+def _parsed(stage: str, key: str, record: Record) -> Manifest:
+    try:
+        manifest = Manifest.from_json(record.content.decode())
+    except ValueError as error:
+        raise Damaged(stage, key, [f"{_MANIFEST}: {error}"]) from error
+    if (manifest.stage, manifest.key) != (stage, key):
+        raise Damaged(stage, key, [f"{_MANIFEST}: is that of {manifest.stage} {manifest.key[:12]}"])
+    return manifest
 
 
 def _content(sha256: str) -> str:

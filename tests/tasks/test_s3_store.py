@@ -49,7 +49,7 @@ def asked(store: Store, manifest) -> list:
         lambda: store.write_record("concepts/cup/trained.json", b"1"),
         lambda: store.records("concepts/"),
         lambda: store.inventory(),
-        lambda: store.delete_content("0" * 64),
+        lambda: store.delete_contents(["0" * 64]),
         lambda: store.alone("prepare", KEY).__enter__(),
     ]
 

@@ -42,9 +42,9 @@ def test_contents_are_stored_once(store, published, tmp_path):
     assert set(inventory.contents) == {record.sha256 for record in published.files.values()}
     assert set(inventory.manifests) == {("train-1-embedding", KEY), ("train-1-embedding", "d" * 64)}
     assert inventory.lacks(published.files) == inventory.lacks(again.files) == []
-    store.delete_content(published.files["pictures/one"].sha256)
+    store.delete_contents([published.files["pictures/one"].sha256])
     assert store.inventory().lacks(published.files) == ["pictures/one"]
-    store.delete_manifest("train-1-embedding", KEY)
+    store.delete_manifests([("train-1-embedding", KEY)])
     assert store.find("train-1-embedding", KEY) is None
     assert store.find("train-1-embedding", "d" * 64) == again
 
