@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from model.errors import InputError
@@ -80,7 +80,20 @@ class Settings(BaseSettings):
         description="artefacts of new MLflow experiments in the embedded database (a server has its own)",
     )
 
-    @field_validator("store", mode="before")
+    production_store: Path | S3Url = Field(
+        default_factory=lambda known: known["store"],
+        description="where promoted models lie, with the ledger: a folder, or s3://bucket/prefix; empty: the store",
+    )
+    production_tracking_uri: str = Field(
+        default_factory=lambda known: known["mlflow_tracking_uri"],
+        description="MLflow's server or database for promoted models; empty: the same, under names with prod.",
+    )
+    signing_key: Path | None = Field(
+        default=None, description="private key (elliptic curve, PEM) that signs promoted models; outside the repository"
+    )
+    signing_key_password: SecretStr | None = Field(default=None, description="of the signing key, if it has one")
+
+    @field_validator("store", "production_store", mode="before")
     @classmethod
     def _in_s3(cls, store: Any) -> Any:
         return S3Url.parse(store) if isinstance(store, str) and store.startswith(SCHEME) else store
@@ -95,10 +108,22 @@ class Settings(BaseSettings):
                 raise ValueError(f"the environment variable {name} = {other!r} says otherwise; unset one of them")
         return url
 
-    @field_validator("root", "home", "store", "gallery_dir", "concepts_dir", "params_file", "prefect_home")
+    @field_validator(
+        "root",
+        "home",
+        "store",
+        "gallery_dir",
+        "concepts_dir",
+        "params_file",
+        "prefect_home",
+        "production_store",
+        "signing_key",
+    )
     @classmethod
-    def _absolute(cls, path: Path | S3Url, info: ValidationInfo) -> Path | S3Url:
-        return path if isinstance(path, S3Url) else (info.data.get("root", Path()) / path.expanduser()).resolve()
+    def _absolute(cls, path: Path | S3Url | None, info: ValidationInfo) -> Path | S3Url | None:
+        if path is None or isinstance(path, S3Url):
+            return path
+        return (info.data.get("root", Path()) / path.expanduser()).resolve()
 
     @classmethod
     def settings_customise_sources(

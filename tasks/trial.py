@@ -1,0 +1,37 @@
+"""The last proof before a version serves: a fresh process loads it from the registry and draws a picture."""
+
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import shorten
+
+from PIL import Image
+
+from model.errors import WorkFailed
+
+PROGRAM = Path(__file__).resolve().parent.parent / "mlflow" / "try_version.py"
+MOST_SECONDS = 1800
+_SHOWN_LETTERS = 600
+
+
+def try_version(registry: str, name: str, version: int) -> tuple[int, int]:
+    """Width and height of the picture that the version draws. Raises WorkFailed where it does not."""
+    said = f"{name} version {version} does not load in a fresh process"
+    with TemporaryDirectory() as folder:
+        picture = Path(folder) / "picture.png"
+        # -P: neither this checkout nor the folder of the program may stand in for what the version brings along
+        command = [sys.executable, "-P", str(PROGRAM), registry, f"models:/{name}/{version}", str(picture)]
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=MOST_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise WorkFailed(f"{said}: it did not draw a picture within {MOST_SECONDS} s") from error
+        if done.returncode != 0:
+            last = " / ".join(done.stderr.strip().splitlines()[-3:])
+            raise WorkFailed(f"{said}: {shorten(last, _SHOWN_LETTERS) or f'it ended with {done.returncode}'}")
+        try:
+            with Image.open(picture) as image:
+                image.load()
+                return image.size
+        except OSError as error:
+            raise WorkFailed(f"{said}: what it drew is no picture: {error}") from error
