@@ -5,7 +5,8 @@ enough: a manifest names its concept.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,8 @@ from tasks.lineage_index import INDEXED, LineageIndex
 from tasks.manifest import Manifest
 from tasks.prepared_images import prepared_images
 from tasks.store import Damaged, Store
+
+_RECORD = re.compile(r"promotions/[^/]+/\d+\.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,33 +145,20 @@ def _images(store: Store, prepare: Manifest, stated: Mapping[str, Any]) -> tuple
     return tuple(images)
 
 
-def promotions_of(store: Store, concept: str) -> list[dict[str, Any]]:
-    """The production ledger of a concept, oldest first: `promotions/<concept>/<seq>.json`.
+def promotions_of(store: Store, concept: str | None = None) -> list[dict[str, Any]]:
+    """The production ledger of a concept, or of all, oldest first: `promotions/<concept>/<seq>.json`.
 
     Raises:
-        WorkFailed: an entry that is no JSON object.
+        WorkFailed: a record that is none.
         StoreFailed: it cannot be read.
     """
-    return _ledger(store, f"promotions/{concept}/")
-
-
-def all_promotions(store: Store) -> list[dict[str, Any]]:
-    """The production ledgers of all concepts. Raises as `promotions_of`."""
-    return _ledger(store, "promotions/")
-
-
-def _ledger(store: Store, prefix: str) -> list[dict[str, Any]]:
-    records = store.read_records(store.records(prefix))
+    listed = store.records(f"promotions/{concept}/" if concept else "promotions/")
+    paths = [path for path in listed if _RECORD.fullmatch(path)]  # signatures may lie beside the records
     entries = []
-    for path, record in records.items():
+    for path, record in store.read_records(paths).items():
         try:
             entry = json.loads(record.content)
-            entries.append({**entry, "concept": entry["concept"], "seq": int(entry["seq"])})
+            entries.append({**entry, "concept": str(entry["concept"]), "seq": int(entry["seq"])})
         except (ValueError, TypeError, KeyError) as error:
             raise WorkFailed(f"ledger {path}: is no record of a promotion: {error!r}") from error
     return sorted(entries, key=lambda entry: (entry["concept"], entry["seq"]))
-
-
-def in_production(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The entry that says what serves now: the newest."""
-    return entries[-1] if entries else None

@@ -11,8 +11,10 @@ from typing import Any
 
 from tasks.hashing import digest_of, file_digest
 from tasks.keys import MODEL_SUFFIXES, StagePlan
-from tasks.lineage import Chain
+from tasks.lineage import Chain, read_chain
+from tasks.lineage_head import find_head
 from tasks.lineage_image_checks import check_images
+from tasks.lineage_index import open_index
 from tasks.lineage_results import Check, Verification, fault, good, unchecked
 from tasks.manifest import Manifest
 from tasks.provenance import cached_hub_files
@@ -22,6 +24,18 @@ from tasks.store import Store, StoreFailed
 from tasks.training_record import evaluated_content
 
 MODELS = ("base", "evaluator")
+
+
+def verify_version(settings: Settings, store: Store, reference: str) -> Verification:
+    """Find the training that NAME, NAME@alias or NAME/version means, and check everything about it.
+
+    Raises:
+        InputError: no such concept, version or alias.
+        StoreFailed: it cannot be told what the store holds.
+    """
+    with open_index(settings, store) as index:
+        chain = read_chain(store, index, find_head(settings, store, index, reference))
+    return verify(settings, store, chain)
 
 
 def verify(settings: Settings, store: Store, chain: Chain) -> Verification:

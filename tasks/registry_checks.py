@@ -42,6 +42,10 @@ def check_version(settings: Settings, chain: Chain) -> Iterator[Check]:
             same = keys.get(stage) == value
             said = f"says {value[:12]}, the chain holds {keys.get(stage, 'none')[:12]}"
             yield good(f"{what}: tag {name}", "is the key in the store") if same else fault(f"{what}: tag {name}", said)
-    tag = version.tags.get(WEIGHTS_SHA256_TAG)
-    if chain.trainings and tag != (weights := chain.trainings[-1].files[WEIGHTS].sha256):
-        yield fault(f"{what}: tag {WEIGHTS_SHA256_TAG}", f"says {str(tag)[:12]}, the last stage left {weights[:12]}")
+    last = [link for link in chain.links if link.stage.startswith("train-")][-1:]
+    tag = str(version.tags.get(WEIGHTS_SHA256_TAG))
+    for manifest in (link.manifest for link in last if link.manifest):
+        weights = manifest.files[WEIGHTS].sha256
+        same, named = tag == weights, f"{what}: tag {WEIGHTS_SHA256_TAG}"
+        said = f"says {tag[:12]}, the last stage left {weights[:12]}"
+        yield good(named, "is that of the last stage's weights") if same else fault(named, said)

@@ -16,7 +16,7 @@ from model.errors import InputError
 from tasks.hashing import file_digest
 from tasks.image_reading import read_picture
 from tasks.images import NEAR_BITS
-from tasks.lineage import all_promotions
+from tasks.lineage import promotions_of
 from tasks.lineage_index import IndexedImage, LineageIndex, Training
 from tasks.prepared_images import prepared_images
 from tasks.provenance import FINGERPRINT, named_fingerprint
@@ -158,7 +158,7 @@ def _answer(
     lost = sum(len(versions[key]) for key in versions.keys() - index.evaluations())
     if lost:
         notes.append(f"{lost} registered versions have no training in this store: what they saw is not known")
-    ledger = all_promotions(store)
+    ledger = promotions_of(store)
     found: list[Sighting] = []
     for training in trainings:
         of_it = versions.get(training.key) or _recorded(store, training, known)
@@ -219,7 +219,7 @@ def _sighting(
     concept = version.concept if version else training.concept
     entries = [entry for entry in ledger if version and entry["concept"] == concept]
     promoted = [entry for entry in entries if version and entry.get("version") == version.version]
-    serving = bool(promoted) and entries[-1] is promoted[-1]
+    serving = bool(promoted) and entries[-1] is promoted[-1]  # the newest record says what serves
     return Sighting(
         concept=concept,
         version=version.version if version else None,

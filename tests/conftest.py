@@ -75,6 +75,14 @@ def s3_bucket(s3_server, monkeypatch) -> str:
 
 
 @pytest.fixture(scope="session")
+def lineage_project(tmp_path_factory, base_folder, evaluator_folder):
+    """A project with two registered versions of one concept; tests leave it as they find it."""
+    from tests.lineage_project import make_lineage_project
+
+    return make_lineage_project(tmp_path_factory.mktemp("lineage") / "project", base_folder, evaluator_folder)
+
+
+@pytest.fixture(scope="session")
 def prefect_url(tmp_path_factory):
     """The URL of a real Prefect API with a database of its own; flows of this process use it."""
     from prefect.events.worker import EventsWorker

@@ -1,0 +1,95 @@
+"""A project whose one concept came in through `add` and was trained and registered twice: real DVC, store, MLflow."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from tasks.caching import Bench, keep
+from tasks.draw_gallery import draw
+from tasks.evaluate import evaluate_weights
+from tasks.jobs import plan_jobs
+from tasks.new_concept import add_concept
+from tasks.prepare import prepare_images
+from tasks.registration import RegisteredVersion, register
+from tasks.reporting import Silence
+from tasks.settings import Settings, apply_environment
+from tasks.train_stage import train_weights
+from tasks.trained import trained_of, write_trained
+from tests.data_project import REPOSITORY, commit, git, photo
+from tests.training_project import make_training_project, write_params
+
+WORKS = {"prepare": prepare_images, "train": train_weights, "evaluate": evaluate_weights, "gallery": draw}
+CONCEPT = "owl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What became of it."""
+
+    settings: Settings
+    first: Bench
+    """Of version 1."""
+    bench: Bench
+    """Of version 2, whose last stage learnt at another rate."""
+    version: RegisteredVersion
+    """Version 2."""
+    originals: tuple[Path, ...]
+    """The files that were brought, with EXIF in them."""
+
+
+def make_lineage_project(root: Path, base_folder: Path, evaluator_folder: Path) -> Trained:
+    """Bring three photographs, train on them twice with tiny models, and register what came out."""
+    settings = make_training_project(root, base_folder, evaluator_folder)
+    (root / ".dvc").mkdir()
+    for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", "data/concepts/.gitignore"):
+        shutil.copyfile(REPOSITORY / name, root / name)
+    git(root, "init", "--quiet")
+    apply_environment(settings)
+    originals = tuple(_photograph(root.parent / "brought", number) for number in range(3))
+    add_concept(
+        settings,
+        name=CONCEPT,
+        images=originals,
+        category="turtle",
+        licence="CC-BY-4.0",
+        source="own photographs",
+        consent="the owner",
+        min_pixels=32,
+    )
+    commit(root)
+    first = train(settings)
+    register(settings, first.job.concept, first.manifests)
+    write_params(root, unet={"learning_rate": 0.05})
+    bench = train(settings)
+    version = register(settings, bench.job.concept, bench.manifests)
+    remember(bench, version.version)
+    return Trained(settings=settings, first=first, bench=bench, version=version, originals=originals)
+
+
+def train(settings: Settings, concept: str = CONCEPT) -> Bench:
+    """Every stage of a concept, without Prefect."""
+    (job,) = plan_jobs(settings, [concept])
+    bench = Bench(job, Silence())
+    for plan in job.stages:
+        work = WORKS[plan.kind]
+        keep(bench, plan, lambda folder, plan=plan, work=work: work(plan, bench, folder))
+        bench.manifests[plan.stage] = bench.store.get(plan.stage, plan.key)
+    return bench
+
+
+def remember(bench: Bench, version: int | None) -> None:
+    """The store's own record of the training, as the flow writes it at its end."""
+    scores = json.loads(bench.store.file(bench.manifests["evaluate"], "scores.json").read_bytes())
+    write_trained(bench.store, trained_of(bench.job, bench.manifests, version, scores))
+
+
+def _photograph(folder: Path, number: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    exif = Image.Exif()
+    exif[0x010F] = "A camera"  # its maker
+    path = folder / f"IMG_{number}.jpg"
+    photo(40 + number, 64, 48).save(path, exif=exif, quality=95)
+    return path

@@ -1,0 +1,223 @@
+"""Lineage: the chain from the evaluation to the images, where it begins, and proof down to the last byte."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from model.errors import InputError
+from tasks.hashing import file_digest
+from tasks.image_sets import cached_file
+from tasks.lineage import Chain, promotions_of, read_chain
+from tasks.lineage_checks import verify, verify_version
+from tasks.lineage_document import document
+from tasks.lineage_head import find_head
+from tasks.lineage_index import open_index
+from tasks.lineage_results import Verification
+from tasks.registry import resolve
+from tasks.settings import Settings
+from tasks.store import open_store
+from tests.lineage_project import CONCEPT, Trained
+
+STAGES = ("prepare", "train-1-embedding", "train-2-cross_attention", "train-3-unet", "evaluate", "gallery")
+
+
+def chain_of(settings: Settings, reference: str = CONCEPT) -> Chain:
+    store = open_store(settings)
+    with open_index(settings, store) as index:
+        return read_chain(store, index, find_head(settings, store, index, reference))
+
+
+def verified(settings: Settings, reference: str = CONCEPT) -> Verification:
+    return verify_version(settings, open_store(settings), reference)
+
+
+@contextmanager
+def flipped(path: Path, position: int | None = None) -> Iterator[None]:
+    """One bit of a file is another one inside."""
+    content, mode = path.read_bytes(), path.stat().st_mode
+    at = len(content) // 2 if position is None else position
+    path.chmod(0o644)
+    try:
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        yield
+    finally:
+        path.write_bytes(content)
+        path.chmod(mode)
+
+
+@contextmanager
+def moved_away(*paths: Path) -> Iterator[None]:
+    """Inside, these are not there."""
+    try:
+        for path in paths:
+            path.rename(path.with_name(f"{path.name}.away"))
+        yield
+    finally:
+        for path in paths:
+            shutil.rmtree(path, ignore_errors=True)
+            path.unlink(missing_ok=True)
+            path.with_name(f"{path.name}.away").rename(path)
+
+
+def test_the_chain_leads_from_the_version_to_the_files_that_were_brought(lineage_project):
+    chain = chain_of(lineage_project.settings)
+    assert tuple(link.stage for link in chain.links) == STAGES and chain.problems == ()
+    assert chain.manifests == lineage_project.bench.manifests
+    assert (chain.head.version, chain.head.aliases, chain.head.found_by) == (2, ("candidate",), "registry")
+    assert chain.head.content == lineage_project.version.key
+    brought = {image["original"]: image["original_sha256"] for image in chain.images}
+    assert brought == {path.name: file_digest(path) for path in lineage_project.originals}
+    facts = document(chain, promotions_of(open_store(lineage_project.settings), CONCEPT))
+    assert json.loads(json.dumps(facts)) == facts
+    assert [stage["stage"] for stage in facts["stages"]] == list(STAGES[3:0:-1])
+    stated = {(image["licence"], image["source"], image["consent"]) for image in facts["images"]}
+    assert stated == {("CC-BY-4.0", "own photographs", "the owner")}
+    assert facts["base"]["files"]["unet/config.json"] == file_digest(
+        lineage_project.settings.root / "base/unet/config.json"
+    )
+    assert facts["image_set"]["digest"] == lineage_project.bench.job.images.digest
+    assert facts["evaluation"]["scores"]["clip_i"].keys() == {"mean", "low", "high"}
+
+
+def test_a_whole_chain_is_verified_with_nothing_left_unchecked(lineage_project):
+    found = verified(lineage_project.settings)
+    assert (found.of("fault"), found.of("unchecked"), found.words) == ((), (), "verified")
+    looked_at = {check.what for check in found.checks}
+    assert {f"image {number:02}.png in DVC's cache" for number in range(3)} <= looked_at
+    assert {f"image {number:02}.png in the working copy" for number in range(3)} <= looked_at
+
+
+def files_of(lineage_project: Trained, kind: str) -> dict[Path, str]:
+    """Every file of a kind, with a word that a fault has to contain."""
+    settings, bench = lineage_project.settings, lineage_project.bench
+    manifests = bench.manifests
+    images = bench.job.images
+    match kind:
+        case "manifests":
+            paths = {
+                stage: settings.store / "stages" / stage / m.key / "manifest.json" for stage, m in manifests.items()
+            }
+            return {path: stage for stage, path in paths.items()}
+        case "artefacts":
+            records = [(name, r.sha256) for m in manifests.values() for name, r in m.files.items()]
+            return {settings.store / "cas" / "sha256" / sha[:2] / sha: name for name, sha in records}
+        case "base" | "evaluator":
+            folder = settings.root / kind
+            paths = [path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")]
+            return {path: f"{kind} {kind}: {path.relative_to(folder).as_posix()}" for path in paths}
+        case "working copy":
+            return {bench.job.concept.images / file.relpath: file.relpath for file in images.files}
+        case "DVC's cache":
+            cached = {cached_file(settings, file.md5): file.relpath for file in images.files}
+            return cached | {cached_file(settings, images.digest): "image set"}
+        case _:
+            return {resolve(settings, CONCEPT).folder / "concept.safetensors": "concept.owl version 2"}
+
+
+@pytest.mark.parametrize(
+    "kind", ["manifests", "artefacts", "base", "evaluator", "working copy", "DVC's cache", "registered weights"]
+)
+def test_one_flipped_bit_in_any_file_is_found_and_named(lineage_project, kind):
+    files = files_of(lineage_project, kind)
+    assert files
+    for path, named in files.items():
+        with flipped(path):
+            faults = verified(lineage_project.settings).of("fault")
+        assert any(named in f"{fault.what}: {fault.said}" for fault in faults), (path, faults)
+
+
+def test_a_description_that_changed_is_found_though_it_is_in_no_key(lineage_project):
+    manifest = lineage_project.bench.manifests["train-3-unet"]
+    path = lineage_project.settings.store / "stages" / manifest.stage / manifest.key / "manifest.json"
+    with flipped(path, path.read_text().index("own photographs")):
+        (fault,) = verified(lineage_project.settings).of("fault")
+    assert fault.said.startswith("train-3-unet") and "changed since it was sealed" in fault.said
+
+
+def test_another_artefact_s_manifest_in_its_place_is_found(lineage_project):
+    """Whole in itself, sealed, with files that are there: only the link from the stage after it tells."""
+    from tasks.manifest import Manifest
+
+    manifest = lineage_project.bench.manifests["train-1-embedding"]
+    other = lineage_project.bench.manifests["train-2-cross_attention"].files
+    path = lineage_project.settings.store / "stages" / manifest.stage / manifest.key / "manifest.json"
+    forged = json.loads(path.read_text()) | {"files": {name: vars(record) for name, record in other.items()}}
+    text = Manifest.from_json(json.dumps({name: value for name, value in forged.items() if name != "seal"})).to_json()
+    content = path.read_bytes()
+    path.chmod(0o644)
+    try:
+        path.write_text(text)
+        faults = verified(lineage_project.settings).of("fault")
+    finally:
+        path.write_bytes(content)
+    assert any(fault.what.endswith("<- train-1-embedding") for fault in faults)
+
+
+def test_the_store_alone_is_enough(lineage_project):
+    """Registry, Prefect, the store's records and the index are gone."""
+    settings = lineage_project.settings
+    database = settings.home / "mlflow" / "mlflow.db"
+    indices = list(settings.home.glob("lineage-*.db"))
+    with moved_away(database, *indices):
+        recorded = chain_of(settings)
+        assert (recorded.head.found_by, recorded.head.version) == ("record", 2)
+        with moved_away(settings.store / "concepts"):
+            chain = chain_of(settings)
+            found = verify(settings, open_store(settings), chain)
+            with pytest.raises(InputError, match="only the registry knows aliases"):
+                chain_of(settings, f"{CONCEPT}@champion")
+            with pytest.raises(InputError, match="only the registry knows versions"):
+                chain_of(settings, f"{CONCEPT}/1")
+    assert chain.head.found_by == "manifests" and chain.manifests == lineage_project.bench.manifests
+    assert not found.of("fault") and [check.what for check in found.of("unchecked")] == ["registry"]
+
+
+def test_what_is_not_here_is_unchecked_and_never_passed_over(lineage_project):
+    settings, images = lineage_project.settings, lineage_project.bench.job.images
+    cached = [cached_file(settings, file.md5) for file in images.files]
+    with moved_away(settings.root / "base", lineage_project.bench.job.concept.images, *cached):
+        found = verified(settings)
+    assert not found.of("fault")
+    assert {check.what for check in found.of("unchecked")} == {
+        "base base",
+        *(f"image {f.relpath}" for f in images.files),
+    }
+    assert found.words == "verified, except 4 things that could not be checked"
+
+
+def test_a_missing_stage_is_named_and_the_rest_still_shown(lineage_project):
+    settings = lineage_project.settings
+    chain_of(settings)  # the index knows what the missing one had read
+    manifest = lineage_project.bench.manifests["train-3-unet"]
+    with moved_away(settings.store / "stages" / "evaluate" / lineage_project.bench.manifests["evaluate"].key):
+        chain = chain_of(settings)
+        assert [link.stage for link in chain.links if link.problem] == ["evaluate"]
+    assert manifest.key  # the chain before it is still whole
+    assert "missing" in chain.problems[0]
+
+
+def test_a_set_that_has_moved_on_is_checked_by_its_copies_in_the_cache(lineage_project):
+    images = lineage_project.bench.job.concept.images
+    record = images.with_name("images.dvc")
+    with flipped(images / "00.png"), flipped(record, record.read_text().index("md5: ") + 5):
+        found = verified(lineage_project.settings)
+    assert not found.of("fault")
+    assert "image 00.png in DVC's cache" in {check.what for check in found.of("good")}
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        (f"{CONCEPT}/7", "has no version 7; versions: 1, 2; aliases: @candidate"),
+        (f"{CONCEPT}@champion", "has no alias 'champion'; versions: 1, 2"),
+        ("owk", "did you mean 'owl'"),
+        ("owl@a/b", "write NAME, NAME@alias or NAME/version"),
+    ],
+)
+def test_what_is_not_there_is_said_with_what_there_is(lineage_project, reference, said):
+    with pytest.raises(InputError, match=said):
+        chain_of(lineage_project.settings, reference)
