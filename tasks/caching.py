@@ -158,11 +158,17 @@ def _facts(bench: Bench, plan: StagePlan, folder: Path, wall_seconds: float, met
         metrics=metrics,
         base=model_facts(job.recipe.base, job.recipe.params.base_licence) if "base" in plan.models else None,
         evaluator=model_facts(job.recipe.evaluator) if "evaluator" in plan.models else None,
-        git=git_facts(job.settings.root),
+        git=_git_facts(job),
         labels=job.labels,
         stated=stated_facts(job.concept),
         images=image_facts(folder, job.images.files),
     )
+
+
+def _git_facts(job: Job) -> dict[str, Any] | None:
+    """The project's commit; dirty also where that does not record the images, which git itself does not see."""
+    git = git_facts(job.settings.root)
+    return git and git | {"dirty": git["dirty"] or job.images.dirty, "images": job.images.state}
 
 
 def _digest_read(bench: Bench, kind: str, key: str) -> str:

@@ -62,7 +62,7 @@ def check_job(job: Job) -> None:
 def _check_images(job: Job) -> None:
     folder = Path(job.recipe.base.location)
     fewest = min(FEWEST_PIXELS, base_resolution(folder)) if folder.is_dir() else FEWEST_PIXELS
-    inspect_images(local_images(job.settings, job.concept, job.images.digest), fewest)
+    inspect_images(list(local_images(job.settings, job.concept, job.images).values()), fewest)
 
 
 def _check_base_reads(job: Job) -> None:

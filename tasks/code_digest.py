@@ -14,7 +14,7 @@ WITHOUT_SAY = frozenset(
     | {f"tasks.{name}" for name in ("caching", "concepts", "file_lock", "hashing", "image_sets", "jobs", "keys")}
     | {f"tasks.{name}" for name in ("manifest", "params", "reporting", "settings", "store", "yaml_files")}
     | {f"tasks.{name}" for name in ("blobs", "content_cache", "folder_blobs", "s3", "s3_blobs", "s3_lease")}
-    | {f"tasks.{name}" for name in ("s3_url", "spool", "work_folders", "workplace")}
+    | {f"tasks.{name}" for name in ("dvc_storage", "gathered_images", "s3_url", "spool", "work_folders", "workplace")}
 )
 
 

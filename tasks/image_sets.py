@@ -1,18 +1,17 @@
 """Which images a concept has: DVC's records, read without DVC and without its locks."""
 
-import configparser
 import json
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from model.errors import InputError, WorkFailed
 from tasks.concepts import IMAGES_FOLDER, Concept, shown_path
+from tasks.dvc_storage import DvcStorage, dvc_storage
 from tasks.folder_hash import FolderFile, file_md5, folder_digest, folder_files
+from tasks.gathered_images import gather
 from tasks.hashing import DigestMemory
 from tasks.settings import Settings
 from tasks.workplace import GitState, git_status
@@ -20,14 +19,11 @@ from tasks.yaml_files import read_yaml
 
 RECORD_FILE = f"{IMAGES_FOLDER}.dvc"
 """DVC's record of an image set that was added; of one that is made, dvc.lock holds it."""
-FETCHING = ".fetching-"
-"""Beginning of the names of folders that are not yet whole."""
-
 _FOLDER_DIGEST = re.compile(r"[0-9a-f]{32}\.dir")
 
 
 class ImagesMissing(InputError):
-    """A concept's images are recorded, or should be there, and lie neither in its folder nor in DVC's cache."""
+    """A concept's images are recorded, or should be there, and lie neither in its folder nor with DVC."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +55,23 @@ class _Record:
 def image_set(
     settings: Settings, concept: Concept, git: GitState | None = None, memory: DigestMemory | None = None
 ) -> ImageSet:
-    """The images of a concept, in its folder or, where that is missing, in DVC's cache.
+    """The images of a concept: those in its folder or, where that is missing, those that DVC has on record.
+
+    The setting `images` can say that the record counts whatever is in the folder.
 
     Pass `git` when asking for many concepts: it is looked up once then; and a `memory` of the images' md5.
 
     Raises:
-        ImagesMissing: neither the folder nor DVC's cache has them.
+        ImagesMissing: neither the folder nor DVC's cache nor its remote has them.
         InputError: the folder is empty, or DVC's record cannot be read.
+        StoreFailed: the remote does not answer.
     """
     record = _record(settings, concept)
     md5 = memory.digest if memory else file_md5
-    files = (
-        _files_there(settings, concept, md5) if concept.images.is_dir() else _files_cached(settings, concept, record)
-    )
+    if _reads_folder(settings, concept):
+        files = _files_there(settings, concept, md5)
+    else:
+        files = _files_recorded(settings, concept, record)
     digest = folder_digest(files)
     git = git or git_state(settings)
     state: Literal["committed", "uncommitted", "changed", "untracked"]
@@ -84,23 +84,27 @@ def image_set(
     return ImageSet(digest=digest, files=files, state=state, git_commit=git.commit)
 
 
-def local_images(settings: Settings, concept: Concept, digest: str) -> list[Path]:
-    """The image files of data version `digest`, sorted by name; fetched from DVC's cache if the folder is missing.
+def local_images(settings: Settings, concept: Concept, images: ImageSet) -> dict[str, Path]:
+    """The image files of this data version, by their path inside the set, in its order; their md5 has been checked.
+
+    They lie in the concept's folder where that holds this version; else in a folder of their own below `settings.home`,
+    each copied from the concept's folder, DVC's cache or the remote, wherever it is to be had.
 
     Raises:
-        ImagesMissing: neither the folder nor the cache has them.
-        WorkFailed: the folder holds another data version now.
+        StoreFailed: the remote does not answer.
+        WorkFailed: the folder holds another data version now, or a file is missing or damaged by now.
     """
-    if not concept.images.is_dir():
-        _restore(settings, concept, _files_cached(settings, concept, _Record(digest=digest, file=concept.folder)))
-    files = _files_there(settings, concept, file_md5)
-    found = folder_digest(files)
-    if found != digest:
+    if _reads_folder(settings, concept):
+        found = folder_digest(_files_there(settings, concept, file_md5))
+        if found == images.digest:
+            return {file.relpath: concept.images / file.relpath for file in images.files}
         raise WorkFailed(
-            f"concept '{concept.name}': its images changed meanwhile, from data version {digest[:8]} to {found[:8]}; "
-            "run the same command again to train on the new ones"
+            f"concept '{concept.name}': its images changed meanwhile, from data version {images.digest[:8]} to "
+            f"{found[:8]}; run the same command again to train on the new ones"
         )
-    return [concept.images / file.relpath for file in files]
+    whose = f"concept '{concept.name}'"
+    folder = gather(settings, dvc_storage(settings), whose, concept.images, images.digest, images.files)
+    return {file.relpath: folder / file.relpath for file in images.files}
 
 
 def git_state(settings: Settings) -> GitState:
@@ -143,6 +147,10 @@ def _recorded_digest(settings: Settings, file: Path, outs: Any, path: str) -> st
     return digest
 
 
+def _reads_folder(settings: Settings, concept: Concept) -> bool:
+    return settings.images == "folder" and concept.images.is_dir()
+
+
 def _files_there(settings: Settings, concept: Concept, md5: Callable[[Path], str]) -> tuple[FolderFile, ...]:
     files = folder_files(concept.images, md5)
     if not files:
@@ -150,46 +158,36 @@ def _files_there(settings: Settings, concept: Concept, md5: Callable[[Path], str
     return files
 
 
-def _files_cached(settings: Settings, concept: Concept, record: _Record | None) -> tuple[FolderFile, ...]:
-    """The files of a recorded data version, by DVC's cache alone."""
+def _files_recorded(settings: Settings, concept: Concept, record: _Record | None) -> tuple[FolderFile, ...]:
+    """The files of a recorded data version, by DVC's cache and remote."""
     where = shown_path(settings, concept.images)
     if record is None:
         raise ImagesMissing(
             f"concept '{concept.name}': no images, {where} is missing and DVC has no record of it; if it is a bundled "
             "sample make it with `conceptbooth demo` or `dvc repro`, else put images there and run `dvc add`"
         )
-    listing = cached_file(settings, record.digest)
-    missing = [listing] if not listing.is_file() else []
+    storage = dvc_storage(settings)
+    listing = storage.fetch([record.digest]).get(record.digest)
+    if listing is None:
+        raise _missing(settings, concept, storage, record.digest, record.digest)
+    entries = json.loads(listing.read_bytes())
+    sizes = storage.sizes(entry["md5"] for entry in entries)
     files = []
-    for entry in json.loads(listing.read_bytes()) if not missing else []:
-        cached = cached_file(settings, entry["md5"])
-        if cached.is_file():
-            files.append(FolderFile(relpath=entry["relpath"], md5=entry["md5"], size=cached.stat().st_size))
-        else:
-            missing.append(cached)
-    if missing:
-        raise ImagesMissing(
-            f"concept '{concept.name}': no images, {where} is missing and DVC's cache lacks data version "
-            f"{record.digest[:8]} ({missing[0]}); if it is a bundled sample make it with `conceptbooth demo` or "
-            "`dvc repro`, else fetch it with `dvc pull`"
-        )
+    for entry in entries:
+        size = sizes[entry["md5"]]
+        if size is None:
+            raise _missing(settings, concept, storage, record.digest, entry["md5"])
+        files.append(FolderFile(relpath=entry["relpath"], md5=entry["md5"], size=size))
     return tuple(files)
 
 
-def _restore(settings: Settings, concept: Concept, files: Iterable[FolderFile]) -> None:
-    """Copy files out of DVC's cache into the concept's folder, all of them or none."""
-    with tempfile.TemporaryDirectory(dir=concept.folder, prefix=FETCHING) as folder:
-        images = Path(folder, concept.images.name)
-        for file in files:
-            target = images / file.relpath
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(cached_file(settings, file.md5), target)  # not a link: the cache is read-only
-            if file_md5(target) != file.md5:
-                raise WorkFailed(
-                    f"concept '{concept.name}': {file.relpath} is damaged in DVC's cache "
-                    f"({cached_file(settings, file.md5)}); remove it there and run `dvc pull` or `dvc repro`"
-                )
-        images.rename(concept.images)
+def _missing(settings: Settings, concept: Concept, storage: DvcStorage, version: str, md5: str) -> ImagesMissing:
+    absent = "" if concept.images.is_dir() else f", {shown_path(settings, concept.images)} is missing"
+    return ImagesMissing(
+        f"concept '{concept.name}': no images{absent} and DVC's cache lacks data version {version[:8]} "
+        f"({storage.cached(md5)}), {storage.lacks()}; if it is a bundled sample make it with `conceptbooth demo` or "
+        "`dvc repro`, else fetch it with `dvc pull`"
+    )
 
 
 def recorded_version(settings: Settings, concept: Concept) -> str | None:
@@ -200,12 +198,4 @@ def recorded_version(settings: Settings, concept: Concept) -> str | None:
 
 def cached_file(settings: Settings, digest: str) -> Path:
     """Where DVC's cache keeps the content with this md5, whether or not it does."""
-    return _cache_folder(settings) / "files" / "md5" / digest[:2] / digest[2:]
-
-
-def _cache_folder(settings: Settings) -> Path:
-    """DVC's cache as .dvc/config says; relative paths there begin at .dvc/."""
-    config = configparser.ConfigParser(interpolation=None)
-    home = settings.root / ".dvc"
-    config.read([home / "config", home / "config.local"], encoding="utf-8")
-    return (home / config.get("cache", "dir", fallback="cache")).resolve()
+    return dvc_storage(settings).cached(digest)

@@ -27,21 +27,19 @@ def prepare_images(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     Raises:
         InputError: an image that cannot be decoded.
     """
-    originals = bench.job.concept.images
-    paths = local_images(bench.job.settings, bench.job.concept, bench.job.images.digest)
-    # Sorted here, where code is part of the key: the order decides which image a training step sees.
-    paths.sort(key=lambda path: path.relative_to(originals).as_posix())
-    digits = max(2, len(str(len(paths) - 1)))
+    images = local_images(bench.job.settings, bench.job.concept, bench.job.images)
+    digits = max(2, len(str(len(images) - 1)))
     (folder / IMAGES).mkdir()
     origins = []
-    for number, path in enumerate(paths):
+    # Sorted here, where code is part of the key: the order decides which image a training step sees.
+    for number, (original, path) in enumerate(sorted(images.items())):
         image = shrink(normalise_image(path), plan.parameters["max_short_side"])
         name = f"{IMAGES}/{number:0{digits}}.png"
         image.save(folder / name)
         origins.append(
             {
                 "file": name,
-                "made_from": path.relative_to(originals).as_posix(),
+                "made_from": original,
                 "sha256": file_digest(path),
                 "width": image.width,
                 "height": image.height,

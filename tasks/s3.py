@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tasks.blobs import StoreFailed
+from tasks.s3_url import S3Url
 
 REQUESTS_AT_ONCE = 16
 _CONNECT_SECONDS, _READ_SECONDS, _TRIES = 5, 60, 4
@@ -24,13 +25,13 @@ _SAME = {"403": "AccessDenied", "Forbidden": "AccessDenied", "301": "PermanentRe
 _WAITING_HELPS = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "ConditionalRequestConflict"}
 
 
-def s3_client(endpoint_url: str = "") -> Any:
+def s3_client(endpoint_url: str = "", **session_options: str) -> Any:
     """A client of boto3's; nothing is asked yet. Without an address, AWS's variables decide, else it is Amazon."""
     import boto3
     from botocore.config import Config
 
     elsewhere = endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    session = boto3.session.Session()
+    session = boto3.session.Session(**session_options)
     return session.client(
         "s3",
         endpoint_url=endpoint_url or None,
@@ -44,6 +45,11 @@ def s3_client(endpoint_url: str = "") -> Any:
             s3={"addressing_style": "path" if elsewhere else "auto"},
         ),
     )
+
+
+def find_bucket(client: Any, url: S3Url) -> None:
+    """Raise boto3's error where there is no bucket: asked about one object, S3 answers as if only that were missing."""
+    client.list_objects_v2(Bucket=url.bucket, Prefix=url.prefix, MaxKeys=1)
 
 
 def error_code(error: Exception) -> str:

@@ -52,6 +52,10 @@ class Settings(BaseSettings):
         default_factory=lambda known: known["home"] / "gallery", description="galleries, one folder a concept"
     )
     concepts_dir: Path = Field(default=Path("data/concepts"), description="concepts, one folder each")
+    images: Literal["folder", "record"] = Field(
+        default="folder",
+        description="which images a concept has: those in its folder, or always those that DVC has on record",
+    )
     params_file: Path = Field(default=Path(PARAMS_FILE), description="what decides a result")
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(default="auto", description="where the model runs")
     prefect_home: Path = Field(
