@@ -185,6 +185,54 @@ def plan(names: SomeConcepts = None, as_json: AsJson = False) -> None:
     cls=ReportingCommand,
     rich_help_panel=EVERY_DAY,
     epilog=_examples(
+        "nightly",
+        "nightly --dry-run",
+        "nightly --now --max-concepts 20 --max-hours 6",
+        "nightly --now --force red-teapot",
+    ),
+)
+def nightly(
+    now: Annotated[bool, Option("--now", help="Have a night at once, here.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what a night would do, and do nothing.")] = False,
+    force: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME",
+            help="Go through this concept in any case: one that waits is tried, one that is up to date is verified.",
+            autocompletion=_complete_concept,
+        ),
+    ] = None,
+    max_concepts: Annotated[int | None, Option(min=1, help="Train at most so many, those trained longest ago.")] = None,
+    max_hours: Annotated[float | None, Option(help="Begin no concept after so many hours.")] = None,
+    verbose: Annotated[bool, Option("--verbose", help="Show what Prefect logs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train all concepts that changed, measure them against what is in use, and sum it up.
+
+    Without --now or --dry-run it says when the scheduled night comes.
+
+    A concept that fails stops no other. It is tried again the next night, then after 2, 4 and 7 nights, or as soon as
+    it changes.
+    """
+    from flows.night_choice import NightOptions
+    from flows.night_command import run_night, show_dry_run, show_schedule
+
+    options = NightOptions(force=tuple(force or ()), max_concepts=max_concepts, max_hours=max_hours)
+    if now and dry_run:
+        raise BadParameter("say either --now or --dry-run")
+    if now:
+        raise Exit(run_night(_project(), options, verbose=verbose, as_json=as_json))
+    if dry_run:
+        raise Exit(show_dry_run(_project(), options, as_json=as_json))
+    if options != NightOptions():
+        raise BadParameter("--force, --max-concepts and --max-hours go with --now or --dry-run")
+    raise Exit(show_schedule(_project(), as_json=as_json))
+
+
+@app.command(
+    cls=ReportingCommand,
+    rich_help_panel=EVERY_DAY,
+    epilog=_examples(
         'generate red-teapot "a photo of a {} in the snow"',
         'generate red-teapot@candidate "a watercolor of a {}" "a {} at night" -n 8 -o pictures --seed 7',
         'generate red-teapot/3 "a photo of a {} on the beach"',
@@ -246,6 +294,27 @@ def lineage(
     from flows.sightings import show_sightings
 
     show_sightings(_project(), image=image, near=near, as_json=as_json)
+
+
+@app.command(
+    cls=ReportingCommand, rich_help_panel=LOOK, epilog=_examples("gc --dry-run", "gc", "gc --forget red-teapot")
+)
+def gc(
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
+    forget: Annotated[
+        list[str] | None,
+        Option(metavar="NAME", help="Let go of a concept that was removed, and that no other project trains."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what nothing needs any more: no registered or promoted version, no plan, no run of the last days.
+
+    Says what goes, why, and how much room it took. Asks nothing. If somebody who may need something cannot be asked
+    (MLflow, the production ledger, a concept that is broken), nothing is removed.
+    """
+    from flows.gc import run_gc
+
+    raise Exit(run_gc(_project(), dry_run=dry_run, forget=forget or [], as_json=as_json))
 
 
 @app.command(cls=ReportingCommand, rich_help_panel=LOOK, epilog=_examples("ui"))

@@ -97,6 +97,14 @@ class Settings(BaseSettings):
     )
     signing_key_password: SecretStr | None = Field(default=None, description="of the signing key, if it has one")
 
+    notify_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="where each night's summary is sent: POST of JSON; a secret, since many such addresses are",
+    )
+    notify_token: SecretStr = Field(
+        default=SecretStr(""), description="sent along as `Authorization: Bearer`, where the receiver wants one"
+    )
+
     @field_validator("store", "production_store", mode="before")
     @classmethod
     def _in_s3(cls, store: Any) -> Any:

@@ -87,23 +87,23 @@ def import_mlflow(settings: Settings) -> None:
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
-def experiment_id(client: "MlflowClient", settings: Settings) -> str:
-    """The experiment that holds every training, made if it is not there.
+def experiment_id(client: "MlflowClient", settings: Settings, name: str = EXPERIMENT) -> str:
+    """The experiment of that name, made if it is not there; without a name the one that holds every training.
 
     Raises:
         InputError: the embedded database remembers another artefact folder, because the project was moved.
     """
     from mlflow.exceptions import MlflowException
 
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(name)
     root = artifact_location(settings)
     if experiment is None:
         try:
-            return client.create_experiment(EXPERIMENT, artifact_location=root)
+            return client.create_experiment(name, artifact_location=root)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            experiment = client.get_experiment_by_name(EXPERIMENT)
+            experiment = client.get_experiment_by_name(name)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     if problem := _other_place(settings, experiment.artifact_location):

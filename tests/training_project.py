@@ -23,6 +23,7 @@ PARAMS: dict[str, Any] = {
     "sampling": {"guidance_scale": 3.0, "num_inference_steps": 2},
     "evaluation": {"prompts": "prompts.yaml", "images_per_prompt": 2, "base_images_per_prompt": 1},
 }
+POLICY = "minimum: {clip_i: -1}\nnot_worse_than_champion: [clip_i, clip_t]\n"
 PROMPTS = ("a photo of a {} in the snow", "a {} on the beach")
 
 
@@ -32,6 +33,8 @@ def make_training_project(root: Path, base_folder: Path, evaluator_folder: Path)
     shutil.copytree(evaluator_folder, root / "evaluator")
     (root / ".gitignore").write_text(".conceptbooth/\n")
     (root / "prompts.yaml").write_text(yaml.safe_dump({"prompts": [{"prompt": prompt} for prompt in PROMPTS]}))
+    (root / "mlflow").mkdir()
+    (root / "mlflow" / "promotion.yaml").write_text(POLICY)
     write_params(root)
     add_concept(root, "turtle")
     database = root / ".conceptbooth" / "mlflow" / "mlflow.db"

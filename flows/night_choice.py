@@ -1,0 +1,59 @@
+"""Which concepts a night trains: what changed, oldest first, within the budget, but for those that wait."""
+
+from dataclasses import dataclass
+
+from model.errors import InputError
+from tasks.concepts import concept_names, no_such_concept
+from tasks.plan import ConceptPlan, Plan
+from tasks.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightOptions:
+    """What a person may ask of a night."""
+
+    force: tuple[str, ...] = ()
+    """Concepts that are gone through in any case, whatever they wait for: all their artefacts' bytes are read, and what
+    is damaged or missing is made again."""
+    max_concepts: int | None = None
+    """Most concepts beside the forced ones; None for all."""
+    max_hours: float | None = None
+    """After so long no concept is begun any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a night does with the concepts that are not up to date."""
+
+    tonight: tuple[ConceptPlan, ...]
+    """In the order in which they are begun."""
+    waiting: tuple[ConceptPlan, ...]
+    """Those that failed in nights before, and are passed over this time."""
+    deferred: tuple[ConceptPlan, ...]
+    """Those for which there is no room."""
+
+
+def choose(settings: Settings, plan: Plan, options: NightOptions) -> Choice:
+    """Sort the concepts of a plan.
+
+    Raises:
+        InputError: an option without sense; all problems together.
+    """
+    known = set(concept_names(settings))
+    problems = [no_such_concept(settings, name) for name in options.force if name not in known]
+    if options.max_concepts is not None and options.max_concepts < 1:
+        problems.append(f"max_concepts = {options.max_concepts}: at least 1 is needed")
+    if options.max_hours is not None and not options.max_hours > 0:
+        problems.append(f"max_hours = {options.max_hours}: more than 0 is needed")
+    if problems:
+        raise InputError(*problems)
+    forced = [concept for concept in plan.concepts if concept.concept in options.force and concept.job]
+    others = [concept for concept in plan.of("stale") if concept not in forced]
+    waiting = [concept for concept in others if concept.failures and concept.failures.waits]
+    # What was never trained has waited longest: somebody added it and has nothing yet.
+    ready = sorted(
+        (concept for concept in others if concept not in waiting),
+        key=lambda concept: (concept.trained_at or "", concept.concept),
+    )
+    room = len(ready) if options.max_concepts is None else options.max_concepts
+    return Choice(tonight=(*forced, *ready[:room]), waiting=tuple(waiting), deferred=tuple(ready[room:]))
