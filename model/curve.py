@@ -2,7 +2,9 @@
 
 import math
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
@@ -38,9 +40,11 @@ class Step(CurvePoint):
 class Figures:
     """Sums figures on the device, and reads them where the curve has a point: step 1, every tenth, and the last."""
 
-    def __init__(self, stage: Stage, device: torch.device, curve: list[CurvePoint]) -> None:
-        self.curve = curve
+    def __init__(self, stage: Stage, device: torch.device, last_good: Callable[[], str]) -> None:
+        """`last_good` says, for an error, what is left of the training from before its loss went wrong."""
+        self.curve: list[CurvePoint] = []
         self._stage = stage
+        self._last_good = last_good
         self._sums = torch.zeros(3, device=device)  # loss, attention loss, gradient norm
         self._steps = 0
         self._since = time.monotonic()
@@ -54,13 +58,39 @@ class Figures:
         facts = asdict(self.curve[-1]) | {"step": step}
         return Step(**facts, stage=self._stage.name, max_train_steps=self._stage.max_train_steps)
 
-    def _point(self, step: int) -> CurvePoint:
-        loss, attention_loss, grad_norm = (self._sums / self._steps).tolist()  # waits for the device
+    def to_json(self) -> dict[str, Any]:
+        """Everything that `resume` needs. Raises WorkFailed if the loss is no longer a number."""
+        sums = self._read_sums(self.curve[-1].step + self._steps) if self._steps else [0.0, 0.0, 0.0]
+        return {
+            "curve": [asdict(point) for point in self.curve],
+            "sums": sums,
+            "steps": self._steps,
+            "seconds": time.monotonic() - self._since,
+        }
+
+    def resume(self, facts: Mapping[str, Any]) -> None:
+        """Go on from what `to_json` has said."""
+        self.curve = [CurvePoint(**point) for point in facts["curve"]]
+        self._sums.copy_(torch.tensor(facts["sums"]))
+        self._steps = facts["steps"]
+        self._since = time.monotonic() - facts["seconds"]
+
+    def _read_sums(self, step: int) -> list[float]:
+        sums: list[float] = self._sums.tolist()  # waits for the device
+        loss, _, grad_norm = sums
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            raise WorkFailed(
-                f"stage '{self._stage.name}': loss {loss}, gradient norm {grad_norm} by step {step}; a learning rate "
-                f"below {self._stage.learning_rate:g} may help"
-            )
+            raise self.diverged(f"loss {loss}, gradient norm {grad_norm}", step)
+        return sums
+
+    def diverged(self, what: str, step: int) -> WorkFailed:
+        """The error of a training that has gone wrong at `step`, or shortly before."""
+        return WorkFailed(
+            f"stage '{self._stage.name}': {what} by step {step}; {self._last_good()}; a learning rate below "
+            f"{self._stage.learning_rate:g} may help"
+        )
+
+    def _point(self, step: int) -> CurvePoint:
+        loss, attention_loss, grad_norm = (value / self._steps for value in self._read_sums(step))
         now = time.monotonic()
         seconds = max(now - self._since, 1e-9)
         point = CurvePoint(

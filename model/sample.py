@@ -34,12 +34,14 @@ def generate(
     *,
     autocast: str = "none",
     on_image: Callable[[int, int, Image.Image], None] | None = None,
+    drawn: Callable[[int, int], Image.Image | None] = lambda prompt, image: None,
 ) -> list[list[Image.Image]]:
     """Pictures of a concept, or of the untrained base (`weights` None): for each prompt `images_per_prompt` of them.
 
     Prompts are filled in already ("a <turtle> turtle in the snow"). Picture i of every prompt starts from the same
     noise, decided by `sampling.seed` and i alone: pictures of one seed can be compared across prompts, methods and
-    batch sizes. `on_image(prompt index, image index, picture)` is told of each picture as it is finished.
+    batch sizes. `on_image(prompt index, image index, picture)` is told of each picture as it is finished;
+    `drawn(prompt index, image index)` gives a picture that an earlier call with the same arguments has finished.
 
     Raises InputError, with all problems, for options out of range and prompts that are too long, and WorkFailed if the
     device's memory does not suffice.
@@ -56,9 +58,13 @@ def generate(
             no_text = encode_text(base, [tokenize(base.tokenizer, "")])  # (1, tokens, width)
         for start in range(0, len(jobs), sampling.batch_size):
             batch = jobs[start : start + sampling.batch_size]
-            noise = torch.cat([initial_noise(base, sampling.seed, image) for _, image in batch])
-            latents = denoise(base, noise, text[[prompt for prompt, _ in batch]], no_text, sampling, autocast)
-            for (prompt, image), picture in zip(batch, decode(base, latents), strict=True):
+            # All or none: what is drawn side by side is rounded otherwise than what is drawn alone.
+            finished = [picture for job in batch if (picture := drawn(*job)) is not None]
+            if len(finished) < len(batch):
+                noise = torch.cat([initial_noise(base, sampling.seed, image) for _, image in batch])
+                latents = denoise(base, noise, text[[prompt for prompt, _ in batch]], no_text, sampling, autocast)
+                finished = decode(base, latents)
+            for (prompt, image), picture in zip(batch, finished, strict=True):
                 pictures[prompt].append(picture)
                 if on_image:
                     on_image(prompt, image, picture)

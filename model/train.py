@@ -1,9 +1,9 @@
 """One training loop for every stage of every method."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +11,11 @@ from PIL import Image
 
 from model.attention import AttentionColumns, attention_term, recorded_columns
 from model.base import Base
+from model.checkpoint import Checkpoints
 from model.curve import CurvePoint, Figures, Step
-from model.errors import InputError
+from model.errors import InputError, WorkFailed
 from model.latents import LatentBank, encode_views
+from model.loop_state import LoopState
 from model.memory import enough_memory
 from model.method import Stage
 from model.numerics import autocast_to, deterministic
@@ -45,21 +47,6 @@ class LoopSetup:
     autocast: str
 
 
-@dataclass(kw_only=True)
-class LoopState:
-    """What every step changes: with it and the setup, training goes on exactly where it was."""
-
-    embedding: torch.Tensor
-    """[V], (1, width); a parameter in the stage that trains it."""
-    parameters: dict[str, torch.nn.Parameter]
-    """Everything that is trained, by name."""
-    optimizer: torch.optim.Optimizer
-    generator: torch.Generator
-    """Draws views, noise and timesteps; on the CPU, so that every device sees the same numbers."""
-    step: int = 0
-    curve: list[CurvePoint] = field(default_factory=list)
-
-
 def train_stage(
     *,
     base: Base,
@@ -70,11 +57,14 @@ def train_stage(
     seed: int,
     autocast: str = "none",
     on_step: Callable[[Step], None] = lambda step: None,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainedStage:
     """Train one stage on the instance images, from the weights that the stage before has left.
 
     `autocast` is `none` or `bfloat16`; weights are float32 throughout. The base is as before when this returns or
-    fails. The same arguments on the same machine give bitwise the same weights (see `model.numerics.deterministic`).
+    fails. The same arguments on the same machine give bitwise the same weights (see `model.numerics.deterministic`),
+    also where `checkpoints` hold a part of the training, which then goes on from there. Whatever stops it, such as
+    Ctrl-C, it leaves one last checkpoint first if that takes a few seconds only.
 
     Raises InputError if the stage lacks its predecessor, the images, or a prompt that the base can read, and
     WorkFailed if the loss is no longer a number or the device's memory does not suffice.
@@ -96,11 +86,12 @@ def train_stage(
             prompt=tokenize(base.tokenizer, prompt.text, prompt),
             autocast=autocast,
         )
-        state = _initial_state(setup, prompt, previous, trained_names, seed)
+        state = _initial_state(setup, prompt, previous, trained_names, seed, checkpoints)
         try:
             for parameter in state.parameters.values():
                 parameter.requires_grad_(True)
-            run_loop(setup, state, on_step)
+            with _parting_checkpoint(state, checkpoints):
+                run_loop(setup, state, on_step, checkpoints)
         finally:
             base.unet.requires_grad_(False)
             base.unet.zero_grad(set_to_none=True)
@@ -109,17 +100,18 @@ def train_stage(
             embedding=state.embedding.detach().cpu().clone(),
             unet={name: base.unet.get_parameter(name).detach().to("cpu", copy=True) for name in changed_names},
         )
-    return TrainedStage(weights=weights, curve=tuple(state.curve))
+    return TrainedStage(weights=weights, curve=tuple(state.figures.curve))
 
 
-def run_loop(setup: LoopSetup, state: LoopState, on_step: Callable[[Step], None]) -> None:
-    """Take optimizer steps from `state.step` until the stage is done."""
+def run_loop(
+    setup: LoopSetup, state: LoopState, on_step: Callable[[Step], None], checkpoints: Checkpoints | None = None
+) -> None:
+    """Take optimizer steps from `state.step` until the stage is done, and keep checkpoints on the way."""
     base, stage = setup.base, setup.stage
     # The text only changes while its embedding is trained; otherwise it is encoded once for all steps.
     trains_text = state.embedding.requires_grad
     with torch.no_grad(), autocast_to(setup.autocast, base.device):
         constant_text = None if trains_text else encode_text(base, [setup.prompt], state.embedding)
-    figures = Figures(stage, base.device, state.curve)
     with _columns(setup) as columns:
         while state.step < stage.max_train_steps:
             latents = setup.bank.sample(stage.batch_size, state.generator)  # (batch, channels, height, width)
@@ -130,10 +122,26 @@ def run_loop(setup: LoopSetup, state: LoopState, on_step: Callable[[Step], None]
             loss = prediction_loss + attention_loss
             loss.backward()
             grad_norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), stage.max_grad_norm)
-            state.optimizer.step()
-            state.optimizer.zero_grad(set_to_none=True)
-            state.step += 1
-            on_step(figures.add(state.step, loss, attention_loss, grad_norm))
+            with state.update():
+                state.optimizer.step()
+                state.optimizer.zero_grad(set_to_none=True)
+                state.step += 1
+                done = state.figures.add(state.step, loss, attention_loss, grad_norm)
+            if checkpoints and state.step < stage.max_train_steps and checkpoints.due(state.step):
+                checkpoints.keep(state.checkpoint(checkpoints.identity))
+            on_step(done)
+
+
+@contextmanager
+def _parting_checkpoint(state: LoopState, checkpoints: Checkpoints | None) -> Iterator[None]:
+    """Whatever ends the training inside, what it has learnt since the last checkpoint is kept if that is quick."""
+    try:
+        yield
+    except BaseException:
+        if checkpoints and checkpoints.parting(state.step, state.size) and state.whole:
+            with suppress(WorkFailed):  # a state that cannot be gone on from; why it stopped is said below
+                checkpoints.keep(state.checkpoint(checkpoints.identity))
+        raise
 
 
 def _prediction_loss(base: Base, latents: torch.Tensor, text: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -167,15 +175,21 @@ def _attention_loss(setup: LoopSetup, columns: AttentionColumns | None) -> torch
 
 
 def _initial_state(
-    setup: LoopSetup, prompt: ConceptPrompt, previous: ConceptWeights | None, trained_names: list[str], seed: int
+    setup: LoopSetup,
+    prompt: ConceptPrompt,
+    previous: ConceptWeights | None,
+    trained_names: list[str],
+    seed: int,
+    checkpoints: Checkpoints | None,
 ) -> LoopState:
+    """The state before the first step, or that of the newest checkpoint."""
     base, stage = setup.base, setup.stage
     embedding = previous.embedding.to(base.device) if previous else initial_embedding(base, prompt.super_category)
     parameters = {name: base.unet.get_parameter(name) for name in trained_names}
     if stage.trains == _EMBEDDING:
         embedding = torch.nn.Parameter(embedding.clone())
         parameters = {_EMBEDDING: embedding}
-    return LoopState(
+    state = LoopState(
         embedding=embedding,
         parameters=parameters,
         optimizer=torch.optim.AdamW(
@@ -186,7 +200,13 @@ def _initial_state(
             fused=True,
         ),
         generator=torch.Generator().manual_seed(_derived_seed(seed, stage, "noise")),
+        figures=Figures(
+            stage, base.device, checkpoints.words if checkpoints else lambda: "no checkpoint was asked for"
+        ),
     )
+    if checkpoints and (checkpoint := checkpoints.restore()):
+        state.resume(checkpoint)
+    return state
 
 
 def _trained_unet_names(base: Base, stage: Stage) -> list[str]:

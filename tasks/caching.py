@@ -6,7 +6,7 @@ Prefect's cache lies on top, with the same key, and only saves the asking; the f
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging import get_run_logger
 from prefect.tasks import exponential_backoff
 
+from model.disk import to_disk
 from model.errors import WorkFailed
 from tasks.file_lock import alone
 from tasks.jobs import Job
@@ -23,10 +24,11 @@ from tasks.manifest import Facts, Input, Manifest
 from tasks.provenance import image_facts, model_facts, stated_facts
 from tasks.reporting import Reporter
 from tasks.store import DISK_FULL, Damaged, open_store
-from tasks.work_folders import FILES, FINISHED, lock_of, work_folder
+from tasks.work_folders import FILES, FINISHED, KEPT, lock_of, work_folder
 from tasks.workplace import device_words, git_facts
 
-Metrics = Mapping[str, float]
+Metrics = Mapping[str, float | Sequence[float]]
+"""Figures of the work that differ from run to run or are found in its files too; part of the manifest alone."""
 
 
 class Bench:
@@ -81,7 +83,8 @@ def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict
     """Take the stage's artefact from the store, or let `work` write its files into a folder and publish them.
 
     `work` returns figures for the manifest. Two processes, on any machines, never make the same artefact at once. Work
-    that is finished and could not be published is kept, and published by the next try or the next command.
+    that is finished and could not be published is kept, and published by the next try or the next command; of work
+    that was stopped or failed, what it has put into `tasks.work_folders.kept_folder` is kept.
 
     Returns what Prefect keeps: stage, key, digest of the files, and whether it was made now.
 
@@ -95,19 +98,19 @@ def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict
         bench.warn(f"{plan.stage} of '{bench.job.concept.name}' is being made by another process: waiting for it")
 
     with suppress(Damaged):  # said below, where it is made again
-        if manifest := bench.store.find_checked(plan.stage, plan.key):
+        if not folder.exists() and (manifest := bench.store.find_checked(plan.stage, plan.key)):
             return _receipt(manifest, made=False)
     # The folder has a lock of its own: it is of this machine, and stays ours should the store's hold be lost.
-    with bench.store.alone(plan.stage, plan.key, waiting), alone(lock_of(folder), waiting):
+    with bench.store.alone(plan.stage, plan.key, waiting), alone(lock_of(folder), waiting, remove=True):
         manifest = _present(bench, plan)
         if manifest is not None:
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed once it had published
             return _receipt(manifest, made=False)
         if not (folder / FINISHED).exists():
             _work(folder, plan, work)
         outcome = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
         manifest = bench.store.publish(folder / FILES, _facts(bench, plan, folder / FILES, **outcome))
         shutil.rmtree(folder)
-        lock_of(folder).unlink()  # whoever waits for it finds the artefact in the store
         return _receipt(manifest, made=True)
 
 
@@ -122,17 +125,24 @@ def _present(bench: Bench, plan: StagePlan) -> Manifest | None:
 def _work(folder: Path, plan: StagePlan, work: Callable[[Path], Metrics]) -> None:
     """Run `work` in an empty folder; `finished.json` appears last."""
     started = time.monotonic()
+    files, unfinished = folder / FILES, folder / f"{FINISHED}.part"
     try:
-        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
-        files = folder / FILES
+        shutil.rmtree(files, ignore_errors=True)  # of a process that was killed
         files.mkdir(parents=True)
         metrics = work(files)
         outcome = {"wall_seconds": round(time.monotonic() - started, 3), "metrics": dict(metrics)}
-        unfinished = folder / f"{FINISHED}.part"
         unfinished.write_text(json.dumps(outcome), encoding="utf-8")
+        for path in (*files.rglob("*"), unfinished):  # before it is said to be finished, should the power fail
+            to_disk(path)
         unfinished.rename(folder / FINISHED)
+        to_disk(folder)
+        shutil.rmtree(folder / KEPT, ignore_errors=True)
     except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not (folder / FINISHED).exists():
+            shutil.rmtree(files, ignore_errors=True)
+            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):  # it holds something to go on from
+                folder.rmdir()
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             said = f"{plan.stage}: {folder.parent}: {error.strerror}; make room there and run the same command again"
             raise WorkFailed(said) from error

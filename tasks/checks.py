@@ -22,7 +22,7 @@ def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
     """
     store = open_store(settings)
     store.probe()
-    sweep(settings)
+    sweep(settings, [plan for job in jobs for plan in job.stages])
     problems: list[str] = []
     for job in jobs:
         if all(_whole(store, plan.stage, plan.key) for plan in job.stages if plan.kind != "gallery"):

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +22,10 @@ from tasks.artefacts import (
     WEIGHTS,
 )
 from tasks.caching import TASK, Bench, Metrics, keep
+from tasks.kept_pictures import KeptPictures
 from tasks.keys import StagePlan
 from tasks.pictures import pictures
+from tasks.work_folders import kept_folder
 
 if TYPE_CHECKING:
     from model.base import Base
@@ -48,6 +49,8 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
         stages/<stage>/preview.png            the instance prompt after that stage
         stages/<stage>/attention_placeholder.png, attention_super_category.png
 
+    Pictures that were drawn before the stage was stopped are not drawn again.
+
     Raises:
         Damaged: images or weights in the store are not as they were.
     """
@@ -70,18 +73,26 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     with bench.progress(plan, total, "pictures") as advance:
         finished = itertools.count(1)
 
-        def count(*_: object) -> None:
-            advance(next(finished), "")
+        def draw(weights: ConceptWeights | None, prompts: list[str], count: int, room: str) -> list[list[Image.Image]]:
+            kept = KeptPictures(kept_folder(job.settings, plan) / room)
+
+            def keep_picture(prompt: int, image: int, picture: Image.Image) -> None:
+                kept.put(prompt, image, picture)
+                advance(next(finished), "")
+
+            drawn = generate(
+                base, weights, prompts, count, sampling, autocast=autocast, on_image=keep_picture, drawn=kept.get
+            )
+            kept.place(folder / room, len(prompts), count)
+            return drawn
 
         filled = [concept.fill(prompt) for prompt in prompts]
-        generated = generate(base, weights[-1], filled, per_prompt, sampling, autocast=autocast, on_image=count)
-        untrained = generate(base, None, plain, base_per_prompt, sampling, autocast=autocast, on_image=count)
+        generated = draw(weights[-1], filled, per_prompt, GENERATIONS)
+        untrained = draw(None, plain, base_per_prompt, BASE_GENERATIONS)
         for training, stage_weights in zip(trainings, weights, strict=True):
             name = training.parameters["stage"]["name"]
             _save_maps(base, stage_weights, sampling, autocast, folder / STAGES / name)
-            count()
-    _save(generated, folder / GENERATIONS)
-    _save(untrained, folder / BASE_GENERATIONS)
+            advance(next(finished), "")
     instance_images = pictures(bench.store, bench.manifests["prepare"], IMAGES)
     scorer = open_evaluator(job)
     scores = scorer.clip_scores(generated, instance_images, plain)
@@ -110,11 +121,3 @@ def _save_maps(base: "Base", weights: "ConceptWeights", sampling: Sampling, auto
     maps.image.save(folder / PREVIEW)
     overlay(maps.image, maps.placeholder).save(folder / PLACEHOLDER_MAP)
     overlay(maps.image, maps.super_category).save(folder / CATEGORY_MAP)
-
-
-def _save(pictures: Sequence[Sequence[Image.Image]], folder: Path) -> None:
-    for prompt, row in enumerate(pictures):
-        row_folder = folder / f"{prompt:02}"
-        row_folder.mkdir(parents=True)
-        for number, picture in enumerate(row):
-            picture.save(row_folder / f"{number:02}.png")

@@ -42,7 +42,7 @@ class Facts:
     numeric_policy: Mapping[str, Any]
     device: str  # the machine's, in words
     wall_seconds: float
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # numbers; a list has one for each point of a curve
     base: Mapping[str, Any] | None = None  # reference, revision, digest, digests of its files, licence
     evaluator: Mapping[str, Any] | None = None  # the same of the model that gives the scores
     git: Mapping[str, Any] | None = None  # commit, dirty, images (their state): of the project, in git

@@ -15,6 +15,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, Validation
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from model.errors import InputError
+from model.rhythm import Rhythm
 from tasks.s3_url import SCHEME, S3Url
 
 PARAMS_FILE = "params.yaml"
@@ -60,6 +61,11 @@ class Settings(BaseSettings):
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(default="auto", description="where the model runs")
     prefect_home: Path = Field(
         default_factory=lambda known: known["home"] / "prefect", description="Prefect's database and results"
+    )
+    checkpoint_every: str = Field(
+        default="60 seconds",
+        description="how often a training keeps a checkpoint: '60 seconds' (less often where it takes longer than 2 % "
+        "of the time), '25 steps', 'never'",
     )
     # In the environment, where capitals do not matter, the second name is the variable of the library itself.
     prefect_api_url: str = Field(
@@ -113,6 +119,12 @@ class Settings(BaseSettings):
     @field_validator("s3_endpoint_url")
     @classmethod
     def _one_address(cls, url: str) -> str:
+    @field_validator("checkpoint_every")
+    @classmethod
+    def _rhythm(cls, words: str) -> str:
+        Rhythm.parse(words)
+        return words
+
         if url and not url.startswith(("http://", "https://")):
             raise ValueError("an address begins with http:// or https://")
         for name in _S3_ADDRESSES:

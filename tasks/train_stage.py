@@ -9,10 +9,12 @@ from prefect import task
 
 from model.method import Stage
 from model.prompt import ConceptPrompt
+from model.rhythm import Rhythm
 from tasks.artefacts import CURVES, IMAGES, WEIGHTS
 from tasks.caching import TASK, Bench, Metrics, keep
 from tasks.keys import StagePlan
 from tasks.pictures import pictures
+from tasks.work_folders import kept_folder
 
 
 @task(name="train", task_run_name="{plan.stage}", **TASK)
@@ -24,11 +26,14 @@ def train(plan: StagePlan, bench: Bench) -> dict[str, Any]:
 def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     """Write `concept.safetensors` and `curves.json`, a list of the training's figures at every tenth step.
 
+    A training that was stopped goes on from its newest checkpoint (see the setting `checkpoint_every`).
+
     Raises:
         InputError: the base cannot be taught this concept.
         WorkFailed: the loss is no longer a number.
         Damaged: the images or weights in the store are not as they were.
     """
+    from model.checkpoint import Checkpoints
     from model.train import train_stage
     from model.weights import ConceptWeights
     from tasks.loaded_base import open_base
@@ -39,6 +44,13 @@ def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     previous = ConceptWeights.load(bench.store.file(bench.manifests[before], WEIGHTS)) if before else None
     images = pictures(bench.store, bench.manifests["prepare"], IMAGES)
     base = open_base(bench.job)
+    settings = bench.job.settings
+    checkpoints = Checkpoints(
+        kept_folder(settings, plan) / "checkpoints",
+        identity=plan.key,
+        every=Rhythm.parse(settings.checkpoint_every),
+        warn=lambda said: bench.warn(f"{bench.job.concept.name} {plan.stage}: {said}"),
+    )
     with bench.progress(plan, stage.max_train_steps, "steps") as advance:
         trained = train_stage(
             base=base,
@@ -49,9 +61,12 @@ def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
             seed=plan.seed,
             autocast=plan.numeric_policy["autocast"],
             on_step=lambda step: advance(step.step, f"loss {step.loss:.4f}"),
+            checkpoints=checkpoints,
         )
     trained.weights.save(folder / WEIGHTS)
     points = [asdict(point) | {"max_train_steps": stage.max_train_steps} for point in trained.curve]
+    # What the clock says differs from run to run, and the same weights shall be the same artefact.
+    pace = [point.pop("samples_per_second") for point in points]
     (folder / CURVES).write_text(json.dumps(points, indent=1) + "\n", encoding="utf-8")
     last = trained.curve[-1]
-    return {"loss": last.loss, "attention_loss": last.attention_loss, "samples_per_second": last.samples_per_second}
+    return {"loss": last.loss, "attention_loss": last.attention_loss, "samples_per_second": pace}

@@ -154,6 +154,8 @@ def _curves(store: Store, manifest: Manifest, start: int, end: int) -> list[Any]
     from mlflow.entities import Metric
 
     points = json.loads(store.file(manifest, CURVES).read_text(encoding="utf-8"))
+    for point, rate in zip(points, manifest.metrics["samples_per_second"], strict=True):
+        point["samples_per_second"] = rate
     last = points[-1]["step"]
     return [
         Metric(name, point[name], start + (end - start) * point["step"] // last, point["step"])

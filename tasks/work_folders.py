@@ -1,19 +1,34 @@
-"""Where stages work before anything is published: a folder for each key, with a lock beside it."""
+"""Where stages work before anything is published: a folder for each key, with a lock beside it.
 
+work/<stage>-<key>/files/          the artefact's files as they are made; begun anew by each try
+work/<stage>-<key>/kept/           what lets a stage that was stopped go on: checkpoints, pictures already drawn
+work/<stage>-<key>/finished.json   put last: the files are whole and can be published
+"""
+
+import contextlib
 import fcntl
 import shutil
+import time
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tasks.keys import StagePlan
 from tasks.settings import Settings
 
-FILES, FINISHED = "files", "finished.json"
-"""What a work folder holds: the artefact's files and, put last, what is to be said about the work."""
+FILES, KEPT, FINISHED = "files", "kept", "finished.json"
+_MOST_KEPT = 4
+"""Folders of stages that nobody asks for now: a large model's checkpoints take 20 GB each."""
+_LONGEST_KEPT = 7 * 24 * 3600  # seconds
 
 
 def work_folder(settings: Settings, plan: StagePlan) -> Path:
-    """The stage's folder; it exists only while the stage is worked on, or is finished and not yet published."""
+    """The stage's folder; it exists only while there is work that is not published yet."""
     return settings.home / "work" / f"{plan.stage}-{plan.key[:16]}"
+
+
+def kept_folder(settings: Settings, plan: StagePlan) -> Path:
+    """What a stage leaves there is found again by the next try, until the stage is finished."""
+    return work_folder(settings, plan) / KEPT
 
 
 def lock_of(folder: Path) -> Path:
@@ -21,15 +36,73 @@ def lock_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
 
 
-def sweep(settings: Settings) -> None:
-    """Remove unfinished work that nobody works on: its process was killed, and its key may never be asked for again."""
+def sweep(settings: Settings, wanted: Collection[StagePlan]) -> None:
+    """Remove what dead processes left and nobody will use.
+
+    What the `wanted` stages can go on from stays. So does that of other stages, whose concepts may be asked for next,
+    up to four folders that are at most a week old.
+    """
+    for folder in unwanted(settings, wanted):
+        _remove(folder)
+    for lock in (settings.home / "work").glob("*.lock"):
+        if not lock.with_suffix("").exists():
+            with _free(lock) as free:
+                if free:
+                    lock.unlink(missing_ok=True)
+
+
+def unwanted(settings: Settings, wanted: Collection[StagePlan]) -> list[Path]:
+    """Folders that `sweep` removes now."""
+    asked_for = {work_folder(settings, plan) for plan in wanted}
+    dead, others = [], []
     for folder in (settings.home / "work").glob("*/"):
-        if (folder / FINISHED).exists():
-            continue
-        with lock_of(folder).open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            shutil.rmtree(folder)
-            lock_of(folder).unlink()
+        if not _useful(folder):
+            dead.append(folder)
+        elif folder not in asked_for:
+            others.append((_last_change(folder), folder))
+    oldest = time.time() - _LONGEST_KEPT
+    ranked = enumerate(sorted(others, reverse=True))
+    dead += [folder for rank, (changed, folder) in ranked if rank >= _MOST_KEPT or changed < oldest]
+    return [folder for folder in dead if not _at_work(folder)]
+
+
+def _at_work(folder: Path) -> bool:
+    lock = lock_of(folder)
+    if not lock.exists():
+        return False
+    with _free(lock) as free:
+        return not free
+
+
+def _useful(folder: Path) -> bool:
+    kept = folder / KEPT
+    return (folder / FINISHED).exists() or (kept.is_dir() and any(kept.iterdir()))
+
+
+def _last_change(folder: Path) -> float:
+    changes = [folder.stat().st_mtime]
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # somebody works there
+            changes.append(path.stat().st_mtime)
+    return max(changes)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder and its lock unless somebody works there."""
+    lock = lock_of(folder)
+    with _free(lock) as free:
+        if free:
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _free(lock: Path) -> Iterator[bool]:
+    """Hold a lock that nobody holds; False if somebody does."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

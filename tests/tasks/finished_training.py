@@ -111,6 +111,7 @@ def _publish(
         numeric_policy={"device": "cpu", "weights": "float32", "autocast": "none"},
         device="cpu",
         wall_seconds=12.5,
+        metrics={"samples_per_second": [40.0] * len(_curve(0))},
         base={"reference": "base", "revision": None, "digest": "ba5e"},
         git={"commit": "a" * 40, "dirty": False},
         labels={"concept": "turtle", "method": "attndreambooth", "preset": "toyworld", "image_set_state": "clean"},
@@ -126,7 +127,6 @@ def _curve(stage: int) -> list[dict[str, float]]:
             "attention_loss": 0.001 * step,
             "learning_rate": 10.0 ** -(3 + stage),
             "grad_norm": 1.0,
-            "samples_per_second": 40.0,
             "max_train_steps": STEPS,
         }
         for step in (1, 10, 20, STEPS)

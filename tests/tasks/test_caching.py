@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from tasks.jobs import Job, plan_jobs
 from tasks.keys import StagePlan
 from tasks.reporting import Silence
 from tasks.store import StoreFailed
-from tasks.work_folders import FINISHED, lock_of, sweep, work_folder
+from tasks.work_folders import FINISHED, kept_folder, lock_of, sweep, work_folder
 
 
 class Listener(Silence):
@@ -93,7 +94,7 @@ def test_finished_work_that_could_not_be_published_is_not_done_again(bench, plan
         keep(bench, plan, work)
     assert bench.store.address in str(caught.value)
     contents.unlink()
-    sweep(bench.job.settings)
+    sweep(bench.job.settings, [])
     assert keep(bench, plan, work)["made"] and work.times == 1
     assert in_work(bench) == []
 
@@ -111,15 +112,60 @@ def test_a_sweep_takes_unfinished_work_that_nobody_is_at(bench, job):
     for folder in (dead, finished, alive):
         (folder / "files").mkdir(parents=True)
     (finished / FINISHED).write_text("{}")
+    lock_of(dead).with_name("gone.lock").touch()
     code = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code, lock_of(alive)], stdout=subprocess.PIPE) as holder:
         holder.stdout.readline()
-        sweep(job.settings)
+        sweep(job.settings, job.stages)
         assert in_work(bench) == sorted([finished.name, alive.name, lock_of(alive).name])
         holder.kill()  # the lock goes with its holder, in whatever way that ends
         holder.wait()
-    sweep(job.settings)
+    sweep(job.settings, job.stages)
     assert in_work(bench) == [finished.name]
+
+
+def test_a_sweep_keeps_what_a_plan_can_go_on_from_and_little_else(bench, job):
+    def begun(name: str, days: float) -> str:
+        checkpoint = job.settings.home / "work" / name / "kept" / "step-00000001"
+        checkpoint.mkdir(parents=True)
+        for path in (checkpoint, *checkpoint.parents[:2]):
+            os.utime(path, (time.time() - 86400 * days,) * 2)
+        return name
+
+    wanted = begun(work_folder(job.settings, job.trainings[0]).name, days=300)
+    others = [begun(f"train-3-unet-{number:016}", days=number) for number in range(1, 7)]
+    begun("train-3-unet-old", days=8)
+    sweep(job.settings, job.stages)
+    assert in_work(bench) == sorted([wanted, *others[:4]])
+    for name in others[:4]:
+        shutil.rmtree(job.settings.home / "work" / name)
+    begun("train-3-unet-old", days=8)
+    sweep(job.settings, job.stages)
+    assert in_work(bench) == [wanted], "a week is the longest, however few there are"
+
+
+def test_what_a_stage_has_kept_outlives_its_failure_and_not_its_success(bench, plan):
+    kept = kept_folder(bench.job.settings, plan)
+
+    def stop() -> None:
+        kept.mkdir()
+        (kept / "half").write_text("of it")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        keep(bench, plan, Work(stop))
+    assert [path.name for path in kept.parent.iterdir()] == ["kept"]
+    assert keep(bench, plan, Work(lambda: (kept / "half").read_text()))["made"]
+    assert in_work(bench) == []
+
+
+def test_what_a_process_left_that_was_killed_after_publishing_is_removed(bench, plan):
+    keep(bench, plan, Work())
+    folder = work_folder(bench.job.settings, plan)
+    (folder / "files").mkdir(parents=True)
+    (folder / FINISHED).write_text("{}")
+    assert not keep(bench, plan, Work())["made"]
+    assert in_work(bench) == []
 
 
 def _keeps(job: Job, plan: StagePlan, tally: Path, results) -> None:
@@ -174,6 +220,17 @@ def test_a_store_that_comes_back_is_tried_again_without_working_twice(bench, pla
     work = Work(outage)
     receipt = run_in_flow(bench, plan, work, tmp_path / "results", retry_delay_seconds=1.5)
     assert receipt["made"] and work.times == 1
+
+
+def test_a_store_that_stays_away_fails_the_stage_and_the_next_command_publishes_it(bench, plan, prefect_url, tmp_path):
+    contents = Path(bench.store.address) / "cas"
+    work = Work(lambda: contents.symlink_to(contents))
+    with pytest.raises(StoreFailed):
+        run_in_flow(bench, plan, work, tmp_path / "results", retries=2, retry_delay_seconds=0.1)
+    contents.unlink()
+    sweep(bench.job.settings, bench.job.stages)  # as every command does first
+    assert run_in_flow(bench, plan, work, tmp_path / "results")["made"] and work.times == 1
+    assert bench.store.find_checked(plan.stage, plan.key) and in_work(bench) == []
 
 
 def test_a_failure_of_the_code_is_not_tried_again(bench, plan, prefect_url, tmp_path):

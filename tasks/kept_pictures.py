@@ -1,0 +1,41 @@
+"""Pictures as they are drawn, one file each, so that a stage that was stopped does not draw them again."""
+
+import os
+from pathlib import Path
+
+from PIL import Image
+
+
+class KeptPictures:
+    """Pictures of prompts in a folder: number `image` of each `prompt`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, prompt: int, image: int, picture: Image.Image) -> None:
+        """Keep a picture; it is there whole or not at all."""
+        path = self._path(prompt, image)
+        unfinished = path.with_suffix(".part")
+        picture.save(unfinished, format="PNG")
+        unfinished.replace(path)
+
+    def get(self, prompt: int, image: int) -> Image.Image | None:
+        """The picture, or None where it is not there or cannot be read."""
+        try:
+            with Image.open(self._path(prompt, image)) as picture:
+                picture.load()
+                return picture.copy()
+        except (OSError, SyntaxError, ValueError):  # Pillow's words for a PNG that is cut off or altered
+            return None
+
+    def place(self, folder: Path, prompts: int, images: int) -> None:
+        """Put them where they belong: `folder/<prompt>/<image>.png`."""
+        for prompt in range(prompts):
+            row = folder / f"{prompt:02}"
+            row.mkdir(parents=True)
+            for image in range(images):
+                os.link(self._path(prompt, image), row / f"{image:02}.png")
+
+    def _path(self, prompt: int, image: int) -> Path:
+        return self._folder / f"{prompt:02}-{image:02}.png"
