@@ -6,7 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.console import DONE, FAILED, notices, print_json, results
-from flows.examination import Finding, examine
+from flows.examination import examine
+from flows.finding import Finding
 from tasks.settings import Settings
 
 MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "missing": ("missing", "bold red")}

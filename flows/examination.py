@@ -2,20 +2,17 @@
 
 import importlib.metadata
 import shutil
-import sqlite3
 import subprocess
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from packaging.requirements import Requirement
 
+from flows.finding import Finding, found_at_once, found_by, problems
+from flows.places import looks
 from model.base_files import base_resolution, check_base_folder
 from model.device import numeric_policy
-from model.errors import InputError, WorkFailed
+from model.errors import InputError
 from tasks.concepts import concept_names, load_concept
 from tasks.hashing import DigestMemory
 from tasks.image_sets import ImagesMissing, git_state, image_set
@@ -23,12 +20,10 @@ from tasks.keys import ModelIdentity, identify_model
 from tasks.params import Params, load_params
 from tasks.prompt_sets import load_prompt_set
 from tasks.settings import Settings
-from tasks.store import open_store
-from tasks.tracking import SERVER_SCHEMES, address_problem, scheme_of, shown, sqlite_file
 
 DISTRIBUTION = "conceptbooth"
-ANSWER_SECONDS = 5
-LOW_DISK_BYTES = 2 * 2**30
+PLACES_SECONDS = 30.0
+"""Within these the places have to answer, all at once; importing the clients of two servers takes some of them."""
 STATES = {
     "committed": "in git's newest commit",
     "uncommitted": "on record with DVC, not yet committed to git",
@@ -37,51 +32,25 @@ STATES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What was found about one thing that the work needs."""
-
-    what: str
-    state: Literal["ok", "note", "missing"]
-    """`missing` stops the work; `note` does not, and still wants to be known."""
-    found: str
-    way_out: str = ""
-
-
 def examine(settings: Settings) -> Iterator[Finding]:
     """Findings in the order in which a person would ask."""
     yield Finding(what="project", state="ok", found=str(settings.root))
-    yield from _found("packages", lambda: _packages(settings.root / "constraints.txt"))
+    yield from found_by("packages", lambda: [_packages(settings.root / "constraints.txt")])
     yield _git(settings)
     try:
         params = load_params(settings.params_file)
     except InputError as error:
-        yield from _problems("params.yaml", error)
+        yield from problems("params.yaml", error)
     else:
         said = f"method {params.method}, preset {params.preset}, seed {params.seed}"
         yield Finding(what="params.yaml", state="ok", found=said)
         memory = DigestMemory(settings.home / "digests.json")
-        yield from _found("base model", lambda: _base(settings, params, memory))
-        yield from _found("evaluator", lambda: _evaluator(settings, params, memory))
-        yield from _found("prompt set", lambda: _prompt_set(settings, params))
-        yield from _found("device", lambda: _device(settings, params))
-    yield from _found("store", lambda: _store(settings))
-    yield from _found("MLflow", lambda: _mlflow(settings))
-    yield from _found("Prefect", lambda: _prefect(settings))
+        yield from found_by("base model", lambda: [_base(settings, params, memory)])
+        yield from found_by("evaluator", lambda: [_evaluator(settings, params, memory)])
+        yield from found_by("prompt set", lambda: [_prompt_set(settings, params)])
+        yield from found_by("device", lambda: [_device(settings, params)])
+    yield from found_at_once(looks(settings), PLACES_SECONDS)
     yield from _concepts(settings)
-
-
-def _found(what: str, look: Callable[[], Finding]) -> Iterator[Finding]:
-    """What `look` finds, or its problems as findings."""
-    try:
-        yield look()
-    except (InputError, WorkFailed) as error:
-        yield from _problems(what, error)
-
-
-def _problems(what: str, error: InputError | WorkFailed) -> Iterator[Finding]:
-    for problem in error.problems if isinstance(error, InputError) else [str(error)]:
-        yield Finding(what=what, state="missing", found=problem)
 
 
 def _packages(constraints: Path) -> Finding:
@@ -163,57 +132,6 @@ def _device(settings: Settings, params: Params) -> Finding:
     return Finding(what="device", state="ok", found=f"{policy['device']}, {arithmetic}")
 
 
-def _store(settings: Settings) -> Finding:
-    open_store(settings).probe()
-    found = f"{settings.store}: writes, reads and creates exclusively"
-    if not isinstance(settings.store, Path):
-        return Finding(what="store", state="ok", found=found)
-    free = shutil.disk_usage(settings.store).free
-    found += f"; {free / 2**30:.1f} GB free"
-    if free < LOW_DISK_BYTES:
-        return Finding(what="store", state="note", found=found, way_out="a training on a large base needs more room")
-    return Finding(what="store", state="ok", found=found)
-
-
-def _mlflow(settings: Settings) -> Finding:
-    if problem := address_problem(settings):
-        raise InputError(problem)
-    uri, name = settings.mlflow_tracking_uri, shown(settings)
-    scheme = scheme_of(uri)
-    if scheme in SERVER_SCHEMES:
-        return _server("MLflow", name, f"{uri.rstrip('/')}/health", "start it, or set MLFLOW_TRACKING_URI")
-    if scheme != "sqlite":
-        return Finding(what="MLflow", state="note", found=f"database {name}: not asked")
-    file = sqlite_file(uri)
-    if not file.is_file():
-        return Finding(what="MLflow", state="ok", found=f"{file}: made by the first training")
-    try:
-        with sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=ANSWER_SECONDS) as database:
-            (models,) = database.execute("SELECT count(*) FROM registered_models").fetchone()
-            (versions,) = database.execute("SELECT count(*) FROM model_versions").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise InputError(f"{file}: {error}; move it away, and trainings in the store are registered again") from error
-    return Finding(what="MLflow", state="ok", found=f"{file}: {models} registered models, {versions} versions")
-
-
-def _prefect(settings: Settings) -> Finding:
-    if settings.prefect_api_url:
-        url = settings.prefect_api_url.rstrip("/")
-        return _server("Prefect", url, f"{url}/health", "start it, or unset PREFECT_API_URL to work without a server")
-    return Finding(what="Prefect", state="ok", found=f"no server needed; its database is in {settings.prefect_home}")
-
-
-def _server(what: str, name: str, health: str, way_out: str) -> Finding:
-    try:
-        with urllib.request.urlopen(health, timeout=ANSWER_SECONDS):
-            return Finding(what=what, state="ok", found=f"{name} answers")
-    except urllib.error.HTTPError as error:
-        return Finding(what=what, state="missing", found=f"{name} answers {error.code} {error.reason}", way_out=way_out)
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        return Finding(what=what, state="missing", found=f"{name} does not answer: {reason}", way_out=way_out)
-
-
 def _concepts(settings: Settings) -> Iterator[Finding]:
     names = concept_names(settings)
     if not names:
@@ -227,13 +145,13 @@ def _concepts(settings: Settings) -> Iterator[Finding]:
     git = git_state(settings)
     for name in names:
 
-        def look(name: str = name) -> Finding:
+        def look(name: str = name) -> list[Finding]:
             concept = load_concept(settings, name)
             try:
                 images = image_set(settings, concept, git)
             except ImagesMissing as error:  # a sample that was not made yet, or a set that was not pulled
-                return Finding(what=f"concept {name}", state="note", found=str(error))
-            found = f"{len(images.files)} images, data version {images.digest[:8]}, {STATES[images.state]}"
-            return Finding(what=f"concept {name}", state="note" if images.dirty else "ok", found=found)
+                return [Finding(what=f"concept {name}", state="note", found=str(error))]
+            said = f"{len(images.files)} images, data version {images.digest[:8]}, {STATES[images.state]}"
+            return [Finding(what=f"concept {name}", state="note" if images.dirty else "ok", found=said)]
 
-        yield from _found(f"concept {name}", look)
+        yield from found_by(f"concept {name}", look)

@@ -6,6 +6,7 @@ A content's name is its md5, and it is hashed before it is used; so any number o
 import configparser
 import os
 import shutil
+import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -58,6 +59,10 @@ class FolderRemote:
         shutil.copyfile(self._path(md5), target)
         return True
 
+    def probe(self) -> None:
+        """Write, read back and remove something. Raises StoreFailed."""
+        prove_folder("DVC remote", self.folder)
+
     def _path(self, md5: str) -> Path:
         return self.folder / _name(md5)
 
@@ -101,6 +106,10 @@ class S3Remote:
             with target.open("wb") as file:
                 shutil.copyfileobj(answer["Body"], file)
         return True
+
+    def probe(self) -> None:
+        """Write, read back and remove something. Raises StoreFailed."""
+        prove_s3("DVC remote", self._client, self.url)
 
     @property
     def _client(self) -> Any:
@@ -195,6 +204,32 @@ def dvc_storage(settings: Settings) -> DvcStorage:
     if "://" in url:
         return DvcStorage(cache=cache, remote=UnreadRemote(address=url))
     return DvcStorage(cache=cache, remote=FolderRemote(folder=(home / url).resolve()))
+
+
+def prove_folder(what: str, folder: Path) -> None:
+    """Write a file into a folder, read it back and remove it. Raises StoreFailed."""
+    path, word = folder / f"probe-{uuid.uuid4().hex}", uuid.uuid4().bytes
+    try:
+        try:
+            path.write_bytes(word)
+            read = path.read_bytes()
+        finally:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreFailed(f"{what} {folder}: cannot be used: {error.strerror}; mend it", retryable=False) from error
+    if read != word:
+        raise StoreFailed(f"{what} {folder}: what was written does not read back", retryable=False)
+
+
+def prove_s3(what: str, client: Any, url: S3Url) -> None:
+    """Write an object below an address, read it back and remove it. Raises StoreFailed."""
+    place, word = {"Bucket": url.bucket, "Key": url.key(f"probe-{uuid.uuid4().hex}")}, uuid.uuid4().bytes
+    with asking(f"{what} {url}", "cannot be used"):
+        client.put_object(**place, Body=word)
+        read = client.get_object(**place)["Body"].read()
+        client.delete_object(**place)
+    if read != word:
+        raise StoreFailed(f"{what} {url}: what was written does not read back", retryable=False)
 
 
 @lru_cache

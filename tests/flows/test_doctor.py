@@ -8,13 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.finding import Finding, found_at_once
+from tasks.s3 import s3_client
+from tests.s3 import relay
+from tests.tasks.finished_training import migrated_database
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("CONCEPTBOOTH_", "PREFECT_", "MLFLOW_", "DVC_", "HF_")
@@ -112,7 +116,8 @@ def test_servers_are_asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("PREFECT_API_URL", f"{good}/api")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", ill)
         found = examined()
-    assert found["Prefect"]["state"] == "ok"
+    assert found["Prefect"]["state"] == "missing"
+    assert "is not Prefect's API" in found["Prefect"]["found"]
     assert found["MLflow"]["state"] == "missing"
     assert "503" in found["MLflow"]["found"]
     monkeypatch.setenv("PREFECT_API_URL", f"{good}/api")
@@ -120,6 +125,13 @@ def test_servers_are_asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert found["Prefect"]["state"] == "missing"
     assert "does not answer" in found["Prefect"]["found"]
     assert "PREFECT_API_URL" in found["Prefect"]["way_out"]
+
+
+def test_a_real_prefect_server_is_written_to(project: Path, prefect_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
+    prefect = examined()["Prefect"]
+    assert prefect["found"].startswith(f"{prefect_url}: writes and reads; version ")
+    assert prefect["state"] == "note" and "LEASE_STORAGE" in prefect["way_out"]  # this one keeps leases in memory
 
 
 def test_a_broken_database_is_missing(project: Path) -> None:
@@ -169,3 +181,53 @@ def test_the_doctor_needs_none_of_the_large_libraries(project: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stderr.strip() == "[]"
+
+
+def put_into_s3(project: Path, bucket: str) -> None:
+    """Every place of the project is in this bucket from now on."""
+    (project / "conceptbooth.toml").write_text(
+        f'store = "s3://{bucket}/store"\nmlflow_artifact_root = "s3://{bucket}/mlflow"\n'
+    )
+    section = f"['remote \"far\"']\n    url = s3://{bucket}/dvc\n"
+    (project / ".dvc").mkdir(exist_ok=True)
+    (project / ".dvc/config").write_text(f"[core]\n    remote = far\n{section}")
+    made = project / ".conceptbooth" / "mlflow"
+    made.mkdir(parents=True, exist_ok=True)
+    (made / "mlflow.db").write_bytes(migrated_database().read_bytes())
+
+
+def test_places_in_s3_are_proved_by_use_and_left_as_they_were(project: Path, s3_bucket: str) -> None:
+    put_into_s3(project, s3_bucket)
+    found = examined()
+    for what, address in (("store", "store"), ("DVC remote", "dvc"), ("MLflow artefacts", "mlflow")):
+        assert found[what]["state"] == "ok", found[what]
+        assert f"s3://{s3_bucket}/{address}" in found[what]["found"]
+    assert s3_client().list_objects_v2(Bucket=s3_bucket)["KeyCount"] == 0
+
+
+def test_each_place_that_refuses_is_named(project: Path, s3_bucket: str, s3_server: str, monkeypatch) -> None:
+    put_into_s3(project, s3_bucket)
+    with relay(s3_server) as before:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", before.url)
+        before.answer, before.concerns = (403, "AccessDenied"), "/dvc/"
+        before.ignored_headers = {"if-none-match"}
+        found = examined()
+    assert found["store"]["state"] == "missing" and "IfNoneMatch" in found["store"]["found"]
+    assert found["DVC remote"]["state"] == "missing" and "s3:PutObject" in found["DVC remote"]["found"]
+    assert found["MLflow artefacts"]["state"] == "ok"
+
+
+def test_a_place_that_never_answers_holds_up_nobody_and_a_defect_is_a_finding() -> None:
+    over = Event()
+
+    def silent() -> list[Finding]:
+        over.wait()
+        return []
+
+    well = Finding(what="store", state="ok", found="well")
+    looks = {"DVC remote": silent, "store": lambda: [well], "MLflow": lambda: [][1]}
+    dead, alive, odd = found_at_once(looks, seconds=1.0)
+    over.set()
+    assert (dead.what, dead.state, dead.found) == ("DVC remote", "missing", "no answer within 1 seconds")
+    assert alive == well
+    assert odd.state == "missing" and "IndexError" in odd.found

@@ -11,6 +11,7 @@ from socket import socket
 import pytest
 from mlflow.tracking import MlflowClient
 
+from flows.places import looks
 from tasks.registration import confirm, register
 from tasks.registry import CANDIDATE, resolve, versions
 from tasks.settings import Settings
@@ -119,3 +120,9 @@ def test_a_server_that_dies_in_the_middle_costs_nothing_but_a_second_call(settin
     assert client.get_model_version_by_alias("concept.teapot", CANDIDATE).version == str(registered.version)
     (run,) = client.search_runs([experiment_id(client, settings)], f"tags.`conceptbooth.key` = '{registered.key}'")
     assert run.info.run_id == registered.run_id
+
+
+def test_the_doctor_writes_to_a_server_and_to_where_it_keeps_artefacts(settings):
+    found = {finding.what: finding for finding in looks(settings)["MLflow"]()}
+    assert found["MLflow"].state == "ok" and "writes and reads" in found["MLflow"].found
+    assert found["MLflow artefacts"].state == "ok" and "writes and reads" in found["MLflow artefacts"].found

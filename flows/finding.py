@@ -1,0 +1,58 @@
+"""What was found about one thing that the work needs, and looking at several things at once."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from model.errors import InputError, WorkFailed
+
+Look = Callable[[], Iterable["Finding"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What was found about one thing that the work needs."""
+
+    what: str
+    state: Literal["ok", "note", "missing"]
+    """`missing` stops the work; `note` does not, and still wants to be known."""
+    found: str
+    way_out: str = ""
+
+
+def found_by(what: str, look: Look) -> Iterator[Finding]:
+    """What `look` finds, or its problems as findings."""
+    try:
+        yield from look()
+    except (InputError, WorkFailed) as error:
+        yield from problems(what, error)
+
+
+def problems(what: str, error: InputError | WorkFailed) -> Iterator[Finding]:
+    """An error as findings, one a problem."""
+    for problem in error.problems if isinstance(error, InputError) else [str(error)]:
+        yield Finding(what=what, state="missing", found=problem)
+
+
+def found_at_once(looks: Mapping[str, Look], seconds: float) -> Iterator[Finding]:
+    """What all of them find, in their order; who has not answered in time is said not to, and holds up nobody."""
+    heard: dict[str, list[Finding]] = {}
+
+    def listen(what: str, look: Look) -> None:
+        try:
+            heard[what] = list(found_by(what, look))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what was found
+            heard[what] = [Finding(what=what, state="missing", found=f"{type(error).__name__}: {error}")]
+
+    # Daemons: one that hangs on a dead address must not hold up the end of the command either.
+    threads = {what: threading.Thread(target=listen, args=(what, look), daemon=True) for what, look in looks.items()}
+    for thread in threads.values():
+        thread.start()
+    deadline = time.monotonic() + seconds
+    for what, thread in threads.items():
+        thread.join(max(0.0, deadline - time.monotonic()))
+        said, way_out = f"no answer within {seconds:g} seconds", "check its address, and what lies on the way there"
+        silence = Finding(what=what, state="missing", found=said, way_out=way_out)
+        yield from heard.get(what, [silence])
