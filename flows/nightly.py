@@ -25,6 +25,7 @@ from flows.notice import notify
 from flows.outcome import ConceptOutcome
 from model.errors import InputError, WorkFailed
 from tasks.concepts import concept_names
+from tasks.dvc_storage import UnreadRemote, dvc_storage
 from tasks.failures import Failures, note_failure, note_passed_over
 from tasks.gate import Policy, Verdict, load_policy
 from tasks.plan import Plan, make_plan
@@ -122,7 +123,9 @@ def _everything_there(night: Night) -> Policy:
     """
     problems: list[str] = []
     policy: Policy | None = None
-    probes: tuple[Callable[[], object], ...] = (night.store.probe, lambda: connect(night.settings))
+    remote = dvc_storage(night.settings).remote
+    probes: list[Callable[[], object]] = [night.store.probe, lambda: connect(night.settings)]
+    probes += [] if remote is None or isinstance(remote, UnreadRemote) else [remote.probe]
     for probe in probes:
         try:
             probe()

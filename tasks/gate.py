@@ -51,8 +51,8 @@ class Policy(BaseModel):
 
     @property
     def digest(self) -> str:
-        """Another policy has another digest, and asks for another verdict."""
-        return digest_of(self.model_dump())[:16]
+        """Other demands on scores have another digest, and ask for another verdict."""
+        return digest_of(self.model_dump(include={"minimum", "not_worse_than_champion"}))[:16]
 
 
 @dataclass(frozen=True, kw_only=True)

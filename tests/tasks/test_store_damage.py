@@ -1,11 +1,11 @@
 """What the store does about bytes that changed behind its back, and about folders it cannot write to."""
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+import tasks.hashing
 from model.errors import InputError, WorkFailed
 from tasks.folder_blobs import FolderBlobs
 from tasks.hashing import DigestMemory, file_digest
@@ -89,24 +89,24 @@ def test_a_copy_that_finds_no_room_is_one_clear_error_and_leaves_nothing_half(st
     assert [path.name for path in (small_disk / "gallery").iterdir()] == ["a_small"]
 
 
-def test_a_home_that_cannot_be_written_is_bad_input(tmp_path):
+def test_a_home_that_cannot_be_written_is_bad_input(tmp_path, monkeypatch):
     (tmp_path / "home").write_text("")  # a file where the folder should be
     weights = tmp_path / "weights"
     weights.write_text("W")
     memory = DigestMemory(tmp_path / "home" / "digests.json")
-    os.utime(weights, (1, 1))
+    monkeypatch.setattr(tasks.hashing, "_SETTLED_SECONDS", -60)
     assert memory.digest(weights) == file_digest(weights)
     with pytest.raises(InputError, match="CONCEPTBOOTH_HOME") as caught:
         memory.save()
     assert str(tmp_path / "home") in str(caught.value)
 
 
-def test_a_full_home_keeps_no_half_written_memory(tmp_path, small_disk):
+def test_a_full_home_keeps_no_half_written_memory(tmp_path, small_disk, monkeypatch):
+    monkeypatch.setattr(tasks.hashing, "_SETTLED_SECONDS", -60)
     memory = DigestMemory(small_disk / "digests.json")
     for number in range(10):
         file = tmp_path / f"weights-{number}"
         file.write_text(str(number))
-        os.utime(file, (1, 1))
         memory.digest(file)
     with pytest.raises(OSError, match="No space left"), (small_disk / "full").open("wb") as full:
         full.write(bytes(2_000_000))
