@@ -10,6 +10,7 @@ from flows.outcome import ConceptOutcome
 from model.errors import InputError, WorkFailed
 from tasks.jobs import Job
 from tasks.reporting import Reporter
+from tasks.settings import Settings
 
 Dispatch = Callable[[Sequence[Job], float | None], Iterator[ConceptOutcome]]
 """Train these concepts; one outcome each, as it ends, in any order. A failure is an outcome and stops no other.
@@ -17,6 +18,15 @@ Dispatch = Callable[[Sequence[Job], float | None], Iterator[ConceptOutcome]]
 The second argument is a number of seconds, or None for no end: what has not begun by then is not begun, and has no
 outcome.
 """
+
+
+def dispatcher(settings: Settings, reporter: Reporter) -> Dispatch:
+    """The one that the settings ask for."""
+    if settings.dispatch == "workers":
+        from flows.dispatch_deployed import on_workers
+
+        return on_workers(settings, reporter)
+    return in_this_process(reporter)
 
 
 def in_this_process(reporter: Reporter) -> Dispatch:
