@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -70,6 +70,16 @@ class ContentCache:
                 f"cache {self.folder}: cannot be used: {error.strerror or error}; make room there, or choose another "
                 "folder by the setting `home` (CONCEPTBOOTH_HOME)"
             ) from error
+
+    def strange(self, known: Container[str]) -> dict[Path, int]:
+        """Bytes by file of contents that are not among those known, and that nobody has asked for lately."""
+        found = {}
+        for path in self.folder.glob("??/*"):
+            with suppress(FileNotFoundError):
+                stat = path.stat()
+                if path.name not in known and time.time() - stat.st_mtime >= _IN_USE_SECONDS:
+                    found[path] = stat.st_size
+        return found
 
     def _path(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / sha256

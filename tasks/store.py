@@ -66,8 +66,12 @@ def open_blobs(settings: Settings, place: Path | S3Url) -> Blobs:
         return FolderBlobs(place)
     from tasks.s3_blobs import S3Blobs
 
-    cache = ContentCache(settings.home / "cache", int(settings.cache_gigabytes * 2**30))
-    return S3Blobs(place, cache, endpoint_url=settings.s3_endpoint_url)
+    return S3Blobs(place, cache_of(settings), endpoint_url=settings.s3_endpoint_url)
+
+
+def cache_of(settings: Settings) -> ContentCache:
+    """Where contents of stores in S3 are kept on this machine."""
+    return ContentCache(settings.home / "cache", int(settings.cache_gigabytes * 2**30))
 
 
 class Store:
