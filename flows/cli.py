@@ -21,6 +21,7 @@ app = Typer(
 )
 
 GET_STARTED, EVERY_DAY, LOOK, OPERATE = "Get started", "Every day", "Look inside", "On a Prefect server"
+RELEASE = "Release"
 
 
 def _examples(*lines: str) -> str:
@@ -66,6 +67,9 @@ SomeConcepts = Annotated[
     list[str] | None,
     Argument(metavar="[NAME]", help="Concepts; all if none is named.", autocompletion=_complete_concept),
 ]
+
+
+Reason = Annotated[str | None, Option(help="Why; the ledger keeps it for ever.")]
 
 
 @app.callback()
@@ -315,6 +319,97 @@ def gc(
     from flows.gc import run_gc
 
     raise Exit(run_gc(_project(), dry_run=dry_run, forget=forget or [], as_json=as_json))
+
+
+@app.command(
+    cls=ReportingCommand,
+    rich_help_panel=RELEASE,
+    epilog=_examples(
+        'promote red-teapot --reason "likeness is better than ever"',
+        "promote red-teapot --version 3",
+        'promote red-teapot --override not_worse_than_champion.clip_t --reason "the new prompts are harder"',
+    ),
+)
+def promote(
+    concept: Annotated[str, Argument(metavar="NAME", help="A trained concept.", autocompletion=_complete_concept)],
+    version: Annotated[int | None, Option(min=1, help="A registered version; else what came last.")] = None,
+    reason: Reason = None,
+    override: Annotated[
+        list[str] | None, Option(metavar="GATE", help="Pass over this gate; needs --reason. May be repeated.")
+    ] = None,
+    approved_by: Annotated[str | None, Option(help="Who approved it, where the policy asks for that.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a version into production, if it passes the gates of mlflow/promotion.yaml.
+
+    Copies its bytes, registers them, draws a picture in a fresh process, and only then lets it serve. Stopped anywhere,
+    the same command carries on; run again, it changes nothing.
+    """
+    from flows.promote import run_promotion
+
+    raise Exit(
+        run_promotion(
+            _project(),
+            concept,
+            version=version,
+            reason=reason,
+            overrides=override or [],
+            approved_by=approved_by,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command(
+    cls=ReportingCommand,
+    rich_help_panel=RELEASE,
+    epilog=_examples('rollback red-teapot --reason "handles come out twice"', "rollback red-teapot --to 3"),
+)
+def rollback(
+    concept: Annotated[str, Argument(metavar="NAME", help="A promoted concept.", autocompletion=_complete_concept)],
+    to: Annotated[int | None, Option(metavar="SEQ", min=1, help="Record of the ledger; else the one before.")] = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let an earlier promotion serve again; what served is not promoted again by itself."""
+    from flows.promote import run_rollback
+
+    raise Exit(run_rollback(_project(), concept, to=to, reason=reason, as_json=as_json))
+
+
+@app.command(cls=ReportingCommand, rich_help_panel=RELEASE, epilog=_examples("releases", "releases red-teapot --json"))
+def releases(
+    concept: Annotated[
+        str | None, Argument(metavar="[NAME]", help="A concept; else all.", autocompletion=_complete_concept)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the production ledger: what served since when, why, by whom, and which gates were passed over.
+
+    The exit code is 1 where the ledger was changed or the production registry does not agree with it.
+    """
+    from flows.releases import show_releases
+
+    raise Exit(show_releases(_project(), concept, as_json=as_json))
+
+
+@app.command(
+    name="verify-release",
+    cls=ReportingCommand,
+    rich_help_panel=RELEASE,
+    epilog=_examples(
+        "verify-release s3://models/production --key public.pem", "verify-release .conceptbooth/store --key public.pem"
+    ),
+)
+def verify_release(
+    place: Annotated[str, Argument(metavar="PLACE", help="The production store: s3://bucket/prefix, or a folder.")],
+    key: Annotated[Path, Option(metavar="PUB", help="Public half of the signing key (PEM).")],
+    as_json: AsJson = False,
+) -> None:
+    """Check every promoted model and the ledger with nothing but the public key: no project, registry or server."""
+    from flows.verify_release import verify_releases
+
+    raise Exit(verify_releases(place, key, as_json=as_json))
 
 
 @app.command(cls=ReportingCommand, rich_help_panel=LOOK, epilog=_examples("ui"))

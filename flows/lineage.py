@@ -46,13 +46,13 @@ def show_lineage(settings: Settings, reference: str, *, proved: bool, as_json: b
         for note in lineage["notes"]:
             notices().print(Text(note, style="dim"), soft_wrap=True)
         results().print(lineage_tree(lineage))
-        _tell(verification)
+        tell_verification(verification)
         if page is not None:
             results().print(Text.assemble(("Page  ", "bold"), str(page)), soft_wrap=True)
     return FAILED if lineage["problems"] or (verification and verification.of("fault")) else DONE
 
 
-def _tell(verification: Verification | None) -> None:
+def tell_verification(verification: Verification | None) -> None:
     """What the verification found; faults are named first."""
     if verification is None:
         results().print(Text("Not verified: --verify hashes everything again.", style="dim"))

@@ -77,8 +77,7 @@ class Promotion:
             if values["schema"] != SCHEMA:
                 raise ValueError(f"schema {values['schema']!r}, this version reads {SCHEMA}")
             values.pop("seal")
-            lists = {name: tuple(values.pop(name)) for name in ("withdraws", "gates")}
-            record = cls(**values, **lists)
+            record = cls(**values | {name: tuple(values[name]) for name in ("withdraws", "gates")})
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"is no record of a promotion: {error!r}") from error
         if record.to_json() != content:

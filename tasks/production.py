@@ -72,6 +72,14 @@ def production_registry(settings: Settings) -> "Iterator[MlflowClient]":
         raise InputError(*(f"production registry: {problem}" for problem in error.problems)) from error
 
 
+@contextmanager
+def development_registry(settings: Settings) -> "Iterator[MlflowClient]":
+    """A client of the registry in which trainings are registered. Raises as `production_registry`."""
+    client = connect(settings)
+    with sorted_failures(settings):
+        yield client
+
+
 def register_release(
     client: "MlflowClient", name: str, release: str, source: str, tags: Mapping[str, str], description: str
 ) -> int:
@@ -122,6 +130,16 @@ def follow_ledger(client: "MlflowClient", name: str, head: Promotion) -> bool:
     if model.tags.get(LEDGER_TAG) != mark:
         client.set_registered_model_tag(name, LEDGER_TAG, mark)
     return moved
+
+
+def name_champion(client: "MlflowClient", head: Promotion) -> None:
+    """Let the alias in the development registry name the version that serves: nights measure others against it."""
+    name = model_name(head.concept)
+    present = client.get_registered_model(name).aliases.get(CHAMPION)
+    if head.release is None and present is not None:
+        client.delete_registered_model_alias(name, CHAMPION)
+    elif head.release is not None and str(present) != str(head.version):
+        client.set_registered_model_alias(name, CHAMPION, str(head.version))
 
 
 def disagreements(client: "MlflowClient", settings: Settings, ledger: Ledger) -> list[str]:

@@ -7,6 +7,7 @@ can check it with `model_signing verify key FOLDER --signature model.sig --publi
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 from model.errors import InputError
 from tasks.settings import Settings
@@ -54,7 +55,8 @@ def sign(settings: Settings, folder: Path) -> bytes:
     secret = settings.signing_key_password
     # the library hands the password on to one that takes bytes alone
     password = secret.get_secret_value().encode() if secret else None
-    config = signing.Config().use_elliptic_key_signer(private_key=settings.signing_key, password=password)
+    key: Any = settings.signing_key
+    config = signing.Config().use_elliptic_key_signer(private_key=key, password=cast(Any, password))
     with TemporaryDirectory() as elsewhere:
         signature = Path(elsewhere) / "signature"
         config.sign(folder, signature)
@@ -111,8 +113,8 @@ def read_public_key(file: Path) -> bytes:
         raise InputError(f"--key {file}: {error.strerror}") from error
     except ValueError as error:
         raise InputError(
-            f"--key {file}: no public key of an elliptic curve in PEM ({error}); the public half of a signing key comes "
-            "from `openssl ec -in key.pem -pubout -out public.pem`"
+            f"--key {file}: no public key of an elliptic curve in PEM ({error}); the public half of a signing key "
+            "comes from `openssl ec -in key.pem -pubout -out public.pem`"
         ) from error
     return content
 

@@ -1,5 +1,6 @@
 """The last proof before a version serves: a fresh process loads it from the registry and draws a picture."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,21 +10,26 @@ from textwrap import shorten
 from PIL import Image
 
 from model.errors import WorkFailed
+from tasks.settings import PREFIX, Settings, environment
 
 PROGRAM = Path(__file__).resolve().parent.parent / "mlflow" / "try_version.py"
 MOST_SECONDS = 1800
 _SHOWN_LETTERS = 600
 
 
-def try_version(registry: str, name: str, version: int) -> tuple[int, int]:
+def try_version(settings: Settings, name: str, version: int) -> tuple[int, int]:
     """Width and height of the picture that the version draws. Raises WorkFailed where it does not."""
     said = f"{name} version {version} does not load in a fresh process"
     with TemporaryDirectory() as folder:
         picture = Path(folder) / "picture.png"
         # -P: neither this checkout nor the folder of the program may stand in for what the version brings along
-        command = [sys.executable, "-P", str(PROGRAM), registry, f"models:/{name}/{version}", str(picture)]
+        registry, model = settings.production_tracking_uri, f"models:/{name}/{version}"
+        command = [sys.executable, "-P", str(PROGRAM), registry, model, str(picture)]
+        variables = os.environ | environment(settings) | {f"{PREFIX}DEVICE": settings.device}
         try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=MOST_SECONDS)
+            done = subprocess.run(
+                command, cwd=folder, env=variables, capture_output=True, text=True, timeout=MOST_SECONDS
+            )
         except subprocess.TimeoutExpired as error:
             raise WorkFailed(f"{said}: it did not draw a picture within {MOST_SECONDS} s") from error
         if done.returncode != 0:

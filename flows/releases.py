@@ -1,0 +1,122 @@
+"""`conceptbooth releases`: the production ledger as a table, and whether the registry says the same."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from flows.console import DONE, FAILED, notices, print_json, results
+from model.errors import InputError, WorkFailed
+from tasks.blobs import Blobs
+from tasks.ledger import Ledger, Promotion, concepts_in, examine_ledger
+from tasks.production import disagreements, open_production, production_registry
+from tasks.settings import Settings
+
+
+def show_releases(settings: Settings, concept: str | None, *, as_json: bool) -> int:
+    """Print every record, newest first; the exit code says whether ledger and registry are as they should be.
+
+    Raises:
+        InputError: a concept that was never promoted.
+        StoreFailed: the production store does not answer.
+    """
+    place = open_production(settings)
+    concepts = concepts_in(place)
+    if concept and concept not in concepts:
+        there = f"; promoted were: {', '.join(concepts)}" if concepts else ""
+        raise InputError(f"concept '{concept}' was never promoted{there}")
+    ledgers, problems = _read(place, [concept] if concept else concepts)
+    unasked = None
+    try:
+        problems += registry_disagreements(settings, ledgers)
+    except (InputError, WorkFailed) as error:
+        unasked = f"whether the registry agrees could not be asked: {error}"
+    if as_json:
+        records = [_facts(ledger, record) for ledger in ledgers for record in reversed(ledger.records)]
+        print_json({"releases": records, "problems": problems, "unasked": unasked})
+    else:
+        _show(ledgers)
+        for problem in problems:
+            notices().print(Text(problem, style="bold red"), soft_wrap=True)
+        if unasked:
+            notices().print(Text(unasked, style="yellow"), soft_wrap=True)
+    return FAILED if problems else DONE
+
+
+def registry_disagreements(settings: Settings, ledgers: Sequence[Ledger]) -> list[str]:
+    """Where the production registry does not say what the ledgers say. Raises InputError, WorkFailed."""
+    if not ledgers:
+        return []
+    with production_registry(settings) as client:
+        return [problem for ledger in ledgers for problem in disagreements(client, settings, ledger)]
+
+
+def _read(place: Blobs, concepts: Sequence[str]) -> tuple[list[Ledger], list[str]]:
+    ledgers, problems = [], []
+    for concept in concepts:
+        ledger, broken = examine_ledger(place, concept)
+        ledgers.append(ledger)
+        problems += broken
+    return ledgers, problems
+
+
+def _facts(ledger: Ledger, record: Promotion) -> dict[str, Any]:
+    return {
+        "concept": record.concept,
+        "seq": record.seq,
+        "action": record.action,
+        "serves": record is ledger.serving,
+        "withdrawn": record.content in ledger.withdrawn,
+        "version": record.version,
+        "model": record.model,
+        "production_version": record.production_version,
+        "release": record.release,
+        "scores": {name: dict(score) for name, score in record.scores.items()},
+        "overridden": dict(record.overridden),
+        "approved_by": record.approved_by,
+        "reason": record.reason,
+        "by": record.by,
+        "at": record.at,
+    }
+
+
+def _show(ledgers: Sequence[Ledger]) -> None:
+    if not ledgers:
+        results().print("Nothing was promoted yet: `conceptbooth promote NAME`")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("Concept", "Record", "When", "What", "Version", "CLIP-I", "CLIP-T", "By", "Why"):
+        table.add_column(column, overflow="fold")
+    for ledger in ledgers:
+        for record in reversed(ledger.records):
+            serves = record is ledger.serving
+            table.add_row(
+                record.concept,
+                str(record.seq),
+                record.at[:16].replace("T", " "),
+                record.action,
+                _version(ledger, record),
+                *(_score(record, name) for name in ("clip_i", "clip_t")),
+                record.by,
+                _why(record),
+                style="bold green" if serves else None,
+            )
+    results().print(table)
+
+
+def _version(ledger: Ledger, record: Promotion) -> str:
+    if record.release is None:
+        return "none"
+    if record is ledger.serving:
+        return f"{record.version} (serves)"
+    return f"{record.version} (taken back)" if record.content in ledger.withdrawn else str(record.version)
+
+
+def _score(record: Promotion, name: str) -> str:
+    return f"{record.scores[name]['mean']:.2f}" if name in record.scores else ""
+
+
+def _why(record: Promotion) -> str:
+    """The reason, and for ever which gates were passed over."""
+    return "; ".join([record.reason, *(f"passed over {gate}" for gate in record.overridden)])

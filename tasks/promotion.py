@@ -1,0 +1,287 @@
+"""Promotion: a registered version becomes what serves, in steps that can each be done again, and undone by rollback.
+
+    gate -> copy the bytes and hash them there -> register -> load and draw in a fresh process -> ledger -> alias
+
+What serves changes with the ledger's record, which is written in one step and by one of several promoters; the alias
+follows it. A process that is killed anywhere leaves the champion that was, and the same command carries on.
+"""
+
+import getpass
+import shutil
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from model.errors import InputError, WorkFailed
+from tasks import release as releases
+from tasks.blobs import Blobs
+from tasks.file_lock import alone
+from tasks.gate import Check
+from tasks.ledger import Ledger, Promotion, append, read_ledger
+from tasks.production import (
+    development_registry,
+    follow_ledger,
+    name_champion,
+    open_production,
+    placement_problem,
+    production_model,
+    production_registry,
+    register_release,
+)
+from tasks.promotion_source import Source
+from tasks.release import MODEL, Release, assemble, read_release, send
+from tasks.release_signatures import sign_ledger, sign_release
+from tasks.settings import Settings
+from tasks.signing import signing_key_problems
+from tasks.trial import try_version
+
+Tell = Callable[[str], None]
+
+
+class Overtaken(WorkFailed):
+    """Another promotion of the same concept was quicker."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promoted:
+    """What serves now, and whether this call changed it."""
+
+    record: Promotion
+    changed: bool
+
+
+def check_production(settings: Settings) -> Blobs:
+    """The production store, seen to work.
+
+    Raises:
+        InputError: the store, the key or their combination cannot be used, all problems together; a bucket without
+            conditional writes, on which two promoters could write over each other.
+        StoreFailed: the store does not answer.
+    """
+    problems = [problem for problem in (placement_problem(settings), *signing_key_problems(settings)) if problem]
+    if problems:
+        raise InputError(*problems)
+    place = open_production(settings)
+    place.probe()
+    return place
+
+
+def put_into_production(
+    settings: Settings,
+    place: Blobs,
+    ledger: Ledger,
+    source: Source,
+    checks: Sequence[Check],
+    overridden: Mapping[str, str],
+    *,
+    reason: str,
+    approved_by: str | None,
+    tell: Tell = lambda _: None,
+) -> Promoted:
+    """Have a version serve whose gates have been asked; does only what is not done yet.
+
+    Raises:
+        Overtaken: another promotion was recorded since `ledger` was read.
+        WorkFailed: bytes did not arrive, the version does not load, MLflow does not answer; what served still serves.
+    """
+    concept, name = source.concept, production_model(settings, source.concept)
+    with _spool(settings, concept) as folder:
+        with development_registry(settings) as client:
+            release = assemble(client, source.version, concept, source.content, source.chain.manifests, folder)
+        tell(f"copying {len(release.files)} files to {place.where(release.place)}")
+        send(place, release, folder)
+        sign_release(settings, place, release, folder)
+    version = _register(settings, place, name, release, source)
+    now = ledger.serving
+    if now and (now.release, now.production_version) == (release.id, version):
+        settle(settings, place, concept, tell)
+        return Promoted(record=now, changed=False)
+    tell(f"loading {name} version {version} in a fresh process")
+    try_version(settings, name, version)
+    record = Promotion(
+        concept=concept,
+        seq=len(ledger.records) + 1,
+        action="promote",
+        version=int(source.version.version),
+        content=source.content,
+        release=release.id,
+        model=name,
+        production_version=version,
+        stages={stage: manifest.key for stage, manifest in source.chain.manifests.items()},
+        scores={score: dict(asdict(value)) for score, value in source.evaluation.scores.items()},
+        gates=tuple(asdict(check) for check in checks),
+        overridden=dict(overridden),
+        approved_by=approved_by,
+        reason=reason,
+        by=_who(),
+        at=_now(),
+        previous=_last_seal(ledger),
+    )
+    record = _enter(place, record)
+    settle(settings, place, concept, tell)
+    return Promoted(record=record, changed=True)
+
+
+def roll_back(
+    settings: Settings, place: Blobs, concept: str, *, to: int | None, reason: str, tell: Tell = lambda _: None
+) -> Promoted:
+    """Have an earlier promotion serve again, and keep what served from coming back by itself.
+
+    A rollback that was killed after its record was written is finished, and no second one is made.
+
+    Raises:
+        InputError: nothing to go back to, or a record that cannot serve.
+        WorkFailed: the earlier version's bytes are not what they were, or do not load; what serves still serves.
+    """
+    ledger = read_ledger(place, concept)
+    now = ledger.head
+    if now is None:
+        raise InputError(f"concept '{concept}' was never promoted: there is nothing to roll back")
+    if to is None and now.action == "rollback" and settle(settings, place, concept, tell):
+        tell(f"finished the rollback of record {now.seq}, which had been interrupted")
+        return Promoted(record=now, changed=False)
+    target = _target(ledger, to)
+    if target.content == now.content and now.release:
+        settle(settings, place, concept, tell)
+        return Promoted(record=now, changed=False)
+    release = read_release(place, concept, str(target.release))
+    tell(f"hashing {len(release.files)} files in {place.where(release.place)}")
+    if problems := releases.damage(place, release):
+        raise WorkFailed(
+            f"promotion {target.seq} cannot serve again: {'; '.join(problems)}; "
+            f"`conceptbooth rollback {concept} --to SEQ` takes another one"
+        )
+    name = production_model(settings, concept)
+    with production_registry(settings) as client:
+        version = register_release(client, name, release.id, _source(place, release), {}, _described(target))
+    tell(f"loading {name} version {version} in a fresh process")
+    try_version(settings, name, version)
+    record = replace(
+        target,
+        seq=len(ledger.records) + 1,
+        action="rollback",
+        model=name,
+        production_version=version,
+        withdraws=(now.content,) if now.content else (),
+        gates=(),
+        overridden={},
+        approved_by=None,
+        reason=reason,
+        by=_who(),
+        at=_now(),
+        previous=_last_seal(ledger),
+    )
+    record = _enter(place, record)
+    settle(settings, place, concept, tell)
+    return Promoted(record=record, changed=True)
+
+
+def settle(settings: Settings, place: Blobs, concept: str, tell: Tell = lambda _: None) -> bool:
+    """Let aliases and signature follow the ledger; True if they did not before.
+
+    Whoever moves an alias looks at the ledger again afterwards: of two promoters the slower one must not put back what
+    the ledger no longer says.
+    """
+    name, moved = production_model(settings, concept), False
+    while True:
+        ledger = read_ledger(place, concept)
+        head = ledger.head
+        if head is None:
+            return moved
+        with production_registry(settings) as client:
+            moved = follow_ledger(client, name, head) or moved
+        if read_ledger(place, concept).head == head:
+            break
+    sign_ledger(settings, place, ledger)
+    try:
+        with development_registry(settings) as client:
+            name_champion(client, head)
+    except (InputError, WorkFailed) as error:  # what serves does not depend on it
+        tell(f"the alias champion of the development registry was not moved: {error}")
+    return moved
+
+
+def _enter(place: Blobs, record: Promotion) -> Promotion:
+    """Write the record; the one that is there if it says the same."""
+    if append(place, record):
+        return record
+    winner = read_ledger(place, record.concept).find(record.seq)
+    if (winner.action, winner.release, winner.production_version) == (
+        record.action,
+        record.release,
+        record.production_version,
+    ):
+        return winner
+    serves = f"version {winner.version}" if winner.release else "nothing"
+    raise Overtaken(
+        f"concept '{record.concept}': another {winner.action} was recorded meanwhile (record {winner.seq}, by "
+        f"{winner.by}): {serves} serves now. Look at `conceptbooth releases {record.concept}`, and run the same "
+        "command again if this is still wanted"
+    )
+
+
+def _target(ledger: Ledger, to: int | None) -> Promotion:
+    concept = ledger.concept
+    if to is None:
+        before = ledger.before()
+        if before is None:
+            raise InputError(f"concept '{concept}': no earlier promotion can serve: `conceptbooth releases {concept}`")
+        return before
+    target = ledger.find(to)
+    if target.release is None:
+        raise InputError(f"concept '{concept}': with promotion {to} nothing served; name another one")
+    for marked, how in ((ledger.revoked, "revoked"), (ledger.withdrawn, "taken out of production")):
+        if target.content in marked:
+            record = marked[str(target.content)]
+            back = f"`conceptbooth promote {concept} --version {target.version} --override withdrawn --reason ...`"
+            raise InputError(
+                f"concept '{concept}': promotion {to} (version {target.version}) was {how} by record {record.seq}: "
+                f"{record.reason}" + (f"; {back} brings it back" if how != "revoked" else "")
+            )
+    return target
+
+
+def _register(settings: Settings, place: Blobs, name: str, release: Release, source: Source) -> int:
+    tags = {key: value for key, value in source.version.tags.items() if key.startswith("conceptbooth.")}
+    with production_registry(settings) as client:
+        return register_release(
+            client, name, release.id, _source(place, release), tags, source.version.description or ""
+        )
+
+
+def _source(place: Blobs, release: Release) -> str:
+    """Address of the package as MLflow takes it."""
+    where = place.where(f"{release.place}{MODEL}")
+    return where if "://" in where else Path(where).as_uri()
+
+
+def _described(target: Promotion) -> str:
+    return f"Promotion {target.seq} of '{target.concept}', registered again."
+
+
+def _who() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _last_seal(ledger: Ledger) -> str | None:
+    return ledger.head.seal if ledger.head else None
+
+
+@contextmanager
+def _spool(settings: Settings, concept: str) -> Iterator[Path]:
+    """An empty folder; one promotion of a concept at a time on this machine, so that a killed one's can be cleared."""
+    folder = settings.home / "releasing" / concept
+    with alone(settings.home / "locks" / f"promote-{concept}"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,65 @@
+"""The version that is to be promoted: found in the development registry, with its chain and its scores."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from model.errors import InputError
+from tasks.gate import Evaluation, read_evaluation
+from tasks.ledger import Ledger
+from tasks.lineage import Chain, read_chain
+from tasks.lineage_head import find_head
+from tasks.lineage_index import open_index
+from tasks.registry import resolve
+from tasks.settings import Settings
+from tasks.store import Damaged, Store
+from tasks.tracking import connect, sorted_failures
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A registered version with everything that is known about it."""
+
+    concept: str
+    version: "ModelVersion"
+    content: str
+    """Key of the training's content."""
+    chain: Chain
+    evaluation: Evaluation
+
+
+def find_source(settings: Settings, store: Store, reference: str) -> Source:
+    """What NAME (the newest registration), NAME@alias or NAME/version means, its weights seen to be what they were.
+
+    Raises:
+        InputError: there is none, or it was never evaluated.
+        WorkFailed: registry or store do not answer, or the evaluation is damaged.
+    """
+    resolved = resolve(settings, reference)
+    called = f"concept '{resolved.concept}' version {resolved.version}"
+    with open_index(settings, store) as index:
+        head = find_head(settings, store, index, f"{resolved.concept}/{resolved.version}")
+        chain = read_chain(store, index, head)
+    if head.content is None or "evaluate" not in chain.manifests:
+        said = f": {'; '.join(chain.problems)}" if chain.problems else ""
+        raise InputError(
+            f"{called} has no evaluation in the store{said}; nothing is promoted unseen: `conceptbooth train "
+            f"{resolved.concept}` makes it again"
+        )
+    evaluation = read_evaluation(store, head.key)
+    client = connect(settings)
+    with sorted_failures(settings):
+        version = client.get_model_version(resolved.name, str(resolved.version))
+    return Source(concept=resolved.concept, version=version, content=head.content, chain=chain, evaluation=evaluation)
+
+
+def serving_evaluation(store: Store, ledger: Ledger) -> Evaluation | Damaged | None:
+    """The evaluation of what serves; None where nothing does, Damaged where it cannot be read. Raises StoreFailed."""
+    if ledger.serving is None:
+        return None
+    try:
+        return read_evaluation(store, ledger.serving.stages["evaluate"])
+    except Damaged as damage:
+        return damage
