@@ -17,6 +17,7 @@ from rich.text import Text
 from flows.console import notices, print_json, results
 from flows.deployments import FILE, Deployment, read_deployments, unknown_pool
 from flows.prefect_server import PrefectServer, fitting_server, server_client
+from flows.result_storage import save_result_block
 from flows.summary import command
 from flows.worker import CPU_POOL, GPU_POOL, HEARTBEAT_SECONDS, POOL_TYPE, pool_type
 from model.device import left_to_the_machine
@@ -60,6 +61,7 @@ def run_deploy(settings: Settings, *, as_json: bool) -> None:
         made = [name for name in _pools(deployments) if _make_pool(client, name)]
         _make_deployments(settings)
         _make_watch(client)
+        save_result_block(settings)
         with notices().status("waiting for the server to schedule the first run"):
             found = [_deployed(client, settings, deployment) for deployment in deployments]
     next_commands = [f"{command()} worker --cpu", f"{command()} worker --gpu 0"]

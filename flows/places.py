@@ -8,6 +8,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -22,6 +23,7 @@ from tasks.tracking import SERVER_SCHEMES, address_problem, scheme_of, shown, sq
 
 ANSWER_SECONDS = 5
 LOW_DISK_BYTES = 2 * 2**30
+_VARIABLE: Literal["/variables/name/{name}"] = "/variables/name/{name}"
 
 
 def looks(settings: Settings) -> dict[str, Look]:
@@ -167,8 +169,8 @@ def _prefect(settings: Settings) -> Iterator[Finding]:
     server, name = find_server(settings), f"doctor_{uuid.uuid4().hex}"
     with server_client(settings) as client:
         client.request("POST", "/variables/", json={"name": name, "value": name}).raise_for_status()
-        read = client.request("GET", f"/variables/name/{name}").json()["value"]
-        client.request("DELETE", f"/variables/name/{name}").raise_for_status()
+        read = client.request("GET", _VARIABLE, path_params={"name": name}).json()["value"]
+        client.request("DELETE", _VARIABLE, path_params={"name": name}).raise_for_status()
     if read != name:
         raise InputError(f"{url}: what was written does not read back")
     if problem := server.version_problem():

@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from flows.result_storage import save_result_block
 from flows.server_process import LOOPBACK, ServerProcess, free_port, start_server
 from model.errors import WorkFailed
-from tasks.settings import Settings
+from tasks.s3_url import S3Url
+from tasks.settings import Settings, result_block
 
 _PARENT_LOOK_SECONDS = 1.0
 _HEALTH = "/api/health"
@@ -40,6 +42,7 @@ class PrefectApi:
     """An API to run flows with."""
 
     url: str
+    settings: Settings
     server: ServerProcess | None = None
     """Ours, which may still be starting."""
 
@@ -58,7 +61,7 @@ def prefect_api(settings: Settings) -> Iterator[PrefectApi]:
     """
     if settings.prefect_api_url:
         _reach(settings.prefect_api_url)
-        yield PrefectApi(url=settings.prefect_api_url)
+        yield PrefectApi(url=settings.prefect_api_url, settings=settings)
         return
     server = start_server(
         "Prefect's API",
@@ -69,7 +72,7 @@ def prefect_api(settings: Settings) -> Iterator[PrefectApi]:
         variables=_VARIABLES,
     )
     try:
-        yield PrefectApi(url=f"{server.address}/api", server=server)
+        yield PrefectApi(url=f"{server.address}/api", settings=settings, server=server)
     finally:
         server.stop()
 
@@ -88,7 +91,11 @@ def flows_run_at(api: PrefectApi) -> Iterator[None]:
     api.wait_until_it_answers()
     # Prefect has read its settings when it was imported, before the address was known. Heartbeats are for flows that
     # a server has started and watches; ours would only make the end of each run wait a second for them.
-    with temporary_settings({"api.url": api.url, "flows.heartbeat_frequency": None}):
+    results = api.settings.prefect_results
+    block = result_block(results) if isinstance(results, S3Url) else None
+    told = {"api.url": api.url, "flows.heartbeat_frequency": None, "results.default_storage_block": block}
+    with temporary_settings(told):
+        save_result_block(api.settings)
         try:
             yield
         finally:

@@ -5,6 +5,7 @@ Settings are matters of the machine (folders, addresses, the device); what decid
 """
 
 import difflib
+import hashlib
 import os
 import tomllib
 from pathlib import Path
@@ -49,6 +50,9 @@ class Settings(BaseSettings):
     cache_gigabytes: float = Field(
         default=50.0, gt=0, description="most that contents of a store in S3 may take up on this machine, in `home`"
     )
+    gc_keep_days: float = Field(
+        default=7.0, ge=1, description="artefacts that were made or used within so many days are not cleared up"
+    )
     gallery_dir: Path = Field(
         default_factory=lambda known: known["home"] / "gallery", description="galleries, one folder a concept"
     )
@@ -59,13 +63,17 @@ class Settings(BaseSettings):
     )
     params_file: Path = Field(default=Path(PARAMS_FILE), description="what decides a result")
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(default="auto", description="where the model runs")
-    prefect_home: Path = Field(
-        default_factory=lambda known: known["home"] / "prefect", description="Prefect's database and results"
-    )
     checkpoint_every: str = Field(
         default="60 seconds",
         description="how often a training keeps a checkpoint: '60 seconds' (less often where it takes longer than 2 % "
         "of the time), '25 steps', 'never'",
+    )
+    prefect_home: Path = Field(
+        default_factory=lambda known: known["home"] / "prefect", description="Prefect's database and results"
+    )
+    prefect_results: Path | S3Url = Field(
+        default_factory=lambda known: known["prefect_home"] / "results",
+        description="what Prefect remembers of tasks: a folder, or s3://bucket/prefix for machines that share a server",
     )
     # In the environment, where capitals do not matter, the second name is the variable of the library itself.
     prefect_api_url: str = Field(
@@ -75,10 +83,10 @@ class Settings(BaseSettings):
     )
     dispatch: Literal["here", "workers"] = Field(
         default="here",
-        description="who trains what a night finds out of date: its own process, or the workers of `conceptbooth worker`",
+        description="who trains what a night finds out of date: its own process, or workers of the Prefect server",
     )
     training_hours: float = Field(
-        default=24.0, gt=0, description="a training on a worker that takes longer is cancelled by the night that waits for it"
+        default=24.0, gt=0, description="a training on a worker that takes longer is cancelled by its night"
     )
     mlflow_tracking_uri: str = Field(
         default_factory=lambda known: f"sqlite:///{known['home'] / 'mlflow' / 'mlflow.db'}",
@@ -88,6 +96,14 @@ class Settings(BaseSettings):
     mlflow_artifact_root: str = Field(
         default_factory=lambda known: (known["home"] / "mlflow" / "artifacts").as_uri(),
         description="artefacts of new MLflow experiments in the embedded database (a server has its own)",
+    )
+
+    notify_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="where each night's summary is sent: POST of JSON; a secret, since many such addresses are",
+    )
+    notify_token: SecretStr = Field(
+        default=SecretStr(""), description="sent along as `Authorization: Bearer`, where the receiver wants one"
     )
 
     production_store: Path | S3Url = Field(
@@ -103,28 +119,20 @@ class Settings(BaseSettings):
     )
     signing_key_password: SecretStr | None = Field(default=None, description="of the signing key, if it has one")
 
-    notify_url: SecretStr = Field(
-        default=SecretStr(""),
-        description="where each night's summary is sent: POST of JSON; a secret, since many such addresses are",
-    )
-    notify_token: SecretStr = Field(
-        default=SecretStr(""), description="sent along as `Authorization: Bearer`, where the receiver wants one"
-    )
-
-    @field_validator("store", "production_store", mode="before")
+    @field_validator("store", "production_store", "prefect_results", mode="before")
     @classmethod
-    def _in_s3(cls, store: Any) -> Any:
-        return S3Url.parse(store) if isinstance(store, str) and store.startswith(SCHEME) else store
+    def _in_s3(cls, place: Any) -> Any:
+        return S3Url.parse(place) if isinstance(place, str) and place.startswith(SCHEME) else place
 
-    @field_validator("s3_endpoint_url")
-    @classmethod
-    def _one_address(cls, url: str) -> str:
     @field_validator("checkpoint_every")
     @classmethod
     def _rhythm(cls, words: str) -> str:
         Rhythm.parse(words)
         return words
 
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _one_address(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):
             raise ValueError("an address begins with http:// or https://")
         for name in _S3_ADDRESSES:
@@ -140,14 +148,17 @@ class Settings(BaseSettings):
         "concepts_dir",
         "params_file",
         "prefect_home",
+        "prefect_results",
         "production_store",
         "signing_key",
     )
     @classmethod
     def _absolute(cls, path: Path | S3Url | None, info: ValidationInfo) -> Path | S3Url | None:
-        if path is None or isinstance(path, S3Url):
-            return path
-        return (info.data.get("root", Path()) / path.expanduser()).resolve()
+        return (
+            path
+            if path is None or isinstance(path, S3Url)
+            else (info.data.get("root", Path()) / path.expanduser()).resolve()
+        )
 
     @classmethod
     def settings_customise_sources(
@@ -192,7 +203,6 @@ def environment(settings: Settings) -> dict[str, str]:
     """What the libraries must find in the environment: their files inside `settings.home`, nothing sent home."""
     variables = {
         "PREFECT_HOME": str(settings.prefect_home),
-        "PREFECT_LOCAL_STORAGE_PATH": str(settings.prefect_home / "results"),
         "PREFECT_PROFILES_PATH": str(settings.prefect_home / "profiles.toml"),
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # not its default, pickle
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -208,6 +218,10 @@ def environment(settings: Settings) -> dict[str, str]:
         # Threads that wait by spinning made training ten times slower wherever something else ran on the cores.
         "OMP_WAIT_POLICY": "PASSIVE",
     }
+    if isinstance(settings.prefect_results, S3Url):
+        variables["PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK"] = result_block(settings.prefect_results)
+    else:
+        variables["PREFECT_LOCAL_STORAGE_PATH"] = str(settings.prefect_results)
     if settings.prefect_api_url:
         variables["PREFECT_API_URL"] = settings.prefect_api_url
     if settings.s3_endpoint_url:
@@ -215,6 +229,11 @@ def environment(settings: Settings) -> dict[str, str]:
         variables["MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"] = "path"
     dotenv = dotenv_values(settings.root / ".env")
     return variables | {name: value for name, value in dotenv.items() if name.startswith("AWS_") and value}
+
+
+def result_block(place: S3Url) -> str:
+    """What the block that leads to these results is called on a Prefect server, which others may use too."""
+    return f"s3-bucket/conceptbooth-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
 
 
 def apply_environment(settings: Settings) -> None:
