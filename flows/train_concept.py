@@ -120,9 +120,13 @@ class _Line:
     def obtain(self, plan: StagePlan, *, anew: bool = False) -> None:
         """Have a stage's artefact in the store and its manifest on the bench; `anew` passes Prefect's cache over."""
         started = time.monotonic()
-        made = self._mending(lambda: self._run(plan, anew=anew))
-        self.bench.manifests[plan.stage] = self.bench.store.get(plan.stage, plan.key)
-        self._note(plan.stage, made=made, started=started)
+
+        def run_and_use() -> bool:
+            made = self._run(plan, anew=anew)
+            self.bench.manifests[plan.stage] = self.bench.store.use(plan.stage, plan.key)
+            return made
+
+        self._note(plan.stage, made=self._mending(run_and_use), started=started)
 
     def show(self) -> None:
         """Copy the gallery to where people look, and read the scores."""

@@ -1,0 +1,282 @@
+"""Clearing up stores that are in use: in a folder and in S3, with other processes that publish, stop and die."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import tasks.clearing
+from tasks.blobs import Blobs, Entry, StoreFailed
+from tasks.clearing import clear_store
+from tasks.garbage import DAY, Needs
+from tasks.manifest import Input, Manifest
+from tasks.store import Damaged, Store
+from tests.tasks.places import Place, facts, written
+
+FORK = multiprocessing.get_context("fork")
+NOBODY = {name: frozenset() for name in ("promoted", "registered", "planned", "recorded")}
+STAGE = "train-1-embedding"
+A, B, C, LOOSE, NEW = (letter * 64 for letter in "abcde")
+
+
+class Aged:
+    """A place in which what was there at one moment is a month old by now, unless somebody has renewed it."""
+
+    def __init__(self, place: Place, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._then = {entry.name: entry.modified for prefix in ("stages/", "cas/") for entry in self.entries(prefix)}
+        if place.bucket:
+            time.sleep(1.1)  # S3 tells whole seconds
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        then = getattr(self, "_then", {})
+        for entry in self._blobs.entries(prefix):
+            old = then.get(entry.name) == entry.modified
+            yield replace(entry, modified=entry.modified - 30 * DAY) if old else entry
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._blobs, name)
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request, tmp_path) -> Place:
+    place = Place(tmp_path, request.getfixturevalue("s3_bucket") if request.param == "s3" else None)
+    place.store().probe()
+    return place
+
+
+def publish(store: Store, folder: Path, key: str, reads: tuple[str, ...] = (), **files: str) -> Manifest:
+    inputs = tuple(Input(kind=STAGE, key=read, digest="") for read in reads)
+    return store.publish(written(folder / key[:6], **files), replace(facts(key), inputs=inputs))
+
+
+@pytest.fixture
+def old(place) -> Aged:
+    return month_old(place)
+
+
+def month_old(place: Place) -> Aged:
+    """Three artefacts of a month ago, each made from the one before; contents `shared` and one that nobody names."""
+    blobs = place.blobs()
+    store, folder = Store(blobs), place.folder
+    publish(store, folder, A, one="1", shared="S" * 50)
+    publish(store, folder, B, (A,), two="2")
+    publish(store, folder, C, (B,), three="3", shared="S" * 50)
+    publish(store, folder, LOOSE, loose="never published")
+    store.delete_manifests([(STAGE, LOOSE)])
+    return Aged(place, blobs)
+
+
+def clear(blobs: Blobs | Aged, *planned: str, dry_run: bool = False) -> tuple[set[str], int]:
+    """Keys of the artefacts that went, and how many contents."""
+    needs = Needs(**{**NOBODY, "planned": frozenset((STAGE, key) for key in planned)}, keep_seconds=7 * DAY)
+    _, verdict = clear_store(Store(blobs), needs, dry_run=dry_run)
+    return {artefact.key for artefact in verdict.artefacts}, len(verdict.contents)
+
+
+def whole(place: Place) -> set[str]:
+    """Keys of all artefacts; each has all its contents and everything that it was made from."""
+    store = place.store()
+    manifests = store.read_all(store.inventory().manifests)
+    for stage, key in manifests:
+        found = store.find(stage, key, rehash=True)
+        assert all((read.kind, read.key) in manifests for read in found.inputs if read.kind == STAGE)
+    return {key for _, key in manifests}
+
+
+def elsewhere(work: Callable[[], object]) -> multiprocessing.Process:
+    process = FORK.Process(target=work, daemon=True)
+    process.start()
+    return process
+
+
+def test_what_is_not_needed_goes_with_its_contents_and_shared_ones_stay(place, old):
+    store = place.store()
+    before = store.inventory()
+    assert clear(old, B, dry_run=True) == ({C}, 2)
+    assert store.inventory() == before
+    assert clear(old, B) == ({C}, 2)  # "3" and the one that was never published
+    assert whole(place) == {A, B}
+    assert len(store.inventory().contents) == 3
+    assert clear(old, B) == (set(), 0)
+    assert clear(old) == ({A, B}, 3)
+    assert store.inventory() == type(before)(manifests={}, contents={})
+
+
+def test_what_is_young_stays(place):
+    store = place.store()
+    publish(store, place.folder, A, one="1")
+    young = publish(store, place.folder, B, two="2")
+    store.delete_manifests([(STAGE, B)])
+    assert clear(store._blobs) == (set(), 0)
+    assert young.files["two"].sha256 in store.inventory().contents
+
+
+def test_what_a_run_uses_counts_as_new_with_all_it_was_made_from(place, old):
+    assert Store(old).use(STAGE, B).key == B
+    assert clear(old) == ({C}, 2)
+    assert whole(place) == {A, B}
+    with pytest.raises(Damaged, match="missing"):
+        Store(old).use(STAGE, C)
+
+
+def test_contents_of_a_publication_that_has_not_got_to_its_manifest_stay(place, old):
+    """Another process has brought in what an unneeded artefact holds, too, and stops there until all is cleared up."""
+    stopped, go = FORK.Event(), FORK.Event()
+
+    def publishes() -> None:
+        store = Store(old)
+        announce = store._announce
+
+        def waits(manifest: Manifest) -> Manifest:
+            stopped.set()
+            go.wait()
+            return announce(manifest)
+
+        store._announce = waits  # type: ignore[method-assign]
+        store.publish(written(place.folder / "new", mine="N", shared="S" * 50), facts(NEW))
+
+    process = elsewhere(publishes)
+    assert stopped.wait(30)
+    assert clear(old) == ({A, B, C}, 4)
+    assert place.store().inventory().manifests == {}
+    go.set()
+    process.join(30)
+    assert process.exitcode == 0
+    assert sorted(place.store().find(STAGE, NEW, rehash=True).files) == ["mine", "shared"]
+
+
+class Paused:
+    """A process that clears everything up, and pauses between its look at what there is and its first removal."""
+
+    def __init__(self, blobs: Aged) -> None:
+        self._looked, self._go = FORK.Event(), FORK.Event()
+        self._process = elsewhere(lambda: self._clear(blobs))
+        assert self._looked.wait(30)
+
+    def _clear(self, blobs: Aged) -> None:
+        remove = tasks.clearing._remove
+
+        def waits(*args: object) -> None:
+            self._looked.set()
+            self._go.wait()
+            remove(*args)
+
+        tasks.clearing._remove = waits
+        clear(blobs)
+
+    def go_on(self) -> None:
+        self._go.set()
+        self._process.join(30)
+        assert self._process.exitcode == 0
+
+
+def test_who_publishes_during_a_sweep_waits_for_its_end(place, old):
+    paused = Paused(old)
+    folder = written(place.folder / "new", shared="S" * 50)
+    publisher = threading.Thread(target=lambda: Store(old).publish(folder, facts(NEW)))
+    publisher.start()
+    time.sleep(0.5)  # enough to be done with it, did it not wait
+    paused.go_on()
+    publisher.join(30)
+    assert whole(place) == {NEW}
+
+
+def test_who_was_publishing_when_a_sweep_looked_does_it_again(place, old):
+    """The sweep takes the content for unneeded; then it is renewed; then the sweep removes it."""
+    store = Store(old)
+    put, sweeps = store._blobs.put, []
+
+    def meets_a_sweep(contents: object) -> None:
+        if not sweeps:
+            sweeps.append(Paused(old))
+            put(contents)
+            sweeps[0].go_on()
+        else:
+            put(contents)
+
+    old.put = meets_a_sweep  # type: ignore[attr-defined]
+    store.publish(written(place.folder / "new", shared="S" * 50), facts(NEW))
+    assert whole(place) == {NEW}
+
+
+def test_who_begins_to_use_what_a_sweep_is_about_to_remove_learns_that_it_is_gone(place, old):
+    paused, learnt = Paused(old), []
+
+    def uses() -> None:
+        try:
+            learnt.append(Store(old).use(STAGE, A))
+        except Damaged as damage:
+            learnt.append(damage)
+
+    user = threading.Thread(target=uses)
+    user.start()
+    time.sleep(0.5)
+    paused.go_on()
+    user.join(30)
+    assert [type(found) for found in learnt] == [Damaged]
+
+
+def killed_while_clearing(place: Place, old: Aged, removals: int) -> None:
+    def dies() -> None:
+        done, delete_all = [], old.delete_all
+
+        def counts(names: object) -> None:
+            if len(done) == removals:
+                os.kill(os.getpid(), signal.SIGKILL)
+            done.append(names)
+            delete_all(names)
+
+        old.delete_all = counts  # type: ignore[attr-defined]
+        tasks.clearing._AT_ONCE = 1
+        clear(old)
+
+    process = elsewhere(dies)
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+    store = place.store()
+    assert whole(place) == set([A, B, C][: max(0, 3 - removals)])
+    new = publish(store, place.folder, NEW, mine="N", shared="S" * 50)
+    assert NEW in whole(place)
+    clear(old)
+    assert whole(place) == {NEW}
+    assert store.inventory().contents.keys() == {record.sha256 for record in new.files.values()}
+
+
+@pytest.mark.parametrize("removals", range(7))
+def test_killed_at_any_moment_it_leaves_whole_artefacts_and_stops_nobody(tmp_path, removals):
+    place = Place(tmp_path)
+    killed_while_clearing(place, month_old(place), removals)
+
+
+def test_killed_in_s3_it_leaves_whole_artefacts_and_stops_nobody(tmp_path, s3_bucket):
+    place = Place(tmp_path, s3_bucket)
+    killed_while_clearing(place, month_old(place), removals=2)
+
+
+def test_a_sweep_that_is_not_sure_to_be_alone_any_more_removes_nothing_further(place, old):
+    class Lost:
+        def lost(self) -> bool:
+            return True
+
+    store = Store(old)
+    inventory = store.inventory()
+    needs = Needs(**NOBODY, keep_seconds=7 * DAY)
+    verdict = tasks.clearing.judge(inventory, store.read_all(inventory.manifests), needs, store.now())
+    assert len(verdict.artefacts) == 3
+    with pytest.raises(StoreFailed, match="run the same command again"):
+        tasks.clearing._remove(store, verdict, Lost())
+    assert store.inventory() == inventory
+
+
+def test_of_two_sweeps_the_second_waits(place, old):
+    paused, waited = Paused(old), []
+    needs = Needs(**NOBODY, keep_seconds=7 * DAY)
+    _, verdict = clear_store(Store(old), needs, on_wait=lambda: waited.append(paused.go_on()))
+    assert len(waited) == 1 and verdict.artefacts == ()
