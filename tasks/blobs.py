@@ -99,6 +99,9 @@ class Blobs(Protocol):
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Everything whose name begins with `prefix`, which ends with "/", by as few requests as possible."""
 
+    def names(self, prefix: str, last: str) -> set[str]:
+        """Names that are `prefix`, two folders and `last`: quicker than `entries` where sizes cost a question each."""
+
     def put(self, contents: Mapping[str, tuple[Path, FileRecord]]) -> None:
         """Bring files in, by the name they get; one that is there and whole is only renewed. None appears in parts."""
 

@@ -118,6 +118,12 @@ class FolderBlobs:
         with self._asking(f"{self.path(prefix)} cannot be read"):
             yield from _walk(str(self.path(prefix)), prefix)
 
+    def names(self, prefix: str, last: str) -> set[str]:
+        with self._asking(f"{self.path(prefix)} cannot be read"):
+            outer = [f"{prefix}{name}" for name in _listed(self.path(prefix))]
+            names = (f"{name}/{inner}/{last}" for name in outer for inner in _listed(self.path(name)))
+            return {name for name in names if _is_there(f"{self.root}/{name}")}
+
     def put(self, contents: Mapping[str, tuple[Path, FileRecord]]) -> None:
         with self._asking("its contents could not be kept"):
             for name, (source, record) in contents.items():
@@ -206,6 +212,22 @@ class _Held:
 
     def lost(self) -> bool:
         return False
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as found:
+            return [entry.name for entry in found]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _is_there(path: str) -> bool:
+    try:
+        os.stat(path)  # noqa: PTH116 - a Path would take twice as long, and there may be 50,000
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _walk(folder: str, prefix: str) -> Iterator[Entry]:

@@ -24,7 +24,6 @@ from tasks.training_record import evaluated_content
 INDEXED = ("prepare", "train", "evaluate", "gallery")
 """Kinds of stages of which lineage is made."""
 _SCHEMA = 1
-_MANIFESTS = "stages/"
 _BATCH = 2000  # manifests read at a time
 _TABLES = """
     CREATE TABLE stage (stage TEXT, key TEXT, concept TEXT, created TEXT, content TEXT, PRIMARY KEY (stage, key));
@@ -184,7 +183,7 @@ def _checked(file: Path) -> sqlite3.Connection:
 
 def _refresh(database: sqlite3.Connection, store: Store) -> list[str]:
     """Read what is new in the store, forget what is gone; sentences about what could not be read."""
-    there = {place for path in store.records(_MANIFESTS) if (place := _place(path))}
+    there = {(stage, key) for stage, key in store.artefacts() if stage.split("-")[0] in INDEXED}
     unreadable: list[str] = []
     with database:
         database.execute("BEGIN IMMEDIATE")
@@ -193,28 +192,14 @@ def _refresh(database: sqlite3.Connection, store: Store) -> list[str]:
             _forget(database, stage, key)
         new = sorted(there - known)
         for start in range(0, len(new), _BATCH):
-            batch = {
-                f"{_MANIFESTS}{stage}/{key}/manifest.json": (stage, key) for stage, key in new[start : start + _BATCH]
-            }
-            for path, record in store.read_records(batch).items():
-                stage, key = batch[path]
+            for manifest in store.read_all(new[start : start + _BATCH]).values():
                 try:
-                    manifest = Manifest.from_json(record.content.decode())
-                    if (manifest.stage, manifest.key) != (stage, key):
-                        raise ValueError(f"is that of {manifest.stage} {manifest.key[:12]}")
+                    if isinstance(manifest, Damaged):
+                        raise manifest
                     _learn(database, store, manifest)
-                except (ValueError, Damaged) as error:
-                    unreadable.append(f"{stage} {key[:12]}: manifest.json: {error}")
+                except (Damaged, ValueError) as error:
+                    unreadable.append(str(error))
     return unreadable
-
-
-def _path(stage: str, key: str) -> str:
-    return f"{_MANIFESTS}{stage}/{key}/manifest.json"
-
-
-def _place(path: str) -> tuple[str, str] | None:
-    stage, key, name = path.removeprefix(_MANIFESTS).split("/")
-    return (stage, key) if name == "manifest.json" and stage.split("-")[0] in INDEXED else None
 
 
 def _learn(database: sqlite3.Connection, store: Store, manifest: Manifest) -> None:

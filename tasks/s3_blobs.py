@@ -161,6 +161,11 @@ class S3Blobs:
                     modified = found["LastModified"].timestamp()
                     yield Entry(name=self.url.name(found["Key"]), size=found["Size"], modified=modified)
 
+    def names(self, prefix: str, last: str) -> set[str]:
+        parts = prefix.count("/") + 2
+        found = (entry.name for entry in self.entries(prefix))
+        return {name for name in found if name.count("/") == parts and name.endswith(f"/{last}")}
+
     def put(self, contents: Mapping[str, tuple[Path, FileRecord]]) -> None:
         lacking = self.problems({name: record for name, (_, record) in contents.items()}, rehash=False).keys()
         renewed = self._each(self.renew, contents.keys() - lacking)

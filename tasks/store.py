@@ -237,6 +237,11 @@ class Store:
         """Remove a record, if it is there."""
         self._blobs.delete(path)
 
+    def artefacts(self) -> set[tuple[str, str]]:
+        """Stage and key of every manifest that is there, by listing alone. Raises StoreFailed."""
+        named = (name.split("/") for name in self._blobs.names(_MANIFESTS, _MANIFEST))
+        return {(stage, key) for _, stage, key, _ in named}
+
     def inventory(self) -> Inventory:
         """What is there, by a few listings, whatever the number of artefacts. Raises StoreFailed."""
         manifests = {}
