@@ -153,3 +153,16 @@ def test_keys_in_the_configuration_are_used_and_never_shown(worker, s3_bucket, m
     remote = dvc_storage(worker).remote
     assert remote._client._request_signer._credentials.access_key == "configured"
     assert "hush" not in repr(remote)
+
+
+def test_dvc_itself_pushes_to_where_workers_fetch_from(pushed, tmp_path, s3_bucket, s3_server, monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3")  # the setting alone has to reach both
+    for name in ("owner", "worker"):
+        shutil.copytree(pushed, tmp_path / name)
+        configure(tmp_path / name, f"s3://{s3_bucket}/dvc")
+    run_dvc(Settings(root=tmp_path / "owner", s3_endpoint_url=s3_server), "push")
+    worker = Settings(root=tmp_path / "worker", s3_endpoint_url=s3_server)
+    shutil.rmtree(worker.home)
+    concept = load_concept(worker, "pot")
+    shutil.rmtree(concept.images)
+    assert len(local_images(worker, concept, image_set(worker, concept))) == 3
