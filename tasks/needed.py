@@ -4,15 +4,12 @@ Everybody is asked before anything is decided. Whoever cannot be asked, or whose
 "cannot tell" is never "not needed".
 """
 
-import json
 import re
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
 
 from model.errors import InputError
 from tasks.blobs import Record
 from tasks.concepts import concept_names
-from tasks.failures import failures_path
 from tasks.garbage import DAY, Needs, Place
 from tasks.jobs import Job, plan_jobs
 from tasks.ledger import concepts_in, read_ledger
@@ -20,27 +17,28 @@ from tasks.registry_survey import registered_versions
 from tasks.settings import Settings
 from tasks.store import Store, open_blobs
 from tasks.tracking import is_unused, shown
-from tasks.trained import CONCEPTS, trained_path
+from tasks.trained import CONCEPTS
 
-_HASH = re.compile(r"[0-9a-f]{64}")
+_HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 
 def find_needs(settings: Settings, store: Store, jobs: Collection[Job], forgotten: Collection[str]) -> Needs:
     """What must stay; `jobs` are those of all concepts of the project.
 
-    Concepts that this project does not have are another's, or were removed: their last training is needed, as their
-    record in the store tells, unless they are `forgotten`.
+    Concepts that this project does not have are another's, or were removed: what the store's records of them name is
+    needed, unless they are `forgotten`.
 
     Raises:
         InputError: an answer that cannot be understood, a ledger that was changed; all problems together.
         StoreFailed, RegistryUnknown: somebody does not answer.
     """
-    records = records_of_others(settings, store)
-    unforgettable = _not_forgettable(settings, records, forgotten)
-    recorded = {text for name, record in records.items() if name not in forgotten for text in _hashes(name, record)}
-    registered, said = _registered(settings, bool(store.records(CONCEPTS)))
-    promoted, wrong = _promoted(settings)
-    if problems := [*unforgettable, *said, *wrong]:
+    others = records_of_others(settings, store)
+    unforgettable = _not_forgettable(settings, others, forgotten)
+    remembered = [records for name, records in others.items() if name not in forgotten]
+    recorded, wrong = _recorded({path: record for records in remembered for path, record in records.items()})
+    registered, silent = _registered(settings, bool(store.records(CONCEPTS)))
+    promoted, changed = _promoted(settings)
+    if problems := [*unforgettable, *wrong, *silent, *changed]:
         raise InputError(*problems)
     return Needs(
         promoted=frozenset(promoted),
@@ -56,22 +54,27 @@ def jobs_of_all(settings: Settings) -> list[Job]:
     try:
         return plan_jobs(settings, concept_names(settings))
     except InputError as error:
-        why = "what it needs of the store cannot be told, so nothing was removed"
-        raise InputError(*(f"{problem}; {why}" for problem in error.problems)) from error
+        said = "nothing is removed before that is mended, since what it needs cannot be told"
+        raise InputError(*(f"{problem}; {said}" for problem in error.problems)) from error
 
 
-def records_of_others(settings: Settings, store: Store) -> dict[str, Record]:
-    """Records of the last training of concepts that this project does not have, by concept. Raises StoreFailed."""
+def records_of_others(settings: Settings, store: Store) -> dict[str, dict[str, Record]]:
+    """What the store has on record about concepts that this project does not have: by concept and path.
+
+    Raises StoreFailed.
+    """
     here = set(concept_names(settings))
     paths = {path: path.split("/")[1] for path in store.records(CONCEPTS)}
-    others = {path: name for path, name in paths.items() if name not in here and path == trained_path(name)}
-    return {others[path]: record for path, record in store.read_records(others).items()}
+    records: dict[str, dict[str, Record]] = {}
+    for path, record in store.read_records(path for path, name in paths.items() if name not in here).items():
+        records.setdefault(paths[path], {})[path] = record
+    return records
 
 
 def forget(store: Store, concept: str) -> None:
     """Remove what the store has on record about a concept. Raises StoreFailed."""
-    store.delete_record(failures_path(concept))
-    store.delete_record(trained_path(concept))
+    for path in store.records(f"{CONCEPTS}{concept}/"):
+        store.delete_record(path)
 
 
 def _not_forgettable(settings: Settings, records: Collection[str], forgotten: Collection[str]) -> Iterator[str]:
@@ -109,31 +112,26 @@ def _promoted(settings: Settings) -> tuple[set[str], list[str]]:
     for place in places.values():
         for concept in concepts_in(place):
             try:
-                for record in read_ledger(place, concept).records:
-                    keys |= {*record.stages.values(), *([record.content] if record.content else [])}
+                records = read_ledger(place, concept).records
             except InputError as error:
-                problems += error.problems
+                problems += [f"{problem}, and nothing was removed" for problem in error.problems]
+                continue
+            keys |= {key for record in records for key in record.stages.values()}
+            keys |= {record.content for record in records if record.content}
     return keys, problems
 
 
-def _hashes(concept: str, record: Record) -> set[str]:
-    """Every hash that a record names, whatever version of conceptbooth wrote it."""
-    try:
-        found = set(_texts(json.loads(record.content)))
-    except ValueError as error:
-        raise InputError(
-            f"record {trained_path(concept)} of the store is no JSON ({error}): what concept '{concept}' of another "
-            f"project needs cannot be told, so nothing was removed; remove it by `conceptbooth gc --forget {concept}`"
-        ) from error
-    return {text for text in found if _HASH.fullmatch(text)}
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
+def _recorded(records: Mapping[str, Record]) -> tuple[set[str], list[str]]:
+    """Every hash that the records name, in whatever form a version of conceptbooth writes them; and what has none."""
+    hashes: set[str] = set()
+    problems: list[str] = []
+    for path, record in records.items():
+        found = {text.decode() for text in _HASH.findall(record.content)}
+        hashes |= found
+        if not found:
+            concept = path.split("/")[1]
+            problems.append(
+                f"record {path} of the store names no artefact: what concept '{concept}', which this project does not "
+                f"have, needs cannot be told, and nothing was removed; `conceptbooth gc --forget {concept}` removes it"
+            )
+    return hashes, problems
