@@ -13,10 +13,13 @@ import pytest
 
 import tasks.clearing
 from tasks.blobs import Blobs, Entry, StoreFailed
-from tasks.clearing import clear_store
+from tasks.clearing import clear_store, clear_up
 from tasks.garbage import DAY, Needs
+from tasks.jobs import plan_jobs
 from tasks.manifest import Input, Manifest
-from tasks.store import Damaged, Store
+from tasks.settings import Settings
+from tasks.store import Damaged, Store, open_store
+from tasks.work_folders import KEPT, work_folder
 from tests.tasks.places import Place, facts, written
 
 FORK = multiprocessing.get_context("fork")
@@ -280,3 +283,34 @@ def test_of_two_sweeps_the_second_waits(place, old):
     needs = Needs(**NOBODY, keep_seconds=7 * DAY)
     _, verdict = clear_store(Store(old), needs, on_wait=lambda: waited.append(paused.go_on()))
     assert len(waited) == 1 and verdict.artefacts == ()
+
+
+def test_work_and_cached_contents_that_nothing_asks_for_go_too(project, s3_bucket, monkeypatch):
+    settings = Settings(root=project.root, store=f"s3://{s3_bucket}/store")
+    store, cache = open_store(settings), settings.home / "cache"
+    (job,) = plan_jobs(settings, ["turtle"])
+    wanted, unwanted = work_folder(settings, job.stages[1]), settings.home / "work" / "train-1-embedding-0123"
+    for folder in (wanted, unwanted):
+        (folder / KEPT).mkdir(parents=True)
+        (folder / KEPT / "checkpoint").write_text("C" * 1000)
+        os.utime(folder / KEPT / "checkpoint", (1, 1))
+        os.utime(folder / KEPT, (1, 1))
+        os.utime(folder, (1, 1))
+    planned = replace(facts(job.stages[0].key), stage="prepare")
+    store.publish(written(project.root / "one", one="1"), planned)
+    publish(store, project.root, A, two="22", three="333")
+    for path in cache.glob("??/*"):
+        os.utime(path, (1, 1))
+    now = Store.now
+    monkeypatch.setattr(Store, "now", lambda self: now(self) + 30 * DAY)
+
+    def clear_all(*, dry_run: bool) -> tuple[int, ...]:
+        found = clear_up(settings, dry_run=dry_run, on_wait=pytest.fail)
+        return len(found.verdict.artefacts), found.work.files, found.work.size, found.cache.files, found.cache.size
+
+    assert clear_all(dry_run=True) == (1, 1, 1000, 2, 5)
+    assert unwanted.exists() and len(list(cache.glob("??/*"))) == 3 and store.read("train-1-embedding", A)
+    assert clear_all(dry_run=False) == (1, 1, 1000, 2, 5)
+    assert wanted.exists() and not unwanted.exists()
+    assert [path.read_text() for path in cache.glob("??/*")] == ["1"]
+    assert clear_all(dry_run=False) == (0, 0, 0, 0, 0)
