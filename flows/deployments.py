@@ -100,7 +100,7 @@ def _next_run(schedule: Mapping[str, Any]) -> datetime:
     zone = schedule.get("timezone")
     if zone is not None and zone not in available_timezones():
         raise InputError(f"there is no time zone {zone!r}; zones are called as in Europe/Berlin or Etc/UTC")
-    facts = {name: schedule[name] for name in (kind, "timezone", "anchor_date", "day_or") if schedule.get(name)}
+    facts = {name: schedule[name] for name in (kind, "timezone", "anchor_date", "day_or") if name in schedule}
     try:
         dates = asyncio.run(kinds[kind](**facts).get_dates(n=1))
     except ValidationError as error:

@@ -46,8 +46,10 @@ def gpu_slot() -> Iterator[None]:
     try:
         with concurrency(name, strict=True, lease_duration=LEASE_SECONDS):
             log.info("%s taken by process %s", name, os.getpid())
-            yield
-            log.info("%s given back by process %s", name, os.getpid())
+            try:
+                yield
+            finally:
+                log.info("%s given back by process %s", name, os.getpid())
     except ConcurrencySlotAcquisitionError as error:
         said = f"slot {name} is not to be had ({error}); a worker that is started again makes it where it is missing"
         raise WorkFailed(said) from error
