@@ -8,6 +8,7 @@ taken out or put in between without breaking the chain after it.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
@@ -18,6 +19,7 @@ from tasks.concepts import NOT_STATED
 
 LEDGER = "promotions/"
 SCHEMA = 1
+_NUMBER = re.compile(r"(\d{6,})\.json")
 Action = Literal["promote", "rollback", "revoke"]
 
 
@@ -43,8 +45,8 @@ class Promotion:
     production_version: int | None
     stages: Mapping[str, str] = field(default_factory=dict)
     """Key of each stage's artefact, which nobody may clear away."""
-    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Means with their 95 % intervals."""
+    scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """Means with the ends of their 95 % intervals, None where a single picture tells of none."""
     withdraws: tuple[str, ...] = ()
     """Contents that this takes out of service: they come back only by an override of the gate."""
     gates: tuple[Mapping[str, Any], ...] = ()
@@ -181,12 +183,13 @@ def append(place: Blobs, promotion: Promotion) -> bool:
 
 
 def _broken_links(place: Blobs, concept: str, paths: Sequence[str], records: Sequence[Promotion]) -> list[str]:
-    expected = [record_path(concept, seq) for seq in range(1, len(paths) + 1)]
-    strange = sorted(set(paths) - set(expected))
-    missing = sorted(set(expected) - set(paths))
-    problems = [f"ledger {place.where(path)}: is missing, and later records are there" for path in missing]
-    if strange and not missing:
-        problems += [f"ledger {place.where(path)}: does not belong there" for path in strange]
+    numbers = {path: int(found[1]) for path in paths if (found := _NUMBER.fullmatch(path.rpartition("/")[2]))}
+    strange = sorted(set(paths) - numbers.keys())
+    missing = sorted(set(range(1, max(numbers.values(), default=0))) - set(numbers.values()))
+    problems = [
+        f"ledger {place.where(record_path(concept, seq))}: is missing, and later records are there" for seq in missing
+    ]
+    problems += [f"ledger {place.where(path)}: does not belong there" for path in strange]
     by_seq = {record.seq: record for record in records}
     for record in records:
         path = place.where(record_path(concept, record.seq))

@@ -25,7 +25,7 @@ PREFIX = "prod."
 RELEASE_TAG = "conceptbooth.release"
 """Identity of the release that a production version stands for."""
 LEDGER_TAG = "conceptbooth.ledger"
-"""Of the production model: number and seal of the newest record of its ledger, so that a cut-off ledger shows."""
+"""Of the production model: number and seal of the newest record that was carried out; a cut-off ledger shows by it."""
 
 
 def production_model(settings: Settings, concept: str) -> str:
@@ -106,8 +106,8 @@ def release_versions(client: "MlflowClient", name: str, release: str) -> "list[M
     return sorted(found, key=lambda version: int(version.version))
 
 
-def follow_ledger(client: "MlflowClient", name: str, head: Promotion) -> bool:
-    """Let the alias name what the ledger says; True if it did not before."""
+def follow_ledger(client: "MlflowClient", name: str, head: Promotion) -> None:
+    """Let the alias name what the ledger says."""
     from mlflow.exceptions import MlflowException
 
     model = client.get_registered_model(name)
@@ -126,10 +126,22 @@ def follow_ledger(client: "MlflowClient", name: str, head: Promotion) -> bool:
                 f"{name} version {wanted} is gone from the production registry though the ledger names it; run "
                 f"`conceptbooth promote {head.concept} --version {head.version}`, which registers it again"
             ) from error
-    mark = f"{head.seq} {head.seal}"
-    if model.tags.get(LEDGER_TAG) != mark:
-        client.set_registered_model_tag(name, LEDGER_TAG, mark)
     return moved
+
+
+def is_settled(client: "MlflowClient", name: str, head: Promotion) -> bool:
+    """Whether everything that follows from the newest record was done to the end."""
+    tags: Mapping[str, str] = client.get_registered_model(name).tags
+    return tags.get(LEDGER_TAG) == _mark(head)
+
+
+def mark_settled(client: "MlflowClient", name: str, head: Promotion) -> None:
+    """Note that everything that follows from this record is done."""
+    client.set_registered_model_tag(name, LEDGER_TAG, _mark(head))
+
+
+def _mark(head: Promotion) -> str:
+    return f"{head.seq} {head.seal}"
 
 
 def name_champion(client: "MlflowClient", head: Promotion) -> None:

@@ -24,6 +24,8 @@ from tasks.ledger import Ledger, Promotion, append, read_ledger
 from tasks.production import (
     development_registry,
     follow_ledger,
+    is_settled,
+    mark_settled,
     name_champion,
     open_production,
     placement_problem,
@@ -180,19 +182,20 @@ def roll_back(
 
 
 def settle(settings: Settings, place: Blobs, concept: str, tell: Tell = lambda _: None) -> bool:
-    """Let aliases and signature follow the ledger; True if they did not before.
+    """Do all that follows from the newest record: aliases, signature. False if that had been done to the end.
 
     Whoever moves an alias looks at the ledger again afterwards: of two promoters the slower one must not put back what
     the ledger no longer says.
     """
-    name, moved = production_model(settings, concept), False
+    name = production_model(settings, concept)
     while True:
         ledger = read_ledger(place, concept)
         head = ledger.head
         if head is None:
-            return moved
+            return False
         with production_registry(settings) as client:
-            moved = follow_ledger(client, name, head) or moved
+            settled = is_settled(client, name, head)
+            follow_ledger(client, name, head)
         if read_ledger(place, concept).head == head:
             break
     sign_ledger(settings, place, ledger)
@@ -201,7 +204,10 @@ def settle(settings: Settings, place: Blobs, concept: str, tell: Tell = lambda _
             name_champion(client, head)
     except (InputError, WorkFailed) as error:  # what serves does not depend on it
         tell(f"the alias champion of the development registry was not moved: {error}")
-    return moved
+    with production_registry(settings) as client:
+        if not settled:
+            mark_settled(client, name, head)
+    return not settled
 
 
 def _enter(place: Blobs, record: Promotion) -> Promotion:

@@ -101,11 +101,10 @@ def send(place: Blobs, release: Release, folder: Path) -> None:
         StoreFailed: the production store does not take it; the next attempt carries on where this one ended.
     """
     contents = {f"{release.place}{name}": (folder / name, record) for name, record in release.files.items()}
-    place.put(contents)
-    problems = place.problems({name: record for name, (_, record) in contents.items()}, rehash=True)
-    if problems:
-        place.put({name: contents[name] for name in problems})  # damaged ones of an earlier attempt
-        problems = place.problems({name: contents[name][1] for name in problems}, rehash=True)
+    lacking = place.problems({name: record for name, (_, record) in contents.items()}, rehash=True)
+    if lacking:
+        place.put({name: contents[name] for name in lacking})
+    problems = place.problems({name: contents[name][1] for name in lacking}, rehash=True)
     if problems:
         raise WorkFailed(
             f"production store {place.address}: {len(problems)} files did not arrive as they were sent: "
