@@ -178,7 +178,7 @@ def _facts(bench: Bench, plan: StagePlan, folder: Path, wall_seconds: float, met
 def _git_facts(job: Job) -> dict[str, Any] | None:
     """The project's commit; dirty also where that does not record the images, which git itself does not see."""
     git = git_facts(job.settings.root)
-    return git and git | {"dirty": git["dirty"] or job.images.dirty, "images": job.images.state}
+    return git and git | {"dirty": git["dirty"] or job.images.dirty}
 
 
 def _digest_read(bench: Bench, kind: str, key: str) -> str:

@@ -169,24 +169,24 @@ def _files_recorded(settings: Settings, concept: Concept, record: _Record | None
     storage = dvc_storage(settings)
     listing = storage.fetch([record.digest]).get(record.digest)
     if listing is None:
-        raise _missing(settings, concept, storage, record.digest, record.digest)
+        raise _missing(settings, concept, storage, record, record.digest)
     entries = json.loads(listing.read_bytes())
     sizes = storage.sizes(entry["md5"] for entry in entries)
     files = []
     for entry in entries:
         size = sizes[entry["md5"]]
         if size is None:
-            raise _missing(settings, concept, storage, record.digest, entry["md5"])
+            raise _missing(settings, concept, storage, record, entry["md5"])
         files.append(FolderFile(relpath=entry["relpath"], md5=entry["md5"], size=size))
     return tuple(files)
 
 
-def _missing(settings: Settings, concept: Concept, storage: DvcStorage, version: str, md5: str) -> ImagesMissing:
+def _missing(settings: Settings, concept: Concept, storage: DvcStorage, record: _Record, md5: str) -> ImagesMissing:
     absent = "" if concept.images.is_dir() else f", {shown_path(settings, concept.images)} is missing"
     return ImagesMissing(
-        f"concept '{concept.name}': no images{absent} and DVC's cache lacks data version {version[:8]} "
-        f"({storage.cached(md5)}), {storage.lacks()}; if it is a bundled sample make it with `conceptbooth demo` or "
-        "`dvc repro`, else fetch it with `dvc pull`"
+        f"concept '{concept.name}': no images{absent} and DVC's cache lacks data version {record.digest[:8]} of "
+        f"{shown_path(settings, record.file)} ({storage.cached(md5)}), {storage.lacks()}; if it is a bundled sample "
+        "make it with `conceptbooth demo` or `dvc repro`, else fetch it with `dvc pull`"
     )
 
 

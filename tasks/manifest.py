@@ -45,7 +45,7 @@ class Facts:
     metrics: Mapping[str, Any] = field(default_factory=dict)  # numbers; a list has one for each point of a curve
     base: Mapping[str, Any] | None = None  # reference, revision, digest, digests of its files, licence
     evaluator: Mapping[str, Any] | None = None  # the same of the model that gives the scores
-    git: Mapping[str, Any] | None = None  # commit, dirty, images (their state): of the project, in git
+    git: Mapping[str, Any] | None = None  # commit, dirty: of the project and its images, in git
     labels: Mapping[str, str] = field(default_factory=dict)  # display names: concept, method, preset
     stated: Mapping[str, Any] = field(default_factory=dict)  # by the owner: licence, source, consent, originals
     images: tuple[Mapping[str, Any], ...] = ()  # of prepared images: what each was made from

@@ -175,7 +175,8 @@ def test_neither_folder_nor_cache(project: Settings, lost: str) -> None:
         image_set(project, concept)
     (problem,) = caught.value.problems
     assert problem.startswith("concept 'pot': no images, data/concepts/pot/images is missing and DVC's cache lacks")
-    assert "names no default remote" in problem and "`dvc pull`" in problem
+    assert f"{images.digest[:8]} of data/concepts/pot/images.dvc" in problem and "names no default remote" in problem
+    assert "`dvc pull`" in problem
 
 
 def test_no_images_and_no_record(project: Settings) -> None:
