@@ -412,6 +412,24 @@ def verify_release(
     raise Exit(verify_releases(place, key, as_json=as_json))
 
 
+@app.command(
+    cls=ReportingCommand,
+    rich_help_panel=LOOK,
+    epilog=_examples("diff red-teapot 2 3", "diff red-teapot champion candidate --sheet two.png"),
+)
+def diff(
+    name: Annotated[str, Argument(metavar="NAME", help="A trained concept.", autocompletion=_complete_concept)],
+    before: Annotated[str, Argument(metavar="VERSION", help="A version's number, or an alias.")],
+    after: Annotated[str, Argument(metavar="VERSION", help="Another one.")],
+    sheet: Annotated[Path | None, Option(help="Where to draw both, side by side from the same seeds.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what changed between two versions: images, parameters, code, base, scores, pictures."""
+    from flows.version_diff import show_diff
+
+    show_diff(_project(), name, before, after, sheet=sheet, as_json=as_json)
+
+
 @app.command(cls=ReportingCommand, rich_help_panel=LOOK, epilog=_examples("ui"))
 def ui() -> None:
     """Start the Prefect and MLflow pages on this machine until Ctrl-C."""

@@ -1,11 +1,10 @@
 """The gallery as one picture: a training on a sheet that explains itself."""
 
-from functools import cache
-
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image
 
 from tasks.gallery_content import STAGE_LESSONS, Gallery, Scene, StageView
 from tasks.score_words import Reading
+from tasks.sheet import ACCENT, FAINT, INK, LINE, Sheet
 
 TILE = 192
 """Side of every picture on the sheet, in pixels: three times that of the embedded base's pictures."""
@@ -18,13 +17,11 @@ BLOCK = TILE + APART + PER_PROMPT * TILE + (PER_PROMPT - 1) * GAP
 WIDTH = 2 * MARGIN + 2 * BLOCK + GUTTER
 LEFT, RIGHT = MARGIN, MARGIN + BLOCK + GUTTER
 
-PAPER, INK, FAINT, LINE, ACCENT = "#fbfaf7", "#1b1a1f", "#67636e", "#dcd8cf", "#6a3fb5"
-
 
 def draw_contact_sheet(gallery: Gallery) -> Image.Image:
     """The whole gallery on one sheet, two prompts abreast; pictures are the first of each prompt, not picked ones."""
     rows = 1 + len(gallery.stages) + len(gallery.scenes)
-    sheet = _Sheet(WIDTH, 1000 + rows * (TILE + 110))
+    sheet = Sheet(WIDTH, 1000 + rows * (TILE + 110), margin=MARGIN, tile=TILE)
     y = _title(sheet, gallery, MARGIN)
     y = _concept(sheet, gallery, y) + MARGIN
     y = _stages(sheet, gallery, y) + MARGIN
@@ -32,51 +29,7 @@ def draw_contact_sheet(gallery: Gallery) -> Image.Image:
     return sheet.image.crop((0, 0, WIDTH, y))
 
 
-class _Sheet:
-    """Paper, with a pen that knows how wide words are."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self.image = Image.new("RGB", (width, height), PAPER)
-        self.draw = ImageDraw.Draw(self.image)
-
-    def width_of(self, words: str, size: int) -> float:
-        return self.draw.textlength(words, font=_font(size))
-
-    def write(
-        self,
-        xy: tuple[float, float],
-        words: str,
-        size: int,
-        colour: str = INK,
-        *,
-        bold: bool = False,
-        until: float = WIDTH - MARGIN,
-    ) -> float:
-        """Write one line from its left top corner, cut with an ellipsis before x = ``until``; returns its end's x."""
-        room = until - xy[0]
-        if self.width_of(words, size) > room:
-            while words and self.width_of(words + "…", size) > room:
-                words = words[:-1]
-            words = words.rstrip() + "…" if words else ""
-        weight = size / 45 if bold else 0  # the font that comes with Pillow has one weight only
-        self.draw.text(xy, words, font=_font(size), fill=colour, stroke_width=weight, stroke_fill=colour)
-        return xy[0] + self.width_of(words, size)
-
-    def heading(self, xy: tuple[int, int], title: str, explanation: str, *, until: float = WIDTH - MARGIN) -> int:
-        """A section's title with a line of explanation beside it; returns the y below."""
-        end = self.write(xy, title, 34, bold=True)
-        self.write((end + 16, xy[1] + 9), explanation, 23, FAINT, until=until)
-        return xy[1] + 58
-
-    def paste(self, xy: tuple[int, int], picture: Image.Image) -> None:
-        """Put the middle square of a picture on a tile; pixels stay square where a whole factor enlarges them."""
-        whole = TILE % min(picture.size) == 0
-        resampling = Image.Resampling.NEAREST if whole else Image.Resampling.LANCZOS
-        self.image.paste(ImageOps.fit(picture.convert("RGB"), (TILE, TILE), method=resampling), xy)
-        self.draw.rectangle([xy[0], xy[1], xy[0] + TILE - 1, xy[1] + TILE - 1], outline=LINE)
-
-
-def _title(sheet: _Sheet, gallery: Gallery, y: int) -> int:
+def _title(sheet: Sheet, gallery: Gallery, y: int) -> int:
     facts = gallery.facts
     sheet.write((LEFT, y), facts.concept, 68, bold=True)
     end = sheet.write((LEFT, y + 90), f"{facts.indefinite_category}, taught to the base model ", 30)
@@ -89,9 +42,11 @@ def _title(sheet: _Sheet, gallery: Gallery, y: int) -> int:
     return y + 214
 
 
-def _concept(sheet: _Sheet, gallery: Gallery, y: int) -> int:
+def _concept(sheet: Sheet, gallery: Gallery, y: int) -> int:
     sheet.heading((LEFT, y), "The concept", f"{len(gallery.concept_images)} images that it was learned from")
-    below = sheet.heading((RIGHT, y), "In figures", f"at most 1, with 95 % intervals, by {gallery.facts.evaluator}")
+    below = sheet.heading(
+        (RIGHT, y), "In figures", f"cosines, at most 1, with 95 % intervals, by {gallery.facts.evaluator}"
+    )
     for index, image in enumerate(gallery.concept_images[:IMAGES_SHOWN]):
         sheet.paste((LEFT + index * (TILE + GAP), below), image)
     for index, reading in enumerate(gallery.readings):
@@ -99,8 +54,8 @@ def _concept(sheet: _Sheet, gallery: Gallery, y: int) -> int:
     return below + TILE
 
 
-def _meter(sheet: _Sheet, xy: tuple[int, int], reading: Reading) -> None:
-    """A score between 0 and 1 as a bar with its interval, and a tick where the untrained base stands."""
+def _meter(sheet: Sheet, xy: tuple[int, int], reading: Reading) -> None:
+    """A score as a bar from 0 to 1 with its interval, if it has one, and a tick where the untrained base stands."""
     x, y = xy
     trained, base = reading.trained, reading.base
     end = sheet.write((x, y), reading.title, 26, bold=True)
@@ -112,12 +67,13 @@ def _meter(sheet: _Sheet, xy: tuple[int, int], reading: Reading) -> None:
     top, bottom = y + 44, y + 54
     sheet.draw.rounded_rectangle([x, top, x + BLOCK, bottom], 5, fill=LINE)
     sheet.draw.rounded_rectangle([x, top, max(at(trained.mean), x + 10), bottom], 5, fill=ACCENT)
-    sheet.draw.rectangle([at(trained.low), top - 4, at(trained.high), bottom + 4], outline=INK, width=2)
+    if trained.low is not None and trained.high is not None:
+        sheet.draw.rectangle([at(trained.low), top - 4, at(trained.high), bottom + 4], outline=INK, width=2)
     sheet.draw.line([(at(base.mean), top - 8), (at(base.mean), bottom + 8)], fill=INK, width=3)
     sheet.write((x, y + 66), reading.meaning, 20, FAINT)
 
 
-def _stages(sheet: _Sheet, gallery: Gallery, y: int) -> int:
+def _stages(sheet: Sheet, gallery: Gallery, y: int) -> int:
     category = gallery.facts.super_category
     prompt = gallery.facts.instance_prompt.replace("{}", f"[V] {category}")
     drawn = f'after each stage: what it draws for "{prompt}", and where it looks for each word'
@@ -131,7 +87,7 @@ def _stages(sheet: _Sheet, gallery: Gallery, y: int) -> int:
     return y + TILE + 70
 
 
-def _stage(sheet: _Sheet, xy: tuple[int, int], number: int, stage: StageView, super_category: str, width: int) -> None:
+def _stage(sheet: Sheet, xy: tuple[int, int], number: int, stage: StageView, super_category: str, width: int) -> None:
     x, y = xy
     end = sheet.write((x, y), f"{number}  {stage.name.replace('_', ' ')}", 24, bold=True, until=x + width)
     sheet.write((end + 12, y + 3), STAGE_LESSONS.get(stage.name, ""), 20, FAINT, until=x + width)
@@ -146,7 +102,7 @@ def _stage(sheet: _Sheet, xy: tuple[int, int], number: int, stage: StageView, su
         sheet.write((left, y + 46 + TILE), caption, 20, colour, until=left + TILE)
 
 
-def _scenes(sheet: _Sheet, gallery: Gallery, y: int) -> int:
+def _scenes(sheet: Sheet, gallery: Gallery, y: int) -> int:
     made = len(gallery.scenes[0].generations)
     shown = f"the first {PER_PROMPT} of {made}" if made > PER_PROMPT else f"all {made}"
     said = f"at the left what the untrained base draws; then {shown} pictures after training, none picked"
@@ -158,7 +114,7 @@ def _scenes(sheet: _Sheet, gallery: Gallery, y: int) -> int:
     return y + (len(gallery.scenes) + 1) // 2 * (TILE + 70) - 32
 
 
-def _scene(sheet: _Sheet, xy: tuple[int, int], scene: Scene, super_category: str) -> None:
+def _scene(sheet: Sheet, xy: tuple[int, int], scene: Scene, super_category: str) -> None:
     x, y = xy
     scores = f"CLIP-I {scene.clip_i.mean:.2f}   CLIP-T {scene.clip_t.mean:.2f}"
     end = x + BLOCK - sheet.width_of(scores, 20)
@@ -171,8 +127,3 @@ def _scene(sheet: _Sheet, xy: tuple[int, int], scene: Scene, super_category: str
         sheet.paste((x, y + 38), picture)
     for index, picture in enumerate(scene.generations[:PER_PROMPT]):
         sheet.paste((x + TILE + APART + index * (TILE + GAP), y + 38), picture)
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.hashing import digest_of, file_digest
-from tasks.keys import MODEL_SUFFIXES, StagePlan
+from tasks.keys import MODEL_SUFFIXES
 from tasks.lineage import Chain, read_chain
 from tasks.lineage_head import find_head
 from tasks.lineage_image_checks import check_images
 from tasks.lineage_index import open_index
+from tasks.lineage_keys import MODELS, plan_of
 from tasks.lineage_results import Check, Verification, fault, good, unchecked
 from tasks.manifest import Manifest
 from tasks.provenance import cached_hub_files
@@ -22,8 +23,6 @@ from tasks.registry_checks import check_version
 from tasks.settings import Settings
 from tasks.store import Store, StoreFailed
 from tasks.training_record import evaluated_content
-
-MODELS = ("base", "evaluator")
 
 
 def verify_version(settings: Settings, store: Store, reference: str) -> Verification:
@@ -80,30 +79,7 @@ def _check_key(manifest: Manifest) -> Iterator[Check]:
             f"{place}: manifest", "it was written before manifests were sealed: what is in no key could have changed"
         )
     )
-    models: dict[str, Mapping[str, str]] = {}
-    for kind in MODELS:
-        read = next((entry for entry in manifest.inputs if entry.kind == kind), None)
-        recorded = manifest.base if kind == "base" else manifest.evaluator
-        if read is None:
-            continue
-        if recorded is None and not sealed:  # it did not say then whether that is a folder or a hub model
-            recorded = {"revision": None}
-        if recorded is None:
-            yield fault(f"{place}: {kind}", "it was read, and the manifest does not say what it is")
-        elif recorded["revision"] is None:
-            models[kind] = {"digest": read.digest}
-        else:
-            models[kind] = {"id": recorded["reference"], "revision": recorded["revision"]}
-    plan = StagePlan(
-        stage=manifest.stage,
-        reads={entry.kind: entry.key for entry in manifest.inputs if entry.kind not in MODELS},
-        parameters=manifest.parameters,
-        code=manifest.code,
-        packages=manifest.packages,
-        models=models,
-        seed=manifest.seed,
-        numeric_policy=manifest.numeric_policy,
-    )
+    plan = plan_of(manifest)
     if plan.key == manifest.key:
         yield good(f"{place}: key", "what the manifest says gives the key again")
     else:

@@ -1,0 +1,195 @@
+"""What differs between two trainings of a concept: in what they were made from, and in what they score."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model.errors import InputError
+from tasks.lineage import Chain
+from tasks.lineage_keys import plan_of
+from tasks.manifest import SCHEMA as MANIFEST_SCHEMA
+from tasks.plan_causes import Making, differences
+from tasks.score_words import Interval, interval
+from tasks.trained import Trained, TrainedStage
+
+SCORES = (("clip_i", "CLIP-I"), ("clip_t", "CLIP-T"))
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorePair:
+    """One score of both, with 95 % intervals."""
+
+    name: str
+    before: Interval
+    after: Interval
+
+    @property
+    def verdict(self) -> str:
+        """Whether it rose or fell; "clearly" only where the intervals do not overlap."""
+        before, after = self.before, self.after
+        change = after.mean - before.mean
+        if before.low is None or before.high is None or after.low is None or after.high is None:
+            return f"too few pictures to tell ({change:+.2f})"
+        if after.low > before.high:
+            return f"clearly higher, by {change:.2f}"
+        if after.high < before.low:
+            return f"clearly lower, by {-change:.2f}"
+        return f"no clear difference ({change:+.2f})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionDiff:
+    """Two trainings, the earlier one named first by who asked."""
+
+    before: Chain
+    after: Chain
+    changes: tuple[str, ...]
+    """What the second is made from otherwise, in words; empty if they are the same."""
+    same_stages: tuple[str, ...]
+    """Stages that both share, artefact and all."""
+    scores: tuple[ScorePair, ...]
+    prompts: tuple[tuple[str, ScorePair, ScorePair], ...]
+    """Of the prompts that both drew: the prompt, CLIP-I, CLIP-T."""
+    notes: tuple[str, ...]
+    """What keeps them from being comparable."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "schema": SCHEMA,
+            "concept": self.after.head.concept,
+            "before": _side(self.before),
+            "after": _side(self.after),
+            "changes": list(self.changes),
+            "same_stages": list(self.same_stages),
+            "scores": [_pair(pair) for pair in self.scores],
+            "prompts": [
+                {"prompt": prompt, "scores": [_pair(pair) for pair in pairs]} for prompt, *pairs in self.prompts
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def compare(before: Chain, after: Chain) -> VersionDiff:
+    """Compare two chains of one concept.
+
+    Raises:
+        InputError: a manifest of either is missing or damaged.
+    """
+    problems = [problem for chain in (before, after) for problem in chain.problems]
+    if problems:
+        raise InputError(*problems)
+    old, new = before.manifests, after.manifests
+    return VersionDiff(
+        before=before,
+        after=after,
+        changes=tuple(differences(_making(after), _trained(before)) + _surroundings(before, after)),
+        same_stages=tuple(stage for stage in new if stage in old and old[stage].key == new[stage].key),
+        scores=tuple(_scores(before.scores, after.scores)),
+        prompts=tuple(_prompts(before, after)),
+        notes=tuple(_notes(before, after)),
+    )
+
+
+def _making(chain: Chain) -> Making:
+    plans = [plan_of(manifest) for manifest in chain.manifests.values()]
+    models = {"base": chain.base, "evaluator": chain.manifests["evaluate"].evaluator}
+    return Making(
+        stages=plans,
+        images=_images(chain),
+        method=chain.trainings[-1].labels.get("method", ""),
+        references={kind: model["reference"] if model else kind for kind, model in models.items()},
+    )
+
+
+def _trained(chain: Chain) -> Trained:
+    manifests = chain.manifests
+    facts = {stage: plan_of(manifest).facts() for stage, manifest in manifests.items()}
+    return Trained(
+        concept=chain.head.concept,
+        at=max(manifest.created for manifest in manifests.values()),
+        manifest_schema=MANIFEST_SCHEMA,
+        images=_images(chain),
+        content=chain.head.content or "",
+        version=chain.head.version,
+        scores=chain.scores or {},
+        stages=tuple(
+            TrainedStage(stage=manifest.stage, key=manifest.key, digest=manifest.digest(), files={})
+            for manifest in manifests.values()
+        ),
+        facts_json=json.dumps(facts, default=dict),
+    )
+
+
+def _images(chain: Chain) -> dict[str, str]:
+    return {image["made_from"]: image["sha256"] for image in chain.images}
+
+
+def _surroundings(before: Chain, after: Chain) -> list[str]:
+    """What is in no key, and yet was another: the project's commit, the device."""
+    old, new = before.trainings[-1], after.trainings[-1]
+    said = []
+    commits = [(manifest.git or {}).get("commit") for manifest in (old, new)]
+    if commits[0] != commits[1]:
+        said.append(f"git commit {_short(commits[0])} -> {_short(commits[1])}")
+    if old.device != new.device:
+        said.append(f"device {old.device} -> {new.device}")
+    return said
+
+
+def _short(commit: str | None) -> str:
+    return commit[:12] if commit else "none"
+
+
+def _scores(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[ScorePair]:
+    if before is None or after is None:
+        return []
+    return [ScorePair(name=name, before=interval(before[key]), after=interval(after[key])) for key, name in SCORES]
+
+
+def _prompts(before: Chain, after: Chain) -> list[tuple[str, ScorePair, ScorePair]]:
+    old, new = _scored(before), _scored(after)
+    found = []
+    for prompt in (prompt for prompt in new if prompt in old):
+        clip_i, clip_t = _scores(old[prompt], new[prompt])
+        found.append((prompt, clip_i, clip_t))
+    return found
+
+
+def _scored(chain: Chain) -> dict[str, Any]:
+    """Scores of each prompt, by its words with {} in them."""
+    if chain.scores is None:
+        return {}
+    prompts = chain.manifests["evaluate"].parameters["prompts"]
+    return dict(zip(prompts, chain.scores["prompts"], strict=True))
+
+
+def _notes(before: Chain, after: Chain) -> list[str]:
+    old, new = before.manifests.get("evaluate"), after.manifests.get("evaluate")
+    if old is None or new is None:
+        return ["one of them was not evaluated: no scores and no pictures to compare"]
+    evaluators = [next(e.digest for e in manifest.inputs if e.kind == "evaluator") for manifest in (old, new)]
+    said = []
+    if evaluators[0] != evaluators[1]:
+        said.append("the evaluators differ: their scores cannot be compared")
+    if old.parameters["prompts"] != new.parameters["prompts"]:
+        said.append("the prompts differ: the scores over all prompts cannot be compared")
+    if old.seed != new.seed:
+        said.append("the seeds of the pictures differ: they do not show the same noise")
+    return said
+
+
+def _side(chain: Chain) -> dict[str, Any]:
+    keys = {link.stage: link.key for link in chain.links}
+    return {"version": chain.head.version, "content": chain.head.content, "stages": keys}
+
+
+def _pair(pair: ScorePair) -> dict[str, Any]:
+    return {
+        "name": pair.name,
+        "before": vars(pair.before),
+        "after": vars(pair.after),
+        "verdict": pair.verdict,
+    }
