@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import NOT_FOUND
 from typing import TYPE_CHECKING, Any
 
 from model.errors import InputError
@@ -71,19 +72,20 @@ def find_server(settings: Settings) -> PrefectServer:
     Raises:
         InputError: none is named, it does not answer, or what answers is no Prefect API.
     """
+    from httpx import HTTPStatusError
     from prefect.settings import temporary_settings
 
     url = settings.prefect_api_url
     if not url:
         raise InputError(f"no Prefect server is named: start one with `{_START}")
     with temporary_settings({"client.max_retries": 0}), server_client(settings) as client:
-        if error := client.api_healthcheck():
-            raise InputError(f"Prefect at {url} does not answer ({error}): start it with `{_START}") from error
-        try:
-            version = client.api_version()
-            lease_storage = _lease_storage(client.request("GET", "/admin/settings").json())
-        except ValueError as error:  # no JSON: the pages answer to every address
+        error = client.api_healthcheck()
+        if isinstance(error, HTTPStatusError) and error.response.status_code == NOT_FOUND:
             raise InputError(f"PREFECT_API_URL = {url} is not Prefect's API, whose address ends in /api") from error
+        if error:
+            raise InputError(f"Prefect at {url} does not answer ({error}): start it with `{_START}") from error
+        version = client.api_version()
+        lease_storage = _lease_storage(client.request("GET", "/admin/settings").json())
     return PrefectServer(url=url, version=version, lease_storage=lease_storage)
 
 

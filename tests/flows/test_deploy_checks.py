@@ -15,6 +15,7 @@ from flows.agreement import expectation, refuse_another_plan
 from flows.deploy import run_deploy
 from flows.deployments import read_deployments
 from flows.prefect_server import LEASES_ON_DISK, PrefectServer, find_server, fitting_server, server_client
+from flows.server_process import free_port
 from flows.train_concept import train_concept
 from flows.worker import run_worker
 from model.errors import InputError
@@ -128,6 +129,17 @@ def test_a_worker_s_gpu_must_be_there(project, prefect_url):
     with pytest.raises(InputError) as error:
         run_worker(settings, gpu="97")
     assert "GPU 97" in problems_of(error) and "dtype 'auto'" in problems_of(error)
+
+
+def test_a_server_that_is_not_named_or_not_there_is_refused(project, prefect_url):
+    with pytest.raises(InputError, match="PREFECT_API_URL"):
+        find_server(project.model_copy(update={"prefect_api_url": ""}))
+    nobody = f"http://127.0.0.1:{free_port(0)}/api"
+    with pytest.raises(InputError, match=f"{nobody} does not answer"):
+        find_server(project.model_copy(update={"prefect_api_url": nobody}))
+    page = prefect_url.removesuffix("/api")
+    with pytest.raises(InputError, match="ends in /api"):
+        find_server(project.model_copy(update={"prefect_api_url": page}))
 
 
 @pytest.fixture

@@ -1,0 +1,305 @@
+"""A real Prefect server with real workers: schedules, slots, cancelling, and a night that is handed to workers.
+
+The tests share one site and run in order: the first look at it without workers, the others with them.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import pytest
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.settings import temporary_settings
+from prefect.states import Cancelling
+
+from flows.deploy import WATCH
+from flows.dispatch_deployed import DEPLOYMENT, Patience, on_workers
+from flows.gpu_slot import slot_name
+from flows.prefect_server import LEASES_ON_DISK, server_client
+from flows.server_process import LOOPBACK, free_port, start_server
+from tasks.jobs import plan_jobs
+from tasks.reporting import Silence
+from tasks.settings import Settings, environment, load_settings
+from tests.data_project import REPOSITORY, commit, git
+from tests.training_project import add_concept, make_training_project, write_params
+
+CONCEPTBOOTH = str(Path(sys.executable).with_name("conceptbooth"))
+NIGHT_SECONDS = 20
+GPUS = ("alpha", "beta")
+T = TypeVar("T")
+
+
+@dataclass
+class Site:
+    """A project, a Prefect server, and workers by name."""
+
+    settings: Settings
+    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of everything that runs on this site."""
+        return os.environ | environment(self.settings) | {"PREFECT_WORKER_QUERY_SECONDS": "1", "OMP_NUM_THREADS": "1"}
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run(command, cwd=self.settings.root, env=self.variables, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def deploy(self) -> dict[str, Any]:
+        return json.loads(self.run(CONCEPTBOOTH, "deploy", "--json"))
+
+    def start_worker(self, name: str, *arguments: str) -> None:
+        with (self.settings.root / f"{name}.log").open("ab") as log:
+            self.workers[name] = subprocess.Popen(
+                [CONCEPTBOOTH, "worker", *arguments],
+                cwd=self.settings.root,
+                env=self.variables | {"WORKER_ID": name},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def client(self) -> Any:
+        return server_client(self.settings)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, base_folder, evaluator_folder) -> Iterator[Site]:
+    """A project of two concepts, whose settings leave trainings to workers, and a server."""
+    root = tmp_path_factory.mktemp("site") / "project"
+    make_training_project(root, base_folder, evaluator_folder)
+    add_concept(root, "cup", 20)
+    (root / "prefect.yaml").write_text((REPOSITORY / "prefect.yaml").read_text())
+    port = free_port(0)
+    address = f"http://{LOOPBACK}:{port}/api"
+    (root / "conceptbooth.toml").write_text(f'device = "cpu"\ndispatch = "workers"\nprefect_api_url = "{address}"\n')
+    git(root, "init", "--quiet")
+    commit(root)
+    server = start_server(
+        "Prefect",
+        [sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)],
+        port=port,
+        health="/api/health",
+        log=root.parent / "server" / "server.log",
+        variables={
+            "PREFECT_HOME": str(root.parent / "server"),
+            "PREFECT_UI_ENABLED": "0",
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES_ON_DISK,
+        },
+    )
+    found = Site(load_settings(root))
+    try:
+        server.wait_until_it_answers()
+        with temporary_settings({"api.url": address}):
+            yield found
+    finally:
+        for worker in found.workers.values():
+            worker.terminate()
+        for worker in found.workers.values():
+            worker.wait(timeout=60)
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def deployed(site) -> dict[str, Any]:
+    """What the first `conceptbooth deploy` of the site printed."""
+    return site.deploy()
+
+
+@pytest.fixture(scope="module")
+def nights(site, deployed) -> None:
+    """From now on a night begins every twenty seconds, and there are workers."""
+    for number, name in enumerate(GPUS):
+        site.start_worker(name, "--gpu", str(number))
+    content = yaml.safe_load((site.settings.root / "prefect.yaml").read_text())
+    content["deployments"][0]["schedules"] = [{"interval": NIGHT_SECONDS}]
+    (site.settings.root / "prefect.yaml").write_text(yaml.safe_dump(content))
+    assert site.deploy()["pools_made"] == []
+    with site.client() as client:
+        until(lambda: len(client.read_workers_for_work_pool("gpu")) == len(GPUS), "the workers' start")
+    site.start_worker("clock", "--cpu")
+
+
+def until(look: Callable[[], T | None], what: str, seconds: float = 180) -> T:
+    """What `look` finds, once it does."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"{what} did not happen")
+
+
+def state(client: SyncPrefectClient, run_id: UUID) -> str:
+    found = client.read_flow_run(run_id).state
+    return found.name if found else ""
+
+
+def logged(client: SyncPrefectClient, runs: Sequence[UUID], word: str) -> list[tuple[str, datetime, int]]:
+    """Slot, time and process of each log line of these runs that says that a slot was `word`."""
+    lines = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=list(runs))), limit=200)
+    pattern = re.compile(rf"(gpu-\S+) {word} by process (\d+)")
+    found = [(match, line.timestamp) for line in lines if (match := pattern.fullmatch(line.message))]
+    return [(match[1], at, int(match[2])) for match, at in found]
+
+
+def runs_of(client: SyncPrefectClient, deployment: str) -> list[FlowRun]:
+    wanted = client.read_deployment_by_name(deployment).id
+    return [run for run in client.read_flow_runs() if run.deployment_id == wanted]
+
+
+def test_deploy_makes_pools_deployments_and_schedules_that_run(site, deployed):
+    assert deployed["pools_made"] == ["cpu", "gpu"]
+    assert deployed["warnings"] == []
+    nightly, training = deployed["deployments"]
+    assert (nightly["name"], nightly["pool"], nightly["schedules"]) == ("nightly/nightly", "cpu", ["0 2 * * * Etc/UTC"])
+    # The server's own scheduler has made the run: wrong versions of its libraries fail here, in silence.
+    assert datetime.fromisoformat(nightly["next_run"]).strftime("%H:%M") == "02:00"
+    assert (training["name"], training["pool"], training["schedules"]) == (DEPLOYMENT, "gpu", [])
+    with site.client() as client:
+        options = client.read_deployment_by_name("nightly/nightly").concurrency_options
+        assert options and options.collision_strategy == "CANCEL_NEW"
+        (watch,) = client.read_automations_by_name(WATCH)
+        assert watch.enabled
+
+
+def test_prefect_s_own_command_makes_the_same_of_the_same_file(site, deployed):
+    def facts() -> list[dict[str, Any]]:
+        passing = {"updated", "last_polled", "status", "version_id", "version_info", "schedules"}
+        with site.client() as client:
+            found = [client.read_deployment_by_name(name) for name in ("nightly/nightly", DEPLOYMENT)]
+        return [
+            deployment.model_dump(exclude=passing) | {"schedules": [s.schedule for s in deployment.schedules]}
+            for deployment in found
+        ]
+
+    before = facts()
+    site.run(sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all")
+    assert facts() == before
+
+
+def test_a_night_without_workers_ends_and_says_what_to_start(site, deployed):
+    jobs = plan_jobs(site.settings, ["turtle", "cup"])
+    patience = Patience(look=0.2, worker=0.5, cancel=30)
+    outcomes = list(on_workers(site.settings, Silence(), patience)(jobs, None))
+    assert {outcome.concept for outcome in outcomes} == {"turtle", "cup"}
+    for outcome in outcomes:
+        assert "conceptbooth worker --gpu N" in outcome.error and "'gpu'" in outcome.error
+    with site.client() as client:
+        assert {run.state_name for run in runs_of(client, DEPLOYMENT)} == {"Cancelled"}
+
+
+def test_what_has_not_begun_in_time_has_no_outcome_and_leaves_the_queue(site, deployed):
+    jobs = plan_jobs(site.settings, ["turtle", "cup"])
+    assert list(on_workers(site.settings, Silence(), Patience(look=0.1))(jobs, 0.0)) == []
+    with site.client() as client:
+        assert {run.state_name for run in runs_of(client, DEPLOYMENT)} == {"Cancelled"}
+
+
+def test_a_run_that_waits_already_is_not_asked_for_twice_and_one_that_is_deleted_is_told(site, deployed):
+    (job,) = plan_jobs(site.settings, ["cup"])
+    with site.client() as client:
+        before = {run.id for run in runs_of(client, DEPLOYMENT)}
+        parameters = {"name": "cup", "expected_key": job.stages[-1].key, "expected_commit": None}
+        waiting = run_deployment(DEPLOYMENT, parameters=parameters, timeout=0)
+
+        class Deletes(Patience):
+            """Where the dispatcher would sleep, the run has been looked at once."""
+
+            @property
+            def look(self) -> float:  # type: ignore[override]
+                assert {run.id for run in runs_of(client, DEPLOYMENT)} == before | {waiting.id}
+                client.delete_flow_run(waiting.id)
+                return 0.0
+
+        (outcome,) = on_workers(site.settings, Silence(), Deletes.__new__(Deletes))([job], None)
+    assert "deleted" in outcome.error
+
+
+def test_a_scheduled_night_appears_and_trains_two_concepts_at_once_on_two_workers(site, nights):
+    with site.client() as client:
+
+        def finished() -> list[FlowRun]:
+            return [run for run in runs_of(client, "nightly/nightly") if run.state_name in ("Completed", "Failed")]
+
+        night = min(until(finished, "the end of a night"), key=lambda run: run.start_time)
+        assert night.state_name == "Completed", f"{night.state}\n{(site.settings.root / 'clock.log').read_text()}"
+        assert night.auto_scheduled
+        trainings = [run for run in runs_of(client, DEPLOYMENT) if run.state_name == "Completed"]
+        assert {run.parameters["name"] for run in trainings} == {"turtle", "cup"}
+        ids = [run.id for run in trainings]
+        taken = until(lambda: len(found := logged(client, ids, "taken")) == 2 and found, "the log of the slots")
+        back = until(lambda: len(found := logged(client, ids, "given back")) == 2 and found, "the log of the slots")
+        assert {slot for slot, _, _ in taken} == {slot_name(name) for name in GPUS}
+        assert max(at for _, at, _ in taken) < min(at for _, at, _ in back)
+        assert len({process for _, _, process in taken}) == 2
+
+
+def test_nights_never_overlap_and_what_is_up_to_date_is_not_handed_out(site, nights):
+    with site.client() as client:
+        trainings = len(runs_of(client, DEPLOYMENT))
+
+        def two() -> list[FlowRun]:
+            found = [run for run in runs_of(client, "nightly/nightly") if run.state_name == "Completed"]
+            return sorted(found, key=lambda run: run.start_time)[:2] if len(found) > 1 else []
+
+        first, second = until(two, "a second night")
+        client.pause_deployment(client.read_deployment_by_name("nightly/nightly").id)
+        assert first.end_time <= second.start_time
+        between = [run for run in runs_of(client, "nightly/nightly") if run.expected_start_time < first.end_time]
+        assert {run.state_name for run in between if run.id != first.id} <= {"Cancelled"}
+        assert len(runs_of(client, DEPLOYMENT)) == trainings
+        site.workers["clock"].terminate()
+
+
+def test_never_two_on_one_gpu_and_cancelling_frees_it(site, nights):
+    """A worker is killed, and its training lives on: the worker that is started again waits for the GPU."""
+    site.workers["beta"].terminate()
+    site.workers["beta"].wait(timeout=60)
+    write_params(site.settings.root, embedding={"max_train_steps": 500_000})
+    with site.client() as client:
+
+        def asked(name: str) -> UUID:
+            return run_deployment(DEPLOYMENT, parameters={"name": name}, timeout=0).id
+
+        first = asked("turtle")
+        ((_, _, process),) = until(lambda: logged(client, [first], "taken"), "the first training")
+        site.workers["alpha"].send_signal(signal.SIGKILL)
+        site.workers["alpha"].wait()
+        site.start_worker("alpha", "--gpu", "0")
+        second = asked("cup")
+        until(lambda: state(client, second) == "Running", "the second training's start")
+        assert logged(client, [second], "taken") == []
+        assert client.read_global_concurrency_limit_by_name(slot_name("alpha")).active_slots == 1
+
+        os.kill(process, signal.SIGTERM)
+        ((_, taken, _),) = until(lambda: logged(client, [second], "taken"), "the second training's turn")
+        ((_, back, _),) = until(lambda: logged(client, [first], "given back"), "the first training's end")
+        assert back <= taken
+
+        client.set_flow_run_state(second, Cancelling())
+        limit = slot_name("alpha")
+        until(lambda: not client.read_global_concurrency_limit_by_name(limit).active_slots, "the GPU's release", 30)
+        until(lambda: state(client, second) == "Cancelled", "the cancelled state", 60)
+        found = client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[first])))
+        assert found[0].state_name != "Completed"
