@@ -140,6 +140,13 @@ def damage(place: Blobs, release: Release) -> list[str]:
     ]
 
 
+def strangers(place: Blobs, release: Release) -> list[str]:
+    """Files that lie in a release's folder and are none of it: whoever loads the folder might load them. StoreFailed."""
+    own = {*release.files, DOCUMENT, SIGNATURE}
+    found = (entry.name.removeprefix(release.place) for entry in place.entries(release.place))
+    return sorted(name for name in found if name not in own)
+
+
 def fetch(place: Blobs, release: Release, folder: Path) -> None:
     """Copy a release's files, release.json included, into an empty folder. Raises InputError, StoreFailed."""
     named = {f"{release.place}{name}": record for name, record in release.files.items()}

@@ -75,6 +75,11 @@ def _release(place: Blobs, record: Promotion, identity: str, public_key: bytes) 
     problems = releases.damage(place, release)
     for problem in problems:
         yield fault(what, problem)
+    for name in releases.strangers(place, release):
+        if "__pycache__" in name.split("/"):
+            yield unchecked(f"{what}: {name}", "was left there by a Python that loaded the folder, and is not signed")
+        else:
+            yield fault(f"{what}: {name}", "is no part of the release, and whoever loads the folder may load it")
     if problems:
         yield unchecked(f"{what}: signature and lineage", "its files are not what they were")
         return

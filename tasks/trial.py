@@ -26,6 +26,7 @@ def try_version(settings: Settings, name: str, version: int) -> tuple[int, int]:
         registry, model = settings.production_tracking_uri, f"models:/{name}/{version}"
         command = [sys.executable, "-P", str(PROGRAM), registry, model, str(picture)]
         variables = os.environ | environment(settings) | {f"{PREFIX}DEVICE": settings.device}
+        variables["PYTHONDONTWRITEBYTECODE"] = "1"  # a release in a folder holds nothing but its own
         try:
             done = subprocess.run(
                 command, cwd=folder, env=variables, capture_output=True, text=True, timeout=MOST_SECONDS

@@ -1,0 +1,176 @@
+"""What a production store proves with the public key alone: one flipped bit anywhere in it is found and named."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from pydantic import SecretStr
+
+import tasks.promotion
+from model.errors import InputError
+from tasks.folder_blobs import FolderBlobs
+from tasks.ledger import read_ledger
+from tasks.lineage_results import Verification
+from tasks.production import open_production
+from tasks.promotion import check_production, put_into_production, roll_back
+from tasks.promotion_source import find_source
+from tasks.registry import CHAMPION
+from tasks.release_checks import check_place
+from tasks.settings import Settings
+from tasks.signing import public_key_of, read_public_key, signing_key_problems
+from tasks.store import open_store
+from tasks.tracking import connect
+from tests.lineage_project import CONCEPT
+from tests.tasks.finished_training import migrated_database
+
+
+def write_key(file: Path, password: bytes | None = None, kind: object = None) -> Path:
+    key = kind or ec.generate_private_key(ec.SECP256R1())
+    how = BestAvailableEncryption(password) if password else NoEncryption()
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how))
+    return file
+
+
+@pytest.fixture(scope="module")
+def settings(lineage_project, tmp_path_factory) -> Iterator[Settings]:
+    """A production of two promotions and a rollback, all signed."""
+    folder = tmp_path_factory.mktemp("production")
+    shutil.copyfile(migrated_database(), folder / "production.db")
+    settings = lineage_project.settings.model_copy(
+        update={
+            "production_store": folder / "store",
+            "production_tracking_uri": f"sqlite:///{folder}/production.db",
+            "signing_key": write_key(folder / "key.pem", b"open sesame"),
+            "signing_key_password": SecretStr("open sesame"),
+        }
+    )
+    (folder / "public.pem").write_bytes(public_key_of(settings))
+    place = check_production(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks.promotion, "try_version", lambda *_: (16, 16))
+        for version in (1, 2):
+            source = find_source(settings, open_store(settings), f"{CONCEPT}/{version}")
+            ledger = read_ledger(place, CONCEPT)
+            put_into_production(settings, place, ledger, source, (), {}, reason="better", approved_by=None)
+        roll_back(settings, place, CONCEPT, to=None, reason="ears are missing")
+    yield settings
+    connect(settings).delete_registered_model_alias(f"concept.{CONCEPT}", CHAMPION)
+
+
+def checked(settings: Settings, key: bytes | None = None) -> Verification:
+    return check_place(open_production(settings), key or public_key_of(settings))
+
+
+def test_a_whole_store_is_proved_and_nothing_left_unchecked(settings):
+    verification = checked(settings)
+    assert (verification.of("fault"), verification.of("unchecked")) == ((), ())
+    assert verification.words == "verified"
+    assert len([check for check in verification.checks if check.what.endswith("signature")]) == 3
+
+
+def test_another_key_proves_nothing(settings, tmp_path):
+    stranger = settings.model_copy(update={"signing_key": write_key(tmp_path / "k"), "signing_key_password": None})
+    faults = checked(settings, public_key_of(stranger)).of("fault")
+    assert [check.what.endswith("signature") for check in faults] == [True, True, True]
+    assert all("does not match" in check.said for check in faults)
+
+
+KINDS = {
+    "releases/**/concept.safetensors": "model/artifacts/concept.safetensors: its bytes have changed",
+    "releases/**/model/sample.py": "model/code/model/sample.py: its bytes have changed",
+    "releases/**/MLmodel": "model/MLmodel: its bytes have changed",
+    "releases/**/lineage/train-2-*.json": "lineage/train-2-cross_attention.json: its bytes have changed",
+    "releases/**/provenance.json": "provenance.json: its bytes have changed",
+    "releases/**/release.json": "release.json: its bytes have changed",
+    "releases/**/model.sig": "signature: ",
+    "promotions/*/000001.json": "000001.json: ",
+    "promotions/*/000003.json": "000003.json: ",
+    "signatures/*.sig": "signature: ",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_flipped_bit_is_found_and_named(settings, kind):
+    file = sorted(settings.production_store.glob(kind))[0]
+    content = file.read_bytes()
+    file.chmod(0o644)
+    try:
+        file.write_bytes(content[:-20] + bytes([content[-20] ^ 1]) + content[-19:])
+        faults = checked(settings).of("fault")
+    finally:
+        file.write_bytes(content)
+    assert any(KINDS[kind] in f"{check.what}: {check.said}" for check in faults), faults
+
+
+def test_a_file_that_was_put_in_is_seen_by_whoever_loads_the_folder(settings):
+    """The signature lists every file, and the standard tool knows it: another file in the folder is refused."""
+    release = next(settings.production_store.glob("releases/*/*"))
+    public = settings.production_store.parent / "public.pem"
+    command = [sys.executable, "-m", "model_signing", "verify", "key", str(release)]
+    command += ["--signature", str(release / "model.sig"), "--public_key", str(public)]
+    command += ["--ignore-paths", str(release / "model.sig")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    (release / "model" / "extra.py").write_text("import os")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        (fault,) = checked(settings).of("fault")
+    finally:
+        (release / "model" / "extra.py").unlink()
+    assert done.returncode != 0
+    assert "extra.py" in done.stderr + done.stdout
+    assert fault.what.endswith(": model/extra.py")
+
+
+def test_an_unsigned_store_says_what_is_missing(settings, tmp_path):
+    shutil.copytree(settings.production_store, tmp_path / "copy")
+    for signature in [*tmp_path.glob("copy/releases/*/*/model.sig"), *tmp_path.glob("copy/signatures/*")]:
+        signature.unlink()
+    faults = check_place(FolderBlobs(tmp_path / "copy"), public_key_of(settings)).of("fault")
+    assert [check.said.split(" (")[0] for check in faults] == ["missing"] * 3
+
+
+def test_records_that_were_cut_off_are_no_longer_what_was_signed(settings, tmp_path):
+    shutil.copytree(settings.production_store, tmp_path / "copy")
+    (tmp_path / "copy" / "promotions" / CONCEPT / "000003.json").unlink()
+    (fault,) = check_place(FolderBlobs(tmp_path / "copy"), public_key_of(settings)).of("fault")
+    assert fault.what == f"ledger of {CONCEPT}: signature"
+    assert "000003.json" in fault.said
+
+
+def test_a_place_where_nothing_was_promoted(settings, tmp_path):
+    with pytest.raises(InputError, match="holds no ledger"):
+        check_place(FolderBlobs(tmp_path), public_key_of(settings))
+
+
+def test_keys_that_cannot_sign_are_named_before_anything_is_done(settings, tmp_path):
+    def problem(**changes: object) -> str:
+        (said,) = signing_key_problems(settings.model_copy(update=changes))
+        return said
+
+    assert "No such file" in problem(signing_key=tmp_path / "none.pem")
+    (tmp_path / "text.pem").write_text("not a key")
+    assert "no private key of an elliptic curve" in problem(signing_key=tmp_path / "text.pem")
+    assert "no private key" in problem(signing_key_password=None)
+    assert "no private key" in problem(signing_key_password=SecretStr("wrong"))
+    other = write_key(tmp_path / "ed.pem", kind=ed25519.Ed25519PrivateKey.generate())
+    assert "of another kind" in problem(signing_key=other, signing_key_password=None)
+    inside = write_key(settings.root / "key.pem")
+    try:
+        assert "could be committed" in problem(signing_key=inside, signing_key_password=None)
+    finally:
+        inside.unlink()
+    with pytest.raises(InputError, match=r"text.pem: no public key of an elliptic curve in PEM"):
+        read_public_key(tmp_path / "text.pem")
+    with pytest.raises(InputError, match="No such file"):
+        read_public_key(tmp_path / "none.pem")
