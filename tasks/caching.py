@@ -101,7 +101,7 @@ def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict
         if not folder.exists() and (manifest := bench.store.find_checked(plan.stage, plan.key)):
             return _receipt(manifest, made=False)
     # The folder has a lock of its own: it is of this machine, and stays ours should the store's hold be lost.
-    with bench.store.alone(plan.stage, plan.key, waiting), alone(lock_of(folder), waiting, remove=True):
+    with bench.store.alone(plan.stage, plan.key, waiting) as hold, alone(lock_of(folder), waiting, remove=True):
         manifest = _present(bench, plan)
         if manifest is not None:
             shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed once it had published
@@ -111,6 +111,11 @@ def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict
         outcome = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
         manifest = bench.store.publish(folder / FILES, _facts(bench, plan, folder / FILES, **outcome))
         shutil.rmtree(folder)
+        if hold.lost():
+            bench.warn(
+                f"{plan.stage} of '{bench.job.concept.name}': the store has not heard of this process for a while, so "
+                "another may have made it too; what was published first counts"
+            )
         return _receipt(manifest, made=True)
 
 

@@ -1,5 +1,7 @@
 """Pictures out of an artefact, each checked against its hash."""
 
+from pathlib import Path
+
 from PIL import Image
 
 from tasks.manifest import Manifest
@@ -8,11 +10,16 @@ from tasks.store import Store
 
 def picture(store: Store, manifest: Manifest, name: str) -> Image.Image:
     """One picture, RGB. Raises Damaged, StoreFailed."""
-    with Image.open(store.file(manifest, name)) as image:
-        return image.convert("RGB")
+    return _opened(store.file(manifest, name))
 
 
 def pictures(store: Store, manifest: Manifest, folder: str) -> list[Image.Image]:
     """The pictures right in a folder of the artefact, in the order of their numbers. Raises Damaged, StoreFailed."""
     names = [name for name in manifest.files if name.rpartition("/")[0] == folder]
-    return [picture(store, manifest, name) for name in sorted(names, key=lambda name: (len(name), name))]
+    paths = store.files(manifest, names)  # all at once: from S3 they come many at a time
+    return [_opened(paths[name]) for name in sorted(names, key=lambda name: (len(name), name))]
+
+
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")

@@ -15,7 +15,9 @@ from tasks.caching import Bench, keep
 from tasks.folder_hash import folder_digest, folder_files
 from tasks.jobs import Job, plan_jobs
 from tasks.reporting import Silence
+from tasks.s3 import s3_client
 from tasks.settings import Settings
+from tests.tasks.places import QUICK
 from tests.tasks.test_stages import new_bench, run
 
 
@@ -127,3 +129,29 @@ def test_machines_share_what_they_made_with_and_without_images(project, shared, 
     assert not receipt["made"] and receipt["digest"] == receipts[-1]["digest"]
     assert far.manifests["prepare"] == near.manifests["prepare"]
     assert not (worker.concepts_dir / "turtle" / "images").exists()
+
+
+def test_who_has_lost_its_hold_says_so_and_adopts_what_was_published_first(project, s3_bucket, monkeypatch):
+    monkeypatch.setattr("tasks.s3_blobs.LeaseTimes", lambda: QUICK)
+    one, other = (
+        plan_jobs(machine(project, name, f"s3://{s3_bucket}/store"), ["turtle"])[0] for name in ("one", "other")
+    )
+    plan, listener = one.stages[0], Listener()
+    locks = f"store/locks/{plan.stage}-{plan.key}"
+
+    def made_elsewhere(folder: Path) -> dict[str, float]:
+        (folder / "result").write_text("by the other machine")
+        return {}
+
+    def work(folder: Path) -> dict[str, float]:
+        s3_client().delete_object(Bucket=s3_bucket, Key=locks)  # as if it had been silent, and taken over
+        assert keep(Bench(other, Silence()), plan, made_elsewhere)["made"]
+        time.sleep(2 * QUICK.renew)
+        (folder / "result").write_text("by this one")
+        return {}
+
+    bench = Bench(one, listener)
+    receipt = keep(bench, plan, work)
+    assert receipt["digest"] == bench.store.get(plan.stage, plan.key).digest()
+    assert bench.store.file(bench.store.get(plan.stage, plan.key), "result").read_text() == "by the other machine"
+    assert any("another may have made it too" in warning for warning in listener.warnings)
