@@ -20,13 +20,20 @@ class Limits:
         """One sentence if `value` is not allowed, else None."""
         kind = "a whole number" if self.whole else "a number"
         wanted = f"{kind} {'above' if self.above else 'from'} {self.low:,.12g} to {self.high:,.12g}"
-        return None if self._allows(value) else f"{label} = {value!r}: {wanted} is needed"
+        return None if self._allows(value) else f"{label} = {as_written(value)}: {wanted} is needed"
 
     def _allows(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
             return False
         above_low = value > self.low if self.above else value >= self.low
         return above_low and value <= self.high  # both are false for nan
+
+
+def as_written(value: object) -> str:
+    """A value as a YAML file has it: true, null, 'text'."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def number(low: float, high: float, *, default: Any = dataclasses.MISSING, above: bool = False) -> Any:

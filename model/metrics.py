@@ -35,16 +35,18 @@ _HUB_FILES = [
 ]
 _BATCH = 64
 _RESAMPLES = 2000
+_DRAWN_AT_A_TIME = 2_000_000
 _BOOTSTRAP_SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean over pictures and its 95 % bootstrap interval, for the prompts that were drawn (not for any prompts)."""
+    """A mean over pictures and its 95 % bootstrap interval, for other seeds and other prompts of the same kind."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    """None, both ends, where a single picture tells nothing of others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +116,8 @@ class ClipScorer:
         """CLIP-I and CLIP-T of generated pictures, a list for each prompt, all lists of one length.
 
         As in Textual Inversion's evaluation (arXiv 2208.01618): cosines of CLIP embeddings, for CLIP-I over all pairs
-        of generated and instance images. Intervals resample the pictures within each prompt (`bootstrap_interval`). The
-        order of pictures and prompts does not matter.
+        of generated and instance images. Intervals resample prompts, and pictures within each
+        (`bootstrap_interval`). The order of pictures and prompts does not matter.
 
         Raises InputError without pictures, for lists that do not match, and for prompts too long.
         """
@@ -191,16 +193,27 @@ def _check_clip_folder(folder: Path, what: str) -> None:
 def bootstrap_interval(values: np.ndarray) -> Interval:
     """Mean of values (prompts, pictures), or of one prompt's (pictures,), and its 95 % bootstrap interval.
 
-    Percentiles of the means of 2,000 resamples. The prompts are fixed and only their pictures are drawn anew, within
-    each prompt: the interval says what other seeds would give on the same prompt set, and nothing of other prompts.
-    Of n pictures n - 1 are drawn, so that the interval is not too narrow for small n (Rao and Wu, 1988). One picture a
-    prompt tells nothing of other seeds: the interval is then the mean alone.
+    Percentiles of the means of 2,000 resamples in two levels: prompts are drawn anew, and for each of them pictures
+    among its own (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). So the interval
+    says what other seeds and other prompts of this kind would give; it is rather a little wide than too narrow. Of n
+    prompts or pictures n - 1 are drawn, without which few would seem more certain than they are (Rao and Wu, 1988).
+    With one picture a prompt the prompts alone tell, with one prompt its pictures, and one picture of one prompt tells
+    nothing: the interval has no ends then.
     """
     # Sorted, so that the same values in another order draw the same resamples.
     rows = np.array(sorted(np.sort(row).tolist() for row in np.atleast_2d(values)))  # (prompts, pictures)
+    mean = float(rows.mean())
+    if rows.size == 1:
+        return Interval(mean=mean, low=None, high=None)
     rng = np.random.default_rng(_BOOTSTRAP_SEED)
-    count = rows.shape[1]
-    drawn = (_RESAMPLES, max(1, count - 1))
-    means = np.mean([row[rng.integers(count, size=drawn)].mean(axis=1) for row in rows], axis=0)  # (resamples,)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(mean=float(rows.mean()), low=float(low), high=float(high))
+    prompts, pictures = rows.shape
+    prompts_drawn, pictures_drawn = max(1, prompts - 1), max(1, pictures - 1)
+    at_a_time = max(1, _DRAWN_AT_A_TIME // (prompts_drawn * pictures_drawn))
+    means = []
+    for start in range(0, _RESAMPLES, at_a_time):
+        resamples = min(at_a_time, _RESAMPLES - start)
+        prompt = rng.integers(prompts, size=(resamples, prompts_drawn, 1))
+        picture = rng.integers(pictures, size=(resamples, prompts_drawn, pictures_drawn))
+        means.append(rows[prompt, picture].mean(axis=(1, 2)))  # (resamples,)
+    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
+    return Interval(mean=mean, low=float(low), high=float(high))

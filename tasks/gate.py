@@ -1,7 +1,8 @@
 """The gate: whether a version may take the champion's place, by the policy in mlflow/promotion.yaml. Pure comparison.
 
 A score may fall short of the champion's by the half-width of the 95 % interval of their difference, which for two
-independent means is the root of the sum of the squares of their own half-widths.
+independent means is the root of the sum of the squares of their own half-widths. A score of a single picture has no
+interval, and allows for nothing.
 """
 
 import json
@@ -177,4 +178,4 @@ def _compared(name: str, candidate: Evaluation, champion: Evaluation | Damaged, 
 
 
 def _half(score: Interval) -> float:
-    return (score.high - score.low) / 2
+    return 0.0 if score.low is None or score.high is None else (score.high - score.low) / 2

@@ -1,5 +1,6 @@
 """What decides a result: params.yaml, checked as a whole before any work starts."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from model.errors import InputError
 from model.method import Method, get_method
 from model.sampling_options import Sampling
-from tasks.yaml_files import read_yaml, schema_problems
+from tasks.yaml_files import COMMIT, read_yaml, schema_problems
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -24,12 +25,16 @@ class PrepareParams(_Section):
     max_short_side: int = Field(default=1024, ge=64, le=4096, description="larger images are shrunk to this; pixels")
 
 
-class SamplingParams(_Section):
-    """Ranges are those of model.sampling_options.Sampling."""
+def _sampling(name: str, description: str, **more: Any) -> Any:
+    """A field within the limits that model.sampling_options.Sampling has for it."""
+    limits = next(field for field in dataclasses.fields(Sampling) if field.name == name).metadata["limits"]
+    return Field(ge=limits.low, le=limits.high, description=description, **more)
 
-    guidance_scale: float = Field(description="classifier-free guidance; 1 is none")
-    num_inference_steps: int = Field(description="DPM-Solver++ steps")
-    batch_size: int = Field(default=16, description="pictures drawn at a time; they differ only by rounding")
+
+class SamplingParams(_Section):
+    guidance_scale: float = _sampling("guidance_scale", "classifier-free guidance; 1 is none")
+    num_inference_steps: int = _sampling("num_inference_steps", "DPM-Solver++ steps")
+    batch_size: int = _sampling("batch_size", "pictures drawn at a time; they differ only by rounding", default=16)
 
 
 class EvaluationParams(_Section):
@@ -43,10 +48,10 @@ class Params(_Section):
     """params.yaml as a whole."""
 
     base: str = Field(min_length=1, description="base model: a diffusers pipeline folder or a hub id")
-    base_revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$", description="commit of a hub id")
+    base_revision: str | None = Field(default=None, pattern=COMMIT, description="commit of a hub id")
     base_licence: str | None = Field(default=None, min_length=1, description="what audits are told; in no key")
     evaluator: str = Field(min_length=1, description="CLIP model of the scores: a folder or a hub id")
-    evaluator_revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$", description="commit of a hub id")
+    evaluator_revision: str | None = Field(default=None, pattern=COMMIT, description="commit of a hub id")
     method: str = Field(min_length=1, description="list of training stages")
     preset: str = Field(min_length=1, description="the method's set of hyper-parameters")
     stages: dict[str, dict[str, bool | int | float | str]] = Field(
@@ -92,17 +97,10 @@ def parse_params(content: Any, label: str) -> Params:
     except ValidationError as error:
         problems += schema_problems(error, label, _names(Params))
     # Asked also when the rest is wrong, so that one look shows everything.
-    problems += [f"{label}: {problem}" for problem in _sampling_problems(content) + _method_problems(content)]
+    problems += [f"{label}: {problem}" for problem in _method_problems(content)]
     if params is None or problems:
         raise InputError(*problems)
     return params
-
-
-def _sampling_problems(content: Mapping[str, Any]) -> list[str]:
-    try:
-        return Sampling(**SamplingParams.model_validate(content.get("sampling")).model_dump()).problems()
-    except ValidationError:
-        return []  # reported as part of the whole file
 
 
 def _method_problems(content: Mapping[str, Any]) -> list[str]:

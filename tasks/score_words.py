@@ -7,13 +7,16 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean with its 95 % interval; each a cosine, at most 1."""
+    """A mean with the ends of its 95 % interval; each a cosine, at most 1."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    """None, both ends, where a single picture was drawn."""
 
     def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.mean:.2f}"
         return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
@@ -30,14 +33,17 @@ class Reading:
     @property
     def verdict(self) -> str:
         """How the trained model compares with the base; "clearly" only where the intervals do not overlap."""
-        if self.trained.low > self.base.high:
+        trained, base = self.trained, self.base
+        if trained.low is None or trained.high is None or base.low is None or base.high is None:
+            return "too few pictures to compare with the untrained base"
+        if trained.low > base.high:
             return "clearly above the untrained base"
-        if self.trained.high < self.base.low:
+        if trained.high < base.low:
             return "clearly below the untrained base"
         return "about the same as the untrained base"
 
 
-def interval(score: Mapping[str, float]) -> Interval:
+def interval(score: Mapping[str, Any]) -> Interval:
     """An interval from its JSON form ``{"mean", "low", "high"}``."""
     return Interval(mean=score["mean"], low=score["low"], high=score["high"])
 

@@ -165,9 +165,10 @@ def copy_out(store: Store, manifest: Manifest, name: str, folder: Path) -> Path:
     return Path(shutil.copyfile(store.file(manifest, name), folder / Path(name).name))
 
 
-def with_interval(name: str, score: Mapping[str, float]) -> dict[str, float]:
-    """A score and the ends of its 95 % interval, as three figures of their own."""
-    return {name: score["mean"], f"{name}_low": score["low"], f"{name}_high": score["high"]}
+def with_interval(name: str, score: Mapping[str, float | None]) -> dict[str, float]:
+    """A score and the ends of its 95 % interval, if it has them, as figures of their own."""
+    figures = {name: score["mean"], f"{name}_low": score["low"], f"{name}_high": score["high"]}
+    return {figure: value for figure, value in figures.items() if value is not None}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

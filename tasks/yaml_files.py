@@ -10,6 +10,9 @@ import yaml
 from pydantic import ValidationError
 
 from model.errors import InputError
+from model.limits import as_written
+
+COMMIT = r"^[0-9a-f]{40}$"
 
 # libyaml's parser where PyYAML was built with it: seven times as fast
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -66,22 +69,43 @@ def schema_problems(error: ValidationError, label: str, known: Iterable[str]) ->
 
 def _schema_words(problem: dict[str, Any], known: list[str]) -> str:
     name = ".".join(map(str, problem["loc"]))
-    value = problem["input"]
+    value, bounds = as_written(problem["input"]), problem.get("ctx", {})
     match problem["type"]:
         case "missing":
             return f"{name} is missing"
         case "extra_forbidden":
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-            near = near or difflib.get_close_matches(name, known, n=1)
+            names = [*known, *(section for section, dot, _ in (other.partition(".") for other in known) if dot)]
+            near = difflib.get_close_matches(str(problem["loc"][-1]), names, n=1)
+            near = near or difflib.get_close_matches(name, names, n=1)
             return f"{name} is unknown; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}")
         case "string_type":
-            return f"{name} = {value!r}: a text is needed, put it in quotes"
+            return f"{name} = {value}: a text is needed, put it in quotes"
         case "model_type":
-            return f"{name + ' = ' if name else ''}{value!r}: lines such as `{known[0]}: ...` are needed"
+            return f"{name + ' = ' if name else ''}{value}: lines such as `{known[0]}: ...` are needed"
         case "string_too_short":
             return f"{name} is empty"
+        case "int_type" | "int_from_float":
+            return f"{name} = {value}: a whole number is needed"
+        case "float_type":
+            return f"{name} = {value}: a number is needed"
+        case "bool_type":
+            return f"{name} = {value}: true or false is needed"
+        case "dict_type" | "mapping_type":
+            return f"{name} = {value}: lines such as `name: value` are needed"
+        case "list_type" | "tuple_type":
+            return f"{name} = {value}: a list such as [one, another] is needed"
+        case "greater_than_equal":
+            return f"{name} = {value}: at least {bounds['ge']:,.12g} is needed"
+        case "less_than_equal":
+            return f"{name} = {value}: at most {bounds['le']:,.12g} is allowed"
+        case "less_than":
+            return f"{name} = {value}: less than {bounds['lt']:,.12g} is needed"
+        case "literal_error":
+            return f"{name} = {value}: {bounds['expected']} is needed"
+        case "string_pattern_mismatch" if bounds["pattern"] == COMMIT:
+            return f"{name} = {value}: a whole commit is needed, 40 digits of 0-9 and a-f"
         case _:
-            return f"{name} = {value!r}: {problem['msg'].removeprefix('Value error, ')}"
+            return f"{name} = {value}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _yaml_words(error: Exception) -> str:

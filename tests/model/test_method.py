@@ -80,7 +80,7 @@ def test_all_bad_overrides_are_reported_together():
         "unet.max_train_steps = 2.5: a whole number from 1",
         "unet.weight_decay = nan",
         "unet.trains",
-        "embedding.batch_size = True",
+        "embedding.batch_size = true",
         "embedding.max_grad_norm = 'big'",
         "embedding.weight_decay = 1000",
         "stage 'vae'",

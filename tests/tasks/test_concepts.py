@@ -96,7 +96,7 @@ def test_all_problems_of_a_concept_are_reported_together(settings: Settings) -> 
         load_concept(settings, "pot")
     label = "data/concepts/pot/concept.yaml: "
     assert sorted(problem.removeprefix(label) for problem in caught.value.problems) == [
-        "consent = True: a text is needed, put it in quotes",
+        "consent = true: a text is needed, put it in quotes",
         "licence is empty",
         "name does not belong here; the folder says it",
         "sorce is unknown; did you mean source?",

@@ -173,6 +173,18 @@ def test_the_page_gives_the_scores_with_intervals_and_in_words(page: Page) -> No
     assert said.count("CLIP-I 0.60 [0.58, 0.62] · CLIP-T 0.80 [0.78, 0.82]") == len(PROMPTS)
 
 
+def test_scores_are_called_what_they_are_and_have_no_interval_where_one_picture_was_drawn(tmp_path: Path) -> None:
+    drawn = parts()
+    drawn["scores"]["clip_i"] = {"mean": 0.71, "low": None, "high": None}
+    write_gallery(tmp_path, **drawn)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    said = " ".join(page.split())
+    assert "Both are cosines, at most 1, with 95 % intervals in brackets" in said
+    assert page.count('class="interval"') == 1
+    assert '<p class="value">0.71</p>' in page
+    assert "Too few pictures to compare with the untrained base, which has 0.45" in said
+
+
 def test_every_picture_of_the_page_has_words_for_those_who_cannot_see_it(page: Page) -> None:
     texts = [image["alt"] for image in page.images]
     assert all(texts)
@@ -234,10 +246,12 @@ def test_scores_of_other_prompts_are_refused(tmp_path: Path) -> None:
         ((0.5, 0.4, 0.6), (0.3, 0.2, 0.39), "clearly above"),
         ((0.5, 0.4, 0.6), (0.3, 0.2, 0.41), "about the same"),
         ((0.3, 0.2, 0.39), (0.5, 0.4, 0.6), "clearly below"),
+        ((0.5, None, None), (0.3, 0.2, 0.39), "too few pictures"),
+        ((0.5, 0.4, 0.6), (0.3, None, None), "too few pictures"),
     ],
 )
 def test_a_difference_is_clear_only_where_the_intervals_do_not_overlap(
-    trained: tuple[float, float, float], base: tuple[float, float, float], verdict: str
+    trained: tuple[float, float | None, float | None], base: tuple[float, float | None, float | None], verdict: str
 ) -> None:
     one, other = (Interval(mean=mean, low=low, high=high) for mean, low, high in (trained, base))
     assert Reading(name="n", title="t", meaning="m", trained=one, base=other).verdict.startswith(verdict)

@@ -71,14 +71,38 @@ def test_every_absurd_value_is_reported_at_once():
         ({"method": "magic"}, "attndreambooth"),
         ({"preset": "magic"}, "published"),
         ({"stages": {"unets": {}}}, "cross_attention"),
-        ({"seed": True}, "seed = True"),
+        ({"seed": True}, "seed = true"),
         ({"seed": "0"}, "seed = '0'"),
+        ({"seed": None}, "seed = null: a whole number is needed"),
         ({"base": ""}, "base"),
+        ({"base_revision": "main"}, "base_revision = 'main': a whole commit is needed, 40 digits of 0-9 and a-f"),
+        ({"dtype": "float16"}, "dtype = 'float16': 'auto', 'float32' or 'bfloat16' is needed"),
+        ({"prepare": {"max_short_side": 9999}}, "prepare.max_short_side = 9999: at most 4,096 is allowed"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_there_is(changes, words):
     (said,) = problems(**changes)
     assert words in said
+
+
+def test_a_value_of_a_wrong_type_hides_no_other_of_its_section():
+    said = problems(sampling={"guidance_scale": "much", "num_inference_steps": 0, "batch_size": 10**6})
+    assert said == [
+        "params.yaml: sampling.guidance_scale = 'much': a number is needed",
+        "params.yaml: sampling.num_inference_steps = 0: at least 1 is needed",
+        "params.yaml: sampling.batch_size = 1000000: at most 1,024 is allowed",
+    ]
+
+
+def test_a_mistyped_section_is_told_apart_from_its_neighbour():
+    wrong = content()
+    wrong["samplng"] = wrong.pop("sampling")
+    with pytest.raises(InputError) as caught:
+        parse_params(wrong, "params.yaml")
+    assert set(caught.value.problems) == {
+        "params.yaml: sampling is missing",
+        "params.yaml: samplng is unknown; did you mean sampling?",
+    }
 
 
 def test_files_that_are_no_parameters(tmp_path):
