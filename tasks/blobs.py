@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from model.errors import WorkFailed
 from tasks.manifest import FileRecord
@@ -39,9 +39,8 @@ class Record:
     """Another one as soon as the content is another one."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One thing that a place keeps."""
+class Entry(NamedTuple):
+    """One thing that a place keeps. A tuple, because a store may hold hundreds of thousands."""
 
     name: str
     size: int  # bytes

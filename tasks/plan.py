@@ -4,9 +4,11 @@ Needs no torch, no Prefect and no MLflow client, and asks the store and the regi
 of concepts.
 """
 
+import gc
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -85,7 +87,7 @@ def make_plan(settings: Settings, names: Iterable[str]) -> Plan:
         StoreFailed: the store cannot be read.
     """
     names = list(dict.fromkeys(names))
-    with ThreadPoolExecutor(max_workers=1) as aside:
+    with _no_collection(), ThreadPoolExecutor(max_workers=1) as aside:
         asked = aside.submit(registered_versions, settings)  # it waits for others, while the rest computes
         found = survey(settings, names)
         store = open_store(settings)
@@ -94,14 +96,28 @@ def make_plan(settings: Settings, names: Iterable[str]) -> Plan:
             registered, unknown = asked.result(), None
         except RegistryUnknown as error:
             registered, unknown = {}, str(error)
-    jobs = {job.concept.name: job for job in found.jobs}
-    concepts = tuple(
-        _plan(jobs[name], known, None if unknown else registered.get(name, []))
-        if name in jobs
-        else ConceptPlan(concept=name, state="problem", causes=found.problems[name], trained_at=known.trained_at(name))
-        for name in names
-    )
-    return Plan(concepts=concepts, registry_unknown=unknown, registered=registered)
+        jobs = {job.concept.name: job for job in found.jobs}
+        concepts = tuple(
+            _plan(jobs[name], known, None if unknown else registered.get(name, []))
+            if name in jobs
+            else ConceptPlan(
+                concept=name, state="problem", causes=found.problems[name], trained_at=known.trained_at(name)
+            )
+            for name in names
+        )
+        return Plan(concepts=concepts, registry_unknown=unknown, registered=registered)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without looking for garbage: a plan makes hundreds of thousands of small things that all stay until its end."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Known:
@@ -172,7 +188,12 @@ def _lack(plan: StagePlan, trained: Trained | None, known: _Known) -> str | None
             return None if known.store.find(plan.stage, plan.key) else f"artefact of {stage_words(plan.stage)} missing"
         except Damaged as damage:
             return f"artefact of {stage_words(plan.stage)} damaged: {'; '.join(damage.problems)}"
-    missing = known.inventory.lacks(done.files)
+    contents = known.inventory.contents
+    missing = [
+        name
+        for name, (sha256, size) in done.files.items()
+        if (entry := contents.get(sha256)) is None or entry.size != size
+    ]
     if not missing:
         return None
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -5,6 +5,7 @@ Keys decide that something changed; here is only said what. One change is said o
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tasks.jobs import Job
@@ -19,6 +20,21 @@ _PROMPT = {"placeholder_token": "placeholder token", "super_category": "super-ca
 _ONLY_SHOWN = ("licence", "source", "consent")
 """Facts of a concept that only the gallery shows; the others change a stage before it."""
 
+Pair = tuple[StagePlan, Mapping[str, Any]]
+"""A stage as it is planned now, and the facts of its key as it was done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """What a training is made from and by, whether it is planned or was done."""
+
+    stages: Sequence[StagePlan]
+    images: Mapping[str, str]
+    """md5 of each image, by its path in the concept's folder."""
+    method: str
+    references: Mapping[str, str]
+    """How "base" and "evaluator" are called."""
+
 
 def stage_words(stage: str) -> str:
     """How people call a stage: "stage 3" for train-3-unet."""
@@ -27,10 +43,21 @@ def stage_words(stage: str) -> str:
 
 def causes(job: Job, before: Trained) -> list[str]:
     """What differs between a finished training and the job as it is now; empty if all keys are the same."""
-    changed = [plan for plan in job.stages if _differs(plan, before.stage(plan.stage))]
+    making = Making(
+        stages=job.stages,
+        images={file.relpath: file.md5 for file in job.images.files},
+        method=job.recipe.method.name,
+        references={"base": job.recipe.base.reference, "evaluator": job.recipe.evaluator.reference},
+    )
+    return differences(making, before)
+
+
+def differences(now: Making, before: Trained) -> list[str]:
+    """What differs between a finished training and another one; empty if all keys are the same."""
+    changed = [plan for plan in now.stages if _differs(plan, before.stage(plan.stage))]
     if not changed:
         return []
-    said = list(dict.fromkeys(_causes(job, before, changed)))
+    said = list(dict.fromkeys(_causes(now, before, changed)))
     return said or ["something that its record does not name"]
 
 
@@ -38,14 +65,14 @@ def _differs(plan: StagePlan, before: TrainedStage | None) -> bool:
     return before is None or before.key != plan.key
 
 
-def _causes(job: Job, before: Trained, changed: Sequence[StagePlan]) -> Iterator[str]:
+def _causes(now: Making, before: Trained, changed: Sequence[StagePlan]) -> Iterator[str]:
     if before.manifest_schema != MANIFEST_SCHEMA:
         yield f"the store's manifests, form {before.manifest_schema} -> {MANIFEST_SCHEMA}"
-    yield from _images({file.relpath: file.md5 for file in job.images.files}, before.images)
-    yield from _method(job, before)
-    pairs = [(plan, old) for plan in changed if (old := before.stage(plan.stage))]
-    yield from _parameters(job, pairs)
-    yield from _models(job, pairs)
+    yield from _images(now.images, before.images)
+    yield from _method(now, before)
+    pairs = [(plan, before.facts[plan.stage]) for plan in changed if plan.stage in before.facts]
+    yield from _parameters(pairs)
+    yield from _models(now, pairs)
     yield from _libraries(pairs)
     yield from _code(pairs)
 
@@ -70,26 +97,25 @@ def _images(now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
     yield f"images: {', '.join(parts)}"
 
 
-def _method(job: Job, before: Trained) -> Iterator[str]:
+def _method(now: Making, before: Trained) -> Iterator[str]:
     """Whether the list of stages is another one."""
     old = [stage.stage.split("-", 2)[2] for stage in before.stages if stage.stage.startswith("train-")]
-    new = [plan.stage.split("-", 2)[2] for plan in job.trainings]
+    new = [plan.stage.split("-", 2)[2] for plan in now.stages if plan.kind == "train"]
     if old != new:
-        gallery = before.stage("gallery")
-        method = gallery.facts["parameters"]["method"] if gallery else None
-        said = f"method {_change(method, job.recipe.method.name)}, " if method != job.recipe.method.name else ""
+        method = before.facts.get("gallery", {}).get("parameters", {}).get("method")
+        said = f"method {_change(method, now.method)}, " if method != now.method else ""
         yield f"{said}stages {', '.join(old)} -> {', '.join(new)}"
 
 
-def _parameters(job: Job, pairs: Sequence[tuple[StagePlan, TrainedStage]]) -> Iterator[str]:
+def _parameters(pairs: Sequence[Pair]) -> Iterator[str]:
     for plan, old in pairs:
-        now, then = plan.parameters, old.facts["parameters"]
+        now, then = plan.parameters, old["parameters"]
         if plan.kind == "train":
             for name, a, b in _changes(then["prompt"], now["prompt"]):
                 yield f"{_PROMPT[name]} {_change(a, b)}"
             for name, a, b in _changes(then["stage"], now["stage"]):
                 yield f"{stage_words(plan.stage)}: {name} {_change(a, b)}"
-            if (seed := old.facts["seed"]) != plan.seed:
+            if (seed := old["seed"]) != plan.seed:
                 yield f"seed {_change(seed, plan.seed)}"
         elif plan.kind == "gallery":
             alone = len(pairs) == 1
@@ -101,9 +127,9 @@ def _parameters(job: Job, pairs: Sequence[tuple[StagePlan, TrainedStage]]) -> It
             for name, a, b in _changes(then, now):
                 if name != "prompts":
                     yield f"{plan.stage}: {name} {_change(a, b)}"
-            if (seed := old.facts["seed"]) != plan.seed:
+            if (seed := old["seed"]) != plan.seed:
                 yield f"{plan.stage}: seed {_change(seed, plan.seed)}"
-        for name, a, b in _changes(old.facts["numeric_policy"], plan.numeric_policy):
+        for name, a, b in _changes(old["numeric_policy"], plan.numeric_policy):
             yield f"{name} {_change(a, b)}"
 
 
@@ -119,11 +145,11 @@ def _prompts(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
     yield f"evaluation prompts: {', '.join(parts)} ({_listed([*added, *removed])})"
 
 
-def _models(job: Job, pairs: Sequence[tuple[StagePlan, TrainedStage]]) -> Iterator[str]:
+def _models(making: Making, pairs: Sequence[Pair]) -> Iterator[str]:
     words = {"base": "base model", "evaluator": "evaluator"}
-    called = {"base": job.recipe.base.reference, "evaluator": job.recipe.evaluator.reference}
+    called = making.references
     for plan, old in pairs:
-        for name, then, now in _changes(old.facts["models"], plan.models):
+        for name, then, now in _changes(old["models"], plan.models):
             if not isinstance(then, Mapping) or not isinstance(now, Mapping):
                 yield f"{words[name]} {called[name]}"
             elif "digest" in then and "digest" in now:
@@ -134,18 +160,18 @@ def _models(job: Job, pairs: Sequence[tuple[StagePlan, TrainedStage]]) -> Iterat
                 yield f"{words[name]} {then.get('id', 'of a folder')} -> {called[name]}"
 
 
-def _libraries(pairs: Sequence[tuple[StagePlan, TrainedStage]]) -> Iterator[str]:
-    changes = {change for plan, old in pairs for change in _changes(old.facts["packages"], plan.packages)}
+def _libraries(pairs: Sequence[Pair]) -> Iterator[str]:
+    changes = {change for plan, old in pairs for change in _changes(old["packages"], plan.packages)}
     if changes:
         listed = ", ".join(f"{name} {_change(a, b)}" for name, a, b in sorted(changes, key=lambda change: change[0]))
         yield f"library versions: {listed}"
 
 
-def _code(pairs: Sequence[tuple[StagePlan, TrainedStage]]) -> Iterator[str]:
+def _code(pairs: Sequence[Pair]) -> Iterator[str]:
     """As in "training code: model/train.py changed"; a file that several kinds of stages run is named at the first."""
     named: set[str] = set()
     for plan, old in pairs:
-        files = {_file(name) for name, _, _ in _changes(old.facts["code"], plan.code)} - named
+        files = {_file(name) for name, _, _ in _changes(old["code"], plan.code)} - named
         named |= files
         if files:
             yield f"{_CODE[plan.kind]} code: {_listed(sorted(files))} changed"

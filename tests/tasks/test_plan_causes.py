@@ -8,10 +8,10 @@ import pytest
 
 import tasks.keys
 from tasks.jobs import Job, plan_jobs
-from tasks.manifest import SCHEMA, FileRecord
+from tasks.manifest import SCHEMA
 from tasks.plan_causes import causes
 from tasks.settings import Settings
-from tasks.trained import Trained, TrainedStage
+from tasks.trained import Trained, TrainedStage, facts_json
 from tests.data_project import photo
 from tests.tasks.test_keys import CHANGES, concept_folder, one_byte_of, prompts
 from tests.training_project import PROMPTS, write_concept, write_params
@@ -22,14 +22,7 @@ NO_CAUSE = {name for name, (stage, _) in CHANGES.items() if stage == 6}
 def as_trained(job: Job) -> Trained:
     """The record of a job as if it had been done."""
     stages = tuple(
-        TrainedStage(
-            stage=plan.stage,
-            key=plan.key,
-            facts={name: value for name, value in plan.facts().items() if name != "stage"},
-            digest="d",
-            files={"file": FileRecord(sha256="0" * 64, size=1)},
-        )
-        for plan in job.stages
+        TrainedStage(stage=plan.stage, key=plan.key, digest="d", files={"file": ["0" * 64, 1]}) for plan in job.stages
     )
     images = {file.relpath: file.md5 for file in job.images.files}
     trained = Trained(
@@ -41,6 +34,7 @@ def as_trained(job: Job) -> Trained:
         version=1,
         scores={},
         stages=stages,
+        facts_json=facts_json(job),
     )
     read = Trained.from_json(trained.to_json())
     assert read is not None and read.to_json() == trained.to_json()
@@ -141,5 +135,12 @@ def test_another_method_is_named_with_its_stages(project):
 
 
 def test_what_is_no_record_is_none():
-    for content in (b"", b"{}", b"[]", b'{"schema": 99}', b'{"schema": 1, "stages": [{}]}'):
-        assert Trained.from_json(content) is None
+    for first in (b"", b"{}", b"[]", b'{"schema": 99}', b'{"schema": 1, "stages": [{}]}'):
+        assert Trained.from_json(first + b"\n{}\n") is None
+    assert Trained.from_json(b"{}") is None
+
+
+def test_facts_that_cannot_be_read_leave_the_concept_stale(project):
+    before = dataclasses.replace(as_trained(job(project)), facts_json="{cut")
+    write_params(project.root, seed=7)
+    assert causes(job(project), before) == ["something that its record does not name"]
