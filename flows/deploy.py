@@ -164,6 +164,7 @@ def _make_watch(client: "SyncPrefectClient") -> None:
         actions=[
             ChangeFlowRunState(
                 state=StateType.CRASHED,
+                name=None,
                 force=False,
                 message=f"no sign of life for {SILENT_SECONDS} s: its machine or process has died",
             )

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -49,6 +50,8 @@ def run_worker(settings: Settings, *, gpu: str | None, pool: str | None = None) 
     if problems:
         raise InputError(*problems)
     environment = {name: value for name, value in os.environ.items() if name != WORKER_VARIABLE}
+    # A shell starts what it puts into the background deaf to SIGINT, by which Prefect's worker ends itself on SIGTERM.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # No shell and no child: signals of a supervisor reach the worker itself.
     os.execve(sys.executable, [sys.executable, "-m", "prefect", "worker", "start", *arguments], environment | variables)
 

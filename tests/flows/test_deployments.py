@@ -77,6 +77,8 @@ class Site:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                # As a shell starts what it puts into the background; a worker has to end on SIGTERM all the same.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
             )
 
     def client(self) -> Any:
