@@ -7,12 +7,14 @@ from rich.text import Text
 from flows.console import DONE, FAILED, notices, print_json, results
 from flows.lineage_tree import lineage_tree
 from model.errors import InputError, WorkFailed
-from tasks.lineage import promotions_of, read_chain
+from tasks.ledger import examine_ledger
+from tasks.lineage import read_chain
 from tasks.lineage_checks import verify
 from tasks.lineage_document import document
 from tasks.lineage_head import find_head
 from tasks.lineage_index import open_index
 from tasks.lineage_results import UNWANTED, Verification
+from tasks.production import open_production
 from tasks.settings import Settings
 from tasks.store import open_store
 
@@ -32,7 +34,8 @@ def show_lineage(settings: Settings, reference: str, *, proved: bool, as_json: b
     with open_index(settings, store) as index:
         chain = read_chain(store, index, find_head(settings, store, index, reference))
     verification = verify(settings, store, chain) if proved else None
-    lineage = document(chain, promotions_of(store, chain.head.concept), verification)
+    ledger, _ = examine_ledger(open_production(settings), chain.head.concept)  # its problems are the verification's
+    lineage = document(chain, ledger.records, verification)
     if page is not None:
         from flows.lineage_page import write_page
 

@@ -1,6 +1,6 @@
 """A chain as one HTML file for an auditor: it asks nothing of any server, and holds its pictures inside itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,14 @@ def write_page(page: Path, store: Store, chain: Chain, lineage: Mapping[str, Any
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., object]] = {
         "short": lambda key: str(key)[:SHORT],
         "bytes": size_words,
         "git": git_words,
         "number": number,
         "interval": interval,
     }
+    environment.filters |= filters
     scores = lineage["evaluation"] and lineage["evaluation"]["scores"]
     text = environment.get_template("lineage.html.j2").render(
         lineage=lineage,

@@ -194,8 +194,3 @@ def recorded_version(settings: Settings, concept: Concept) -> str | None:
     """The data version that DVC has on record for a concept, if any. InputError where the record cannot be read."""
     record = _record(settings, concept)
     return record.digest if record else None
-
-
-def cached_file(settings: Settings, digest: str) -> Path:
-    """Where DVC's cache keeps the content with this md5, whether or not it does."""
-    return dvc_storage(settings).cached(digest)

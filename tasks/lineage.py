@@ -5,20 +5,16 @@ enough: a manifest names its concept.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from model.errors import WorkFailed
 from tasks.artefacts import SCORES
 from tasks.lineage_head import Head
 from tasks.lineage_index import INDEXED, LineageIndex
 from tasks.manifest import Manifest
 from tasks.prepared_images import prepared_images
 from tasks.store import Damaged, Store
-
-_RECORD = re.compile(r"promotions/[^/]+/\d+\.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +74,7 @@ class Chain:
     def image_set(self) -> str | None:
         """DVC's hash of the image set."""
         prepare = self.manifests.get("prepare")
-        return prepare and next(entry.digest for entry in prepare.inputs if entry.kind == "image_set")
+        return next(entry.digest for entry in prepare.inputs if entry.kind == "image_set") if prepare else None
 
 
 def read_chain(store: Store, index: LineageIndex, head: Head) -> Chain:
@@ -103,7 +99,8 @@ def read_chain(store: Store, index: LineageIndex, head: Head) -> Chain:
     problems = [link.problem for link in ordered if link.problem]
     chain = Chain(head=head, links=ordered, images=(), scores=None)
     manifests = chain.manifests
-    images, scores = (), None
+    images: tuple[Mapping[str, Any], ...] = ()
+    scores: Mapping[str, Any] | None = None
     try:
         images = _images(store, manifests["prepare"], chain.stated) if "prepare" in manifests else ()
         scores = json.loads(store.file(manifests["evaluate"], SCORES).read_bytes()) if "evaluate" in manifests else None
@@ -143,22 +140,3 @@ def _images(store: Store, prepare: Manifest, stated: Mapping[str, Any]) -> tuple
         original = {"original": origin.get("original"), "original_sha256": origin.get("original_sha256")}
         images.append(dict(image) | original)
     return tuple(images)
-
-
-def promotions_of(store: Store, concept: str | None = None) -> list[dict[str, Any]]:
-    """The production ledger of a concept, or of all, oldest first: `promotions/<concept>/<seq>.json`.
-
-    Raises:
-        WorkFailed: a record that is none.
-        StoreFailed: it cannot be read.
-    """
-    listed = store.records(f"promotions/{concept}/" if concept else "promotions/")
-    paths = [path for path in listed if _RECORD.fullmatch(path)]  # signatures may lie beside the records
-    entries = []
-    for path, record in store.read_records(paths).items():
-        try:
-            entry = json.loads(record.content)
-            entries.append({**entry, "concept": str(entry["concept"]), "seq": int(entry["seq"])})
-        except (ValueError, TypeError, KeyError) as error:
-            raise WorkFailed(f"ledger {path}: is no record of a promotion: {error!r}") from error
-    return sorted(entries, key=lambda entry: (entry["concept"], entry["seq"]))

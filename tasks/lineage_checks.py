@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from model.errors import InputError
 from tasks.hashing import digest_of, file_digest
 from tasks.keys import MODEL_SUFFIXES
+from tasks.ledger import examine_ledger
 from tasks.lineage import Chain, read_chain
 from tasks.lineage_head import find_head
 from tasks.lineage_image_checks import check_images
@@ -18,6 +20,7 @@ from tasks.lineage_index import open_index
 from tasks.lineage_keys import MODELS, plan_of
 from tasks.lineage_results import Check, Verification, fault, good, unchecked
 from tasks.manifest import Manifest
+from tasks.production import open_production
 from tasks.provenance import cached_hub_files
 from tasks.registry_checks import check_version
 from tasks.settings import Settings
@@ -48,6 +51,7 @@ def verify(settings: Settings, store: Store, chain: Chain) -> Verification:
         checks += _check_key(manifest)
         checks += _check_reads(manifest, chain.manifests)
     checks += _check_content(chain)
+    checks += _check_ledger(settings, chain)
     checks += _check_models(settings, chain)
     checks += check_images(settings, chain)
     return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks))
@@ -118,6 +122,26 @@ def _check_content(chain: Chain) -> Iterator[Check]:
         yield good("content", "the evaluation's manifest gives the key that is registered")
     else:
         yield fault("content", f"registered as {chain.head.content[:12]}, and the manifests give {given[:12]}")
+
+
+def _check_ledger(settings: Settings, chain: Chain) -> Iterator[Check]:
+    """The concept's production ledger is a whole chain, and its records of this content name these artefacts."""
+    try:
+        ledger, problems = examine_ledger(open_production(settings), chain.head.concept)
+    except (StoreFailed, InputError) as failure:
+        yield unchecked("ledger", str(failure))
+        return
+    for problem in problems:
+        yield fault("ledger", problem.removeprefix("ledger "))
+    if ledger.records and not problems:
+        yield good("ledger", f"its {len(ledger.records)} records follow each other")
+    keys = {link.stage: link.key for link in chain.links}
+    for record in (record for record in ledger.records if record.content == chain.head.content):
+        what = f"ledger record {record.seq}"
+        other = sorted(stage for stage, key in record.stages.items() if keys.get(stage, key) != key)
+        yield (
+            fault(what, f"names other artefacts: {', '.join(other)}") if other else good(what, "names these artefacts")
+        )
 
 
 def _check_models(settings: Settings, chain: Chain) -> Iterator[Check]:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tasks.concepts import NOT_STATED
+from tasks.ledger import Promotion
 from tasks.lineage import Chain
 from tasks.lineage_results import Verification
 from tasks.manifest import Manifest
@@ -14,10 +15,8 @@ SCHEMA = 1
 _STATED = ("licence", "source", "consent")
 
 
-def document(
-    chain: Chain, promotions: Sequence[Mapping[str, Any]], verification: Verification | None = None
-) -> dict[str, Any]:
-    """Everything that is known about a chain; of `promotions`, the concept's ledger, those of this version."""
+def document(chain: Chain, promotions: Sequence[Promotion], verification: Verification | None = None) -> dict[str, Any]:
+    """Everything that is known about a chain; of the concept's `promotions` those of this content."""
     head, manifests = chain.head, chain.manifests
     prepare, evaluation = manifests.get("prepare"), manifests.get("evaluate")
     version = None
@@ -34,7 +33,7 @@ def document(
         "found_by": head.found_by,
         "notes": list(head.notes),
         "version": version,
-        "promotions": [dict(entry) for entry in promotions if head.version and entry.get("version") == head.version],
+        "promotions": [asdict(record) for record in promotions if record.content == head.content],
         "evaluation": evaluation and _stage(evaluation) | {"scores": chain.scores},
         "stages": [_stage(manifest) for manifest in reversed(chain.trainings)],
         "base": chain.base and dict(chain.base),

@@ -1,14 +1,17 @@
-"""The images that a chain begins with, looked up wherever they still are: working copy, DVC's cache."""
+"""The images that a chain begins with, looked up wherever they still are: working copy, DVC's cache and remote."""
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
+from tasks.blobs import StoreFailed
 from tasks.concepts import Concept, load_concept, shown_path
+from tasks.dvc_storage import DvcStorage, UnreadRemote, dvc_storage
 from tasks.folder_hash import FolderFile, file_md5, folder_digest
 from tasks.hashing import file_digest
-from tasks.image_sets import cached_file, recorded_version
+from tasks.image_sets import recorded_version
 from tasks.lineage import Chain
 from tasks.lineage_results import Check, fault, good, unchecked
 from tasks.settings import Settings
@@ -25,17 +28,39 @@ def check_images(settings: Settings, chain: Chain) -> Iterator[Check]:
         yield unchecked("image set", "the manifest of prepare is not there")
         return
     yield from _check_set(chain, version)
-    listing = cached_file(settings, version)
-    if listing.is_file():
-        whole = file_md5(listing) == version.removesuffix(".dir")
-        yield (
-            good("image set in DVC's cache", "its listing is whole")
-            if whole
-            else fault("image set in DVC's cache", f"its listing has changed ({listing})")
-        )
+    storage = dvc_storage(settings)
     folder, expected = _working_copy(settings, chain, version)
-    for image in chain.images:
-        yield from _check_image(settings, image, folder, expected)
+    with tempfile.TemporaryDirectory() as fetched:
+        copies, problem = _remote_copies(storage, chain, version, Path(fetched))
+        if problem:
+            yield unchecked("image set in the DVC remote", problem)
+        for place, listing in (("DVC's cache", storage.cached(version)), ("the DVC remote", copies.get(version))):
+            if listing is not None and listing.is_file():
+                whole, what = file_md5(listing) == version.removesuffix(".dir"), f"image set in {place}"
+                yield good(what, "its listing is whole") if whole else fault(what, "its listing has changed")
+        for image in chain.images:
+            places = {
+                "the working copy": (folder / image["made_from"] if folder else None, expected),
+                "DVC's cache": (storage.cached(image["md5"]) if image["md5"] else None, True),
+                "the DVC remote": (copies.get(image["md5"]), True),
+            }
+            yield from _check_image(settings, image, places)
+
+
+def _remote_copies(storage: DvcStorage, chain: Chain, version: str, folder: Path) -> tuple[dict[str, Path], str | None]:
+    """What the remote has of the set, by md5, copied into a folder; and why it could not be asked."""
+    copies: dict[str, Path] = {}
+    if storage.remote is None:
+        return copies, None
+    if isinstance(storage.remote, UnreadRemote):
+        return copies, f"{storage.remote.address} can be read by DVC alone"
+    try:
+        for md5 in (version, *(image["md5"] for image in chain.images if image["md5"])):
+            if storage.remote.copy(md5, folder / md5):
+                copies[md5] = folder / md5
+    except StoreFailed as failure:
+        return copies, str(failure)
+    return copies, None
 
 
 def _check_set(chain: Chain, version: str) -> Iterator[Check]:
@@ -62,27 +87,24 @@ def _working_copy(settings: Settings, chain: Chain, version: str) -> tuple[Path 
     return (concept.images if concept.images.is_dir() else None), recorded in (None, version)
 
 
-def _check_image(settings: Settings, image: Mapping[str, Any], folder: Path | None, expected: bool) -> Iterator[Check]:
-    what, found = f"image {image['made_from']}", False
-    working = folder / image["made_from"] if folder else None
-    cached = cached_file(settings, image["md5"]) if image["md5"] else None
-    for place, path, is_copy in (("working copy", working, expected), ("DVC's cache", cached, True)):
+def _check_image(
+    settings: Settings, image: Mapping[str, Any], places: Mapping[str, tuple[Path | None, bool]]
+) -> Iterator[Check]:
+    """One image in each place that has it; of a place that need not have this very image, only a match counts."""
+    found = False
+    for place, (path, expected) in places.items():
+        what = f"image {image['made_from']} in {place}"
         if path is None or not path.is_file():
             continue
         try:
             same = file_digest(path) == image["sha256"]
         except OSError as error:
-            yield unchecked(f"{what} in the {place}", f"cannot be read: {error.strerror}")
+            yield unchecked(what, f"cannot be read: {error.strerror}")
             continue
+        found = found or same or expected
         if same:
-            found = True
-            yield good(f"{what} in {_the(place)}", "its sha256 is that of the manifest")
-        elif is_copy:
-            found = True
-            yield fault(f"{what} in {_the(place)}", f"its bytes have changed ({shown_path(settings, path)})")
+            yield good(what, "its sha256 is that of the manifest")
+        elif expected:
+            yield fault(what, f"its bytes have changed ({shown_path(settings, path)})")
     if not found:
-        yield unchecked(what, "neither the working copy nor DVC's cache has it; `dvc pull` may bring it")
-
-
-def _the(place: str) -> str:
-    return place if place[0].isupper() else f"the {place}"
+        yield unchecked(f"image {image['made_from']}", f"not here, nor in {' or '.join(list(places)[1:])}")

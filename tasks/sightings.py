@@ -5,7 +5,7 @@ The index finds the trainings; what it found is read again from the store, which
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from model.errors import InputError
 from tasks.hashing import file_digest
 from tasks.image_reading import read_picture
 from tasks.images import NEAR_BITS
-from tasks.lineage import promotions_of
+from tasks.ledger import Ledger, concepts_in, examine_ledger
 from tasks.lineage_index import IndexedImage, LineageIndex, Training
 from tasks.prepared_images import prepared_images
+from tasks.production import open_production
 from tasks.provenance import FINGERPRINT, named_fingerprint
-from tasks.registry import CHAMPION, EVALUATION_TAG
+from tasks.registry import EVALUATION_TAG
 from tasks.registry_survey import KnownVersion, RegistryUnknown, registered_versions
 from tasks.settings import Settings
 from tasks.store import Damaged, Store
@@ -158,11 +159,14 @@ def _answer(
     lost = sum(len(versions[key]) for key in versions.keys() - index.evaluations())
     if lost:
         notes.append(f"{lost} registered versions have no training in this store: what they saw is not known")
-    ledger = promotions_of(store)
+    versions_of = {t.key: versions.get(t.key) or _recorded(store, t, known) for t in trainings}
+    concepts = {training.concept for training in trainings}
+    concepts |= {version.concept for of_it in versions_of.values() for version in of_it}
+    ledgers = _ledgers(settings, concepts, notes)
     found: list[Sighting] = []
     for training in trainings:
-        of_it = versions.get(training.key) or _recorded(store, training, known)
-        found += [_sighting(training, version, ledger, confirmed) for version in of_it or [None]]
+        of_it: Sequence[KnownVersion | None] = versions_of[training.key] or [None]
+        found += [_sighting(training, version, ledgers, confirmed) for version in of_it]
     return Sightings(
         asked=asked,
         sha256=sha256,
@@ -210,22 +214,31 @@ def _recorded(store: Store, training: Training, known: Mapping[str, Any]) -> lis
     return [KnownVersion(concept=training.concept, version=record.version)]
 
 
+def _ledgers(settings: Settings, concepts: set[str], notes: list[str]) -> dict[str, Ledger]:
+    """The production ledgers of these concepts."""
+    place, ledgers = open_production(settings), {}
+    for concept in sorted(concepts & set(concepts_in(place))):
+        ledgers[concept], problems = examine_ledger(place, concept)
+        notes += problems
+    return ledgers
+
+
 def _sighting(
     training: Training,
     version: KnownVersion | None,
-    ledger: list[dict[str, Any]],
+    ledgers: Mapping[str, Ledger],
     matches: Mapping[str, list[Match]],
 ) -> Sighting:
     concept = version.concept if version else training.concept
-    entries = [entry for entry in ledger if version and entry["concept"] == concept]
-    promoted = [entry for entry in entries if version and entry.get("version") == version.version]
-    serving = bool(promoted) and entries[-1] is promoted[-1]  # the newest record says what serves
+    ledger = ledgers.get(concept)
+    records = [record for record in ledger.records if record.content == training.content] if ledger else []
+    serving = ledger.serving if ledger else None
     return Sighting(
         concept=concept,
         version=version.version if version else None,
-        in_production=serving or bool(version and CHAMPION in version.aliases),
+        in_production=serving is not None and serving.content == training.content,
         aliases=tuple(sorted(version.aliases)) if version else (),
-        promotions=tuple(entry["seq"] for entry in promoted),
+        promotions=tuple(record.seq for record in records),
         stage=training.stage,
         key=training.key,
         created=training.created,

@@ -10,7 +10,7 @@ from flows.cli import app
 from flows.lineage import show_lineage
 from tests.browser import Page, find_browser, open_browser
 from tests.lineage_project import Trained
-from tests.tasks.test_lineage import flipped
+from tests.tasks.test_lineage import flipped, promoted
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine")
 WIDTHS = (400, 1400)
@@ -87,6 +87,18 @@ def test_a_fault_is_on_the_page_at_its_place_and_the_page_is_written_all_the_sam
     faulty = "[...document.querySelectorAll('.box.fault strong')].map(e => e.textContent)"
     assert "prepared" in browser.value(faulty)
     assert browser.value("document.querySelectorAll('.lost').length") == 1
+
+
+def test_promotions_are_shown_with_their_gates_and_what_was_passed_over(browser, lineage_project, tmp_path):
+    page = tmp_path / "lineage.html"
+    with promoted(lineage_project.settings, lineage_project.first):
+        assert show_lineage(lineage_project.settings, "owl/1", proved=True, as_json=False, page=page) == 0
+    browser.show(page, 400)
+    assert browser.value("document.querySelector('.chain li:last-child strong').textContent") == "production"
+    told = browser.value("document.querySelector('#promotions').closest('section').textContent")
+    for words in ("Record 1", "tester", "git_clean (nothing that matters)", "scores"):
+        assert words in told
+    assert browser.value("document.documentElement.scrollWidth") <= 400
 
 
 def test_where_the_page_cannot_be_written_is_said_before_any_work(

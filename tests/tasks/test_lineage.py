@@ -9,17 +9,21 @@ from pathlib import Path
 import pytest
 
 from model.errors import InputError
+from tasks.caching import Bench
+from tasks.dvc_storage import dvc_storage
 from tasks.hashing import file_digest
-from tasks.image_sets import cached_file
-from tasks.lineage import Chain, promotions_of, read_chain
+from tasks.ledger import Promotion, append, examine_ledger, record_path
+from tasks.lineage import Chain, read_chain
 from tasks.lineage_checks import verify, verify_version
 from tasks.lineage_document import document
 from tasks.lineage_head import find_head
 from tasks.lineage_index import open_index
 from tasks.lineage_results import Verification
+from tasks.production import open_production
 from tasks.registry import resolve
 from tasks.settings import Settings
 from tasks.store import open_store
+from tasks.training_record import content_key
 from tests.lineage_project import CONCEPT, Trained
 
 STAGES = ("prepare", "train-1-embedding", "train-2-cross_attention", "train-3-unet", "evaluate", "gallery")
@@ -63,6 +67,34 @@ def moved_away(*paths: Path) -> Iterator[None]:
             path.with_name(f"{path.name}.away").rename(path)
 
 
+@contextmanager
+def promoted(settings: Settings, bench: Bench) -> Iterator[Path]:
+    """Inside, the ledger says that this training serves; its record."""
+    record = Promotion(
+        concept=CONCEPT,
+        seq=1,
+        action="promote",
+        version=1,
+        content=content_key(bench.manifests),
+        release="f" * 64,
+        model="prod.concept.owl",
+        production_version=1,
+        stages={stage: manifest.key for stage, manifest in bench.manifests.items()},
+        gates=({"gate": "scores", "passed": True, "said": "CLIP-I 0.9"},),
+        overridden={"git_clean": "nothing that matters"},
+        by="tester",
+        at="2026-01-01T00:00:00+00:00",
+        previous=None,
+    )
+    place = open_production(settings)
+    assert append(place, record)
+    path = record_path(CONCEPT, 1)
+    try:
+        yield settings.store / path
+    finally:
+        place.delete(path)
+
+
 def test_the_chain_leads_from_the_version_to_the_files_that_were_brought(lineage_project):
     chain = chain_of(lineage_project.settings)
     assert tuple(link.stage for link in chain.links) == STAGES and chain.problems == ()
@@ -71,7 +103,7 @@ def test_the_chain_leads_from_the_version_to_the_files_that_were_brought(lineage
     assert chain.head.content == lineage_project.version.key
     brought = {image["original"]: image["original_sha256"] for image in chain.images}
     assert brought == {path.name: file_digest(path) for path in lineage_project.originals}
-    facts = document(chain, promotions_of(open_store(lineage_project.settings), CONCEPT))
+    facts = document(chain, ())
     assert json.loads(json.dumps(facts)) == facts
     assert [stage["stage"] for stage in facts["stages"]] == list(STAGES[3:0:-1])
     stated = {(image["licence"], image["source"], image["consent"]) for image in facts["images"]}
@@ -112,8 +144,8 @@ def files_of(lineage_project: Trained, kind: str) -> dict[Path, str]:
         case "working copy":
             return {bench.job.concept.images / file.relpath: file.relpath for file in images.files}
         case "DVC's cache":
-            cached = {cached_file(settings, file.md5): file.relpath for file in images.files}
-            return cached | {cached_file(settings, images.digest): "image set"}
+            cached = {dvc_storage(settings).cached(file.md5): file.relpath for file in images.files}
+            return cached | {dvc_storage(settings).cached(images.digest): "image set"}
         case _:
             return {resolve(settings, CONCEPT).folder / "concept.safetensors": "concept.owl version 2"}
 
@@ -178,7 +210,7 @@ def test_the_store_alone_is_enough(lineage_project):
 
 def test_what_is_not_here_is_unchecked_and_never_passed_over(lineage_project):
     settings, images = lineage_project.settings, lineage_project.bench.job.images
-    cached = [cached_file(settings, file.md5) for file in images.files]
+    cached = [dvc_storage(settings).cached(file.md5) for file in images.files]
     with moved_away(settings.root / "base", lineage_project.bench.job.concept.images, *cached):
         found = verified(settings)
     assert not found.of("fault")
@@ -187,6 +219,39 @@ def test_what_is_not_here_is_unchecked_and_never_passed_over(lineage_project):
         *(f"image {f.relpath}" for f in images.files),
     }
     assert found.words == "verified, except 4 things that could not be checked"
+
+
+def test_a_promotion_is_part_of_the_lineage_and_a_changed_ledger_is_found(lineage_project):
+    settings, bench = lineage_project.settings, lineage_project.first
+    with promoted(settings, bench) as record:
+        found = verified(settings, f"{CONCEPT}/1")
+        assert not found.of("fault") and {"ledger", "ledger record 1"} <= {check.what for check in found.of("good")}
+        chain, (ledger, _) = chain_of(settings, f"{CONCEPT}/1"), examine_ledger(open_production(settings), CONCEPT)
+        (entry,) = document(chain, ledger.records)["promotions"]
+        assert (entry["seq"], entry["by"]) == (1, "tester")
+        assert document(chain_of(settings), ledger.records)["promotions"] == []
+        with flipped(record, record.read_text().index("tester")):
+            (fault,) = verified(settings, f"{CONCEPT}/1").of("fault")
+        assert fault.what == "ledger" and "changed since it was sealed" in fault.said
+
+
+def test_the_remote_s_copies_are_hashed_too(lineage_project, tmp_path):
+    """A folder as DVC's default remote; one of its files is damaged, then it is not there."""
+    settings, images = lineage_project.settings, lineage_project.bench.job.images
+    remote, config = tmp_path / "remote", settings.root / ".dvc" / "config.local"
+    shutil.copytree(dvc_storage(settings).cache / "files", remote / "files")
+    config.write_text(f"[core]\n    remote = there\n['remote \"there\"']\n    url = {remote}\n")
+    try:
+        assert "image 01.png in the DVC remote" in {check.what for check in verified(settings).of("good")}
+        md5 = images.files[1].md5
+        with flipped(remote / "files" / "md5" / md5[:2] / md5[2:]):
+            (fault,) = verified(settings).of("fault")
+        assert fault.what == "image 01.png in the DVC remote"
+        shutil.rmtree(remote)
+        (missed,) = verified(settings).of("unchecked")
+        assert missed.what == "image set in the DVC remote"
+    finally:
+        config.unlink()
 
 
 def test_a_missing_stage_is_named_and_the_rest_still_shown(lineage_project):

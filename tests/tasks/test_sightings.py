@@ -17,7 +17,7 @@ from tasks.sightings import Sightings, who_saw, who_saw_alike
 from tasks.store import open_store
 from tests.data_project import photo
 from tests.lineage_project import Trained
-from tests.tasks.test_lineage import moved_away
+from tests.tasks.test_lineage import moved_away, promoted
 
 
 def saw(settings: Settings, asked: str) -> Sightings:
@@ -40,11 +40,8 @@ def index_file(settings: Settings) -> Path:
 @pytest.fixture
 def serving(lineage_project: Trained):
     """Version 1 was promoted and serves."""
-    store = open_store(lineage_project.settings)
-    path = "promotions/owl/000001.json"
-    store.write_record(path, json.dumps({"concept": "owl", "seq": 1, "version": 1}).encode())
-    yield
-    store.delete_record(path)
+    with promoted(lineage_project.settings, lineage_project.first):
+        yield
 
 
 def test_an_image_is_found_as_stored_as_brought_and_by_its_hash(lineage_project, serving):
