@@ -60,7 +60,8 @@ def main() -> None:
                     break
                 process.send_signal(signal.SIGKILL)
                 process.wait()
-                places[reached(project)] += 1
+                places[place := reached(project)] += 1
+                print(f"{places.total()}: project {number}, {place}", file=sys.stderr)
             finish(project)
             wrong += [f"project {number}: {problem}" for problem in differences(undisturbed, project)]
     table = Table("killed when it had reached", "times", title=f"{places.total()} kills in {number} projects")
