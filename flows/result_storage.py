@@ -25,4 +25,4 @@ def save_result_block(settings: Settings) -> None:
         bucket_folder=settings.prefect_results.prefix,
         credentials=AwsCredentials(aws_client_parameters=parameters),
     )
-    block.save(result_block(settings.prefect_results).rpartition("/")[2], overwrite=True, _sync=True)
+    block.save(result_block(settings.prefect_results).rpartition("/")[2], overwrite=True)
