@@ -79,9 +79,10 @@ def _limits(settings: Settings) -> tuple[int, Callable[[Concept], None]]:
     check_base_folder(folder)
 
     def check_words(concept: Concept) -> None:
-        from model.tokens import check_concept, load_tokenizer
+        from model.tokens import base_tokenizer, check_concept
 
-        tokenizer = load_tokenizer(folder / "tokenizer", f"base model '{folder}'")
-        check_concept(tokenizer, ConceptPrompt(concept.placeholder_token, concept.super_category))
+        check_concept(
+            base_tokenizer(folder, str(folder)), ConceptPrompt(concept.placeholder_token, concept.super_category)
+        )
 
     return min(FEWEST_PIXELS, base_resolution(folder)), check_words

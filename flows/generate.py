@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ def generate_pictures(
         raise InputError(*problems)
     version = resolve(settings, reference)
     base_reference, base_revision = _recorded_base(settings, version)
+    _check_lengths(base_reference, base_revision, version, prompts)
 
     from model.base import load_base
     from model.device import numeric_policy, open_device
@@ -81,7 +83,8 @@ def generate_pictures(
         made.append(Picture(prompt=prompts[prompt], text=texts[prompt], seed=seed, index=index, file=str(file)))
         progress.advance(len(made))
 
-    progress.begin(f"{version.concept} version {version.version}", count * len(prompts), "pictures")
+    total = count * len(prompts)
+    progress.begin(f"{version.concept} version {version.version}", total, "picture" if total == 1 else "pictures")
     try:
         generate(
             base,
@@ -140,9 +143,27 @@ def _folder_problems(folder: Path) -> list[str]:
     nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
         return [f"folder {folder}: {nearest} is a file; name another folder with -o"]
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        return [f"folder {folder}: {nearest} cannot be written; name another folder with -o"]
+    try:  # what permissions say is not all: a full disk, and file systems on which nobody can write
+        with tempfile.TemporaryFile(dir=nearest) as probe:
+            probe.write(b"\0")
+    except OSError as error:
+        return [f"folder {folder}: {nearest} cannot be written ({error.strerror}); name another folder with -o"]
     return []
+
+
+def _check_lengths(
+    base_reference: str, base_revision: str | None, version: ResolvedVersion, prompts: Sequence[str]
+) -> None:
+    """InputError for prompts that are too long; by the tokenizer alone, before models are loaded, which takes seconds.
+
+    A base on the hub is loaded first: its tokenizer comes with it.
+    """
+    if base_revision is None:
+        from model.tokens import base_tokenizer, check_lengths
+        from model.weights_file import read_prompt
+
+        prompt = read_prompt(version.folder / WEIGHTS_FILE)
+        check_lengths(base_tokenizer(Path(base_reference), base_reference), prompt, prompts)
 
 
 def _recorded_base(settings: Settings, version: ResolvedVersion) -> tuple[str, str | None]:

@@ -12,7 +12,7 @@ from transformers import CLIPTextModel
 from model.base_files import ModelSource, check_base_folder, model_source
 from model.pretrained import fetch, load_frozen
 from model.quiet import quiet_libraries
-from model.tokens import load_tokenizer
+from model.tokens import base_tokenizer
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
@@ -73,8 +73,7 @@ def load_base(reference: str, revision: str | None = None, *, device: torch.devi
         return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model
 
     text_encoder = load(CLIPTextModel, "text_encoder")
-    tokenizer = load_tokenizer(folder / "tokenizer", f"base model '{reference}'")
-    tokenizer.model_max_length = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
+    tokenizer = base_tokenizer(folder, reference)
     with quiet_libraries():
         noise_scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
     return Base(

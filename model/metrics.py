@@ -159,7 +159,7 @@ class ClipScorer:
     def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
         """Unit text embeddings (texts, width). Raises InputError, with all of them, for texts that are too long."""
         room = self.tokenizer.model_max_length
-        lengths = [len(self.tokenizer(text)["input_ids"]) for text in texts]
+        lengths = [len(self.tokenizer(text, verbose=False)["input_ids"]) for text in texts]
         too_long = [
             f'prompt "{text}": {length} tokens, the evaluator takes {room}; shorten it'
             for text, length in zip(texts, lengths, strict=True)

@@ -19,6 +19,10 @@ def prompt_problems(prompt: str) -> list[str]:
     if count > 1:
         return [f'prompt "{prompt}": {count} times {{}}, only one is allowed, as in "{EXAMPLE}"']
     before, after = prompt.split("{}")
+    if set("{}") & set(before + after):
+        return [f'prompt "{prompt}": braces other than {{}} mean nothing to the model, leave them out']
+    if placeholder := _PLACEHOLDER.search(prompt):
+        return [f'prompt "{prompt}": {{}} puts the concept in by itself, so leave {placeholder.group()} out']
     if (before and before[-1].isalnum()) or (after and after[0].isalnum()):
         return [f'prompt "{prompt}": {{}} must be a word of its own, as in "{EXAMPLE}"']
     return []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # A word that a base has seen is one token or a few long ones; one it has not is spelled out nearly letter by letter.
 _LETTERS_PER_TOKEN = 2
+USUAL_TOKENS = 77
+"""Of a CLIP text encoder whose configuration does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,28 @@ def load_tokenizer(folder: Path, what: str) -> CLIPTokenizer:
         raise InputError(f"{what}: its tokenizer cannot be read ({error})") from error
 
 
+def base_tokenizer(folder: Path, reference: str) -> CLIPTokenizer:
+    """The tokenizer of a base model's folder, which takes no more tokens than the base's text encoder does.
+
+    Raises InputError if its files cannot be read.
+    """
+    what = f"base model '{reference}'"
+    tokenizer = load_tokenizer(folder / "tokenizer", what)
+    try:
+        config = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
+        tokenizer.model_max_length = min(
+            tokenizer.model_max_length, config.get("max_position_embeddings", USUAL_TOKENS)
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{what}: text_encoder/config.json cannot be read ({error})") from error
+    return tokenizer
+
+
+def check_lengths(tokenizer: CLIPTokenizer, prompt: ConceptPrompt, prompts: Sequence[str]) -> None:
+    """Raise InputError, with all of them, for prompts (with `{}`) that are too long."""
+    _check_all(lambda text=text: tokenize(tokenizer, prompt.fill(text), prompt) for text in prompts)  # type: ignore[misc]
+
+
 def tokenize(tokenizer: CLIPTokenizer, text: str, prompt: ConceptPrompt | None = None) -> TokenizedPrompt:
     """Token ids of `text`, in which `prompt`'s placeholder token stands for [V].
 
@@ -61,14 +86,15 @@ def tokenize(tokenizer: CLIPTokenizer, text: str, prompt: ConceptPrompt | None =
             placeholder.append(len(ids) + 1)  # one more for the start token
             ids.append(category_ids[0])
             ends.append(start)
-        encoded = tokenizer(part, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = tokenizer(part, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         ids += encoded["input_ids"]
         ends += [start + end for _, end in encoded["offset_mapping"]]
         start += len(part) + (len(prompt.placeholder_token) if prompt else 0)
     room = tokenizer.model_max_length - 2  # start and end token
     if len(ids) > room:
+        written = text.replace(f"{prompt.placeholder_token} {prompt.super_category}", "{}") if prompt else text
         raise InputError(
-            f'prompt "{text}": {len(ids)} tokens, the base takes {room}; '
+            f'prompt "{written}": {len(ids)} tokens, the base takes {room}; '
             f'"{text[ends[room - 1] :].strip()}" would be cut off, so shorten it'
         )
     category = [
@@ -111,21 +137,38 @@ def check_placeholder(tokenizer: CLIPTokenizer, placeholder_token: str) -> None:
 
 def check_concept(tokenizer: CLIPTokenizer, prompt: ConceptPrompt, prompts: Sequence[str] = ()) -> None:
     """Raise InputError, with all problems, unless a base can be taught `prompt` and asked for `prompts` (with `{}`)."""
-    problems: list[str] = []
+    _check_all(
+        [
+            lambda: check_placeholder(tokenizer, prompt.placeholder_token),
+            lambda: _check_super_category(tokenizer, prompt),
+            lambda: check_lengths(tokenizer, prompt, prompts),
+        ]
+    )
 
-    def check(function: Callable[[], object]) -> None:
+
+def _check_super_category(tokenizer: CLIPTokenizer, prompt: ConceptPrompt) -> None:
+    """Raise InputError unless the base knows the super-category and the instance prompt has room for it."""
+    words = len(super_category_ids(tokenizer, prompt.super_category))
+    others = len(_word_ids(tokenizer, prompt.template.replace("{}", " "))) + 1  # one more for [V]
+    room = tokenizer.model_max_length - 2 - others
+    if 0 < room < words:
+        raise InputError(
+            f"super-category '{prompt.super_category}': {words} tokens, and \"{prompt.template}\" leaves room for "
+            f"{room}; say in a word or two what kind of thing it is"
+        )
+    check_lengths(tokenizer, prompt, [prompt.template])
+
+
+def _check_all(checks: Iterable[Callable[[], object]]) -> None:
+    problems: list[str] = []
+    for check in checks:
         try:
-            function()
+            check()
         except InputError as error:
             problems.extend(error.problems)
-
-    check(lambda: check_placeholder(tokenizer, prompt.placeholder_token))
-    check(lambda: super_category_ids(tokenizer, prompt.super_category))
-    for text in (prompt.template, *prompts):
-        check(lambda text=text: tokenize(tokenizer, prompt.fill(text), prompt))  # type: ignore[misc]
     if problems:
         raise InputError(*problems)
 
 
 def _word_ids(tokenizer: CLIPTokenizer, words: str) -> list[int]:
-    return list(tokenizer(words, add_special_tokens=False)["input_ids"])
+    return list(tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"])

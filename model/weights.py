@@ -13,11 +13,9 @@ from safetensors.torch import save as to_bytes
 from model.base import Base
 from model.errors import InputError
 from model.prompt import ConceptPrompt
+from model.weights_file import FACTS, FORMAT, read_prompt, unknown_format
 
 FILE_NAME = "concept.safetensors"
-_FORMAT = 1
-# All facts under one key: with several, the file's bytes would differ from one writing to the next.
-_FACTS = "conceptbooth"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,31 +31,26 @@ class ConceptWeights:
     def save(self, path: Path) -> None:
         """Write one safetensors file; the same weights give the same bytes. Raises OSError if there is no room."""
         tensors = {"embedding": self.embedding} | {f"unet.{name}": tensor for name, tensor in self.unet.items()}
-        facts = {"format": _FORMAT, **asdict(self.prompt)}
+        facts = {"format": FORMAT, **asdict(self.prompt)}
         content = to_bytes(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            metadata={_FACTS: json.dumps(facts, sort_keys=True)},
+            metadata={FACTS: json.dumps(facts, sort_keys=True)},
         )
         path.write_bytes(content)  # safetensors' own writing hides a full disk in an error that is no OSError
 
     @classmethod
     def load(cls, path: Path) -> "ConceptWeights":
         """Read what `save` has written. Raises InputError if the file is missing, damaged or something else."""
+        prompt = read_prompt(path)
         try:
             with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         except (OSError, SafetensorError) as error:
             raise InputError(f"concept weights '{path}': cannot be read ({error})") from error
         try:
-            facts = dict(json.loads(metadata.get(_FACTS, "{}")))
-            if facts.pop("format", None) != _FORMAT:
-                raise ValueError(f"not of format {_FORMAT}")
-            prompt, embedding = ConceptPrompt(**facts), tensors.pop("embedding")
-        except (ValueError, TypeError, KeyError, AttributeError) as error:  # facts of any shape and type
-            raise InputError(
-                f"concept weights '{path}': no concept of format {_FORMAT} that this version can read ({error})"
-            ) from error
+            embedding = tensors.pop("embedding")
+        except KeyError as error:
+            raise unknown_format(path, error) from error
         unet = {name.removeprefix("unet."): tensor for name, tensor in tensors.items()}
         return cls(prompt=prompt, embedding=embedding, unet=unet)
 

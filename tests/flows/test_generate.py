@@ -143,9 +143,22 @@ def test_prompts_that_cannot_be_drawn_are_all_named_before_anything_is_written(t
     refused(done, tmp_path / "new", '"no concept"', '"a {} beside a {}"', "3 problems", "a photo of a {} in the snow")
 
 
-def test_a_prompt_that_is_too_long_says_what_would_be_cut(tmp_path: Path) -> None:
-    done = generate("turtle", "a {} " + "on the red beach " * 4, "-o", tmp_path / "new")
-    refused(done, tmp_path / "new", "would be cut off", "on the red beach")
+def test_a_prompt_that_is_too_long_says_what_would_be_cut_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.base.load_base", lambda *_, **__: pytest.fail("the base was loaded"))
+    prompt = "a {} " + "on the red beach " * 4
+    done = generate("turtle", prompt, "-n", 1, "-o", tmp_path / "new")
+    refused(done, tmp_path / "new", "would be cut off", f'prompt "{prompt}"')
+    assert "version 1" not in done.stderr, "no picture was announced"
+    assert "Token indices" not in done.stderr
+
+
+def test_a_folder_on_which_nobody_can_write_is_refused_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flows.generate.resolve", lambda *_: pytest.fail("the registry was asked"))
+    refused(generate("turtle", "a {}", "-o", "/proc/new"), Path("/proc/new"), "/proc cannot be written", "-o")
 
 
 @pytest.mark.parametrize(

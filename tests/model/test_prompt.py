@@ -22,6 +22,21 @@ def test_wrong_prompt_is_named_with_a_right_one(text, said):
     assert "a photo of a {} in the snow" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a {} {x}", "braces other than {} mean nothing"),
+        ("a {} }", "braces other than {} mean nothing"),
+        ("a {} with <v>", "leave <v> out"),
+    ],
+)
+def test_what_the_model_would_take_for_words_is_refused(text, said):
+    with pytest.raises(InputError) as caught:
+        ConceptPrompt("<v>", "turtle").fill(text)
+    assert said in str(caught.value)
+    assert text in str(caught.value)
+
+
 def test_all_problems_of_a_concept_prompt_together():
     with pytest.raises(InputError) as caught:
         ConceptPrompt("<V 1>", "  ", "no place")

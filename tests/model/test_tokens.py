@@ -1,4 +1,5 @@
 import copy
+import logging
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ import torch
 from model.errors import InputError
 from model.prompt import ConceptPrompt
 from model.text_encoding import encode_text, initial_embedding
-from model.tokens import check_concept, super_category_ids, tokenize
+from model.tokens import check_concept, check_lengths, super_category_ids, tokenize
 
 
 @pytest.mark.parametrize("kind", ["sd1", "sd2"])
@@ -68,6 +69,27 @@ def test_the_embedding_starts_from_the_super_category(base):
     assert torch.equal(initial_embedding(base, "teddy bear")[0], rows[ids].mean(dim=0))
     ids = base.tokenizer("turtle", add_special_tokens=False)["input_ids"]
     assert torch.equal(initial_embedding(base, "turtle")[0], rows[ids[0]])
+
+
+def test_a_long_prompt_is_quoted_as_it_was_written_and_the_library_adds_nothing(base, caplog):
+    text = "a photo of a {} in the snow on the beach in the box on the red teapot"
+    transformers = logging.getLogger("transformers")
+    transformers.addHandler(caplog.handler)
+    try:
+        with pytest.raises(InputError) as caught:
+            check_lengths(base.tokenizer, ConceptPrompt("<v>", "teddy bear"), [text, "a {}", f"{text} box"])
+    finally:
+        transformers.removeHandler(caplog.handler)
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [f'prompt "{text}"', f'prompt "{text} box"']
+    assert not caplog.records
+
+
+def test_a_super_category_that_fills_the_prompt_is_what_is_blamed(base):
+    long = " ".join(["red teapot"] * 6)
+    with pytest.raises(InputError) as caught:
+        check_concept(base.tokenizer, ConceptPrompt("<v>", long))
+    (said,) = caught.value.problems
+    assert said.startswith(f"super-category '{long}': 12 tokens, and \"a photo of a {{}}\" leaves room for 9;")
 
 
 def test_a_long_prompt_says_what_would_be_cut_off(base):
