@@ -95,15 +95,14 @@ class FolderBlobs:
             self._overwrite(name, content)
 
     def delete(self, name: str) -> None:
-        with self._writing(name), contextlib.suppress(FileNotFoundError):
-            path = self.path(name)
-            path.unlink()
-            with contextlib.suppress(OSError):  # it holds something else
-                path.parent.rmdir()
+        self.delete_all([name])
 
     def delete_all(self, names: Collection[str]) -> None:
-        for name in names:
-            self.delete(name)
+        with self._asking("not everything could be removed"), alone(self.path("locks/documents")):
+            for path in map(self.path, names):
+                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # it holds something else
+                    path.parent.rmdir()
 
     def renew(self, name: str) -> bool:
         path = self.path(name)

@@ -90,7 +90,8 @@ def judge(inventory: Inventory, manifests: Mapping[Place, Manifest | Damaged], n
         kept |= dict.fromkeys(reached(places, reads) - kept.keys(), who)
     _refuse_unreadable(kept, manifests)
     wanted = {record.sha256 for place in kept for record in _files(manifests[place]).values()}
-    unwanted = {s: e for s, e in inventory.contents.items() if s not in wanted | needs.promoted | needs.recorded}
+    wanted |= needs.promoted | needs.recorded
+    unwanted = {sha256: entry for sha256, entry in inventory.contents.items() if sha256 not in wanted}
     old = {sha256: entry.size for sha256, entry in unwanted.items() if now - entry.modified >= DAY}
     loose = dict(old)
     rounds = []

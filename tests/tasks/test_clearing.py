@@ -41,7 +41,8 @@ class Aged:
         then = getattr(self, "_then", {})
         for entry in self._blobs.entries(prefix):
             old = then.get(entry.name) == entry.modified
-            yield replace(entry, modified=entry.modified - 30 * DAY) if old else entry
+            modified = entry.modified - (30 * DAY if old else 0)
+            yield Entry(name=entry.name, size=entry.size, modified=modified)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._blobs, name)
