@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from mlflow.tracking import MlflowClient
 
 from tasks.jobs import plan_jobs
@@ -48,6 +49,7 @@ def locks(project) -> list[Path]:
     return [*project.home.glob("work/*.lock"), *project.home.glob("store/locks/train-*")]
 
 
+@pytest.mark.timeout(900)  # many processes, each of which loads its libraries
 def test_a_command_that_is_stopped_goes_on_and_registers_once(project):
     write_params(project.root, unet={"max_train_steps": STEPS})
     (job,) = plan_jobs(project, ["turtle"])

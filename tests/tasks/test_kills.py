@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.training_project import write_params
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.timeout(900)  # many processes, one after the other
 def test_kills_at_random_moments_change_nothing(project):
     stages = {stage: {"max_train_steps": 7} for stage in ("embedding", "cross_attention", "unet")}
     write_params(project.root, **stages, evaluation={"images_per_prompt": 1})
