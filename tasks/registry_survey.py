@@ -66,7 +66,7 @@ def registered_versions(settings: Settings) -> dict[str, list[KnownVersion]]:
     scheme = scheme_of(settings.mlflow_tracking_uri)
     try:
         if scheme in SERVER_SCHEMES:
-            found = list(_from_server(settings))
+            found = _from_server(settings)
         elif scheme == "sqlite":
             found = _from_sqlite(settings)
         else:
@@ -121,16 +121,19 @@ def _assembled(versions: Iterable[Any], aliases: Iterable[Any]) -> list[KnownVer
     return list(found.values())
 
 
-def _from_server(settings: Settings) -> Iterator[KnownVersion]:
-    """Versions by MLflow's REST interface, a thousand a request; aliases come with the models."""
-    for version in _pages(settings, "model-versions/search", "model_versions"):
-        tags = {tag["key"]: tag["value"] for tag in version.get("tags", []) if _is_asked(tag["key"])}
-        yield KnownVersion(
-            concept=version["name"].removeprefix(PREFIX),
-            version=int(version["version"]),
-            tags=tags,
-            aliases=set(version.get("aliases", [])),
-        )
+def _from_server(settings: Settings) -> list[KnownVersion]:
+    """By MLflow's REST interface, a thousand a request. Aliases are told of models, and not of searched versions."""
+    versions = [
+        (version["name"], version["version"], tag.get("key"), tag.get("value"))
+        for version in _pages(settings, "model-versions/search", "model_versions")
+        for tag in [{}, *(tag for tag in version.get("tags", []) if _is_asked(tag["key"]))]
+    ]
+    aliases = [
+        (model["name"], alias["version"], alias["alias"])
+        for model in _pages(settings, "registered-models/search", "registered_models")
+        for alias in model.get("aliases", [])
+    ]
+    return _assembled(versions, aliases)
 
 
 def _is_asked(tag: str) -> bool:

@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 from flows.places import looks
 from tasks.registration import confirm, register
 from tasks.registry import CANDIDATE, resolve, versions
+from tasks.registry_survey import registered_versions
 from tasks.settings import Settings
 from tasks.tracking import TrackingUnreachable, connect, experiment_id
 from tests.tasks.finished_training import DATA_VERSION, concept, project, training
@@ -94,6 +95,14 @@ def test_a_version_travels_to_the_server_and_back(settings):
     assert resolve(settings, "turtle").folder == resolved.folder
     assert kept.read_bytes() == good  # fetched again: the copy was not what its name says
     assert [path.name for path in resolved.folder.parent.iterdir()] == [resolved.folder.name]
+
+
+def test_a_server_is_asked_for_all_versions_at_once_without_mlflow_s_client(settings):
+    registered = register(settings, concept(settings), training(settings))
+    connect(settings).set_registered_model_alias("concept.turtle", "champion", str(registered.version))
+    (known,) = [v for v in registered_versions(settings)["turtle"] if v.version == registered.version]
+    assert known.tags["conceptbooth.key"] == registered.key
+    assert known.tags["conceptbooth.stage.gallery"] and known.aliases == {CANDIDATE, "champion"}
 
 
 def test_a_server_that_dies_in_the_middle_costs_nothing_but_a_second_call(settings, server, monkeypatch):

@@ -1,0 +1,208 @@
+"""What a plan makes of the store and the registry: what is missing there is found without opening an artefact."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from flows.plan import run_plan
+from model.errors import InputError
+from tasks.jobs import Job, plan_jobs
+from tasks.manifest import Facts, Manifest
+from tasks.plan import ConceptPlan, make_plan
+from tasks.registry import CANDIDATE, model_name
+from tasks.registry_survey import RegistryUnknown, registered_versions
+from tasks.settings import Settings
+from tasks.store import Store, open_store
+from tasks.tracking import connect
+from tasks.trained import trained_of, trained_path, write_trained
+from tasks.training_record import SCORE_NAMES
+from tests.training_project import add_concept, write_concept, write_params
+
+SCORES = {name: {"mean": 0.5, "low": 0.4, "high": 0.6} for name in SCORE_NAMES}
+
+
+def published(store: Store, job: Job, folder: Path) -> dict[str, Manifest]:
+    """Artefacts with the keys of a job and made-up contents."""
+    manifests = {}
+    for plan in job.stages:
+        (folder / plan.stage).mkdir(parents=True)
+        (folder / plan.stage / "concept.safetensors").write_text(plan.key)
+        if plan.kind == "evaluate":
+            (folder / plan.stage / "scores.json").write_text(json.dumps(SCORES))
+        facts = {name: getattr(plan, name) for name in ("stage", "key", "parameters", "code", "packages", "seed")}
+        manifests[plan.stage] = store.publish(
+            folder / plan.stage,
+            Facts(**facts, inputs=(), numeric_policy=plan.numeric_policy, device="cpu", wall_seconds=1.0),
+        )
+    return manifests
+
+
+@pytest.fixture
+def trained(project: Settings, tmp_path: Path) -> Settings:
+    """The project with `turtle` trained and on record, and registered by hand."""
+    (job,) = plan_jobs(project, ["turtle"])
+    store = open_store(project)
+    manifests = published(store, job, tmp_path / "made")
+    record = trained_of(job, manifests, 1, SCORES)
+    write_trained(store, record)
+    client = connect(project)
+    client.create_registered_model(model_name("turtle"))
+    tags = {"conceptbooth.key": record.content, "conceptbooth.stage.gallery": job.stages[-1].key}
+    client.create_model_version(model_name("turtle"), source=str(tmp_path), tags=tags)
+    client.set_registered_model_alias(model_name("turtle"), CANDIDATE, "1")
+    return project
+
+
+def plan_of(settings: Settings, name: str = "turtle") -> ConceptPlan:
+    (planned,) = make_plan(settings, [name]).concepts
+    return planned
+
+
+def content_of(settings: Settings, stage: str) -> Path:
+    (job,) = plan_jobs(settings, ["turtle"])
+    store, key = open_store(settings), next(plan.key for plan in job.stages if plan.stage == stage)
+    return Path(store.content_address(store.get(stage, key).files["concept.safetensors"].sha256))
+
+
+def test_what_is_all_there_is_up_to_date(trained):
+    planned = plan_of(trained)
+    assert (planned.state, planned.causes, planned.runs) == ("up to date", (), ())
+    assert planned.version is not None and planned.version.version == 1
+
+
+def test_a_missing_artefact_is_named_and_made_alone(trained):
+    (job,) = plan_jobs(trained, ["turtle"])
+    Path(open_store(trained).manifest_address(job.stages[2].stage, job.stages[2].key)).unlink()
+    planned = plan_of(trained)
+    assert planned.causes == ("artefact of stage 2 missing",)
+    assert planned.runs == ("train-2-cross_attention", "register")
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: (path.chmod(0o644), path.write_text("cut"))])
+def test_a_missing_or_cut_file_is_named(trained, harm):
+    harm(content_of(trained, "train-3-unet"))
+    planned = plan_of(trained)
+    assert planned.causes == ("artefact of stage 3 damaged: concept.safetensors missing or cut short",)
+    assert planned.runs == ("train-3-unet", "register")
+
+
+def test_without_a_record_the_manifests_tell(trained):
+    open_store(trained).delete_record(trained_path("turtle"))
+    assert plan_of(trained).state == "up to date"
+    content_of(trained, "gallery").unlink()
+    assert plan_of(trained).runs == ("gallery", "register")
+
+
+def test_a_change_runs_from_its_stage_on_and_back_again_only_registers(trained, tmp_path):
+    write_params(trained.root, unet={"max_train_steps": 3})
+    planned = plan_of(trained)
+    assert planned.causes == ("stage 3: max_train_steps 2 -> 3",)
+    assert planned.runs == ("train-3-unet", "evaluate", "gallery", "register")
+    (job,) = plan_jobs(trained, ["turtle"])
+    write_trained(open_store(trained), trained_of(job, published(open_store(trained), job, tmp_path / "b"), 2, SCORES))
+    write_params(trained.root)
+    back = plan_of(trained)
+    assert back.causes == ("stage 3: max_train_steps 3 -> 2",) and back.runs == ("register",)
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda c, name: c.delete_model_version(name, "1"), "registered version missing"),
+        (lambda c, name: c.delete_registered_model_alias(name, CANDIDATE), "alias 'candidate' names nothing"),
+        (
+            lambda c, name: c.set_model_version_tag(name, "1", "conceptbooth.stage.gallery", "other"),
+            "the registered version shows another gallery",
+        ),
+    ],
+)
+def test_what_the_registry_lacks_is_registered_without_training(trained, change, cause):
+    change(connect(trained), model_name("turtle"))
+    planned = plan_of(trained)
+    assert planned.runs == ("register",) and planned.causes[0].startswith(cause)
+
+
+def test_a_registry_that_cannot_be_asked_is_said_and_hides_nothing_else(trained):
+    away = trained.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:9"})
+    plan = make_plan(away, ["turtle"])
+    assert plan.registry_unknown is not None and "127.0.0.1:9" in plan.registry_unknown
+    assert plan.concepts[0].state == "up to date"
+
+
+def test_concepts_with_problems_stand_beside_the_others(trained, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    (trained.concepts_dir / "no-description").mkdir()
+    add_concept(trained.root, "broken")
+    write_concept(trained.concepts_dir / "broken", colour="blue")
+    add_concept(trained.root, "other_one", 60)
+    add_concept(trained.root, "other-one", 70)
+    assert run_plan(trained, [], as_json=True) == 0
+    plans = {plan["concept"]: plan for plan in json.loads(capsys.readouterr().out)["concepts"]}
+    states = {name: plan["state"] for name, plan in plans.items()}
+    assert states == {
+        "turtle": "up to date",
+        "no-description": "problem",
+        "broken": "problem",
+        "other-one": "stale",
+        "other_one": "problem",
+    }
+    assert "data/concepts/no-description/concept.yaml is missing" in plans["no-description"]["causes"][0]
+    assert "concepts 'other-one' and 'other_one' differ in dashes" in plans["other_one"]["causes"][0]
+    assert run_plan(trained, ["turtle", "broken"], as_json=False) == 2
+    said = capsys.readouterr().out
+    assert "up to date: turtle" in said and "colour is unknown" in said
+
+
+def test_a_placeholder_token_is_the_folder_s_name_and_nothing_else(project):
+    write_concept(project.concepts_dir / "turtle", placeholder_token="<tortoise>")
+    with pytest.raises(InputError, match="placeholder_token does not belong here; the folder says it"):
+        plan_jobs(project, ["turtle"])
+
+
+def by_mlflow(settings: Settings) -> list[tuple[str, int, dict[str, str], set[str]]]:
+    """What MLflow's own client says of all versions, with the tags that the survey asks for."""
+    client = connect(settings)
+    found = []
+    for version in client.search_model_versions("name LIKE 'concept.%'"):
+        full = client.get_model_version(version.name, version.version)
+        tags = {name: value for name, value in full.tags.items() if name in ours(name)}
+        found.append((version.name.removeprefix("concept."), int(version.version), tags, set(full.aliases)))
+    return sorted(found, key=lambda one: one[:2])
+
+
+def ours(name: str) -> list[str]:
+    return [name] if name in ("conceptbooth.key", "conceptbooth.gate") or name.startswith("conceptbooth.stage.") else []
+
+
+def by_survey(settings: Settings) -> list[tuple[str, int, dict[str, str], set[str]]]:
+    found = [version for versions in registered_versions(settings).values() for version in versions]
+    return sorted(((v.concept, v.version, dict(v.tags), set(v.aliases)) for v in found), key=lambda one: one[:2])
+
+
+def test_the_survey_says_what_mlflow_says(project):
+    client = connect(project)
+    for name, versions in (("concept.turtle", 3), ("concept.teapot", 1)):
+        client.create_registered_model(name)
+        for number in range(versions):
+            tags = {"conceptbooth.key": f"{number}", "conceptbooth.stage.gallery": "g", "conceptbooth.base": "b"}
+            client.create_model_version(name, source="none", tags=tags)
+    client.create_registered_model("somebody-else")
+    client.create_model_version("somebody-else", source="none")
+    client.delete_model_version("concept.turtle", "2")
+    client.set_registered_model_alias("concept.turtle", "champion", "1")
+    client.set_model_version_tag("concept.turtle", "3", "conceptbooth.gate", "{}")
+    assert by_survey(project) == by_mlflow(project)
+    assert [(name, number) for name, number, *_ in by_survey(project)] == [("teapot", 1), ("turtle", 1), ("turtle", 3)]
+
+
+def test_a_registry_that_was_never_used_is_empty_and_a_broken_one_unknown(tmp_path):
+    file = tmp_path / "mlflow.db"
+    settings = Settings(root=tmp_path, mlflow_tracking_uri=f"sqlite:///{file}")
+    assert registered_versions(settings) == {}
+    sqlite3.connect(file).close()
+    assert registered_versions(settings) == {}
+    file.write_text("no database" * 100)
+    with pytest.raises(RegistryUnknown, match=r"mlflow\.db could not be asked"):
+        registered_versions(settings)
