@@ -208,7 +208,7 @@ class _Night:
             return _failed(errand, f"cancelled in Prefect{f': {said}' if said else ''}", run)
         if run.state.is_crashed():
             return _failed(errand, f"its process came to an end: {said or 'without a word'}", run)
-        return _failed(errand, said.removeprefix(_RAISED), run)
+        return _failed(errand, _told(said), run)
 
     def _done(self, errand: _Errand, run: "FlowRun") -> ConceptOutcome:
         """What the training has written down in the store."""
@@ -270,6 +270,14 @@ def _cancel(client: "SyncPrefectClient", run_id: UUID) -> None:
         client.set_flow_run_state(run_id, Cancelling())
     except ObjectNotFound:  # deleted by somebody else
         return
+
+
+def _told(message: str) -> str:
+    """What a flow raised, without Prefect's words around it; of our own errors the message says all."""
+    said = message.removeprefix(_RAISED)
+    for kind in (InputError, WorkFailed):
+        said = said.removeprefix(f"{kind.__name__}: ")
+    return said
 
 
 def _failed(errand: _Errand, why: str, run: "FlowRun | None" = None) -> ConceptOutcome:
