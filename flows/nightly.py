@@ -23,6 +23,7 @@ from flows.night_records import record_night, show_on_pages
 from flows.night_summary import NightConcept, NightSummary, summed_up
 from flows.notice import notify
 from flows.outcome import ConceptOutcome
+from flows.releases import reconcile
 from model.errors import InputError, WorkFailed
 from tasks.concepts import concept_names
 from tasks.dvc_storage import UnreadRemote, dvc_storage
@@ -113,6 +114,7 @@ def _work(night: Night) -> None:
         note_passed_over(night.store, waiting.concept, waiting.failures)
     _train(night, choice)
     _measure(night, plan, policy)
+    night.warnings += reconcile(night.settings)
 
 
 def _everything_there(night: Night) -> Policy:

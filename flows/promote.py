@@ -9,6 +9,7 @@ from flows.announcement import announce
 from flows.console import DONE, FAILED, notices, print_json, results
 from model.errors import InputError
 from tasks.blobs import Blobs
+from tasks.concepts import NOT_STATED
 from tasks.gate import Check, Policy, load_policy
 from tasks.ledger import Ledger, read_ledger
 from tasks.lineage_checks import verify
@@ -68,7 +69,7 @@ def run_promotion(
         source,
         checks,
         used,
-        reason=reason or "",
+        reason=reason or NOT_STATED,
         approved_by=approved_by,
         tell=tell,
     )
@@ -83,7 +84,7 @@ def run_rollback(settings: Settings, concept: str, *, to: int | None, reason: st
         WorkFailed: the earlier version is damaged or does not load; what serves still serves.
     """
     place = check_production(settings)
-    done = roll_back(settings, place, concept, to=to, reason=reason or "", tell=_teller(as_json))
+    done = roll_back(settings, place, concept, to=to, reason=reason or NOT_STATED, tell=_teller(as_json))
     return _show(settings, place, done, as_json)
 
 

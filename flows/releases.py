@@ -52,6 +52,21 @@ def registry_disagreements(settings: Settings, ledgers: Sequence[Ledger]) -> lis
         return [problem for ledger in ledgers for problem in disagreements(client, settings, ledger)]
 
 
+def reconcile(settings: Settings) -> list[str]:
+    """What is not as the ledgers say, for a night's summary; empty where all agrees or nothing was ever promoted.
+
+    That somebody could not be asked is said as well.
+    """
+    try:
+        place = open_production(settings)
+        ledgers, problems = _read(place, concepts_in(place))
+        return problems + registry_disagreements(settings, ledgers)
+    except InputError as error:
+        return [f"production could not be compared with its ledger: {problem}" for problem in error.problems]
+    except WorkFailed as error:
+        return [f"production could not be compared with its ledger: {error}"]
+
+
 def _read(place: Blobs, concepts: Sequence[str]) -> tuple[list[Ledger], list[str]]:
     ledgers, problems = [], []
     for concept in concepts:
@@ -86,19 +101,19 @@ def _show(ledgers: Sequence[Ledger]) -> None:
         results().print("Nothing was promoted yet: `conceptbooth promote NAME`")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("Concept", "Record", "When", "What", "Version", "CLIP-I", "CLIP-T", "By", "Why"):
-        table.add_column(column, overflow="fold")
+    for column in ("Concept", "#", "When", "What", "Version", "CLIP-I", "CLIP-T"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("Why", overflow="fold")
     for ledger in ledgers:
         for record in reversed(ledger.records):
             serves = record is ledger.serving
             table.add_row(
                 record.concept,
                 str(record.seq),
-                record.at[:16].replace("T", " "),
+                record.at[:10],
                 record.action,
                 _version(ledger, record),
                 *(_score(record, name) for name in ("clip_i", "clip_t")),
-                record.by,
                 _why(record),
                 style="bold green" if serves else None,
             )
@@ -118,5 +133,6 @@ def _score(record: Promotion, name: str) -> str:
 
 
 def _why(record: Promotion) -> str:
-    """The reason, and for ever which gates were passed over."""
-    return "; ".join([record.reason, *(f"passed over {gate}" for gate in record.overridden)])
+    """Reason and person, and for ever which gates were passed over."""
+    over = "".join(f"; passed over {gate}" for gate in record.overridden)
+    return f"{record.reason}{over} ({record.by})"

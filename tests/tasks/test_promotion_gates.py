@@ -68,7 +68,7 @@ def stated(chain: Chain, **facts: str) -> Chain:
 
 
 def taken_back(content: str) -> Ledger:
-    facts: Mapping[str, object] = {
+    facts: dict[str, str] = {
         "concept": CONCEPT,
         "model": "m",
         "by": "somebody",
