@@ -74,11 +74,12 @@ class LineageIndex:
         self.unreadable = tuple(unreadable)
         """Manifests that could not be read, one sentence each: what they would say is not known."""
 
-    def counts(self) -> dict[str, int]:
-        """How many trainings and sets of prepared images there are."""
-        ends = sum(1 for _ in self._trainings("1"))
-        sets = self._database.execute("SELECT COUNT(*) FROM stage WHERE stage = 'prepare'").fetchone()[0]
-        return {"trainings": ends, "image_sets": sets}
+    def count_trainings(self) -> int:
+        """How many trainings there are, evaluated or not."""
+        evaluated = "SELECT stage, key FROM stage WHERE stage = 'evaluate'"
+        others = "SELECT stage, key FROM stage WHERE stage LIKE 'train-%' EXCEPT SELECT kind, read FROM reads"
+        found = self._database.execute(f"SELECT COUNT(*) FROM ({evaluated} UNION ALL SELECT * FROM ({others}))")
+        return int(found.fetchone()[0])
 
     def evaluations(self) -> set[str]:
         """Keys of all evaluations."""

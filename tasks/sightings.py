@@ -171,7 +171,7 @@ def _answer(
         asked=asked,
         sha256=sha256,
         found=tuple(sorted(found, key=lambda sighting: sighting.rank)),
-        trainings=index.counts()["trainings"],
+        trainings=index.count_trainings(),
         notes=tuple(notes),
     )
 

@@ -1,10 +1,12 @@
 """Lineage: the chain from the evaluation to the images, where it begins, and proof down to the last byte."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from tasks.lineage_document import document
 from tasks.lineage_head import find_head
 from tasks.lineage_index import open_index
 from tasks.lineage_results import Verification
+from tasks.manifest import Manifest
 from tasks.production import open_production
 from tasks.registry import resolve
 from tasks.settings import Settings
@@ -170,23 +173,32 @@ def test_a_description_that_changed_is_found_though_it_is_in_no_key(lineage_proj
     assert fault.said.startswith("train-3-unet") and "changed since it was sealed" in fault.said
 
 
-def test_another_artefact_s_manifest_in_its_place_is_found(lineage_project):
-    """Whole in itself, sealed, with files that are there: only the link from the stage after it tells."""
-    from tasks.manifest import Manifest
-
-    manifest = lineage_project.bench.manifests["train-1-embedding"]
-    other = lineage_project.bench.manifests["train-2-cross_attention"].files
-    path = lineage_project.settings.store / "stages" / manifest.stage / manifest.key / "manifest.json"
-    forged = json.loads(path.read_text()) | {"files": {name: vars(record) for name, record in other.items()}}
-    text = Manifest.from_json(json.dumps({name: value for name, value in forged.items() if name != "seal"})).to_json()
+@contextmanager
+def forged(settings: Settings, manifest: Manifest, **changes: Any) -> Iterator[None]:
+    """Inside, the manifest says something else, and is sealed over that."""
+    path = settings.store / "stages" / manifest.stage / manifest.key / "manifest.json"
     content = path.read_bytes()
     path.chmod(0o644)
     try:
-        path.write_text(text)
-        faults = verified(lineage_project.settings).of("fault")
+        path.write_text(dataclasses.replace(manifest, **changes).to_json())
+        yield
     finally:
         path.write_bytes(content)
-    assert any(fault.what.endswith("<- train-1-embedding") for fault in faults)
+
+
+def test_a_forged_manifest_is_found_though_it_is_sealed_anew(lineage_project):
+    """Files that are there, but another stage's: the link tells. Another rate: the key tells."""
+    settings, manifests = lineage_project.settings, lineage_project.bench.manifests
+    stage = manifests["train-1-embedding"]
+    with forged(settings, stage, files=manifests["train-2-cross_attention"].files):
+        faults = {fault.what for fault in verified(settings).of("fault")}
+    assert {
+        f"{m.stage} {m.key[:12]} <- {stage.stage}" for m in manifests.values() if m.stage in STAGES[2:5:2]
+    } <= faults
+    parameters = {**stage.parameters, "stage": {**stage.parameters["stage"], "learning_rate": 0.5}}
+    with forged(settings, stage, parameters=parameters):
+        (fault,) = verified(settings).of("fault")
+    assert fault.what == f"{stage.stage} {stage.key[:12]}: key"
 
 
 def test_the_store_alone_is_enough(lineage_project):
