@@ -126,7 +126,6 @@ def follow_ledger(client: "MlflowClient", name: str, head: Promotion) -> None:
                 f"{name} version {wanted} is gone from the production registry though the ledger names it; run "
                 f"`conceptbooth promote {head.concept} --version {head.version}`, which registers it again"
             ) from error
-    return moved
 
 
 def is_settled(client: "MlflowClient", name: str, head: Promotion) -> bool:

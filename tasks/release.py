@@ -141,7 +141,7 @@ def damage(place: Blobs, release: Release) -> list[str]:
 
 
 def strangers(place: Blobs, release: Release) -> list[str]:
-    """Files that lie in a release's folder and are none of it: whoever loads the folder might load them. StoreFailed."""
+    """Files in a release's folder that are none of it: whoever loads the folder might load them. Raises StoreFailed."""
     own = {*release.files, DOCUMENT, SIGNATURE}
     found = (entry.name.removeprefix(release.place) for entry in place.entries(release.place))
     return sorted(name for name in found if name not in own)
