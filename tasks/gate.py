@@ -37,7 +37,7 @@ class Enough(BaseModel):
 
 
 class Policy(BaseModel):
-    """mlflow/promotion.yaml. Scores are measured every night, all of it before a promotion (tasks/promotion_gates.py)."""
+    """mlflow/promotion.yaml: scores for every night, all of it for a promotion (tasks/promotion_gates.py)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
