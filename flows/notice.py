@@ -53,7 +53,10 @@ def _post(url: str, token: str, summary: Mapping[str, Any]) -> tuple[str | None,
     headers = {"Content-Type": "application/json", "User-Agent": "conceptbooth"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    body = json.dumps(summary, ensure_ascii=False, allow_nan=False).encode()
+    try:
+        body = json.dumps(summary, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:  # a score that is no number, or text that is no Unicode
+        return f"was not asked, because the summary cannot be written as JSON: {error}", False
     try:
         request = urllib.request.Request(url, data=body, headers=headers, method="POST")
         with urllib.request.build_opener(_NoDetours).open(request, timeout=_ANSWER_SECONDS):
