@@ -200,10 +200,10 @@ class _Night:
     def _outcome(self, errand: _Errand, run: "FlowRun") -> ConceptOutcome:
         assert run.state is not None
         said = run.state.message or ""
+        if run.state.is_completed():  # also where it was quicker than its cancelling
+            return self._done(errand, run)
         if errand.given_up:
             return _failed(errand, errand.given_up[0], run)
-        if run.state.is_completed():
-            return self._done(errand, run)
         if run.state.is_cancelled():
             return _failed(errand, f"cancelled in Prefect{f': {said}' if said else ''}", run)
         if run.state.is_crashed():

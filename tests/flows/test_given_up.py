@@ -1,0 +1,20 @@
+"""What a run came to counts, not what the dispatcher thought of it before."""
+
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelled, Completed
+
+from flows.dispatch_deployed import Patience, _Errand, _Night
+from tasks.jobs import plan_jobs
+from tasks.reporting import Silence
+
+
+@pytest.mark.parametrize(("end", "told"), [(Completed(), "Prefect calls it completed"), (Cancelled(), "too slow")])
+def test_a_run_that_completes_while_it_is_cancelled_is_looked_at_as_completed(project, end, told):
+    (job,) = plan_jobs(project, ["turtle"])
+    errand, run = _Errand(job), FlowRun(flow_id=uuid4(), state=end)
+    errand.given_up = ("too slow", 0.0)
+    outcome = _Night(project, Silence(), Patience(), None)._outcome(errand, run)  # the store has no record of it
+    assert outcome.error.startswith(told)
