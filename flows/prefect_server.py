@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 LEASES_ON_DISK = "prefect.server.concurrency.lease_storage.filesystem"
 _LEASES_IN_MEMORY = "prefect.server.concurrency.lease_storage.memory"
+_ANOTHER = "is not Prefect's API, whose address ends in /api"
 _START = (
     f"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE={LEASES_ON_DISK} prefect server start` (docs/operations.md), "
     "and name it by PREFECT_API_URL=http://HOST:4200/api"
@@ -72,6 +73,8 @@ def find_server(settings: Settings) -> PrefectServer:
     Raises:
         InputError: none is named, it does not answer, or what answers is no Prefect API.
     """
+    from json import JSONDecodeError
+
     from httpx import HTTPStatusError
     from prefect.settings import temporary_settings
 
@@ -81,11 +84,14 @@ def find_server(settings: Settings) -> PrefectServer:
     with temporary_settings({"client.max_retries": 0}), server_client(settings) as client:
         error = client.api_healthcheck()
         if isinstance(error, HTTPStatusError) and error.response.status_code == NOT_FOUND:
-            raise InputError(f"PREFECT_API_URL = {url} is not Prefect's API, whose address ends in /api") from error
+            raise InputError(f"PREFECT_API_URL = {url} {_ANOTHER}") from error
         if error:
             raise InputError(f"Prefect at {url} does not answer ({error}): start it with `{_START}") from error
-        version = client.api_version()
-        lease_storage = _lease_storage(client.request("GET", "/admin/settings").json())
+        try:
+            version = client.api_version()
+            lease_storage = _lease_storage(client.request("GET", "/admin/settings").json())
+        except JSONDecodeError as error:
+            raise InputError(f"PREFECT_API_URL = {url} {_ANOTHER}") from error
     return PrefectServer(url=url, version=version, lease_storage=lease_storage)
 
 

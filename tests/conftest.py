@@ -1,5 +1,6 @@
 """What all tests share: an environment of their own, tiny models, a project to train in, and a real Prefect API."""
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -21,13 +22,21 @@ os.environ |= {
 }
 
 
+@contextlib.contextmanager
+def _environment_put_back():
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 @pytest.fixture(autouse=True)
 def _own_environment():
     """Commands put settings into the environment for the libraries; the next test has another project."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    with _environment_put_back():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +88,8 @@ def lineage_project(tmp_path_factory, base_folder, evaluator_folder):
     """A project with two registered versions of one concept; tests leave it as they find it."""
     from tests.lineage_project import make_lineage_project
 
-    return make_lineage_project(tmp_path_factory.mktemp("lineage") / "project", base_folder, evaluator_folder)
+    with _environment_put_back():  # what lasts for the session is made before a test's own environment is noted
+        return make_lineage_project(tmp_path_factory.mktemp("lineage") / "project", base_folder, evaluator_folder)
 
 
 @pytest.fixture(scope="session")
