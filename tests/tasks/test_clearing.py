@@ -184,7 +184,7 @@ class Paused:
 def test_who_publishes_during_a_sweep_waits_for_its_end(place, old):
     paused = Paused(old)
     folder = written(place.folder / "new", shared="S" * 50)
-    publisher = threading.Thread(target=lambda: Store(old).publish(folder, facts(NEW)))
+    publisher = threading.Thread(target=lambda: Store(old).publish(folder, facts(NEW)), daemon=True)
     publisher.start()
     time.sleep(0.5)  # enough to be done with it, did it not wait
     paused.go_on()
@@ -219,7 +219,7 @@ def test_who_begins_to_use_what_a_sweep_is_about_to_remove_learns_that_it_is_gon
         except Damaged as damage:
             learnt.append(damage)
 
-    user = threading.Thread(target=uses)
+    user = threading.Thread(target=uses, daemon=True)
     user.start()
     time.sleep(0.5)
     paused.go_on()
