@@ -19,7 +19,7 @@ _WHO = {
     "promoted": "promoted",
     "registered": "registered",
     "planned": "in today's plan",
-    "recorded": "of other projects",
+    "recorded": "of a last training on record",
     "recent": "made or used lately",
 }
 

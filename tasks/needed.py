@@ -17,7 +17,7 @@ from tasks.registry_survey import registered_versions
 from tasks.settings import Settings
 from tasks.store import Store, open_blobs
 from tasks.tracking import is_unused, shown
-from tasks.trained import CONCEPTS
+from tasks.trained import CONCEPTS, trained_path
 
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
@@ -25,8 +25,8 @@ _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 def find_needs(settings: Settings, store: Store, jobs: Collection[Job], forgotten: Collection[str]) -> Needs:
     """What must stay; `jobs` are those of all concepts of the project.
 
-    Concepts that this project does not have are another's, or were removed: what the store's records of them name is
-    needed, unless they are `forgotten`.
+    What the store's records of trainings name is needed, whoever wrote them: another checkout may have a concept of the
+    same name, with a registry of its own. Concepts that this project does not have can be `forgotten`.
 
     Raises:
         InputError: an answer that cannot be understood, a ledger that was changed; all problems together.
@@ -35,7 +35,10 @@ def find_needs(settings: Settings, store: Store, jobs: Collection[Job], forgotte
     others = records_of_others(settings, store)
     unforgettable = _not_forgettable(settings, others, forgotten)
     remembered = [records for name, records in others.items() if name not in forgotten]
-    recorded, wrong = _recorded({path: record for records in remembered for path, record in records.items()})
+    own = store.read_records(trained_path(name) for name in concept_names(settings))
+    recorded, wrong = _recorded(
+        {path: record for records in (own, *remembered) for path, record in records.items()}, own
+    )
     registered, silent = _registered(settings, bool(store.records(CONCEPTS)))
     promoted, changed = _promoted(settings)
     if problems := [*unforgettable, *wrong, *silent, *changed]:
@@ -121,8 +124,11 @@ def _promoted(settings: Settings) -> tuple[set[str], list[str]]:
     return keys, problems
 
 
-def _recorded(records: Mapping[str, Record]) -> tuple[set[str], list[str]]:
-    """Every hash that the records name, in whatever form a version of conceptbooth writes them; and what has none."""
+def _recorded(records: Mapping[str, Record], own: Collection[str]) -> tuple[set[str], list[str]]:
+    """Every hash that the records name, in whatever form a version of conceptbooth writes them; and what has none.
+
+    `own` are the paths of those about concepts that this project has.
+    """
     hashes: set[str] = set()
     problems: list[str] = []
     for path, record in records.items():
@@ -130,8 +136,11 @@ def _recorded(records: Mapping[str, Record]) -> tuple[set[str], list[str]]:
         hashes |= found
         if not found:
             concept = path.split("/")[1]
+            whose, way_out = ", which this project does not have,", f"gc --forget {concept}` removes it"
+            if path in own:
+                whose, way_out = "", f"train {concept}` writes it again"
             problems.append(
-                f"record {path} of the store names no artefact: what concept '{concept}', which this project does not "
-                f"have, needs cannot be told, and nothing was removed; `conceptbooth gc --forget {concept}` removes it"
+                f"record {path} of the store names no artefact: what concept '{concept}'{whose} needs cannot be told, "
+                f"and nothing was removed; `conceptbooth {way_out}"
             )
     return hashes, problems

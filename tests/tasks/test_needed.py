@@ -125,10 +125,22 @@ def test_the_last_training_of_another_projects_concept_stays_until_it_is_forgott
     stages = [{"stage": stage, "key": manifest.key} for stage, manifest in last.items()]
     store.write_record("concepts/theirs/trained.jsonl", json.dumps({"schema": 99, "new": stages}).encode())
     store.write_record("concepts/theirs/failures.json", json.dumps({"key": "f" * 64}).encode())
-    store.write_record("concepts/here/trained.jsonl", json.dumps([before["gallery"].key]).encode())
     assert records_of_others(settings, store).keys() == {"theirs"}
     assert cleared(settings, monkeypatch) == places(before) - places(last)
     assert cleared(settings, monkeypatch, "theirs") == places(last)
+
+
+def test_the_last_training_of_another_checkout_stays_though_its_concept_has_the_same_name(settings, store, monkeypatch):
+    (settings.concepts_dir / "turtle").mkdir(parents=True)
+    theirs, superseded = training(settings, 1), training(settings, 2)
+    keys = [manifest.key for manifest in theirs.values()]
+    store.write_record("concepts/turtle/trained.jsonl", json.dumps(keys).encode())
+    assert cleared(settings, monkeypatch) == places(superseded) - places(theirs)
+    store.write_record("concepts/turtle/trained.jsonl", b"{cut")
+    with pytest.raises(
+        InputError, match=r"names no artefact: what concept 'turtle' needs .*`conceptbooth train turtle`"
+    ):
+        needs(settings)
 
 
 def test_a_record_that_cannot_be_read_stops_everything_until_it_is_forgotten(settings, store):
