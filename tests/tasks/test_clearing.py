@@ -95,7 +95,11 @@ def whole(place: Place) -> set[str]:
 
 
 def elsewhere(work: Callable[[], object]) -> multiprocessing.Process:
-    process = FORK.Process(target=work, daemon=True)
+    def works() -> None:
+        work()
+        os._exit(0)  # past Prefect's hooks at exit, which fail in a forked process
+
+    process = FORK.Process(target=works, daemon=True)
     process.start()
     return process
 
