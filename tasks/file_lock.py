@@ -31,6 +31,18 @@ def alone(lock: Path, on_wait: Callable[[], None] = lambda: None, *, remove: boo
             return
 
 
+@contextmanager
+def unless_held(lock: Path) -> Iterator[bool]:
+    """Hold a lock that nobody holds, to tidy up behind a process that was killed; False if somebody holds it."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield _is_at(lock, file.fileno())
+
+
 def _is_at(path: Path, handle: int) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(handle))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from model.errors import InputError
 from tasks.blobs import Entry, Hold, NotAsWritten, Record, StoreFailed
-from tasks.file_lock import alone
+from tasks.file_lock import alone, unless_held
 from tasks.hashing import file_digest
 from tasks.manifest import FileRecord
 from tasks.spool import spooled, sweep
@@ -44,6 +44,7 @@ class FolderBlobs:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             sweep(self._spool)
+            self._sweep_locks()
             with spooled(self._spool) as one, spooled(self._spool) as two:
                 one.write_bytes(b"probe")
                 os.link(one, two)
@@ -98,7 +99,7 @@ class FolderBlobs:
         self.delete_all([name])
 
     def delete_all(self, names: Collection[str]) -> None:
-        with self._asking("not everything could be removed"), alone(self.path("locks/documents")):
+        with self._asking("not everything could be removed"), alone(self.path("locks/documents"), remove=True):
             for path in map(self.path, names):
                 path.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):  # it holds something else
@@ -150,6 +151,14 @@ class FolderBlobs:
                 stack.enter_context(alone(self.path(f"locks/{name}"), on_wait, remove=True))
             yield _Held()
 
+    def _sweep_locks(self) -> None:
+        """Remove the locks of makers that were killed: nobody may ask for their keys again."""
+        for lock in self.path("locks").rglob("*"):
+            if lock.is_file():
+                with unless_held(lock) as free:
+                    if free:
+                        lock.unlink(missing_ok=True)
+
     def _put(self, name: str, source: Path, record: FileRecord) -> None:
         if self._problem(name, record, rehash=True) is None and self.renew(name):
             return
@@ -185,7 +194,7 @@ class FolderBlobs:
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[None]:
         """Documents are written by one process at a time, so that reading a version and writing over it are one."""
-        with self._asking(f"{self.path(name)} cannot be written"), alone(self.path("locks/documents")):
+        with self._asking(f"{self.path(name)} cannot be written"), alone(self.path("locks/documents"), remove=True):
             yield
 
     @contextlib.contextmanager

@@ -6,12 +6,12 @@ work/<stage>-<key>/finished.json   put last: the files are whole and can be publ
 """
 
 import contextlib
-import fcntl
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
+from tasks.file_lock import unless_held
 from tasks.keys import StagePlan
 from tasks.settings import Settings
 
@@ -46,7 +46,7 @@ def sweep(settings: Settings, wanted: Collection[StagePlan]) -> None:
         _remove(folder)
     for lock in (settings.home / "work").glob("*.lock"):
         if not lock.with_suffix("").exists():
-            with _free(lock) as free:
+            with unless_held(lock) as free:
                 if free:
                     lock.unlink(missing_ok=True)
 
@@ -70,7 +70,7 @@ def _at_work(folder: Path) -> bool:
     lock = lock_of(folder)
     if not lock.exists():
         return False
-    with _free(lock) as free:
+    with unless_held(lock) as free:
         return not free
 
 
@@ -90,19 +90,7 @@ def _last_change(folder: Path) -> float:
 def _remove(folder: Path) -> None:
     """Remove a folder and its lock unless somebody works there."""
     lock = lock_of(folder)
-    with _free(lock) as free:
+    with unless_held(lock) as free:
         if free:
             shutil.rmtree(folder, ignore_errors=True)
             lock.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _free(lock: Path) -> Iterator[bool]:
-    """Hold a lock that nobody holds; False if somebody does."""
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
