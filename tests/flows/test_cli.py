@@ -9,6 +9,7 @@ from typing import Annotated
 
 import pytest
 from typer import Option, Typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -16,7 +17,7 @@ from flows.console import ReportingCommand
 from model.errors import InputError, WorkFailed
 
 CONCEPTBOOTH = Path(sys.executable).parent / "conceptbooth"
-COMMANDS = ("demo", "add", "list", "train", "generate", "ui", "doctor")
+COMMANDS = sorted(get_command(app).commands)
 HEAVY = ("torch", "diffusers", "transformers", "mlflow", "dvc", "prefect", "numpy", "PIL")
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
@@ -46,6 +47,7 @@ def project(tmp_path: Path) -> Path:
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = conceptbooth("--help", cwd=tmp_path)
     assert done.returncode == 0
+    assert {"demo", "add", "train", "lineage", "promote", "deploy"} < set(COMMANDS)  # of each panel
     assert all(f" {command} " in done.stdout for command in COMMANDS)
     assert done.stderr == ""
 

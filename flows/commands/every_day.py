@@ -1,0 +1,163 @@
+"""The commands of whoever owns concepts: add, train, draw."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, BadParameter, Exit, Option
+
+from flows.commands.shared import (
+    AsJson,
+    ConceptNames,
+    Panel,
+    SomeConcepts,
+    TrainedConcept,
+    Verbose,
+    complete_concept,
+    project,
+)
+from flows.console import DONE, FAILED, print_json
+
+panel = Panel("Every day")
+
+
+@panel.command(
+    "add red-teapot photos/*.jpg --category teapot",
+    'add my-dog ~/pictures/dog --category dog --licence CC-BY-4.0 --source "own photographs" --consent "the owner"',
+)
+def add(
+    name: Annotated[
+        str, Argument(metavar="NAME", help="Lowercase letters, digits, dashes, such as [bold]red-teapot[/].")
+    ],
+    images: Annotated[list[Path], Argument(metavar="IMAGES", help="3 to 8 image files, or folders of them.")],
+    category: Annotated[
+        str, Option(help='What kind of thing it is, in words that the base model knows: "stuffed animal".')
+    ],
+    licence: Annotated[str | None, Option(help="Licence of the images, such as CC-BY-4.0.")] = None,
+    source: Annotated[str | None, Option(help="Where the images come from.")] = None,
+    consent: Annotated[str | None, Option(help="Who agreed to training on them.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a concept: check its images, take their metadata out, and put them under version control.
+
+    All problems are reported together, and nothing is written if there are any.
+    """
+    from flows.add import run_add
+
+    run_add(
+        project(),
+        name=name,
+        images=images,
+        category=category,
+        licence=licence,
+        source=source,
+        consent=consent,
+        as_json=as_json,
+    )
+
+
+@panel.command("list", "list --json", name="list")
+def list_(as_json: AsJson = False) -> None:
+    """List the project's concepts with their category, images, licence and data version."""
+    from flows.concept_list import show_concepts
+
+    show_concepts(project(), as_json=as_json)
+
+
+@panel.command("train red-teapot", "train red-teapot my-dog --json")
+def train(
+    names: ConceptNames,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train, evaluate and register concepts, doing only what changed since the last time.
+
+    One concept's failure does not stop the others. A training that was stopped carries on from its last finished
+    stage.
+    """
+    from flows.summary import show_outcomes
+    from flows.train import run_training
+
+    outcomes = run_training(project(), names, verbose=verbose)
+    if as_json:
+        print_json([outcome.to_json() for outcome in outcomes])
+    else:
+        show_outcomes(outcomes)
+    raise Exit(FAILED if any(outcome.error for outcome in outcomes) else DONE)
+
+
+@panel.command("plan", "plan red-teapot", "plan --json")
+def plan(names: SomeConcepts = None, as_json: AsJson = False) -> None:
+    """Show what a night would train, from which stage on, and why. Changes nothing.
+
+    Without NAME all concepts are looked at. What is out of date is no error: the exit code stays 0.
+    """
+    from flows.plan import run_plan
+
+    raise Exit(run_plan(project(), names or [], as_json=as_json))
+
+
+@panel.command(
+    "nightly", "nightly --dry-run", "nightly --now --max-concepts 20 --max-hours 6", "nightly --now --force red-teapot"
+)
+def nightly(
+    now: Annotated[bool, Option("--now", help="Have a night at once, here.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what a night would do, and do nothing.")] = False,
+    force: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME",
+            help="Go through this concept in any case: one that waits is tried, one that is up to date is verified.",
+            autocompletion=complete_concept,
+        ),
+    ] = None,
+    max_concepts: Annotated[int | None, Option(min=1, help="Train at most so many, those trained longest ago.")] = None,
+    max_hours: Annotated[float | None, Option(help="Begin no concept after so many hours.")] = None,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train all concepts that changed, measure them against what is in use, and sum it up.
+
+    Without --now or --dry-run it says when the scheduled night comes.
+
+    A concept that fails stops no other. It is tried again the next night, then after 2, 4 and 7 nights, or as soon as
+    it changes.
+    """
+    from flows.night_choice import NightOptions
+    from flows.night_command import run_night, show_dry_run, show_schedule
+
+    options = NightOptions(force=tuple(force or ()), max_concepts=max_concepts, max_hours=max_hours)
+    if now and dry_run:
+        raise BadParameter("say either --now or --dry-run")
+    if now:
+        raise Exit(run_night(project(), options, verbose=verbose, as_json=as_json))
+    if dry_run:
+        raise Exit(show_dry_run(project(), options, as_json=as_json))
+    if options != NightOptions():
+        raise BadParameter("--force, --max-concepts and --max-hours go with --now or --dry-run")
+    raise Exit(show_schedule(project(), as_json=as_json))
+
+
+@panel.command(
+    'generate red-teapot "a photo of a {} in the snow"',
+    'generate red-teapot@candidate "a watercolor of a {}" "a {} at night" -n 8 -o pictures --seed 7',
+    'generate red-teapot/3 "a photo of a {} on the beach"',
+)
+def generate(
+    concept: TrainedConcept,
+    prompts: Annotated[list[str], Argument(metavar="PROMPT", help="Each with one {} where the concept goes.")],
+    count: Annotated[int, Option("-n", "--count", min=1, max=1000, help="Pictures per prompt.")] = 4,
+    output: Annotated[Path, Option("-o", "--output", help="Folder for the pictures.")] = Path("pictures"),
+    seed: Annotated[int, Option(min=0, max=2**32 - 1, help="The same seed gives the same pictures.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make pictures of a trained concept in new scenes.
+
+    In a prompt, {} becomes the concept: "a photo of a {} in the snow".
+
+    NAME means what the last training registered, NAME@alias and NAME/version mean others.
+
+    A picture is called NAME-vVERSION-words-of-the-prompt-SEED-INDEX.png; no file is ever overwritten.
+    """
+    from flows.generate import generate_pictures
+
+    generate_pictures(project(), concept, prompts, count=count, folder=output, seed=seed, as_json=as_json)

@@ -1,0 +1,60 @@
+"""What the commands of all panels share: how one is made, the options that several have, the project around them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option, Typer
+
+from flows.console import ReportingCommand
+
+if TYPE_CHECKING:
+    from tasks.settings import Settings
+
+
+class Panel:
+    """Commands that stand together in the help; `commands` is what the command line takes in."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self.commands = Typer()
+
+    def command(self, *examples: str, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Make a function a command, whose help ends with these examples; its name is the function's unless given."""
+        # One a paragraph, because Typer joins the lines of a paragraph.
+        shown = "\n\n".join(["[bold]Examples[/]", *(f"[cyan]conceptbooth {line}[/]" for line in examples)])
+        return self.commands.command(name, cls=ReportingCommand, rich_help_panel=self._title, epilog=shown)
+
+
+def project() -> "Settings":
+    """Settings of the project around the current folder, with the libraries' own settings put into the environment."""
+    from tasks.settings import apply_environment, load_settings
+
+    settings = load_settings()
+    apply_environment(settings)
+    return settings
+
+
+def complete_concept(incomplete: str) -> list[str]:
+    """Names of the project's concepts for the shell; an empty list outside a project."""
+    folder = next(
+        (p / "data" / "concepts" for p in (Path.cwd(), *Path.cwd().parents) if (p / "params.yaml").is_file()), None
+    )
+    if folder is None or not folder.is_dir():
+        return []
+    return sorted(p.name for p in folder.iterdir() if p.name.startswith(incomplete) and (p / "concept.yaml").is_file())
+
+
+AsJson = Annotated[
+    bool, Option("--json", help="Print one JSON document for scripts; errors become JSON on standard error.")
+]
+Verbose = Annotated[bool, Option("--verbose", help="Show what Prefect logs.")]
+ConceptNames = Annotated[
+    list[str],
+    Argument(metavar="NAME", help="Concepts of this project: `conceptbooth list`.", autocompletion=complete_concept),
+]
+SomeConcepts = Annotated[
+    list[str] | None,
+    Argument(metavar="[NAME]", help="Concepts; all if none is named.", autocompletion=complete_concept),
+]
+TrainedConcept = Annotated[str, Argument(metavar="NAME", help="A trained concept.", autocompletion=complete_concept)]
