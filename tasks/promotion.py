@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from model.errors import InputError, WorkFailed
 from tasks import release as releases
@@ -89,42 +90,28 @@ def put_into_production(
         Overtaken: another promotion was recorded since `ledger` was read.
         WorkFailed: bytes did not arrive, the version does not load, MLflow does not answer; what served still serves.
     """
-    concept, name = source.concept, production_model(settings, source.concept)
+    concept, manifests = source.concept, source.chain.manifests
     with _spool(settings, concept) as folder:
         with development_registry(settings) as client:
-            release = assemble(client, source.version, concept, source.content, source.chain.manifests, folder)
+            release = assemble(client, source.version, concept, source.content, manifests, folder)
         tell(f"copying {len(release.files)} files to {place.where(release.place)}")
         send(place, release, folder)
         sign_release(settings, place, release, folder)
-    version = _register(settings, place, name, release, source)
-    now = ledger.serving
-    if now and (now.release, now.production_version) == (release.id, version):
-        settle(settings, place, concept, tell)
-        return Promoted(record=now, changed=False)
-    tell(f"loading {name} version {version} in a fresh process")
-    try_version(settings, name, version)
     record = Promotion(
-        concept=concept,
-        seq=len(ledger.records) + 1,
+        **_next(settings, ledger),
         action="promote",
         version=int(source.version.version),
         content=source.content,
         release=release.id,
-        model=name,
-        production_version=version,
-        stages={stage: manifest.key for stage, manifest in source.chain.manifests.items()},
+        stages={stage: manifest.key for stage, manifest in manifests.items()},
         scores={score: dict(asdict(value)) for score, value in source.evaluation.scores.items()},
         gates=tuple(asdict(check) for check in checks),
         overridden=dict(overridden),
         approved_by=approved_by,
         reason=reason,
-        by=_who(),
-        at=_now(),
-        previous=_last_seal(ledger),
     )
-    record = _enter(place, record)
-    settle(settings, place, concept, tell)
-    return Promoted(record=record, changed=True)
+    tags = {key: value for key, value in source.version.tags.items() if key.startswith("conceptbooth.")}
+    return _let_serve(settings, place, ledger, release, record, tags, source.version.description or "", tell)
 
 
 def roll_back(
@@ -156,28 +143,46 @@ def roll_back(
             f"promotion {target.seq} cannot serve again: {'; '.join(problems)}; "
             f"`conceptbooth rollback {concept} --to SEQ` takes another one"
         )
-    name = production_model(settings, concept)
-    with production_registry(settings) as client:
-        version = register_release(client, name, release.id, _source(place, release), {}, _described(target))
-    tell(f"loading {name} version {version} in a fresh process")
-    try_version(settings, name, version)
     record = replace(
         target,
-        seq=len(ledger.records) + 1,
+        **_next(settings, ledger),
         action="rollback",
-        model=name,
-        production_version=version,
         withdraws=(now.content,) if now.content else (),
         gates=(),
         overridden={},
         approved_by=None,
         reason=reason,
-        by=_who(),
-        at=_now(),
-        previous=_last_seal(ledger),
     )
-    record = _enter(place, record)
-    settle(settings, place, concept, tell)
+    described = f"Promotion {target.seq} of '{concept}', registered again."
+    return _let_serve(settings, place, ledger, release, record, {}, described, tell)
+
+
+def _let_serve(
+    settings: Settings,
+    place: Blobs,
+    ledger: Ledger,
+    release: Release,
+    record: Promotion,
+    tags: Mapping[str, str],
+    description: str,
+    tell: Tell,
+) -> Promoted:
+    """Have a release serve whose bytes are there: register it, load it, enter `record`, and do what follows from that.
+
+    Only the record's production version is not known before. Raises as `put_into_production`.
+    """
+    name, where = production_model(settings, ledger.concept), place.where(f"{release.place}{MODEL}")
+    source = where if "://" in where else Path(where).as_uri()  # as MLflow takes it
+    with production_registry(settings) as client:
+        version = register_release(client, name, release.id, source, tags, description)
+    now = ledger.serving
+    if now and (now.release, now.production_version) == (release.id, version):
+        settle(settings, place, ledger.concept, tell)
+        return Promoted(record=now, changed=False)
+    tell(f"loading {name} version {version} in a fresh process")
+    try_version(settings, name, version)
+    record = _enter(place, replace(record, production_version=version))
+    settle(settings, place, ledger.concept, tell)
     return Promoted(record=record, changed=True)
 
 
@@ -250,34 +255,17 @@ def _target(ledger: Ledger, to: int | None) -> Promotion:
     return target
 
 
-def _register(settings: Settings, place: Blobs, name: str, release: Release, source: Source) -> int:
-    tags = {key: value for key, value in source.version.tags.items() if key.startswith("conceptbooth.")}
-    with production_registry(settings) as client:
-        return register_release(
-            client, name, release.id, _source(place, release), tags, source.version.description or ""
-        )
-
-
-def _source(place: Blobs, release: Release) -> str:
-    """Address of the package as MLflow takes it."""
-    where = place.where(f"{release.place}{MODEL}")
-    return where if "://" in where else Path(where).as_uri()
-
-
-def _described(target: Promotion) -> str:
-    return f"Promotion {target.seq} of '{target.concept}', registered again."
-
-
-def _who() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _last_seal(ledger: Ledger) -> str | None:
-    return ledger.head.seal if ledger.head else None
+def _next(settings: Settings, ledger: Ledger) -> dict[str, Any]:
+    """What the next record of a ledger says in any case."""
+    return {
+        "concept": ledger.concept,
+        "seq": len(ledger.records) + 1,
+        "model": production_model(settings, ledger.concept),
+        "production_version": None,
+        "by": f"{getpass.getuser()}@{socket.gethostname()}",
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "previous": ledger.head.seal if ledger.head else None,
+    }
 
 
 @contextmanager
