@@ -16,8 +16,8 @@ from tasks.keys import StagePlan
 from tasks.settings import Settings
 
 FILES, KEPT, FINISHED = "files", "kept", "finished.json"
-_MOST_KEPT = 4
-"""Folders of stages that nobody asks for now: a large model's checkpoints take 20 GB each."""
+_MOST_KEPT_BYTES = 100 * 10**9
+"""Of unfinished stages that nobody asks for now: a large model's checkpoints take 20 GB each."""
 _LONGEST_KEPT = 7 * 24 * 3600  # seconds
 
 
@@ -40,7 +40,7 @@ def sweep(settings: Settings, wanted: Collection[StagePlan]) -> None:
     """Remove what dead processes left and nobody will use.
 
     What the `wanted` stages can go on from stays. So does that of other stages, whose concepts may be asked for next,
-    up to four folders that are at most a week old.
+    for a week: all that is finished and waits to be published, and of the rest the newest 100 GB.
     """
     for folder in unwanted(settings, wanted):
         _remove(folder)
@@ -59,10 +59,15 @@ def unwanted(settings: Settings, wanted: Collection[StagePlan]) -> list[Path]:
         if not _useful(folder):
             dead.append(folder)
         elif folder not in asked_for:
-            others.append((_last_change(folder), folder))
-    oldest = time.time() - _LONGEST_KEPT
-    ranked = enumerate(sorted(others, reverse=True))
-    dead += [folder for rank, (changed, folder) in ranked if rank >= _MOST_KEPT or changed < oldest]
+            others.append((*_age_and_size(folder), folder))
+    kept_bytes = 0
+    for age, size, folder in sorted(others):
+        if age > _LONGEST_KEPT:
+            dead.append(folder)
+        elif not (folder / FINISHED).exists():  # hours of work that only wait for the store are not counted
+            if kept_bytes >= _MOST_KEPT_BYTES:
+                dead.append(folder)
+            kept_bytes += size
     return [folder for folder in dead if not _at_work(folder)]
 
 
@@ -79,12 +84,13 @@ def _useful(folder: Path) -> bool:
     return (folder / FINISHED).exists() or (kept.is_dir() and any(kept.iterdir()))
 
 
-def _last_change(folder: Path) -> float:
-    changes = [folder.stat().st_mtime]
+def _age_and_size(folder: Path) -> tuple[float, int]:
+    """Seconds since the last change of anything in it, and its bytes."""
+    stats = [folder.stat()]
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):  # somebody works there
-            changes.append(path.stat().st_mtime)
-    return max(changes)
+            stats.append(path.stat())
+    return time.time() - max(stat.st_mtime for stat in stats), sum(stat.st_size for stat in stats)
 
 
 def _remove(folder: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -124,24 +123,25 @@ def test_a_sweep_takes_unfinished_work_that_nobody_is_at(bench, job):
     assert in_work(bench) == [finished.name]
 
 
-def test_a_sweep_keeps_what_a_plan_can_go_on_from_and_little_else(bench, job):
-    def begun(name: str, days: float) -> str:
-        checkpoint = job.settings.home / "work" / name / "kept" / "step-00000001"
-        checkpoint.mkdir(parents=True)
-        for path in (checkpoint, *checkpoint.parents[:2]):
+def test_a_sweep_keeps_what_a_plan_can_go_on_from_and_of_others_a_week_and_so_many_bytes(bench, job, monkeypatch):
+    def begun(name: str, days: float, holds: str = "kept/step-00000001/tensors") -> str:
+        file = job.settings.home / "work" / name / holds
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"0" * 100_000)
+        for path in (file, *list(file.parents)[: holds.count("/") + 1]):
             os.utime(path, (time.time() - 86400 * days,) * 2)
         return name
 
     wanted = begun(work_folder(job.settings, job.trainings[0]).name, days=300)
-    others = [begun(f"train-3-unet-{number:016}", days=number) for number in range(1, 7)]
-    begun("train-3-unet-old", days=8)
+    others = [begun(f"train-3-unet-{number:016}", days=number / 2) for number in range(1, 10)]
+    finished = [begun(f"prepare-{number:016}", days=number / 2, holds=FINISHED) for number in range(1, 14)]
+    for holds in ("kept/step-00000001/tensors", FINISHED):
+        begun(f"train-2-cross_attention-{holds[:4]}", days=8, holds=holds)
+    sweep(job.settings, job.stages)  # a night of many concepts, of which a worker is asked for one
+    assert in_work(bench) == sorted([wanted, *others, *finished])
+    monkeypatch.setattr("tasks.work_folders._MOST_KEPT_BYTES", 350_000)
     sweep(job.settings, job.stages)
-    assert in_work(bench) == sorted([wanted, *others[:4]])
-    for name in others[:4]:
-        shutil.rmtree(job.settings.home / "work" / name)
-    begun("train-3-unet-old", days=8)
-    sweep(job.settings, job.stages)
-    assert in_work(bench) == [wanted], "a week is the longest, however few there are"
+    assert in_work(bench) == sorted([wanted, *others[:4], *finished])
 
 
 def test_what_a_stage_has_kept_outlives_its_failure_and_not_its_success(bench, plan):
