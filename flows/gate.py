@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tasks.gate import Evaluation, Policy, Verdict, judge, read_evaluation
+from tasks.comparison import Evaluation, read_evaluation
+from tasks.gate import Policy, Verdict, judge
 from tasks.registry import CHAMPION, EVALUATION_TAG, GATE_TAG, model_name
 from tasks.registry_survey import KnownVersion
 from tasks.settings import Settings

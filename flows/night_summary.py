@@ -10,10 +10,11 @@ from rich.text import Text
 
 from flows.console import notices, results
 from flows.outcome import ConceptOutcome
+from model.interval import Interval
 from tasks.failures import Failures
 from tasks.gate import Verdict
 from tasks.plan import ConceptPlan
-from tasks.score_words import Interval, read_scores
+from tasks.score_words import read_scores
 
 Result = Literal["trained", "confirmed", "failed", "problem", "waiting", "deferred"]
 WORDS: dict[Result, tuple[str, str]] = {

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPModel
 
 from model.base_files import ModelSource, model_source
+from model.bootstrap import bootstrap_interval
 from model.errors import InputError
+from model.interval import Interval
 from model.pretrained import fetch, first_line, load_frozen
 from model.quiet import quiet_libraries
 from model.tokens import load_tokenizer
@@ -34,19 +35,6 @@ _HUB_FILES = [
     "merges.txt",
 ]
 _BATCH = 64
-_RESAMPLES = 2000
-_DRAWN_AT_A_TIME = 2_000_000
-_BOOTSTRAP_SEED = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A mean over pictures and its 95 % bootstrap interval, for other seeds and other prompts of the same kind."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    """None, both ends, where a single picture tells nothing of others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +44,8 @@ class PromptScores:
     prompt: str
     clip_i: Interval
     clip_t: Interval
+    pictures: Mapping[str, Sequence[float]]
+    """Of each score the value of every picture, in the pictures' order: what a comparison needs (`model.bootstrap`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +130,12 @@ class ClipScorer:
             clip_t=bootstrap_interval(clip_t),
             images_per_prompt=count,
             prompts=tuple(
-                PromptScores(prompt=prompt, clip_i=bootstrap_interval(i), clip_t=bootstrap_interval(t))
+                PromptScores(
+                    prompt=prompt,
+                    clip_i=bootstrap_interval(i),
+                    clip_t=bootstrap_interval(t),
+                    pictures={"clip_i": i.tolist(), "clip_t": t.tolist()},
+                )
                 for prompt, i, t in zip(prompts_without_placeholder, clip_i, clip_t, strict=True)
             ),
         )
@@ -188,32 +183,3 @@ def _check_clip_folder(folder: Path, what: str) -> None:
             f"{what}: no model.safetensors, and pickle is never read; name a CLIP model that has it, or the commit of "
             "a pull request that adds it on the hub"
         )
-
-
-def bootstrap_interval(values: np.ndarray) -> Interval:
-    """Mean of values (prompts, pictures), or of one prompt's (pictures,), and its 95 % bootstrap interval.
-
-    Percentiles of the means of 2,000 resamples in two levels: prompts are drawn anew, and for each of them pictures
-    among its own (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). So the interval
-    says what other seeds and other prompts of this kind would give; it is rather a little wide than too narrow. Of n
-    prompts or pictures n - 1 are drawn, without which few would seem more certain than they are (Rao and Wu, 1988).
-    With one picture a prompt the prompts alone tell, with one prompt its pictures, and one picture of one prompt tells
-    nothing: the interval has no ends then.
-    """
-    # Sorted, so that the same values in another order draw the same resamples.
-    rows = np.array(sorted(np.sort(row).tolist() for row in np.atleast_2d(values)))  # (prompts, pictures)
-    mean = float(rows.mean())
-    if rows.size == 1:
-        return Interval(mean=mean, low=None, high=None)
-    rng = np.random.default_rng(_BOOTSTRAP_SEED)
-    prompts, pictures = rows.shape
-    prompts_drawn, pictures_drawn = max(1, prompts - 1), max(1, pictures - 1)
-    at_a_time = max(1, _DRAWN_AT_A_TIME // (prompts_drawn * pictures_drawn))
-    means = []
-    for start in range(0, _RESAMPLES, at_a_time):
-        resamples = min(at_a_time, _RESAMPLES - start)
-        prompt = rng.integers(prompts, size=(resamples, prompts_drawn, 1))
-        picture = rng.integers(pictures, size=(resamples, prompts_drawn, pictures_drawn))
-        means.append(rows[prompt, picture].mean(axis=(1, 2)))  # (resamples,)
-    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
-    return Interval(mean=mean, low=float(low), high=float(high))

@@ -6,7 +6,8 @@ from typing import Any
 
 from PIL.Image import Image
 
-from tasks.score_words import Interval, Reading, interval, read_scores
+from model.interval import Interval
+from tasks.score_words import Reading, interval, read_scores
 
 STAGE_LESSONS = {
     "embedding": "learns a word for the concept",

@@ -1,24 +1,22 @@
 """The gate: whether a version may take the champion's place, by the policy in mlflow/promotion.yaml. Pure comparison.
 
-A score may fall short of the champion's by the half-width of the 95 % interval of their difference, which for two
-independent means is the root of the sum of the squares of their own half-widths. A score of a single picture has no
-interval, and allows for nothing.
+A score is worse than the champion's where the 95 % interval of their difference lies below zero as a whole. Both drew
+the same prompts from the same seeds, so the difference is taken picture by picture (tasks/comparison.py): what makes a
+prompt hard for both takes no part in it. A difference of a single picture has no interval, and allows for nothing.
 """
 
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model.errors import InputError
-from tasks.artefacts import SCORES
+from model.interval import Interval
+from tasks.comparison import Evaluation, difference
 from tasks.hashing import digest_of
-from tasks.score_words import Interval, interval
 from tasks.settings import Settings
-from tasks.store import Damaged, Store
+from tasks.store import Damaged
 from tasks.yaml_files import read_yaml, schema_problems
 
 POLICY_FILE = "mlflow/promotion.yaml"
@@ -53,16 +51,7 @@ class Policy(BaseModel):
     @property
     def digest(self) -> str:
         """Other demands on scores have another digest, and ask for another verdict."""
-        return digest_of(self.model_dump(include={"minimum", "not_worse_than_champion"}))[:16]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """How good a version is, and by what that was measured."""
-
-    scores: Mapping[str, Interval]
-    measured_by: str
-    """Digest of prompts and evaluator: only equal ones can be compared."""
+        return digest_of(self.model_dump(include={"minimum", "not_worse_than_champion", "evaluated_on"}))[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,16 +115,6 @@ def load_policy(settings: Settings) -> Policy:
         raise InputError(*schema_problems(error, label, Policy.model_fields)) from error
 
 
-def read_evaluation(store: Store, key: str) -> Evaluation:
-    """The evaluation with this key. Raises Damaged where it is not in the store as it was, and StoreFailed."""
-    manifest = store.get("evaluate", key)
-    document: dict[str, Any] = json.loads(store.file(manifest, SCORES).read_text(encoding="utf-8"))
-    return Evaluation(
-        scores={name: interval(document[name]) for name in _CALLED},
-        measured_by=digest_of([manifest.parameters["prompts"], document["evaluator"]]),
-    )
-
-
 def judge(
     policy: Policy, candidate: Evaluation, champion: Evaluation | Damaged | None, champion_version: int | None
 ) -> Verdict:
@@ -146,7 +125,8 @@ def judge(
     checks = [_minimum(name, candidate.scores[name], least) for name, least in policy.minimum.items()]
     for name in policy.not_worse_than_champion:
         if champion is not None:
-            checks.append(_compared(name, candidate, champion, f"champion (version {champion_version})"))
+            called = f"champion (version {champion_version})"
+            checks.append(_compared(name, candidate, champion, called, policy.evaluated_on.prompts))
     return Verdict(
         passed=all(check.passed for check in checks),
         champion=champion_version,
@@ -161,21 +141,17 @@ def _minimum(name: str, found: Interval, least: float) -> Check:
     return Check(gate=f"minimum.{name}", passed=passed, said=said)
 
 
-def _compared(name: str, candidate: Evaluation, champion: Evaluation | Damaged, called: str) -> Check:
-    gate, found = f"not_worse_than_champion.{name}", candidate.scores[name]
+def _compared(
+    name: str, candidate: Evaluation, champion: Evaluation | Damaged, called: str, fewest_prompts: int
+) -> Check:
+    gate, found = f"not_worse_than_champion.{name}", f"{_CALLED[name]} {candidate.scores[name]}"
     if isinstance(champion, Damaged):
-        said = f"{_CALLED[name]} {found}: the evaluation of the {called} cannot be read: {champion}"
+        said = f"{found}: the evaluation of the {called} cannot be read: {champion}"
         return Check(gate=gate, passed=False, said=said)
-    if candidate.measured_by != champion.measured_by:
-        said = f"{_CALLED[name]} {found}: the {called} was evaluated by other prompts or another evaluator"
-        return Check(gate=gate, passed=False, said=said)
-    best = champion.scores[name]
-    allowed = math.hypot(_half(found), _half(best))
-    short = best.mean - found.mean
-    how = f"{abs(short):.3f} {'below' if short > 0 else 'above'}, {allowed:.3f} below is allowed"
-    said = f"{_CALLED[name]} {found} against {best} of the {called}: {how}"
-    return Check(gate=gate, passed=short <= allowed, said=said)
-
-
-def _half(score: Interval) -> float:
-    return 0.0 if score.low is None or score.high is None else (score.high - score.low) / 2
+    more = difference(candidate, champion, name)
+    if isinstance(more, str):
+        return Check(gate=gate, passed=False, said=f"{found}: cannot be compared with the {called}: {more}")
+    said = f"{found} against {champion.scores[name]} of the {called}: {more}"
+    if more.partial and more.prompts < fewest_prompts:
+        return Check(gate=gate, passed=False, said=f"{said}; at least {fewest_prompts} are needed")
+    return Check(gate=gate, passed=not more.clearly_lower, said=said)

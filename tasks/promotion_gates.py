@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.artefacts import GENERATIONS
+from tasks.comparison import Evaluation
 from tasks.concepts import NOT_STATED
-from tasks.gate import Check, Evaluation, Policy, judge
+from tasks.gate import Check, Policy, judge
 from tasks.ledger import Ledger
 from tasks.lineage import Chain
 from tasks.lineage_results import Verification

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from model.errors import InputError
-from tasks.gate import Evaluation, read_evaluation
+from tasks.comparison import Evaluation, read_evaluation
 from tasks.ledger import Ledger
 from tasks.lineage import Chain, read_chain
 from tasks.lineage_head import find_head

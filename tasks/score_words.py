@@ -4,20 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A mean with the ends of its 95 % interval; each a cosine, at most 1."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    """None, both ends, where a single picture was drawn."""
-
-    def __str__(self) -> str:
-        if self.low is None or self.high is None:
-            return f"{self.mean:.2f}"
-        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+from model.interval import Interval
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,17 @@
 """What differs between two trainings of a concept: in what they were made from, and in what they score."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from model.errors import InputError
+from model.interval import Interval
+from tasks.comparison import Difference, Evaluation, difference, evaluation_of
 from tasks.lineage import Chain
 from tasks.lineage_keys import plan_of
 from tasks.manifest import SCHEMA as MANIFEST_SCHEMA
 from tasks.plan_causes import Making, differences
-from tasks.score_words import Interval, interval
+from tasks.score_words import interval
 from tasks.trained import Trained, TrainedStage
 
 SCORES = (("clip_i", "CLIP-I"), ("clip_t", "CLIP-T"))
@@ -24,17 +25,20 @@ class ScorePair:
     name: str
     before: Interval
     after: Interval
+    difference: Difference | str
+    """Or why there is none."""
 
     @property
     def verdict(self) -> str:
-        """Whether it rose or fell; "clearly" only where the intervals do not overlap."""
-        before, after = self.before, self.after
-        change = after.mean - before.mean
-        if before.low is None or before.high is None or after.low is None or after.high is None:
+        """Whether it rose or fell; "clearly" only where the interval of the difference leaves zero out."""
+        if isinstance(self.difference, str):
+            return "cannot be compared"
+        change = self.difference.interval.mean
+        if self.difference.interval.low is None:
             return f"too few pictures to tell ({change:+.2f})"
-        if after.low > before.high:
+        if self.difference.clearly_higher:
             return f"clearly higher, by {change:.2f}"
-        if after.high < before.low:
+        if self.difference.clearly_lower:
             return f"clearly lower, by {-change:.2f}"
         return f"no clear difference ({change:+.2f})"
 
@@ -87,7 +91,7 @@ def compare(before: Chain, after: Chain) -> VersionDiff:
         after=after,
         changes=tuple(differences(_making(after), _trained(before)) + _surroundings(before, after)),
         same_stages=tuple(stage for stage in new if stage in old and old[stage].key == new[stage].key),
-        scores=tuple(_scores(before.scores, after.scores)),
+        scores=tuple(_scores(before, after)),
         prompts=tuple(_prompts(before, after)),
         notes=tuple(_notes(before, after)),
     )
@@ -143,19 +147,38 @@ def _short(commit: str | None) -> str:
     return commit[:12] if commit else "none"
 
 
-def _scores(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[ScorePair]:
-    if before is None or after is None:
+def _scores(before: Chain, after: Chain) -> list[ScorePair]:
+    old, new = _evaluation(before), _evaluation(after)
+    if old is None or new is None:
         return []
-    return [ScorePair(name=name, before=interval(before[key]), after=interval(after[key])) for key, name in SCORES]
+    return [
+        ScorePair(name=name, before=old.scores[key], after=new.scores[key], difference=difference(new, old, key))
+        for key, name in SCORES
+    ]
 
 
 def _prompts(before: Chain, after: Chain) -> list[tuple[str, ScorePair, ScorePair]]:
-    old, new = _scored(before), _scored(after)
+    old, new = _evaluation(before), _evaluation(after)
+    if old is None or new is None:
+        return []
+    scored = [_scored(chain) for chain in (before, after)]
     found = []
-    for prompt in (prompt for prompt in new if prompt in old):
-        clip_i, clip_t = _scores(old[prompt], new[prompt])
+    for prompt in (prompt for prompt in scored[1] if prompt in scored[0]):
+        clip_i, clip_t = (
+            ScorePair(
+                name=name,
+                before=interval(scored[0][prompt][key]),
+                after=interval(scored[1][prompt][key]),
+                difference=difference(new, old, key, only=prompt),
+            )
+            for key, name in SCORES
+        )
         found.append((prompt, clip_i, clip_t))
     return found
+
+
+def _evaluation(chain: Chain) -> Evaluation | None:
+    return None if chain.scores is None else evaluation_of(chain.manifests["evaluate"], chain.scores)
 
 
 def _scored(chain: Chain) -> dict[str, Any]:
@@ -175,9 +198,9 @@ def _notes(before: Chain, after: Chain) -> list[str]:
     if evaluators[0] != evaluators[1]:
         said.append("the evaluators differ: their scores cannot be compared")
     if old.parameters["prompts"] != new.parameters["prompts"]:
-        said.append("the prompts differ: the scores over all prompts cannot be compared")
+        said.append("the prompts differ: scores are compared over those that both drew")
     if old.seed != new.seed:
-        said.append("the seeds of the pictures differ: they do not show the same noise")
+        said.append("the seeds of the pictures differ: scores are compared prompt by prompt, not picture by picture")
     return said
 
 
@@ -191,5 +214,6 @@ def _pair(pair: ScorePair) -> dict[str, Any]:
         "name": pair.name,
         "before": vars(pair.before),
         "after": vars(pair.after),
+        "difference": None if isinstance(pair.difference, str) else vars(pair.difference.interval),
         "verdict": pair.verdict,
     }

@@ -201,6 +201,8 @@ def test_a_worse_version_is_held_back_with_its_numbers(shared):
     better = json.loads(store.file(evaluation, "scores.json").read_text())
     for name in ("clip_i", "clip_t"):
         better[name] = {"mean": 0.99, "low": 0.98, "high": 1.0}
+        for prompt in better["prompts"]:
+            prompt["pictures"][name] = [0.99] * len(prompt["pictures"][name])
     publish_as(store, shared.home / "scratch", evaluation, better, "b" * 64)
     client.set_model_version_tag("concept.turtle", "2", "conceptbooth.stage.evaluate", "b" * 64)
     write_params(shared.root, unet={"max_train_steps": 3})
@@ -211,7 +213,8 @@ def test_a_worse_version_is_held_back_with_its_numbers(shared):
     assert (verdict["passed"], verdict["champion"]) == (False, 2)
     failed = [check for check in verdict["checks"] if not check["passed"]]
     assert {check["gate"] for check in failed} == {f"not_worse_than_champion.{name}" for name in ("clip_i", "clip_t")}
-    assert "against 0.99 [0.98, 1.00] of the champion (version 2)" in failed[0]["said"]
+    assert "against 0.99 [0.98, 1.00] of the champion (version 2): difference -" in failed[0]["said"]
+    assert failed[0]["said"].endswith("] over the same 2 prompts")
     assert "stage 3: max_train_steps 2 -> 3" in line["why"]
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.interval import Interval
 from tasks.gallery import EMBEDDED_PIXELS, SHOWN_PER_PROMPT, GalleryFacts, StageView, write_gallery
-from tasks.score_words import Interval, Reading
+from tasks.score_words import Reading
 
 PROMPTS = ["a photo of a {} in the snow", "a watercolor of a {}", "a {} at night"]
 EXTERNAL = re.compile(r"(https?:)?//[a-z]", re.IGNORECASE)

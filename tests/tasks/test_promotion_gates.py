@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.gate import Evaluation, Policy, read_evaluation
+from model.interval import Interval
+from tasks.comparison import read_evaluation
+from tasks.gate import Enough, Policy
 from tasks.ledger import Ledger, Promotion
 from tasks.lineage import Chain, read_chain
 from tasks.lineage_checks import verify
 from tasks.lineage_head import find_head
 from tasks.lineage_index import open_index
 from tasks.promotion_gates import Evidence, gate_names, promotion_checks
-from tasks.score_words import Interval
 from tasks.store import Damaged, open_store
 from tests.lineage_project import CONCEPT
 
@@ -137,11 +138,24 @@ def test_what_cannot_be_checked_is_not_verified(evidence, lineage_project):
 
 def test_a_worse_version_than_the_one_that_serves_is_named_with_both_scores(evidence):
     better = Interval(mean=0.99, low=0.99, high=0.99)
-    champion = Evaluation(scores={"clip_i": better, "clip_t": better}, measured_by=evidence.evaluation.measured_by)
+    pictures = {
+        name: {prompt: [value + 0.1 for value in values] for prompt, values in by_prompt.items()}
+        for name, by_prompt in evidence.evaluation.pictures.items()
+    }
+    champion = replace(evidence.evaluation, scores={"clip_i": better, "clip_t": better}, pictures=pictures)
     serving = replace(taken_back("c").records[0], version=7)
     ledger = Ledger(concept=CONCEPT, records=(serving,))
     failed = said(STRICT, replace(evidence, champion=champion, ledger=ledger))
-    assert "of the champion (version 7): 0." in failed["not_worse_than_champion.clip_i"]
+    assert failed["not_worse_than_champion.clip_i"].endswith(
+        "against 0.99 [0.99, 0.99] of the champion (version 7): "
+        "difference -0.100 [-0.100, -0.100] over the same 2 prompts"
+    )
+    asks_for_more = STRICT.model_copy(update={"evaluated_on": Enough(prompts=2, images=4)})
+    one_less = {name: dict(list(by_prompt.items())[1:]) for name, by_prompt in evidence.evaluation.pictures.items()}
+    equal = replace(evidence, champion=replace(evidence.evaluation, pictures=one_less), ledger=ledger)
+    assert said(asks_for_more, equal)["not_worse_than_champion.clip_i"].endswith(
+        "difference +0.000 [+0.000, +0.000] over the 1 prompt that both have (of 2 and 1); at least 2 are needed"
+    )
     gone = Damaged("evaluate", "a" * 64, ["scores.json: missing"])
     failed = said(STRICT, replace(evidence, champion=gone, ledger=ledger))
     assert "cannot be read: evaluate aaaaaaaaaaaa: scores.json: missing" in failed["not_worse_than_champion.clip_i"]

@@ -1,6 +1,7 @@
 """Two versions compared: what they were made from, what they score, what they draw from the same seeds."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -8,11 +9,13 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from model.errors import InputError
+from model.interval import Interval
+from tasks.comparison import Difference
 from tasks.diff_sheet import LEFT, RIGHT, draw_diff_sheet
 from tasks.lineage_keys import plan_of
 from tasks.pictures import picture
 from tasks.store import open_store
-from tasks.version_diff import Interval, ScorePair, compare
+from tasks.version_diff import ScorePair, compare
 from tests.lineage_project import Trained
 from tests.tasks.test_lineage import chain_of, moved_away
 
@@ -55,17 +58,20 @@ def test_scores_stand_side_by_side_with_their_intervals(lineage_project, diff):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict"),
+    ("mean", "low", "high", "verdict"),
     [
-        (0.61, 0.69, "clearly higher, by 0.15"),
-        (0.31, 0.39, "clearly lower, by 0.15"),
-        (0.5, 0.6, "no clear difference (+0.05)"),
-        (None, None, "too few pictures to tell (+0.15)"),
+        (0.15, 0.01, 0.29, "clearly higher, by 0.15"),
+        (-0.15, -0.29, -0.01, "clearly lower, by 0.15"),
+        (0.05, -0.01, 0.11, "no clear difference (+0.05)"),
+        (0.15, None, None, "too few pictures to tell (+0.15)"),
     ],
 )
-def test_a_difference_is_clear_only_where_the_intervals_are_apart(low, high, verdict):
-    after = Interval(mean=(low + high) / 2 if low else 0.65, low=low, high=high)
-    assert ScorePair(name="CLIP-I", before=Interval(mean=0.5, low=0.45, high=0.55), after=after).verdict == verdict
+def test_a_difference_is_clear_only_where_its_interval_leaves_zero_out(mean, low, high, verdict):
+    found = Difference(interval=Interval(mean=mean, low=low, high=high), over="one prompt", prompts=1, partial=False)
+    before = Interval(mean=0.5, low=0.1, high=0.9)
+    pair = ScorePair(name="CLIP-I", before=before, after=before, difference=found)
+    assert pair.verdict == verdict
+    assert replace(pair, difference="another evaluator").verdict == "cannot be compared"
 
 
 def test_the_sheet_shows_both_from_the_same_seeds(lineage_project, diff):
