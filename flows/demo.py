@@ -2,6 +2,7 @@
 
 from flows.console import DONE, FAILED, notices, print_json
 from model.errors import InputError
+from model.limits import as_written
 from tasks.concepts import load_concept
 from tasks.dvc_command import make_samples
 from tasks.params import load_params
@@ -20,7 +21,7 @@ def run_demo(settings: Settings, *, as_json: bool) -> int:
     name = params.demo
     if name is None or name not in params.samples:
         there = f"one of {', '.join(params.samples)}" if params.samples else "a name under `samples`"
-        raise InputError(f"{settings.params_file.name}: demo = {name!r}; write {there}")
+        raise InputError(f"{settings.params_file.name}: demo = {as_written(name)}; write {there}")
     load_concept(settings, name)
     # all of them, because `conceptbooth train` on another one is what a person tries next
     stale = [sample for sample in params.samples if not sample_is_current(settings, sample)]

@@ -10,20 +10,23 @@ from flows.examination import examine
 from flows.finding import Finding
 from tasks.settings import Settings
 
-MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "missing": ("missing", "bold red")}
+STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 
 def run_doctor(settings: Settings, *, as_json: bool) -> int:
-    """Look at everything, print it, and return the exit code: 1 if something that the work needs is missing."""
+    """Look at everything, print it, and return the exit code: 1 if there is a problem that stops the work."""
     findings = list(examine(settings))
-    missing = sum(finding.state == "missing" for finding in findings)
+    problems = sum(finding.state == "problem" for finding in findings)
     if as_json:
-        print_json({"ok": not missing, "findings": [asdict(finding) for finding in findings]})
+        print_json({"ok": not problems, "findings": [asdict(finding) for finding in findings]})
     else:
         _show(findings)
-        said = f"{missing} missing" if missing else "everything that the work needs is there"
-        notices().print(Text(said, style="bold red" if missing else "green"))
-    return FAILED if missing else DONE
+        if problems:
+            said = "1 problem" if problems == 1 else f"{problems} problems"
+        else:
+            said = "everything that the work needs is there"
+        notices().print(Text(said, style="bold red" if problems else "green"))
+    return FAILED if problems else DONE
 
 
 def _show(findings: list[Finding]) -> None:
@@ -32,9 +35,8 @@ def _show(findings: list[Finding]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in findings:
-        word, style = MARKS[finding.state]
         said = Text(finding.found)
         if finding.way_out:
-            said.append(f"\n{finding.way_out}", style="bold" if finding.state == "missing" else "dim")
-        table.add_row(Text(word, style=style), finding.what, said)
+            said.append(f"\n{finding.way_out}", style="bold" if finding.state == "problem" else "dim")
+        table.add_row(Text(finding.state, style=STYLES[finding.state]), finding.what, said)
     results().print(table)

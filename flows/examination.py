@@ -41,6 +41,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         params = load_params(settings.params_file)
     except InputError as error:
         yield from problems("params.yaml", error)
+        for what in ("base model", "evaluator", "prompt set", "device"):
+            yield Finding(what=what, state="note", found="not looked at: params.yaml has to be mended first")
     else:
         said = f"method {params.method}, preset {params.preset}, seed {params.seed}"
         yield Finding(what="params.yaml", state="ok", found=said)
@@ -85,12 +87,12 @@ def _version(name: str) -> str | None:
 
 def _git(settings: Settings) -> Finding:
     if shutil.which("git") is None:
-        return Finding(what="git", state="missing", found="not installed", way_out="DVC needs it: install git")
+        return Finding(what="git", state="problem", found="not installed", way_out="DVC needs it: install git")
     inside = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=settings.root, capture_output=True, text=True)
     if inside.returncode:
         return Finding(
             what="git",
-            state="missing",
+            state="problem",
             found=f"{settings.root} is in no git repository with a commit",
             way_out="image sets are recorded in one: `git init`, `git add`, `git commit`",
         )

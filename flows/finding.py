@@ -16,8 +16,8 @@ class Finding:
     """What was found about one thing that the work needs."""
 
     what: str
-    state: Literal["ok", "note", "missing"]
-    """`missing` stops the work; `note` does not, and still wants to be known."""
+    state: Literal["ok", "note", "problem"]
+    """A `problem` stops the work: something is missing, wrong or silent. A `note` does not."""
     found: str
     way_out: str = ""
 
@@ -33,7 +33,7 @@ def found_by(what: str, look: Look) -> Iterator[Finding]:
 def problems(what: str, error: InputError | WorkFailed) -> Iterator[Finding]:
     """An error as findings, one a problem."""
     for problem in error.problems if isinstance(error, InputError) else [str(error)]:
-        yield Finding(what=what, state="missing", found=problem)
+        yield Finding(what=what, state="problem", found=problem)
 
 
 def found_at_once(looks: Mapping[str, Look], seconds: float) -> Iterator[Finding]:
@@ -44,7 +44,7 @@ def found_at_once(looks: Mapping[str, Look], seconds: float) -> Iterator[Finding
         try:
             heard[what] = list(found_by(what, look))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what was found
-            heard[what] = [Finding(what=what, state="missing", found=f"{type(error).__name__}: {error}")]
+            heard[what] = [Finding(what=what, state="problem", found=f"{type(error).__name__}: {error}")]
 
     # Daemons: one that hangs on a dead address must not hold up the end of the command either.
     threads = {what: threading.Thread(target=listen, args=(what, look), daemon=True) for what, look in looks.items()}
@@ -54,5 +54,5 @@ def found_at_once(looks: Mapping[str, Look], seconds: float) -> Iterator[Finding
     for what, thread in threads.items():
         thread.join(max(0.0, deadline - time.monotonic()))
         said, way_out = f"no answer within {seconds:g} seconds", "check its address, and what lies on the way there"
-        silence = Finding(what=what, state="missing", found=said, way_out=way_out)
+        silence = Finding(what=what, state="problem", found=said, way_out=way_out)
         yield from heard.get(what, [silence])

@@ -18,6 +18,7 @@ from prefect.logging import get_run_logger
 
 from flows.dispatch import Dispatch, dispatcher
 from flows.gate import candidates, gate
+from flows.lost_runs import sign_run
 from flows.night_choice import Choice, NightOptions, choose
 from flows.night_records import record_night, show_on_pages
 from flows.night_summary import NightConcept, NightSummary, summed_up
@@ -90,6 +91,8 @@ def nightly(
         settings, reporter = load_settings(root), _Log()
         options = NightOptions(force=tuple(force or ()), max_concepts=max_concepts, max_hours=max_hours)
         night = Night(settings, options, reporter, dispatcher(settings, reporter))
+    else:
+        sign_run()
     try:
         _work(night)
     except InputError as error:

@@ -95,7 +95,7 @@ def _mlflow_server(settings: Settings) -> Iterator[Finding]:
     health = f"{settings.mlflow_tracking_uri.rstrip('/')}/health"
     if silent := _silence(health):
         yield Finding(
-            what="MLflow", state="missing", found=f"{name} {silent}", way_out="start it, or set MLFLOW_TRACKING_URI"
+            what="MLflow", state="problem", found=f"{name} {silent}", way_out="start it, or set MLFLOW_TRACKING_URI"
         )
         return
     from mlflow.exceptions import MlflowException
@@ -162,7 +162,7 @@ def _prefect(settings: Settings) -> Iterator[Finding]:
         return
     if silent := _silence(f"{url}/health"):
         way_out = "start it, or unset PREFECT_API_URL to work without a server"
-        yield Finding(what="Prefect", state="missing", found=f"{url} {silent}", way_out=way_out)
+        yield Finding(what="Prefect", state="problem", found=f"{url} {silent}", way_out=way_out)
         return
     from flows.prefect_server import find_server, server_client
 

@@ -81,12 +81,16 @@ def prefect_api(settings: Settings) -> Iterator[PrefectApi]:
 def flows_run_at(api: PrefectApi) -> Iterator[None]:
     """Flows that are called inside run at this API, which is waited for; at the end it has heard everything of them.
 
+    Those of processes that were killed are shown as running no longer.
+
     Raises:
         WorkFailed: the API does not come up.
     """
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import temporary_settings
+
+    from flows.lost_runs import end_lost_runs
 
     api.wait_until_it_answers()
     # Prefect has read its settings when it was imported, before the address was known. Heartbeats are for flows that
@@ -96,6 +100,7 @@ def flows_run_at(api: PrefectApi) -> Iterator[None]:
     told = {"api.url": api.url, "flows.heartbeat_frequency": None, "results.default_storage_block": block}
     with temporary_settings(told):
         save_result_block(api.settings)
+        end_lost_runs()
         try:
             yield
         finally:

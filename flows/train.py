@@ -8,8 +8,13 @@ from flows.dispatch import train_here
 from flows.outcome import ConceptOutcome, TaskOutcome
 from flows.prefect_api import flows_run_at, prefect_api
 from flows.progress import TerminalReporter
+from model.errors import InputError
 from tasks.checks import check_jobs
+from tasks.concepts import load_concept
+from tasks.dvc_command import make_samples
+from tasks.image_sets import ImagesMissing, image_set
 from tasks.jobs import plan_jobs
+from tasks.params import load_params
 from tasks.settings import Settings
 from tasks.store import open_store
 from tasks.tracking import import_mlflow
@@ -25,14 +30,30 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
 
     Raises:
         InputError: something is wrong with what was asked for, all of it together; no work was started.
-        WorkFailed: Prefect's API does not start.
+        WorkFailed: Prefect's API does not start, or DVC could not make the images of a bundled sample.
     """
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "NOTSET" if verbose else "CRITICAL"
-    jobs = plan_jobs(settings, names)
+    unmade = [name for name in names if _is_unmade_sample(settings, name)]
+    jobs = plan_jobs(settings, [name for name in names if name not in unmade])
     open_store(settings).probe()
+    if unmade:
+        notices().print(f"making the images of {', '.join(unmade)} (dvc repro)")
+        make_samples(settings, unmade)
+        jobs = plan_jobs(settings, names)
     with prefect_api(settings) as api:  # it starts in the background while words and images are checked
         check_jobs(settings, jobs)
         import_mlflow(settings)  # while the API starts: the registration at the end needs it in any case
         with flows_run_at(api):
             reporter = TerminalReporter(notices())
             return [train_here(job, reporter, checked=True) for job in jobs]
+
+
+def _is_unmade_sample(settings: Settings, name: str) -> bool:
+    try:
+        if name in load_params(settings.params_file).samples:
+            image_set(settings, load_concept(settings, name))
+    except ImagesMissing:
+        return True
+    except InputError:  # told by `plan_jobs`, with everything else that is wrong
+        return False
+    return False

@@ -13,6 +13,7 @@ from prefect import Task, flow
 
 from flows.agreement import refuse_another_plan
 from flows.gpu_slot import gpu_slot
+from flows.lost_runs import sign_run
 from flows.outcome import ConceptOutcome, TaskOutcome
 from flows.progress import Both, PageReporter
 from tasks.artefacts import CONTACT_SHEET, PAGE, SCORES
@@ -73,7 +74,11 @@ def train_concept(
         InputError: something is wrong with the concept or the parameters, all of it together; another key is expected.
         WorkFailed: a stage failed; what was finished is in the store.
     """
-    errand = _ERRAND.get() or _planned(name, root)
+    errand = _ERRAND.get()
+    if errand:
+        sign_run()
+    else:
+        errand = _planned(name, root)
     if expected_key:
         refuse_another_plan(errand.job, expected_key, expected_commit)
     with gpu_slot():
@@ -162,7 +167,7 @@ class _Line:
             if bench.store.find(plan.stage, plan.key):
                 return False
             address = bench.store.manifest_address(plan.stage, plan.key)
-            bench.warn(f"gone from the store, so it is made again: {address}")
+            bench.warn(f"Prefect remembers it, the store does not have it, so it is made again: {address}")
         return bool(task.with_options(refresh_cache=True)(plan, bench)["made"])
 
     def _mending(self, action: Callable[[], T]) -> T:

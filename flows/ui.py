@@ -54,18 +54,15 @@ def serve(settings: Settings) -> None:
             _show([Page(**page) for page in json.loads(addresses.read_text(encoding="utf-8"))], "shown already")
             return
         addresses.unlink(missing_ok=True)  # those of a run before
-        with _terminated_like_interrupted(), _running(settings, folder) as (pages, servers):
+        with _until_stopped(), _running(settings, folder) as (pages, servers):
             spool = addresses.with_suffix(".new")
             spool.write_text(json.dumps([asdict(page) for page in pages]), encoding="utf-8")
             spool.replace(addresses)
             _show(pages, "Ctrl-C stops both" if len(servers) == 2 else "Ctrl-C stops what was started here")
-            try:
-                while servers:
-                    for server in servers:
-                        server.check_alive()
-                    time.sleep(LOOK_SECONDS)
-            except KeyboardInterrupt:
-                notices().print("stopping")
+            while servers:
+                for server in servers:
+                    server.check_alive()
+                time.sleep(LOOK_SECONDS)
 
 
 @contextmanager
@@ -86,7 +83,7 @@ def _running(settings: Settings, logs: Path) -> Iterator[tuple[list[Page], list[
                     name="Prefect",
                     shows="runs, task by task, with their progress",
                     address=prefect.address if prefect else settings.prefect_api_url.rstrip("/").removesuffix("/api"),
-                    start="/runs",
+                    start="/",
                 ),
                 Page(
                     name="MLflow",
@@ -143,8 +140,8 @@ def _show(pages: Sequence[Page], hint: str) -> None:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Inside, SIGTERM stops us as Ctrl-C does, so that a supervisor leaves no servers behind."""
+def _until_stopped() -> Iterator[None]:
+    """Ctrl-C ends what is inside, and SIGTERM does as well, so that a supervisor leaves no servers behind."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -152,5 +149,7 @@ def _terminated_like_interrupted() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
+    except KeyboardInterrupt:
+        notices().print("stopped")
     finally:
         signal.signal(signal.SIGTERM, before)

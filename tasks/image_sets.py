@@ -182,11 +182,15 @@ def _files_recorded(settings: Settings, concept: Concept, record: _Record | None
 
 
 def _missing(settings: Settings, concept: Concept, storage: DvcStorage, record: _Record, md5: str) -> ImagesMissing:
+    if record.file.name == "dvc.lock":
+        return ImagesMissing(
+            f"concept '{concept.name}': its images are not made yet; `dvc repro` makes them, and those of a bundled "
+            f"sample `conceptbooth train {concept.name}` does"
+        )
     absent = "" if concept.images.is_dir() else f", {shown_path(settings, concept.images)} is missing"
     return ImagesMissing(
         f"concept '{concept.name}': no images{absent} and DVC's cache lacks data version {record.digest[:8]} of "
-        f"{shown_path(settings, record.file)} ({storage.cached(md5)}), {storage.lacks()}; if it is a bundled sample "
-        "make it with `conceptbooth demo` or `dvc repro`, else fetch it with `dvc pull`"
+        f"{shown_path(settings, record.file)} ({storage.cached(md5)}), {storage.lacks()}; fetch them with `dvc pull`"
     )
 
 

@@ -6,18 +6,16 @@ of two that take it over one wins, and a holder that has lost it learns so at it
 """
 
 import json
-import os
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from tasks.blobs import Record, StoreFailed
+from tasks.process import is_over, this_process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +56,7 @@ class Lease:
 
     def __init__(self, place: Documents, name: str, times: LeaseTimes) -> None:
         self._place, self._name, self._times = place, name, times
-        self._me = {"holder": uuid.uuid4().hex, **_this_process()}
+        self._me = {"holder": uuid.uuid4().hex, **this_process()}
         self._beat = 0
         self._version = ""
         self._renewed = 0.0  # when the newest renewal was begun, by the monotonic clock
@@ -116,33 +114,9 @@ class Lease:
         return True
 
 
-def _this_process() -> dict[str, Any]:
-    return {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid())}
-
-
-def _machine() -> str:
-    """Two processes of one name here can see each other: the host, since when it runs, and the room for its pids."""
-    parts = [socket.gethostname()]
-    with suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    return " ".join(parts)
-
-
-def _started(pid: int) -> str:
-    """When a process began, by the kernel's count: a pid is used again, a pid with its beginning is not."""
-    try:
-        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return "" if facts[0] in "ZX" else facts[19]  # one that has ended and was not asked how is over, too
-
-
 def _is_dead(content: bytes) -> bool:
     """Whether the holder is known to be no more."""
     try:
-        holder = json.loads(content)
-        machine, pid, started = holder["machine"], int(holder["pid"]), holder["started"]
-    except (ValueError, TypeError, KeyError):
+        return is_over(json.loads(content))
+    except ValueError:
         return False  # being freed, or no lease of ours: it is taken over in time
-    return bool(started) and machine == _machine() and _started(pid) != started

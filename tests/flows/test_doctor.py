@@ -62,7 +62,7 @@ def test_what_is_there_and_what_is_missing(project: Path) -> None:
         assert found[what]["state"] == "ok", found[what]
     assert "10 prompts" in found["prompt set"]["found"]
     for what, folder in (("base model", "toyworld/base"), ("evaluator", "toyworld/evaluator/clip")):
-        assert found[what]["state"] == "missing"
+        assert found[what]["state"] == "problem"
         assert folder in found[what]["found"]
     assert found["concept brown-owl"]["state"] == "note"
     assert "unknown to DVC" in found["concept brown-owl"]["found"]
@@ -72,15 +72,15 @@ def test_the_same_for_people(project: Path) -> None:
     done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "300"})
     assert done.exit_code == 1
     (line,) = (line for line in done.stdout.splitlines() if " base model " in line)
-    assert line.startswith("missing")
-    assert "2 missing" in done.stderr
+    assert line.startswith("problem")
+    assert "2 problems" in done.stderr
 
 
 def test_a_store_that_cannot_be_written_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "file").touch()
     monkeypatch.setenv("CONCEPTBOOTH_STORE", str(project / "file" / "store"))
     found = examined()["store"]
-    assert found["state"] == "missing"
+    assert found["state"] == "problem"
     assert "CONCEPTBOOTH_STORE" in found["found"]
 
 
@@ -91,6 +91,18 @@ def test_wrong_parameters_are_all_named(project: Path) -> None:
     problems = [f["found"] for f in json.loads(done.stdout)["findings"] if f["what"] == "params.yaml"]
     assert len(problems) >= 3
     assert any("evaluation.seed" in problem for problem in problems)
+
+
+def test_what_depends_on_wrong_parameters_is_said_not_to_be_looked_at(project: Path) -> None:
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    (project / "params.yaml").write_text(text.replace("seed: 0", "seed: -1", 1))
+    done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "300"})
+    assert done.exit_code == 1
+    lines = done.stdout.splitlines()
+    assert sum(line.startswith("problem") and " params.yaml " in line for line in lines) >= 1
+    for what in ("base model", "evaluator", "prompt set", "device"):
+        (line,) = (line for line in lines if f" {what} " in line)
+        assert "not looked at: params.yaml has to be mended first" in line
 
 
 @contextmanager
@@ -116,13 +128,13 @@ def test_servers_are_asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("PREFECT_API_URL", f"{good}/api")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", ill)
         found = examined()
-    assert found["Prefect"]["state"] == "missing"
+    assert found["Prefect"]["state"] == "problem"
     assert "is not Prefect's API" in found["Prefect"]["found"]
-    assert found["MLflow"]["state"] == "missing"
+    assert found["MLflow"]["state"] == "problem"
     assert "503" in found["MLflow"]["found"]
     monkeypatch.setenv("PREFECT_API_URL", f"{good}/api")
     found = examined()  # nobody listens there any more
-    assert found["Prefect"]["state"] == "missing"
+    assert found["Prefect"]["state"] == "problem"
     assert "does not answer" in found["Prefect"]["found"]
     assert "PREFECT_API_URL" in found["Prefect"]["way_out"]
 
@@ -138,7 +150,7 @@ def test_a_broken_database_is_missing(project: Path) -> None:
     file = project / ".conceptbooth" / "mlflow" / "mlflow.db"
     file.parent.mkdir(parents=True)
     file.write_text("no database")
-    assert examined()["MLflow"]["state"] == "missing"
+    assert examined()["MLflow"]["state"] == "problem"
 
 
 def test_other_versions_than_were_run_together_are_named(project: Path) -> None:
@@ -151,7 +163,7 @@ def test_other_versions_than_were_run_together_are_named(project: Path) -> None:
 
 def test_a_folder_without_git_is_named(project: Path) -> None:
     (project / ".git").rename(project.parent / "git")
-    assert examined()["git"]["state"] == "missing"
+    assert examined()["git"]["state"] == "problem"
 
 
 def test_a_concept_with_a_broken_description_does_not_hide_the_others(project: Path) -> None:
@@ -159,7 +171,7 @@ def test_a_concept_with_a_broken_description_does_not_hide_the_others(project: P
     broken.mkdir()
     (broken / "concept.yaml").write_text("licence: MIT\n")
     found = examined()
-    assert found["concept broken"]["state"] == "missing"
+    assert found["concept broken"]["state"] == "problem"
     assert found["concept brown-owl"]["state"] == "note"
 
 
@@ -212,8 +224,8 @@ def test_each_place_that_refuses_is_named(project: Path, s3_bucket: str, s3_serv
         before.answer, before.concerns = (403, "AccessDenied"), "/dvc/"
         before.ignored_headers = {"if-none-match"}
         found = examined()
-    assert found["store"]["state"] == "missing" and "IfNoneMatch" in found["store"]["found"]
-    assert found["DVC remote"]["state"] == "missing" and "s3:PutObject" in found["DVC remote"]["found"]
+    assert found["store"]["state"] == "problem" and "IfNoneMatch" in found["store"]["found"]
+    assert found["DVC remote"]["state"] == "problem" and "s3:PutObject" in found["DVC remote"]["found"]
     assert found["MLflow artefacts"]["state"] == "ok"
 
 
@@ -228,6 +240,6 @@ def test_a_place_that_never_answers_holds_up_nobody_and_a_defect_is_a_finding() 
     looks = {"DVC remote": silent, "store": lambda: [well], "MLflow": lambda: [][1]}
     dead, alive, odd = found_at_once(looks, seconds=1.0)
     over.set()
-    assert (dead.what, dead.state, dead.found) == ("DVC remote", "missing", "no answer within 1 seconds")
+    assert (dead.what, dead.state, dead.found) == ("DVC remote", "problem", "no answer within 1 seconds")
     assert alive == well
-    assert odd.state == "missing" and "IndexError" in odd.found
+    assert odd.state == "problem" and "IndexError" in odd.found

@@ -4,6 +4,7 @@ The tests share one project of three concepts and are nights one after the other
 """
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -127,6 +128,9 @@ def test_bad_images_and_a_training_that_fails_stop_nobody_else(shared):
     assert "02.png" in rows[BAD]["what happened"]
     (run,) = nights(shared)
     assert (run.data.metrics["trained"], run.data.metrics["failed"], run.info.status) == (1, 2, "FAILED")
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=4)  # of the night and its concepts
+    assert all(run.labels.get("conceptbooth.process.pid") == os.getpid() for run in runs), "a killed one could be told"
 
 
 def test_the_gate_s_verdict_stands_on_the_version(shared):

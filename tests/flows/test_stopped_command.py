@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,6 @@ def test_a_command_that_is_stopped_goes_on_and_registers_once(project):
     assert list((project.home / "work").iterdir()) == []
     versions = MlflowClient(project.mlflow_tracking_uri).search_model_versions("name = 'concept.turtle'")
     assert [int(version.version) for version in versions] == [1]
+    with closing(sqlite3.connect(project.home / "prefect" / "prefect.db")) as database:
+        ends = database.execute("SELECT state_type FROM flow_run ORDER BY created").fetchall()
+    assert ends == [("CRASHED",), ("CRASHED",), ("COMPLETED",)]

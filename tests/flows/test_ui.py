@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -39,9 +40,17 @@ def get(address: str) -> str:
 
 
 def addresses(lines: list[str]) -> dict[str, str]:
+    """What was printed, by the page's name."""
+    return dict(line.split() for line in lines if "http" in line)
+
+
+def servers(lines: list[str]) -> dict[str, str]:
     """The servers behind the pages, by the page's name."""
-    pages = [line.split() for line in lines if "http" in line]
-    return {name: "/".join(address.split("/")[:3]) for name, address in pages}
+    return {name: "/".join(address.split("/")[:3]) for name, address in addresses(lines).items()}
+
+
+def surroundings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
 
 
 def is_open(address: str) -> bool:
@@ -52,19 +61,20 @@ def is_open(address: str) -> bool:
 @pytest.mark.timeout(400)
 def test_both_pages_come_up_beside_other_programs_and_go_down_together(tmp_path: Path, taken_ports: None) -> None:
     (tmp_path / "params.yaml").write_bytes(PARAMS.read_bytes())
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    environment = surroundings()
     command = [str(CONCEPTBOOTH), "ui"]
     running = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert running.stdout is not None
-        pages = addresses([running.stdout.readline() for _ in range(4)])
+        lines = [running.stdout.readline() for _ in range(4)]
+        for address in addresses(lines).values():
+            assert "<html" in get(address).lower()
+        pages = servers(lines)
         assert set(pages) == {"Prefect", "MLflow"}
         assert all(address.startswith("http://127.0.0.1:") for address in pages.values())
         assert not {"4200", "5000"} & {address.rpartition(":")[2] for address in pages.values()}
 
-        assert "<html" in get(pages["Prefect"] + "/").lower()
         assert json.loads(get(pages["Prefect"] + "/ui-settings"))["api_url"] == pages["Prefect"] + "/api"
-        assert "<html" in get(pages["MLflow"] + "/").lower()
         home = tmp_path / ".conceptbooth"
         assert (home / "prefect" / "prefect.db").is_file()
         assert (home / "mlflow" / "mlflow.db").is_file()
@@ -72,12 +82,26 @@ def test_both_pages_come_up_beside_other_programs_and_go_down_together(tmp_path:
 
         again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
         assert again.returncode == 0
-        assert addresses(again.stdout.splitlines()) == pages
+        assert servers(again.stdout.splitlines()) == pages
     finally:
         running.send_signal(signal.SIGINT)
         code = running.wait(60)
     assert code == 0
     assert not any(is_open(address) for address in pages.values())
+
+
+def test_stopped_while_it_starts_it_says_that_and_nothing_of_trainings(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes(PARAMS.read_bytes())
+    running = subprocess.Popen(
+        [str(CONCEPTBOOTH), "ui"], cwd=tmp_path, env=surroundings(), stderr=subprocess.PIPE, text=True
+    )
+    log = tmp_path / ".conceptbooth" / "ui" / "mlflow.log"
+    while not log.exists() and running.poll() is None:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert said.strip().splitlines()[-1] == "stopped" and "kept" not in said
 
 
 def test_servers_that_the_settings_name_are_shown_and_not_started(tmp_path: Path) -> None:
@@ -90,7 +114,7 @@ def test_servers_that_the_settings_name_are_shown_and_not_started(tmp_path: Path
         [str(CONCEPTBOOTH), "ui"], cwd=tmp_path, env={**os.environ, **named}, capture_output=True, text=True
     )
     assert done.returncode == 0
-    assert addresses(done.stdout.splitlines()) == {
+    assert servers(done.stdout.splitlines()) == {
         "Prefect": "http://prefect.example:4200",
         "MLflow": "http://mlflow.example:5000",
     }

@@ -20,11 +20,11 @@ ROOT = Path(__file__).resolve().parents[2]
 HOLDER = """
 import sys, time
 from pathlib import Path
-import tasks.s3_lease
+import tasks.process
 from tests.tasks.places import KEY, Place
 folder, bucket, machine, seconds = sys.argv[1:]
 if machine:
-    tasks.s3_lease._machine = lambda: machine
+    tasks.process._machine = lambda: machine
 place = Place(Path(folder), bucket or None)
 with place.store().alone("prepare", KEY, lambda: print("waits", flush=True)) as hold:
     print("holds", flush=True)

@@ -13,7 +13,7 @@ from model.errors import InputError, WorkFailed
 from tasks.concepts import load_concept
 from tasks.dvc_command import dvc_add, make_samples, run_dvc
 from tasks.folder_hash import IGNORED_NAMES, folder_digest, folder_files, path_digest
-from tasks.image_sets import git_state, image_set, local_images
+from tasks.image_sets import ImagesMissing, git_state, image_set, local_images
 from tasks.params import load_params
 from tasks.samples import sample_is_current
 from tasks.settings import Settings
@@ -250,6 +250,9 @@ def test_samples_are_made_by_dvc_and_read_from_its_lock_file(tmp_path: Path) -> 
     assert not sample_is_current(settings, "pot")
     shutil.rmtree(concept.images)
     assert not sample_is_current(settings, "pot")
+    shutil.rmtree(settings.home / "dvc/cache")  # as in a fresh clone
+    with pytest.raises(ImagesMissing, match=r"not made yet; `dvc repro` makes them, .* `conceptbooth train pot` does"):
+        image_set(settings, concept)
 
 
 def test_no_setting_of_dvc_depends_on_the_folder_where_it_is_called() -> None:

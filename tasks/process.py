@@ -1,0 +1,40 @@
+"""Which process does something, so that others on this machine can tell whether it still lives."""
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+
+def this_process() -> dict[str, Any]:
+    """This process, as `is_over` wants it."""
+    return {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid())}
+
+
+def is_over(process: Mapping[str, Any]) -> bool:
+    """Whether it is known to be no more; of a process elsewhere, or of something else, that is not known."""
+    try:
+        machine, pid, started = process["machine"], int(process["pid"]), process["started"]
+    except (ValueError, TypeError, KeyError):
+        return False
+    return bool(started) and machine == _machine() and _started(pid) != started
+
+
+def _machine() -> str:
+    """Two processes of one name here can see each other: the host, since when it runs, and the room for its pids."""
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return " ".join(parts)
+
+
+def _started(pid: int) -> str:
+    """When a process began, by the kernel's count: a pid is used again, a pid with its beginning is not."""
+    try:
+        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if facts[0] in "ZX" else facts[19]  # one that has ended and was not asked how is over, too
