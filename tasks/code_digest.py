@@ -1,4 +1,4 @@
-"""Which source code a stage runs, as digests that comments, docstrings and formatting do not change."""
+"""Which source code a stage runs, as digests that comments, docstrings, formatting and errors' words do not change."""
 
 import ast
 import functools
@@ -10,11 +10,12 @@ PROJECT = Path(__file__).resolve().parents[1]
 # Code without a say in what a stage leaves: it stores, checks, describes or reports, or its values are in the key.
 WITHOUT_SAY = frozenset(
     {f"model.{name}" for name in ("base_files", "device", "disk", "errors", "limits", "method", "quiet", "rhythm")}
-    | {"model.sampling_options"}
+    | {f"model.{name}" for name in ("checkpoint", "checkpoint_files", "memory", "sampling_options")}
     | {f"tasks.{name}" for name in ("caching", "concepts", "file_lock", "hashing", "image_sets", "jobs", "keys")}
     | {f"tasks.{name}" for name in ("manifest", "params", "reporting", "settings", "store", "yaml_files")}
     | {f"tasks.{name}" for name in ("blobs", "content_cache", "folder_blobs", "s3", "s3_blobs", "s3_lease")}
     | {f"tasks.{name}" for name in ("dvc_storage", "gathered_images", "s3_url", "spool", "work_folders", "workplace")}
+    | {"tasks.kept_pictures"}
 )
 
 
@@ -66,12 +67,23 @@ def _parsed(source: Path, _changed: int) -> tuple[str, frozenset[str], bool]:
 
 
 def _digest(tree: ast.AST) -> str:
-    """Of the syntax tree, which knows no comments and no formatting, without its docstrings."""
+    """Of the syntax tree, which knows no comments and no formatting, without docstrings and the words of errors."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [part for part in body if not _is_bare_text(part)]  # type: ignore[attr-defined]
+        if isinstance(node, ast.Raise) and node.exc:
+            _drop_words(node.exc)
     return _short(ast.dump(tree).encode())
+
+
+def _drop_words(error: ast.expr) -> None:
+    """Take the texts out of what is raised: who catches it looks at its class."""
+    for node in ast.walk(error):
+        if isinstance(node, ast.JoinedStr):
+            node.values = []
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = ""
 
 
 def _is_bare_text(node: ast.AST) -> bool:

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,10 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
             drawn = generate(
                 base, weights, prompts, count, sampling, autocast=autocast, on_image=keep_picture, drawn=kept.get
             )
-            kept.place(folder / room, len(prompts), count)
+            for prompt, image in itertools.product(range(len(prompts)), range(count)):
+                place = folder / room / f"{prompt:02}" / f"{image:02}.png"
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.link(kept.path(prompt, image), place)
             return drawn
 
         filled = [concept.fill(prompt) for prompt in prompts]

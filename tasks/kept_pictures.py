@@ -1,6 +1,5 @@
 """Pictures as they are drawn, one file each, so that a stage that was stopped does not draw them again."""
 
-import os
 from pathlib import Path
 
 from PIL import Image
@@ -15,7 +14,7 @@ class KeptPictures:
 
     def put(self, prompt: int, image: int, picture: Image.Image) -> None:
         """Keep a picture; it is there whole or not at all."""
-        path = self._path(prompt, image)
+        path = self.path(prompt, image)
         unfinished = path.with_suffix(".part")
         picture.save(unfinished, format="PNG")
         unfinished.replace(path)
@@ -23,19 +22,12 @@ class KeptPictures:
     def get(self, prompt: int, image: int) -> Image.Image | None:
         """The picture, or None where it is not there or cannot be read."""
         try:
-            with Image.open(self._path(prompt, image)) as picture:
+            with Image.open(self.path(prompt, image)) as picture:
                 picture.load()
                 return picture.copy()
         except (OSError, SyntaxError, ValueError):  # Pillow's words for a PNG that is cut off or altered
             return None
 
-    def place(self, folder: Path, prompts: int, images: int) -> None:
-        """Put them where they belong: `folder/<prompt>/<image>.png`."""
-        for prompt in range(prompts):
-            row = folder / f"{prompt:02}"
-            row.mkdir(parents=True)
-            for image in range(images):
-                os.link(self._path(prompt, image), row / f"{image:02}.png")
-
-    def _path(self, prompt: int, image: int) -> Path:
+    def path(self, prompt: int, image: int) -> Path:
+        """Where the picture lies once it is there."""
         return self._folder / f"{prompt:02}-{image:02}.png"

@@ -208,6 +208,10 @@ def edited(tmp_path, monkeypatch):
         ("tasks/contact_sheet.py", GALLERY),
         ("tasks/templates/gallery.html.j2", GALLERY),
         ("model/method.py", NOTHING),
+        ("model/checkpoint.py", NOTHING),
+        ("model/checkpoint_files.py", NOTHING),
+        ("model/memory.py", NOTHING),
+        ("tasks/kept_pictures.py", NOTHING),
         ("tasks/store.py", NOTHING),
         ("tasks/caching.py", NOTHING),
         ("tasks/images.py", NOTHING),
@@ -220,11 +224,13 @@ def test_edited_code_touches_the_stages_that_run_it(project, edited, file, stage
     assert first_changed(before, keys(project)) == stage
 
 
-def test_comments_docstrings_and_formatting_retrain_nothing(project, edited):
+def test_comments_docstrings_formatting_and_the_words_of_errors_retrain_nothing(project, edited):
     before = keys(project)
     edited("model/train.py", lambda text: text.replace('"""One training loop', '"""A single training loop'))
     edited("model/train.py", lambda text: text.replace("\n\n\n", "\n\n\n\n# A remark.\n\n"))
     edited("model/train.py", lambda text: text.replace("state.step += 1", "state.step += (1)  # the next one"))
+    edited("model/tokens.py", lambda text: text.replace("super-category: empty", "no super-category"))
+    edited("model/tokens.py", lambda text: text.replace("cannot be read ({error})", "is damaged: {error!r}"))
     assert keys(project) == before
     edited("model/train.py", lambda text: text.replace("state.step += (1)", "state.step += 2"))
     assert first_changed(before, keys(project)) == EMBEDDING
