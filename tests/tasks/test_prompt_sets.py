@@ -1,5 +1,6 @@
 """Prompt sets: the shipped one, and what wrong ones are told."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,32 @@ def test_the_shipped_set_asks_in_the_words_of_the_embedded_world() -> None:
     assert not set(scenes) & set(IMAGE_SCENES), "scenes that no sample image shows"
     assert all(any(prompt.text.startswith(f"{style} a ") for style in STYLES) for prompt in prompts)
     assert {tag for prompt in prompts for tag in prompt.tags} == {"background", "environment", "colour", "style"}
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "tags"),
+    [
+        ("dreambooth-objects", 25, {"background": 16, "environment": 4, "colour": 2, "property": 3}),
+        ("dreambooth-live", 25, {"background": 10, "accessory": 10, "colour": 2, "property": 3}),
+        ("neti", 15, {"plain": 1, "background": 4, "style": 9, "environment": 1}),
+        ("four-aspects", 24, {"background": 6, "environment": 6, "colour": 6, "style": 6}),
+    ],
+)
+def test_the_other_shipped_sets_are_whole(name: str, count: int, tags: dict[str, int]) -> None:
+    prompts = load_prompt_set(REPOSITORY / f"data/prompts/{name}.yaml")
+    assert len(prompts) == count
+    assert Counter(tag for prompt in prompts for tag in prompt.tags) == tags
+    table = (REPOSITORY / "data/prompts/README.md").read_text()
+    assert f"`{name}.yaml`" in table
+
+
+def test_the_two_dreambooth_sets_share_what_they_share() -> None:
+    """Of each 25 prompts the ten first and the five last are the same in the data set's own list."""
+    objects, live = (
+        [prompt.text for prompt in load_prompt_set(REPOSITORY / f"data/prompts/dreambooth-{kind}.yaml")]
+        for kind in ("objects", "live")
+    )
+    assert objects[:10] == live[:10] and objects[-5:] == live[-5:] and not set(objects[10:20]) & set(live[10:20])
 
 
 def test_order_and_tags(tmp_path: Path) -> None:
