@@ -1,12 +1,17 @@
 """Files that are being written, under names that say whose they are, so that those of dead processes can be swept."""
 
-import os
 import shutil
-import socket
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from tasks.hashing import digest_of
+from tasks.process import is_over, this_process
+
+_LONGEST_KEPT = 24 * 3600  # seconds
 
 
 @contextmanager
@@ -31,10 +36,9 @@ def spooled_folder(folder: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes of this machine that are no more have left."""
-    for path in folder.glob(f"{socket.gethostname()}-*"):
-        pid = path.name.removeprefix(f"{socket.gethostname()}-").split("-")[0]
-        if not pid.isdecimal() or _alive(int(pid)):
+    """Remove what processes of this machine that are no more have left; of other machines what is a day old."""
+    for path in folder.glob("*"):
+        if not _is_left(path):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -44,14 +48,23 @@ def sweep(folder: Path) -> None:
 
 def _new_name(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
+    process = this_process()
+    return folder / f"{_short(process)}-{process['pid']}-{process['started']}-{uuid.uuid4().hex}"
 
 
-def _alive(pid: int) -> bool:
+def _is_left(path: Path) -> bool:
+    """Whether nobody works on it any more. Another container's process ids say nothing here: of those only the age."""
+    here = this_process()
+    machine, *process = path.name.split("-")
+    if machine == _short(here) and len(process) == 3:
+        pid, started, _ = process
+        return is_over({"machine": here["machine"], "pid": pid, "started": started})
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return time.time() - path.stat().st_mtime > _LONGEST_KEPT
+    except FileNotFoundError:
         return False
-    except PermissionError:
-        return True
-    return True
+
+
+def _short(process: Mapping[str, Any]) -> str:
+    """Its machine, as a part of a file's name."""
+    return digest_of([process["machine"]])[:16]

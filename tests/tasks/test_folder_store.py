@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from model.errors import InputError
 from tasks.folder_blobs import FolderBlobs
 from tasks.hashing import file_digest
 from tasks.manifest import Manifest
+from tasks.spool import spooled
 from tasks.store import Store, StoreFailed
 from tests.tasks.places import KEY, facts, written
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -53,15 +57,37 @@ def test_an_outage_is_not_an_absence(store, published):
         store.damage(published)
 
 
-def test_the_spool_of_killed_processes_is_swept_and_that_of_living_ones_is_not(store):
-    killed = subprocess.Popen([sys.executable, "-c", ""])
-    killed.wait()
-    host = os.uname().nodename
-    (Path(store.address) / "spool" / f"{host}-{killed.pid}-aa").write_text("half")
-    alive = Path(store.address) / "spool" / f"{host}-{os.getpid()}-bb"
-    alive.write_text("half")
-    store.probe()
-    assert leftovers(store) == [alive]
+LEAVES = """
+import os, sys
+from pathlib import Path
+import tasks.process
+from tasks.spool import spooled
+room = tasks.process._machine() + sys.argv[2]
+tasks.process._machine = lambda: room
+with spooled(Path(sys.argv[1])) as path:
+    path.write_text("half")
+    print(path.name, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_the_spool_of_killed_processes_is_swept_and_that_of_living_and_of_other_machines_is_not(store):
+    folder = Path(store.address) / "spool"
+
+    def left_by_a_killed_process(room: str = "") -> Path:
+        done = subprocess.run([sys.executable, "-c", LEAVES, folder, room], cwd=ROOT, capture_output=True, text=True)
+        return folder / done.stdout.strip()
+
+    # Of one host name, but another container: that its process id means nobody here says nothing.
+    elsewhere, long_ago = left_by_a_killed_process("another"), left_by_a_killed_process("another")
+    os.utime(long_ago, (time.time() - 2 * 86400,) * 2)
+    here = left_by_a_killed_process()
+    assert here.read_text() == "half"
+    with spooled(folder) as alive:
+        alive.write_text("half")
+        os.utime(alive, (1, 1))
+        store.probe()
+        assert sorted(leftovers(store)) == sorted([alive, elsewhere])
 
 
 def test_a_store_that_is_a_file_is_refused(tmp_path):
