@@ -129,6 +129,15 @@ class S3Blobs:
         with self._asking(f"{name} cannot be removed"):
             self._client.delete_object(**self._at(name))
 
+    def delete_if(self, name: str, version: str) -> None:
+        """Remove it if it still has this version; places that do not compare remove whatever is there."""
+        with self._asking(f"{name} cannot be removed"):
+            try:
+                self._client.delete_object(**self._at(name), IfMatch=version)
+            except self._client.exceptions.ClientError as error:
+                if error_code(error) not in _GONE | {"PreconditionFailed"}:
+                    raise
+
     def delete_all(self, names: Collection[str]) -> None:
         keys = [{"Key": self.url.key(name)} for name in names]
         for start in range(0, len(keys), _DELETED_AT_ONCE):

@@ -37,7 +37,8 @@ class Documents(Protocol):
     def put_if(self, name: str, content: bytes, version: str | None) -> str | None:
         """Write if nothing is there (None) or that version is; the new version, or None where the condition failed."""
 
-    def delete(self, name: str) -> None: ...
+    def delete_if(self, name: str, version: str) -> None:
+        """Remove it if it still has that version."""
 
 
 @contextmanager
@@ -91,11 +92,11 @@ class Lease:
         """Give it back, unless another has it. One that cannot be given back is taken over in time."""
         self._over.set()
         self._thread.join()
-        # Said first and removed then: a removal that comes late must not hit the lease of whoever came next, and nobody
-        # takes over what has just changed.
+        # A removal that comes late must not hit the lease of whoever came next. Where the place compares before it
+        # removes, it cannot; for places that do not, this is said first: nobody takes over what has just changed.
         with suppress(StoreFailed):
-            if not self._taken_away and self._place.put_if(self._name, b"{}", self._version):
-                self._place.delete(self._name)
+            if not self._taken_away and (freed := self._place.put_if(self._name, b"{}", self._version)):
+                self._place.delete_if(self._name, freed)
 
     def _keep_renewing(self) -> None:
         while not self._over.wait(self._times.renew):

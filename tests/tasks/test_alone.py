@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import tasks.s3
+from tasks.s3_blobs import S3Blobs
 from tasks.store import Store, StoreFailed
 from tests.s3 import relay
 from tests.tasks.places import KEY, QUICK, Place
@@ -105,6 +106,23 @@ def test_a_holder_that_stood_still_learns_that_another_has_taken_over(in_s3):
             assert first.wait() == 0
             time.sleep(2 * QUICK.renew)
             assert not hold.lost() and len(locks(in_s3)) == 1  # the first took nothing away when it ended
+    assert locks(in_s3) == []
+
+
+def test_a_removal_that_comes_late_does_not_hit_the_lease_of_whoever_came_next(in_s3):
+    late, delete_if, freed = in_s3.blobs(), S3Blobs.delete_if, []
+
+    def comes_late(name: str, version: str) -> None:
+        with in_s3.store().alone("prepare", KEY) as hold:
+            time.sleep(2 * QUICK.renew)
+            delete_if(late, name, version)
+            time.sleep(2 * QUICK.renew)
+            freed.append(hold.lost())
+
+    late.delete_if = comes_late
+    with Store(late).alone("prepare", KEY):
+        pass
+    assert freed == [False]
     assert locks(in_s3) == []
 
 
