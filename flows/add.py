@@ -33,7 +33,7 @@ def run_add(
         InputError: anything is wrong, all of it together; nothing was written.
         WorkFailed: the disk or DVC failed.
     """
-    min_pixels, check_words = _limits(settings)
+    min_pixels, check_words = limits(settings)
     with notices().status("Checking and storing images ..."):
         added = add_concept(
             settings,
@@ -69,7 +69,7 @@ def run_add(
         results().print(line, soft_wrap=True)
 
 
-def _limits(settings: Settings) -> tuple[int, Callable[[Concept], None]]:
+def limits(settings: Settings) -> tuple[int, Callable[[Concept], None]]:
     """The fewest pixels of an image, and the check of a concept's words, by the base model that params.yaml names."""
     params = load_params(settings.params_file)
     folder = settings.root / params.base

@@ -7,7 +7,7 @@ whose lock lets no two readers in.
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from model.errors import WorkFailed
@@ -22,16 +22,21 @@ def run_dvc(settings: Settings, *arguments: str) -> None:
     Raises:
         WorkFailed: it failed, with what it said.
     """
+    _run(settings, f"dvc {' '.join(arguments)}", "dvc", *arguments)
+
+
+def _run(settings: Settings, called: str, module: str, *arguments: str) -> None:
     variables = {**environment(settings), **os.environ}
     # the commands in dvc.yaml say `python`, and mean the one that runs this
     variables["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), variables.get("PATH", os.defpath)])
-    command = [sys.executable, "-m", "dvc", *arguments]
+    # -P: the project's own folders are no Python packages, whatever they are called
+    command = [sys.executable, "-P", "-m", module, *arguments]
     # two DVC commands at a time in one project fail on DVC's own locks, so ours wait for each other
     with alone(settings.home / "dvc" / "lock"):
         done = subprocess.run(command, cwd=settings.root, env=variables, capture_output=True, text=True)
     if done.returncode != 0:
         said = " ".join((done.stderr or done.stdout).split()).removeprefix("ERROR: ")
-        raise WorkFailed(f"`dvc {' '.join(arguments)}` failed: {said or f'exit code {done.returncode}'}")
+        raise WorkFailed(f"`{called}` failed: {said or f'exit code {done.returncode}'}")
 
 
 def dvc_add(settings: Settings, folder: Path) -> None:
@@ -41,6 +46,16 @@ def dvc_add(settings: Settings, folder: Path) -> None:
         WorkFailed: DVC could not, with what it said.
     """
     run_dvc(settings, "add", shown_path(settings, folder))
+
+
+def dvc_import(settings: Settings, url: str, commit: str, folders: Mapping[str, Path]) -> None:
+    """Import folders of a git repository at a commit, each to its place, and write `<place>.dvc` beside it.
+
+    Raises:
+        WorkFailed: DVC could not, with what it said; those before it are there.
+    """
+    wanted = [f"{folder}={shown_path(settings, place)}" for folder, place in folders.items()]
+    _run(settings, f"dvc import {url} --rev {commit}", "tasks.dvc_import", url, commit, *wanted)
 
 
 def make_samples(settings: Settings, names: Sequence[str]) -> None:

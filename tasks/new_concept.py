@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -158,14 +159,24 @@ def _check(
 
 def _check_name_is_free(settings: Settings, name: str) -> None:
     """InputError for a concept that exists, unless an earlier call stored it and ended before `dvc add`."""
+    check_no_twin(settings, name)
+    folder = settings.concepts_dir / name
+    if folder.exists() and ((folder / RECORD_FILE).exists() or not (folder / ORIGINS_FILE).exists()):
+        raise exists_already(settings, name)
+
+
+def check_no_twin(settings: Settings, name: str) -> None:
+    """InputError for a name too near to that of another concept."""
     for other in concept_names(settings):
         # names that differ in - and _ alone would share a Prefect artifact
         if other != name and other.replace("_", "-") == name.replace("_", "-"):
             raise InputError(f"concept name '{name}': too near to the concept '{other}', choose another")
-    folder = settings.concepts_dir / name
-    if folder.exists() and ((folder / RECORD_FILE).exists() or not (folder / ORIGINS_FILE).exists()):
-        where = shown_path(settings, folder)
-        raise InputError(f"concept '{name}' exists already ({where}): choose another name, or remove that folder")
+
+
+def exists_already(settings: Settings, name: str) -> InputError:
+    """That there is such a concept, and what to do about it."""
+    where = shown_path(settings, settings.concepts_dir / name)
+    return InputError(f"concept '{name}' exists already ({where}): choose another name, or remove that folder")
 
 
 def _stored_before(settings: Settings, intake: _Intake) -> bool:
@@ -183,15 +194,10 @@ def _stored_before(settings: Settings, intake: _Intake) -> bool:
 
 
 def _put_together(settings: Settings, intake: _Intake) -> None:
-    """Build the concept's folder beside its place and move it there in one step."""
-    settings.concepts_dir.mkdir(parents=True, exist_ok=True)
-    for left_over in settings.concepts_dir.glob(f"{ADDING}*"):  # of a call that was killed: we are alone here
-        shutil.rmtree(left_over)
     concept = intake.concept
-    with tempfile.TemporaryDirectory(dir=settings.concepts_dir, prefix=ADDING) as parent:
-        folder = Path(parent, concept.name)
+    with new_folder(settings, concept) as folder:
         images = folder / concept.images.name
-        images.mkdir(parents=True)
+        images.mkdir()
         digits = max(2, len(str(len(intake.images) - 1)))
         origins = []
         for index, image in enumerate(intake.images):
@@ -206,6 +212,18 @@ def _put_together(settings: Settings, intake: _Intake) -> None:
                 )
             )
         write_origins(folder, origins)
+
+
+@contextmanager
+def new_folder(settings: Settings, concept: Concept) -> Iterator[Path]:
+    """A concept's folder to be filled beside its place; with concept.yaml in it, it moves there in one step."""
+    settings.concepts_dir.mkdir(parents=True, exist_ok=True)
+    for left_over in settings.concepts_dir.glob(f"{ADDING}*"):  # of a call that was killed: we are alone here
+        shutil.rmtree(left_over)
+    with tempfile.TemporaryDirectory(dir=settings.concepts_dir, prefix=ADDING) as parent:
+        folder = Path(parent, concept.name)
+        folder.mkdir()
+        yield folder
         facts = {fact: value for fact in FACTS if (value := getattr(concept, fact)) is not None}
         write_yaml(folder / CONCEPT_FILE, facts, "What this concept is; conceptbooth checks it before each use.")
         folder.rename(concept.folder)

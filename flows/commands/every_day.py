@@ -1,7 +1,7 @@
 """The commands of whoever owns concepts: add, train, draw."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from typer import Argument, BadParameter, Exit, Option
 
@@ -53,6 +53,35 @@ def add(
         consent=consent,
         as_json=as_json,
     )
+
+
+@panel.command(
+    "import google-dreambooth --subjects teapot,dog6",
+    "import google-dreambooth --from ~/data/dreambooth --revision e9b8c013ef2e",
+    name="import",
+)
+def import_(
+    data_set: Annotated[
+        Literal["google-dreambooth"], Argument(metavar="DATA_SET", help="[bold]google-dreambooth[/], 30 subjects.")
+    ],
+    subjects: Annotated[str | None, Option(metavar="A,B", help="Names of subjects; all if none is given.")] = None,
+    origin: Annotated[
+        str | None, Option("--from", metavar="REPO", help="Its git repository, a URL or a folder; else GitHub's.")
+    ] = None,
+    revision: Annotated[str | None, Option(help="Commit, tag or branch; else the newest commit.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import concepts of a public data set with `dvc import`, locked to a commit.
+
+    All problems are reported together, and nothing is written if there are any. Repeated, it does what is missing.
+    """
+    from flows.import_concepts import run_import
+    from tasks.dreambooth_dataset import REPOSITORY
+
+    named = [name.strip() for name in (subjects or "").split(",") if name.strip()]
+    if subjects is not None and not named:
+        raise BadParameter("--subjects is empty; say them as in --subjects teapot,dog6")
+    run_import(project(), origin or REPOSITORY, revision=revision, subjects=named, as_json=as_json)
 
 
 @panel.command("list", "list --json", name="list")
