@@ -71,19 +71,21 @@ def _worker_id(gpu: str | None) -> str:
     host = re.sub("[^A-Za-z0-9-]+", "-", socket.gethostname())
     if gpu is None:
         return f"{host}-cpu"
-    return os.environ.get(WORKER_VARIABLE) or f"{host}-gpu{gpu}"
+    return os.environ.get(WORKER_VARIABLE) or f"{host}-gpu{gpu.replace(',', '-')}"
 
 
 def _gpu_problems(settings: Settings, gpu: str) -> list[str]:
-    if not _GPU.fullmatch(gpu):
-        return [f"--gpu {gpu}: a GPU is named by its number or UUID, as `nvidia-smi -L` lists them; one a worker"]
+    names, wanted = gpu.split(","), settings.processes
+    if not all(_GPU.fullmatch(name) for name in names):
+        return [f"--gpu {gpu}: a GPU is named by its number or UUID, as `nvidia-smi -L` lists them"]
+    if len(set(names)) != wanted:
+        return [f"--gpu {gpu}: a worker needs one GPU for each process of a training (setting processes = {wanted})"]
     try:
         problems = left_to_the_machine(settings.device, load_params(settings.params_file).dtype)
     except InputError as error:
         problems = list(error.problems)
-    if settings.device == "cuda" and (problem := missing_gpu(gpu)):
-        problems.append(problem)
-    return problems
+    missing = [missing_gpu(name) for name in names] if settings.device == "cuda" else []
+    return problems + [problem for problem in missing if problem]
 
 
 def _pool_problems(client: "SyncPrefectClient", settings: Settings, pool: str) -> list[str]:

@@ -26,8 +26,8 @@ class Checkpoints:
         self.identity = identity
         self.last: tuple[int, Path] | None = None
         """Step and place of the newest one."""
-        self._every = every
-        self._warn = warn
+        self.every = every
+        self.warn = warn
         self._warned = False
         self._cost: float | None = None  # seconds, of the newest
         self._since = time.monotonic()
@@ -35,9 +35,9 @@ class Checkpoints:
     def restore(self) -> Checkpoint | None:
         """The newest checkpoint to go on from, or None. A damaged one is passed over with a warning."""
         try:
-            checkpoint = newest_checkpoint(self.folder, self.identity, self._warn)
+            checkpoint = newest_checkpoint(self.folder, self.identity, self.warn)
         except OSError as error:
-            self._warn(f"checkpoints in {self.folder} cannot be read ({error}): the stage starts from its beginning")
+            self.warn(f"checkpoints in {self.folder} cannot be read ({error}): the stage starts from its beginning")
             return None
         if checkpoint is not None:
             self.last = checkpoint.step, place_of(self.folder, checkpoint.step)
@@ -46,18 +46,18 @@ class Checkpoints:
 
     def due(self, step: int) -> bool:
         """Whether one is to be kept after this step."""
-        if self._every.steps is not None:
-            return step % self._every.steps == 0
-        if self._every.seconds is None:
+        if self.every.steps is not None:
+            return step % self.every.steps == 0
+        if self.every.seconds is None:
             return False
-        wait = max(self._every.seconds, (self._cost or 0) / _LARGEST_SHARE)
+        wait = max(self.every.seconds, (self._cost or 0) / _LARGEST_SHARE)
         return time.monotonic() - self._since >= wait
 
     def parting(self, step: int, size: int) -> bool:
         """Whether one of `size` bytes is to be kept by a training that is stopped: new, and written soon enough."""
         cost = size / _DISK_BYTES_PER_SECOND if self._cost is None else self._cost
         newer = step > (self.last[0] if self.last else 0)
-        return newer and self._every != Rhythm() and cost < _PARTING_SECONDS
+        return newer and self.every != Rhythm() and cost < _PARTING_SECONDS
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint and remove all but it and the one before; a failure is a warning, once."""
@@ -67,7 +67,7 @@ class Checkpoints:
             prune(self.folder, _KEPT)
         except OSError as error:
             if not self._warned:
-                self._warn(
+                self.warn(
                     f"no checkpoint could be kept at step {checkpoint.step} in {self.folder} ({error}); the training "
                     f"goes on without, {self.words()}"
                 )

@@ -60,6 +60,15 @@ class Stage:
         """One sentence for each field outside its limits, as `stage.field = value: what is allowed`."""
         return problems_of(self, self.name)
 
+    def uneven_share(self, processes: int) -> str | None:
+        """What is wrong with a batch that so many processes cannot share evenly; None if nothing."""
+        if self.batch_size % processes == 0:
+            return None
+        return (
+            f"{self.name}.batch_size = {self.batch_size}: {processes} processes share each step, so a multiple of "
+            f"{processes} is needed"
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Method:

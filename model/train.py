@@ -20,11 +20,13 @@ from model.memory import enough_memory
 from model.method import Stage
 from model.numerics import autocast_to, deterministic
 from model.prompt import ConceptPrompt
+from model.team import Team
 from model.text_encoding import encode_text, initial_embedding
 from model.tokens import TokenizedPrompt, check_concept, tokenize
 from model.weights import ConceptWeights, borrowed_parameters, put_parameters
 
 _EMBEDDING = "embedding"
+_ALONE = Team()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,7 @@ class LoopSetup:
     bank: LatentBank
     prompt: TokenizedPrompt
     autocast: str
+    team: Team
 
 
 def train_stage(
@@ -58,6 +61,7 @@ def train_stage(
     autocast: str = "none",
     on_step: Callable[[Step], None] = lambda step: None,
     checkpoints: Checkpoints | None = None,
+    team: Team = _ALONE,
 ) -> TrainedStage:
     """Train one stage on the instance images, from the weights that the stage before has left.
 
@@ -66,10 +70,13 @@ def train_stage(
     also where `checkpoints` hold a part of the training, which then goes on from there. Whatever stops it, such as
     Ctrl-C, it leaves one last checkpoint first if that takes a few seconds only.
 
+    In a `team` every process calls this with the same arguments and gets the same result, which is that of one process
+    but for rounding (`model.joint` starts them).
+
     Raises InputError if the stage lacks its predecessor, the images, or a prompt that the base can read, and
     WorkFailed if the loss is no longer a number or the device's memory does not suffice.
     """
-    _check_input(base, stage, images, prompt, previous)
+    _check_input(base, stage, images, prompt, previous, team)
     kept_unet = previous.unet if previous else {}
     trained_names = _trained_unet_names(base, stage)
     changed_names = sorted({*kept_unet, *trained_names})
@@ -85,6 +92,7 @@ def train_stage(
             bank=encode_views(base, images, stage, _derived_seed(seed, stage, "views")),
             prompt=tokenize(base.tokenizer, prompt.text, prompt),
             autocast=autocast,
+            team=team,
         )
         state = _initial_state(setup, prompt, previous, trained_names, seed, checkpoints)
         try:
@@ -117,10 +125,11 @@ def run_loop(
             latents = setup.bank.sample(stage.batch_size, state.generator)  # (batch, channels, height, width)
             with autocast_to(setup.autocast, base.device):
                 text = encode_text(base, [setup.prompt], state.embedding) if constant_text is None else constant_text
-                prediction_loss = _prediction_loss(base, latents, text, state.generator)
+                prediction_loss = _prediction_loss(base, latents, text, state.generator, setup.team)
                 attention_loss = _attention_loss(setup, columns)
             loss = prediction_loss + attention_loss
             loss.backward()
+            setup.team.average([*_gradients(state), loss, attention_loss])
             grad_norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), stage.max_grad_norm)
             with state.update():
                 state.optimizer.step()
@@ -144,12 +153,18 @@ def _parting_checkpoint(state: LoopState, checkpoints: Checkpoints | None) -> It
         raise
 
 
-def _prediction_loss(base: Base, latents: torch.Tensor, text: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mean squared error of the UNet's prediction of the noise, or of the velocity."""
+def _gradients(state: LoopState) -> Iterator[torch.Tensor]:
+    return (parameter.grad for parameter in state.parameters.values() if parameter.grad is not None)
+
+
+def _prediction_loss(
+    base: Base, latents: torch.Tensor, text: torch.Tensor, generator: torch.Generator, team: Team = _ALONE
+) -> torch.Tensor:
+    """Mean squared error of the UNet's prediction of the noise, or of the velocity, over this process's share."""
     scheduler = base.noise_scheduler
-    noise = torch.randn(latents.shape, generator=generator).to(latents.device)
+    noise = torch.randn(latents.shape, generator=generator)
     timesteps = torch.randint(scheduler.config.num_train_timesteps, latents.shape[:1], generator=generator)
-    timesteps = timesteps.to(latents.device)
+    latents, noise, timesteps = (team.share(rows).to(latents.device) for rows in (latents, noise, timesteps))
     noisy = scheduler.add_noise(latents, noise, timesteps)
     target = noise if base.prediction_type == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
     prediction = base.unet(noisy, timesteps, text.expand(len(latents), -1, -1)).sample
@@ -204,7 +219,9 @@ def _initial_state(
             stage, base.device, checkpoints.words if checkpoints else lambda: "no checkpoint was asked for"
         ),
     )
-    if checkpoints and (checkpoint := checkpoints.restore()):
+    with setup.team.first_one_first():  # it may remove what is damaged
+        checkpoint = checkpoints.restore() if checkpoints else None
+    if checkpoint:
         state.resume(checkpoint)
     return state
 
@@ -222,8 +239,11 @@ def _check_input(
     images: Sequence[Image.Image],
     prompt: ConceptPrompt,
     previous: ConceptWeights | None,
+    team: Team,
 ) -> None:
     problems = stage.problems()
+    if uneven := stage.uneven_share(team.size):
+        problems.append(uneven)
     if not images:
         problems.append(f"stage '{stage.name}': no instance images")
     if stage.starts_from == "previous_stage" and previous is None:

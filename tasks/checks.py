@@ -49,7 +49,12 @@ def check_job(job: Job) -> None:
         InputError: they cannot, or a model or the device is not there; all problems together.
     """
     problems: list[str] = []
-    checks: tuple[Callable[[Job], None], ...] = (_check_images, _check_base_reads, _check_evaluator_reads)
+    checks: tuple[Callable[[Job], None], ...] = (
+        _check_images,
+        _check_devices,
+        _check_base_reads,
+        _check_evaluator_reads,
+    )
     for check in checks:
         try:
             check(job)
@@ -63,6 +68,17 @@ def _check_images(job: Job) -> None:
     folder = Path(job.recipe.base.location)
     fewest = min(FEWEST_PIXELS, base_resolution(folder)) if folder.is_dir() else FEWEST_PIXELS
     inspect_images(list(local_images(job.settings, job.concept, job.images).values()), fewest)
+
+
+def _check_devices(job: Job) -> None:
+    if job.recipe.processes > 1 and job.recipe.numeric_policy["device"] == "cuda":
+        import torch
+
+        if (found := torch.cuda.device_count()) < job.recipe.processes:
+            raise InputError(
+                f"setting processes = {job.recipe.processes}: each needs a GPU of its own, and {found} can be seen "
+                "here (CUDA_VISIBLE_DEVICES, or `conceptbooth worker --gpu 0,1`)"
+            )
 
 
 def _check_base_reads(job: Job) -> None:

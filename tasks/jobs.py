@@ -1,6 +1,6 @@
 """What is to be done for a concept: everything that its training is made from, checked, with the keys of its stages."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -109,6 +109,8 @@ def survey(settings: Settings, names: Iterable[str]) -> Survey:
     )
     prompts = collect(lambda: load_prompt_set(settings.root / params.evaluation.prompts))
     policy = collect(lambda: numeric_policy(settings.device, params.dtype))
+    if policy is not None:
+        problems += _sharing_problems(settings, params, policy["device"])
     if problems or base is None or evaluator is None or prompts is None or policy is None:
         raise InputError(*problems, *_all(concept_problems))
     memory.save()
@@ -158,6 +160,15 @@ def _base(settings: Settings, params: Params, memory: DigestMemory) -> ModelIden
     return identify_model(settings, memory, params.base, params.base_revision, "base model")
 
 
+def _sharing_problems(settings: Settings, params: Params, device: str) -> Iterator[str]:
+    """Why the stages' steps cannot be shared by as many processes as the settings say."""
+    if settings.processes > 1 and device == "mps":
+        yield f"setting processes = {settings.processes}: device mps is one alone; set processes to 1"
+    for stage in params.training().stages:
+        if uneven := stage.uneven_share(settings.processes):
+            yield f"{settings.params_file.name}: {uneven}, or another setting processes"
+
+
 def _job(settings: Settings, shared: _Shared, concept: Concept, images: ImageSet) -> Job:
     params, method = shared.params, shared.params.training()
     template = concept.instance_prompt or method.instance_prompt
@@ -170,6 +181,7 @@ def _job(settings: Settings, shared: _Shared, concept: Concept, images: ImageSet
         base=shared.base,
         evaluator=shared.evaluator,
         numeric_policy=shared.policy,
+        processes=settings.processes,
         workings=shared.workings,
         captions={
             "concept": concept.name,

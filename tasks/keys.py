@@ -117,6 +117,8 @@ class Recipe:
     base: ModelIdentity
     evaluator: ModelIdentity
     numeric_policy: Mapping[str, str]
+    processes: int = 1
+    """That share each step of a training: the order of sums."""
     captions: Mapping[str, Any]
     """What the gallery says beside the pictures."""
     workings: Mapping[str, Workings]
@@ -138,6 +140,7 @@ def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
     """All stages in the order in which they run: prepare, the method's training stages, evaluate, gallery."""
     params = recipe.params
     prepare = _plan(recipe, "prepare", reads={"image_set": recipe.image_set}, parameters=params.prepare.model_dump())
+    shared = {"processes": str(recipe.processes)} if recipe.processes > 1 else {}
     trainings: list[StagePlan] = []
     for number, stage in enumerate(recipe.method.stages, 1):
         before = {plan.stage: plan.key for plan in trainings[-1:] if stage.starts_from == "previous_stage"}
@@ -149,7 +152,7 @@ def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
                 parameters={"stage": _fields(stage), "prompt": _fields(recipe.prompt)},
                 models={"base": recipe.base.identity},
                 seed=params.seed,
-                numeric_policy=recipe.numeric_policy,
+                numeric_policy={**recipe.numeric_policy, **shared},
             )
         )
     evaluate = _plan(

@@ -63,6 +63,13 @@ class Settings(BaseSettings):
     )
     params_file: Path = Field(default=Path(PARAMS_FILE), description="what decides a result")
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(default="auto", description="where the model runs")
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="processes that share each step of a training, each on a GPU of its own; more than one round "
+        "sums otherwise, so their number is in the key",
+    )
     checkpoint_every: str = Field(
         default="60 seconds",
         description="how often a training keeps a checkpoint: '60 seconds' (less often where it takes longer than 2 % "

@@ -1,12 +1,15 @@
 """One training stage of the method, from the prepared images and the weights that the stage before has left."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect import task
 
+from model.device import DeviceType
 from model.method import Stage
 from model.prompt import ConceptPrompt
 from model.rhythm import Rhythm
@@ -15,6 +18,9 @@ from tasks.caching import TASK, Bench, Metrics, keep
 from tasks.keys import StagePlan
 from tasks.pictures import pictures
 from tasks.work_folders import kept_folder
+
+if TYPE_CHECKING:
+    from model.train import TrainedStage
 
 
 @task(name="train", task_run_name="{plan.stage}", **TASK)
@@ -34,6 +40,7 @@ def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
         Damaged: the images or weights in the store are not as they were.
     """
     from model.checkpoint import Checkpoints
+    from model.joint import Processes, train_jointly
     from model.train import train_stage
     from model.weights import ConceptWeights
     from tasks.loaded_base import open_base
@@ -43,17 +50,23 @@ def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     before = next((kind for kind in plan.reads if kind.startswith("train-")), None)
     previous = ConceptWeights.load(bench.store.file(bench.manifests[before], WEIGHTS)) if before else None
     images = pictures(bench.store, bench.manifests["prepare"], IMAGES)
-    base = open_base(bench.job)
-    settings = bench.job.settings
+    settings, base = bench.job.settings, bench.job.recipe.base
+    kept = kept_folder(settings, plan)
     checkpoints = Checkpoints(
-        kept_folder(settings, plan) / "checkpoints",
+        kept / "checkpoints",
         identity=plan.key,
         every=Rhythm.parse(settings.checkpoint_every),
         warn=lambda said: bench.warn(f"{bench.job.concept.name} {plan.stage}: {said}"),
     )
+    count, device = int(plan.numeric_policy.get("processes", 1)), cast(DeviceType, plan.numeric_policy["device"])
+    run: Callable[..., TrainedStage]
+    if count > 1:
+        processes = Processes(count=count, base=base.location, base_revision=base.revision, device=device)
+        run = partial(train_jointly, processes, folder=kept / "joint")
+    else:
+        run = partial(train_stage, base=open_base(bench.job))
     with bench.progress(plan, stage.max_train_steps, "steps") as advance:
-        trained = train_stage(
-            base=base,
+        trained = run(
             stage=stage,
             images=images,
             prompt=prompt,

@@ -22,7 +22,7 @@ def deploy(as_json: AsJson = False) -> None:
 
 @panel.command("worker --gpu 0", "worker --gpu GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77", "worker --cpu")
 def worker(
-    gpu: Annotated[str | None, Option(help="Train on this GPU: its number or UUID. One worker a GPU.")] = None,
+    gpu: Annotated[str | None, Option(help="Train on this GPU: its number or UUID; 0,1 for `processes = 2`.")] = None,
     cpu: Annotated[bool, Option("--cpu", help="Run the nightly flow, which needs no GPU itself.")] = False,
     pool: Annotated[str | None, Option(help="Another work pool than `gpu` or `cpu`.")] = None,
 ) -> None:

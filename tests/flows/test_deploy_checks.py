@@ -107,7 +107,7 @@ def test_all_that_is_wrong_is_told_before_anything_is_made(project, prefect_url)
         assert not {"cpu", "gpuu"} & {pool.name for pool in client.read_work_pools()}
 
 
-@pytest.mark.parametrize("gpu", ["all", "0,1", "-1", ""])
+@pytest.mark.parametrize("gpu", ["all", "0,", "-1", ""])
 def test_a_worker_names_one_gpu(project, gpu):
     with pytest.raises(InputError, match=f"--gpu {gpu}: a GPU is named by its number or UUID"):
         run_worker(project, gpu=gpu)
@@ -122,6 +122,13 @@ def test_a_worker_is_refused_by_a_pool_that_is_unknown_or_of_another_type(projec
         assert not client.read_global_concurrency_limits()
     with pytest.raises(InputError, match="of type 'docker'"):
         run_worker(settings, gpu="0", pool="containers")
+
+
+@pytest.mark.parametrize(("gpu", "processes"), [("0,1", 1), ("0", 2), ("0,0", 2)])
+def test_a_worker_has_a_gpu_for_each_process_of_a_training(project, gpu, processes):
+    settings = Settings(root=project.root, processes=processes)
+    with pytest.raises(InputError, match=rf"--gpu {gpu}: .* one GPU for each process .*processes = {processes}"):
+        run_worker(settings, gpu=gpu)
 
 
 def test_a_worker_s_gpu_must_be_there(project, prefect_url):

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import tasks.keys
+from model.errors import InputError
 from tasks import code_digest
 from tasks.jobs import plan_jobs
 from tasks.settings import Settings
@@ -112,6 +113,19 @@ def test_a_device_asked_for_by_name_has_the_key_of_the_same_device_found(project
     assert keys(Settings(root=project.root, device=found)) == before
     other = "mps" if found == "cpu" else "cpu"
     assert first_changed(before, keys(Settings(root=project.root, device=other))) == EMBEDDING
+
+
+def test_processes_that_share_a_training_are_in_its_key(project):
+    """Sums are rounded otherwise; one process is what there always was."""
+    before = keys(project)
+    assert keys(Settings(root=project.root, processes=1)) == before
+    with pytest.raises(InputError, match=r"embedding\.batch_size = 1: 2 processes share each step.*setting processes"):
+        keys(Settings(root=project.root, processes=2))
+    write_params(project.root, **{stage: {"batch_size": 2} for stage in ("embedding", "cross_attention", "unet")})
+    alone, shared = keys(project), keys(Settings(root=project.root, processes=2))
+    assert first_changed(alone, shared) == EMBEDDING
+    evaluation = plan_jobs(Settings(root=project.root, processes=2), ["turtle"])[0].stages[EVALUATE]
+    assert "processes" not in evaluation.numeric_policy  # it draws by one
 
 
 def test_the_name_is_in_a_key_only_as_the_word_that_is_taught(project):

@@ -212,6 +212,28 @@ def test_another_seed_gives_other_weights_and_the_same_seed_the_same(trained, tm
     assert other.manifests["train-1-embedding"].files["concept.safetensors"] != weights
 
 
+def test_processes_that_are_asked_for_share_the_training(project, monkeypatch):
+    from model import joint
+    from model.train import train_stage
+    from tasks.loaded_base import open_base
+
+    started = []
+
+    def here(processes, *, folder, **work):  # tests/model/test_joint.py starts real ones
+        started.append((processes, folder.name))
+        return train_stage(base=open_base(bench.job), **work)
+
+    monkeypatch.setattr(joint, "train_jointly", here)
+    write_params(project.root, **{stage: {"batch_size": 2} for stage in ("embedding", "cross_attention", "unet")})
+    bench = new_bench(project.model_copy(update={"processes": 2}))
+    run(bench, "prepare", "train-1-embedding")
+    base = bench.job.recipe.base
+    assert started == [
+        (joint.Processes(count=2, base=base.location, base_revision=None, device="cpu"), "joint"),
+    ]
+    assert bench.manifests["train-1-embedding"].numeric_policy["processes"] == "2"
+
+
 def test_a_stage_that_cannot_read_its_predecessor_s_weights_never_trains_from_the_base(trained, project):
     bench = new_bench(project)
     run(bench, "prepare", "train-1-embedding")
