@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tasks.comparison import Evaluation, read_evaluation
 from tasks.gate import Policy, Verdict, judge
-from tasks.registry import CHAMPION, EVALUATION_TAG, GATE_TAG, model_name
+from tasks.registry import CHAMPION, EVALUATION_TAG, GATE_TAG, REVOKED_TAG, model_name
 from tasks.registry_survey import KnownVersion
 from tasks.settings import Settings
 from tasks.store import Damaged, Store
@@ -29,7 +29,8 @@ def candidates(registered: Iterable[Sequence[KnownVersion]], policy: Policy, ali
         if named is None or named is champion:
             continue
         known = Verdict.from_json(named.tags.get(GATE_TAG))
-        if known is None or not known.is_about(policy, champion.version if champion else None):
+        again = REVOKED_TAG in named.tags and known is not None and known.passed
+        if again or known is None or not known.is_about(policy, champion.version if champion else None):
             found.append(Candidate(version=named, champion=champion))
     return found
 
@@ -55,6 +56,8 @@ def gate(settings: Settings, store: Store, policy: Policy, asked: Sequence[Candi
 def _judged(store: Store, policy: Policy, candidate: Candidate) -> Verdict:
     champion = candidate.champion
     number = champion.version if champion else None
+    if revoked := candidate.version.tags.get(REVOKED_TAG):
+        return Verdict.impossible(policy, number, f"was revoked on {revoked}", gate="revoked")
     try:
         found = _evaluation(store, candidate.version)
     except Damaged as damage:

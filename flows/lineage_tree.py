@@ -18,6 +18,8 @@ _MOST_PROMPTS = 12
 def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
     """The tree of a lineage document (`tasks.lineage_document`)."""
     tree = Tree(_version(lineage), guide_style="dim")
+    if revoked := lineage["revoked"]:
+        tree.add(Text(f"revoked on {revoked['at'][:10]} (record {revoked['seq']}): {revoked['reason']}", "bold red"))
     for entry in lineage["promotions"]:
         facts = ", ".join(f"{name} {value}" for name, value in entry.items() if isinstance(value, str | int))
         tree.add(_node(f"promotion {entry['seq']}", facts))

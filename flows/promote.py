@@ -15,7 +15,7 @@ from tasks.ledger import Ledger, read_ledger
 from tasks.lineage_checks import verify
 from tasks.promotion import Promoted, check_production, put_into_production, roll_back
 from tasks.promotion_gates import Evidence, gate_names, promotion_checks
-from tasks.promotion_source import Source, find_source, serving_evaluation
+from tasks.promotion_source import Source, find_source, refuse_for_good, serving_evaluation
 from tasks.registry import parse_reference
 from tasks.settings import Settings
 from tasks.store import Store, open_store
@@ -45,11 +45,7 @@ def run_promotion(
     store, place = open_store(settings), check_production(settings)
     ledger = read_ledger(place, concept)
     source = find_source(settings, store, f"{concept}/{version}" if version else reference)
-    if revoked := ledger.revoked.get(source.content):
-        raise InputError(
-            f"concept '{concept}' version {source.version.version} was revoked on {revoked.at[:10]} (record "
-            f"{revoked.seq}): {revoked.reason}; no override brings it back"
-        )
+    refuse_for_good(store, ledger, source)
     tell = _teller(as_json)
     serving = ledger.serving
     if serving and (serving.content, serving.version) == (source.content, int(source.version.version)):

@@ -83,6 +83,8 @@ def _facts(ledger: Ledger, record: Promotion) -> dict[str, Any]:
         "action": record.action,
         "serves": record is ledger.serving,
         "withdrawn": record.content in ledger.withdrawn,
+        "revoked": record.content in ledger.revoked,
+        "withdraws": list(record.withdraws),
         "version": record.version,
         "model": record.model,
         "production_version": record.production_version,
@@ -125,6 +127,8 @@ def _version(ledger: Ledger, record: Promotion) -> str:
         return "none"
     if record is ledger.serving:
         return f"{record.version} (serves)"
+    if record.content in ledger.revoked:
+        return f"{record.version} (revoked)"
     return f"{record.version} (taken back)" if record.content in ledger.withdrawn else str(record.version)
 
 

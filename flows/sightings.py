@@ -1,5 +1,6 @@
 """`conceptbooth lineage --image` and `--near`: which models saw an image, those in production first."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,9 +9,10 @@ from rich.text import Text
 
 from flows.console import notices, print_json, results
 from flows.lineage_tree import SHORT
+from model.errors import InputError
 from tasks.lineage_index import open_index
 from tasks.settings import Settings
-from tasks.sightings import Sighting, Sightings, who_saw, who_saw_alike
+from tasks.sightings import Sighting, Sightings, unseen, who_saw, who_saw_alike
 from tasks.store import open_store
 
 
@@ -18,7 +20,7 @@ def show_sightings(settings: Settings, *, image: str | None, near: Path | None, 
     """Print every training on the image, by its bytes (a file or a sha256) or by its looks.
 
     Raises:
-        InputError: no image is meant.
+        InputError: no image is meant, or one that no model saw, with what is not known.
         WorkFailed: the store cannot be read.
     """
     store = open_store(settings)
@@ -27,6 +29,8 @@ def show_sightings(settings: Settings, *, image: str | None, near: Path | None, 
             answer = who_saw_alike(settings, store, index, near)
         else:
             answer = who_saw(settings, store, index, str(image))
+    if near is None and not answer.found:
+        raise InputError(unseen(answer), *answer.notes)
     if as_json:
         print_json({"schema": 1, **asdict(answer)})
         return
@@ -35,9 +39,7 @@ def show_sightings(settings: Settings, *, image: str | None, near: Path | None, 
     console = results()
     console.print(_headline(answer), soft_wrap=True)
     if answer.found:
-        console.print(_table(answer.found))
-    elif near is None:
-        console.print(Text("--near FILE looks for pictures that look like it: resized, recompressed.", style="dim"))
+        console.print(sightings_table(answer.found))
 
 
 def _headline(answer: Sightings) -> Text:
@@ -49,7 +51,8 @@ def _headline(answer: Sightings) -> Text:
     return asked.append(f": seen by {len(answer.found)}, {serving} of them in production;{looked}")
 
 
-def _table(found: tuple[Sighting, ...]) -> Table:
+def sightings_table(found: Sequence[Sighting]) -> Table:
+    """One row a training, in the order given."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("concept", "version", "where", "trained", "key", "image"):
         table.add_column(title, no_wrap=title not in ("where", "image"))
@@ -63,6 +66,7 @@ def _table(found: tuple[Sighting, ...]) -> Table:
 
 def _where(sighting: Sighting) -> str:
     parts = ["in production"] if sighting.in_production else []
+    parts += [f"revoked on {sighting.revoked}"] if sighting.revoked else []
     parts += [f"promotion {number}" for number in sighting.promotions]
     parts += [f"@{alias}" for alias in sighting.aliases]
     return ", ".join(parts)

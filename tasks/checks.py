@@ -11,11 +11,14 @@ from tasks.jobs import Job
 from tasks.new_concept import FEWEST_PIXELS
 from tasks.settings import Settings
 from tasks.store import Damaged, Store, open_store
+from tasks.taken_down import read_taken_down
 from tasks.work_folders import sweep
 
 
 def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
     """Check the store, and images and words of the concepts that need a model; what is in the store has passed before.
+
+    An image that was taken down is refused in any case.
 
     Raises:
         InputError: the store cannot be used; otherwise all problems of all concepts together.
@@ -24,7 +27,9 @@ def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
     store.probe()
     sweep(settings, [plan for job in jobs for plan in job.stages])
     problems: list[str] = []
+    taken = read_taken_down(store)
     for job in jobs:
+        problems += taken.problems(job.concept.name, job.images)
         if all(_whole(store, plan.stage, plan.key) for plan in job.stages if plan.kind != "gallery"):
             continue
         try:

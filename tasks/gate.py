@@ -90,9 +90,9 @@ class Verdict:
             return None
 
     @classmethod
-    def impossible(cls, policy: Policy, champion: int | None, why: str) -> Self:
-        """Of a version that cannot be measured."""
-        check = Check(gate="evaluation", passed=False, said=why)
+    def impossible(cls, policy: Policy, champion: int | None, why: str, gate: str = "evaluation") -> Self:
+        """Of a version that cannot be measured, or must not be."""
+        check = Check(gate=gate, passed=False, said=why)
         return cls(passed=False, champion=champion, policy=policy.digest, checks=(check,))
 
     def is_about(self, policy: Policy, champion: int | None) -> bool:

@@ -194,6 +194,12 @@ def _missing(settings: Settings, concept: Concept, storage: DvcStorage, record: 
     )
 
 
+def record_file(settings: Settings, concept: Concept) -> Path | None:
+    """Where DVC has a concept's images on record: its own images.dvc, or dvc.lock for images that are made."""
+    record = _record(settings, concept)
+    return record.file if record else None
+
+
 def recorded_version(settings: Settings, concept: Concept) -> str | None:
     """The data version that DVC has on record for a concept, if any. InputError where the record cannot be read."""
     record = _record(settings, concept)

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from textwrap import shorten
 from typing import Any, Literal, Self
 
 from model.errors import InputError
@@ -19,6 +20,7 @@ from tasks.concepts import NOT_STATED
 
 LEDGER = "promotions/"
 SCHEMA = 1
+_MOST_LETTERS = 1000  # of a reason in a tag, of which MLflow keeps 5,000
 _NUMBER = re.compile(r"(\d{6,})\.json")
 Action = Literal["promote", "rollback", "revoke"]
 
@@ -63,6 +65,11 @@ class Promotion:
     schema: int = SCHEMA
 
     @property
+    def words(self) -> str:
+        """When, where it stands, and why: as a tag or a message says it."""
+        return f"{self.at[:10]} (record {self.seq}): {shorten(self.reason, _MOST_LETTERS, placeholder=' ...')}"
+
+    @property
     def seal(self) -> str:
         """sha256 over all that the record says."""
         return hashlib.sha256(_text(asdict(self)).encode()).hexdigest()
@@ -103,6 +110,11 @@ class Ledger:
     def serving(self) -> Promotion | None:
         """The record that says what serves now; None where nothing does."""
         return self.head if self.head and self.head.release else None
+
+    @property
+    def ever_served(self) -> bool:
+        """Whether any record had something serve; one that only revokes may be the first."""
+        return any(record.release for record in self.records)
 
     @property
     def withdrawn(self) -> dict[str, Promotion]:

@@ -33,6 +33,7 @@ def document(chain: Chain, promotions: Sequence[Promotion], verification: Verifi
         "found_by": head.found_by,
         "notes": list(head.notes),
         "version": version,
+        "revoked": _revoked(head.content, promotions),
         "promotions": [asdict(record) for record in promotions if record.content == head.content],
         "evaluation": evaluation and _stage(evaluation) | {"scores": chain.scores},
         "stages": [_stage(manifest) for manifest in reversed(chain.trainings)],
@@ -50,6 +51,13 @@ def document(chain: Chain, promotions: Sequence[Promotion], verification: Verifi
         "problems": list(chain.problems),
         "verification": verification.to_json() if verification else None,
     }
+
+
+def _revoked(content: str | None, promotions: Sequence[Promotion]) -> dict[str, Any] | None:
+    for record in promotions:
+        if record.action == "revoke" and content in record.withdraws:
+            return {"seq": record.seq, "at": record.at, "by": record.by, "reason": record.reason}
+    return None
 
 
 def _stage(manifest: Manifest) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tasks.registry import CANDIDATE, GALLERY_TAG, KEY_TAG
 from tasks.registry_survey import KnownVersion, RegistryUnknown, registered_versions
 from tasks.settings import Settings
 from tasks.store import Damaged, Inventory, Store, open_store
+from tasks.taken_down import read_taken_down
 from tasks.trained import CONCEPTS, Trained, trained_of, trained_path
 from tasks.training_record import content_key
 
@@ -96,13 +97,14 @@ def make_plan(settings: Settings, names: Iterable[str]) -> Plan:
             registered, unknown = asked.result(), None
         except RegistryUnknown as error:
             registered, unknown = {}, str(error)
-        jobs = {job.concept.name: job for job in found.jobs}
+        taken = read_taken_down(store)
+        refused = {job.concept.name: taken.problems(job.concept.name, job.images) for job in found.jobs}
+        problems = {**found.problems, **{name: said for name, said in refused.items() if said}}
+        jobs = {job.concept.name: job for job in found.jobs if job.concept.name not in problems}
         concepts = tuple(
             _plan(jobs[name], known, None if unknown else registered.get(name, []))
             if name in jobs
-            else ConceptPlan(
-                concept=name, state="problem", causes=found.problems[name], trained_at=known.trained_at(name)
-            )
+            else ConceptPlan(concept=name, state="problem", causes=problems[name], trained_at=known.trained_at(name))
             for name in names
         )
         return Plan(concepts=concepts, registry_unknown=unknown, registered=registered)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from model.errors import InputError, WorkFailed
 from tasks.blobs import Blobs, StoreFailed
 from tasks.ledger import Ledger, Promotion
-from tasks.registry import CHAMPION, model_name
+from tasks.registry import CHAMPION, REVOKED_TAG, model_name
 from tasks.settings import Settings
 from tasks.store import open_blobs
 from tasks.tracking import SERVER_SCHEMES, TrackingUnreachable, connect, scheme_of, sorted_failures
@@ -137,6 +137,17 @@ def is_settled(client: "MlflowClient", name: str, head: Promotion) -> bool:
 def mark_settled(client: "MlflowClient", name: str, head: Promotion) -> None:
     """Note that everything that follows from this record is done."""
     client.set_registered_model_tag(name, LEDGER_TAG, _mark(head))
+
+
+def mark_revoked(client: "MlflowClient", name: str, ledger: Ledger) -> None:
+    """Write on the production versions of revoked contents that they are; one that was deleted is passed over."""
+    if not ledger.revoked:
+        return
+    there = {int(version.version): version for version in client.search_model_versions(f"name = '{name}'")}
+    for record in ledger.records:
+        revoked, version = ledger.revoked.get(str(record.content)), there.get(record.production_version or 0)
+        if revoked and version and version.tags.get(REVOKED_TAG) != revoked.words:
+            client.set_model_version_tag(name, version.version, REVOKED_TAG, revoked.words)
 
 
 def _mark(head: Promotion) -> str:

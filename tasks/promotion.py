@@ -26,6 +26,7 @@ from tasks.production import (
     development_registry,
     follow_ledger,
     is_settled,
+    mark_revoked,
     mark_settled,
     name_champion,
     open_production,
@@ -98,7 +99,7 @@ def put_into_production(
         send(place, release, folder)
         sign_release(settings, place, release, folder)
     record = Promotion(
-        **_next(settings, ledger),
+        **next_record(settings, ledger),
         action="promote",
         version=int(source.version.version),
         content=source.content,
@@ -111,7 +112,7 @@ def put_into_production(
         reason=reason,
     )
     tags = {key: value for key, value in source.version.tags.items() if key.startswith("conceptbooth.")}
-    return _let_serve(settings, place, ledger, release, record, tags, source.version.description or "", tell)
+    return let_serve(settings, place, ledger, release, record, tags, source.version.description or "", tell)
 
 
 def roll_back(
@@ -145,7 +146,7 @@ def roll_back(
         )
     record = replace(
         target,
-        **_next(settings, ledger),
+        **next_record(settings, ledger),
         action="rollback",
         withdraws=(now.content,) if now.content else (),
         gates=(),
@@ -154,10 +155,10 @@ def roll_back(
         reason=reason,
     )
     described = f"Promotion {target.seq} of '{concept}', registered again."
-    return _let_serve(settings, place, ledger, release, record, {}, described, tell)
+    return let_serve(settings, place, ledger, release, record, {}, described, tell)
 
 
-def _let_serve(
+def let_serve(
     settings: Settings,
     place: Blobs,
     ledger: Ledger,
@@ -181,7 +182,7 @@ def _let_serve(
         return Promoted(record=now, changed=False)
     tell(f"loading {name} version {version} in a fresh process")
     try_version(settings, name, version)
-    record = _enter(place, replace(record, production_version=version))
+    record = enter(place, replace(record, production_version=version))
     settle(settings, place, ledger.concept, tell)
     return Promoted(record=record, changed=True)
 
@@ -196,11 +197,13 @@ def settle(settings: Settings, place: Blobs, concept: str, tell: Tell = lambda _
     while True:
         ledger = read_ledger(place, concept)
         head = ledger.head
-        if head is None:
+        if head is None or not ledger.ever_served:  # no registry knows of it
+            sign_ledger(settings, place, ledger)
             return False
         with production_registry(settings) as client:
             settled = is_settled(client, name, head)
             follow_ledger(client, name, head)
+            mark_revoked(client, name, ledger)
         if read_ledger(place, concept).head == head:
             break
     sign_ledger(settings, place, ledger)
@@ -215,16 +218,13 @@ def settle(settings: Settings, place: Blobs, concept: str, tell: Tell = lambda _
     return not settled
 
 
-def _enter(place: Blobs, record: Promotion) -> Promotion:
+def enter(place: Blobs, record: Promotion) -> Promotion:
     """Write the record; the one that is there if it says the same."""
     if append(place, record):
         return record
     winner = read_ledger(place, record.concept).find(record.seq)
-    if (winner.action, winner.release, winner.production_version) == (
-        record.action,
-        record.release,
-        record.production_version,
-    ):
+    decisive = ("action", "release", "production_version", "withdraws")
+    if all(getattr(winner, name) == getattr(record, name) for name in decisive):
         return winner
     serves = f"version {winner.version}" if winner.release else "nothing"
     raise Overtaken(
@@ -255,14 +255,19 @@ def _target(ledger: Ledger, to: int | None) -> Promotion:
     return target
 
 
-def _next(settings: Settings, ledger: Ledger) -> dict[str, Any]:
+def who() -> str:
+    """Who is at work, as records say it."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def next_record(settings: Settings, ledger: Ledger) -> dict[str, Any]:
     """What the next record of a ledger says in any case."""
     return {
         "concept": ledger.concept,
         "seq": len(ledger.records) + 1,
         "model": production_model(settings, ledger.concept),
         "production_version": None,
-        "by": f"{getpass.getuser()}@{socket.gethostname()}",
+        "by": who(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "previous": ledger.head.seal if ledger.head else None,
     }

@@ -12,6 +12,7 @@ from tasks.lineage_index import open_index
 from tasks.registry import resolve
 from tasks.settings import Settings
 from tasks.store import Damaged, Store
+from tasks.taken_down import read_taken_down
 from tasks.tracking import connect, sorted_failures
 
 if TYPE_CHECKING:
@@ -53,6 +54,22 @@ def find_source(settings: Settings, store: Store, reference: str) -> Source:
     with sorted_failures(settings):
         version = client.get_model_version(resolved.name, str(resolved.version))
     return Source(concept=resolved.concept, version=version, content=head.content, chain=chain, evaluation=evaluation)
+
+
+def refuse_for_good(store: Store, ledger: Ledger, source: Source) -> None:
+    """InputError for a version that was revoked, or saw an image that was taken down: no override brings it back."""
+    called = f"concept '{source.concept}' version {source.version.version}"
+    if revoked := ledger.revoked.get(source.content):
+        raise InputError(f"{called} was revoked on {revoked.words}; no override brings it back")
+    taken = read_taken_down(store)
+    if taken.takedowns and not source.chain.images:
+        said = "; ".join(source.chain.problems) or "its manifest of prepare is not there"
+        raise InputError(f"{called}: images were taken down, and whether it saw one cannot be told: {said}")
+    if takedown := taken.among(source.chain.images):
+        raise InputError(
+            f"{called} saw an image that {takedown.words}; no override brings it back. `conceptbooth takedown "
+            f"{takedown.sha256} --reason TEXT` revokes what was trained on it since"
+        )
 
 
 def serving_evaluation(store: Store, ledger: Ledger) -> Evaluation | Damaged | None:

@@ -34,6 +34,8 @@ EVALUATION_TAG = f"{STAGE_TAGS}evaluate"
 GALLERY_TAG = f"{STAGE_TAGS}gallery"
 GATE_TAG = "conceptbooth.gate"
 """What the gate said of a version: tasks/gate.py."""
+REVOKED_TAG = "conceptbooth.revoked"
+"""Of a version that must never be used again: when that was said, and why."""
 FACTS_FILE = "concept.json"
 _REFERENCE = re.compile(r"(?P<concept>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>[1-9][0-9]*))?")
 
@@ -60,7 +62,8 @@ def resolve(settings: Settings, reference: str) -> ResolvedVersion:
     """The version that NAME (what the last training registered), NAME@alias or NAME/version means, files included.
 
     Raises:
-        InputError: no such concept, alias or version (names those there are), or its files are gone or altered.
+        InputError: no such concept, alias or version (names those there are), it was revoked, or its files are gone or
+            altered.
         WorkFailed: MLflow does not answer.
     """
     concept, alias, number = parse_reference(reference)
@@ -69,6 +72,8 @@ def resolve(settings: Settings, reference: str) -> ResolvedVersion:
     client = connect(settings)
     with sorted_failures(settings):
         found = _lookup(client, settings, concept, alias, number)
+        if revoked := found.tags.get(REVOKED_TAG):
+            raise InputError(f"concept '{concept}' version {found.version} was revoked on {revoked}")
         folder = _fetch(client, settings, found)
     return ResolvedVersion(
         concept=concept, name=found.name, version=int(found.version), folder=folder, tags=dict(found.tags)
@@ -157,7 +162,8 @@ def _lookup(
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
     if alias is None:
-        return there[-1]  # somebody removed the alias: the newest is what it stood for
+        whole = [version for version in there if REVOKED_TAG not in version.tags]
+        return (whole or there)[-1]  # somebody removed the alias: the newest is what it stood for
     raise InputError(f"concept '{concept}' has no alias '{alias}'; {_what_exists(client, concept, there)}")
 
 

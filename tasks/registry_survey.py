@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model.errors import WorkFailed
-from tasks.registry import GATE_TAG, KEY_TAG, PREFIX, STAGE_TAGS
+from tasks.registry import GATE_TAG, KEY_TAG, PREFIX, REVOKED_TAG, STAGE_TAGS
 from tasks.settings import Settings
 from tasks.tracking import CONNECT_SECONDS, SERVER_SCHEMES, reach_database, scheme_of, shown, sqlite_file
 
-TAGS = (KEY_TAG, GATE_TAG)
+TAGS = (KEY_TAG, GATE_TAG, REVOKED_TAG)
 """What is asked of each version, beside the keys of its stages."""
 _DELETED = "Deleted_Internal"
 _PAGE = 1000  # versions in one answer of a server

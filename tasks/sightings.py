@@ -55,9 +55,13 @@ class Sighting:
     aliases: tuple[str, ...]
     promotions: tuple[int, ...]
     """Numbers of the ledger's entries for this version."""
+    revoked: str | None
+    """When and why it was revoked; None if it was not."""
     stage: str
     """What stands at the training's end: "evaluate", or a training stage where nothing was evaluated."""
     key: str
+    content: str | None
+    """Key of its content, by which it is registered and promoted; None where it was not evaluated."""
     created: str
     matches: tuple[Match, ...]
 
@@ -82,18 +86,20 @@ class Sightings:
     """What is not known, in sentences."""
 
 
-def who_saw(settings: Settings, store: Store, index: LineageIndex, asked: str) -> Sightings:
+def who_saw(settings: Settings, store: Store, index: LineageIndex, asked: str, same: Iterable[str] = ()) -> Sightings:
     """Every training on an image, given as a file or as the sha256 of one.
 
-    The file may be the stored image, the prepared one, or the one that was brought, before `add` stripped it.
+    The file may be the stored image, the prepared one, or the one that was brought, before `add` stripped it. `same`
+    are hashes of other stored images that are known to be this one.
 
     Raises:
         InputError: neither a file nor a sha256.
         StoreFailed: the store cannot be read.
     """
-    sha256 = _digest(asked)
+    sha256 = digest_asked(asked)
     matches = _gathered((image, "the image itself", 0) for image in index.images(sha256))
-    for stored, name in index.stored_of_original(sha256).items():
+    known = {**dict.fromkeys(same, "it"), **index.stored_of_original(sha256)}
+    for stored, name in known.items():
         made_from_it = ((image, f"made from {name}", 0) for image in index.images(stored))
         matches = {**_gathered(made_from_it), **matches}
     return _answer(settings, store, index, asked, sha256, matches)
@@ -120,13 +126,23 @@ def _alike(bits: int) -> str:
     return f"looks like it ({bits} of 255 fingerprint bits differ)" if bits else "looks the same"
 
 
-def _digest(asked: str) -> str:
+def unseen(answer: Sightings, also: str = "") -> str:
+    """That nobody saw the image, what was looked through, and what may help."""
+    looked = f"{answer.trainings} training{'' if answer.trainings == 1 else 's'} in the store{also}"
+    return (
+        f"image {answer.asked} (sha256 {str(answer.sha256)[:12]}): no model saw it; looked through {looked}. "
+        "`conceptbooth lineage --near FILE` looks for pictures that look like it: resized, recompressed"
+    )
+
+
+def digest_asked(asked: str) -> str:
+    """sha256 of a file, or the sha256 that was given. InputError where it is neither."""
     path = Path(asked)
     if path.is_file():
         return file_digest(path)
     if _SHA256.fullmatch(asked):
         return asked.lower()
-    raise InputError(f"--image {asked}: there is no such file, and it is no sha256 (64 hex digits)")
+    raise InputError(f"image {asked}: there is no such file, and it is no sha256 (64 hex digits)")
 
 
 def _gathered(found: Iterable[tuple[IndexedImage, str, int]]) -> dict[str, list[Match]]:
@@ -229,18 +245,20 @@ def _sighting(
     ledgers: Mapping[str, Ledger],
     matches: Mapping[str, list[Match]],
 ) -> Sighting:
-    concept = version.concept if version else training.concept
+    concept, content = version.concept if version else training.concept, training.content
     ledger = ledgers.get(concept)
-    records = [record for record in ledger.records if record.content == training.content] if ledger else []
+    records = [record for record in ledger.records if record.content == content] if ledger else []
     serving = ledger.serving if ledger else None
     return Sighting(
         concept=concept,
         version=version.version if version else None,
-        in_production=serving is not None and serving.content == training.content,
+        in_production=serving is not None and serving.content == content,
         aliases=tuple(sorted(version.aliases)) if version else (),
         promotions=tuple(record.seq for record in records),
+        revoked=ledger.revoked[content].words if ledger and content in ledger.revoked else None,
         stage=training.stage,
         key=training.key,
+        content=content,
         created=training.created,
         matches=tuple(matches[training.prepared]),
     )

@@ -17,8 +17,12 @@ MOST_SECONDS = 1800
 _SHOWN_LETTERS = 600
 
 
+class DoesNotLoad(WorkFailed):
+    """A version from which no fresh process can draw."""
+
+
 def try_version(settings: Settings, name: str, version: int) -> tuple[int, int]:
-    """Width and height of the picture that the version draws. Raises WorkFailed where it does not."""
+    """Width and height of the picture that the version draws. Raises DoesNotLoad where it does not."""
     said = f"{name} version {version} does not load in a fresh process"
     with TemporaryDirectory() as folder:
         picture = Path(folder) / "picture.png"
@@ -32,13 +36,13 @@ def try_version(settings: Settings, name: str, version: int) -> tuple[int, int]:
                 command, cwd=folder, env=variables, capture_output=True, text=True, timeout=MOST_SECONDS
             )
         except subprocess.TimeoutExpired as error:
-            raise WorkFailed(f"{said}: it did not draw a picture within {MOST_SECONDS} s") from error
+            raise DoesNotLoad(f"{said}: it did not draw a picture within {MOST_SECONDS} s") from error
         if done.returncode != 0:
             last = " / ".join(done.stderr.strip().splitlines()[-3:])
-            raise WorkFailed(f"{said}: {shorten(last, _SHOWN_LETTERS) or f'it ended with {done.returncode}'}")
+            raise DoesNotLoad(f"{said}: {shorten(last, _SHOWN_LETTERS) or f'it ended with {done.returncode}'}")
         try:
             with Image.open(picture) as image:
                 image.load()
                 return image.size
         except OSError as error:
-            raise WorkFailed(f"{said}: what it drew is no picture: {error}") from error
+            raise DoesNotLoad(f"{said}: what it drew is no picture: {error}") from error

@@ -15,7 +15,7 @@ from tasks.new_concept import add_concept
 from tasks.prepare import prepare_images
 from tasks.registration import RegisteredVersion, register
 from tasks.reporting import Silence
-from tasks.settings import Settings, apply_environment
+from tasks.settings import Settings, apply_environment, load_settings
 from tasks.train_stage import train_weights
 from tasks.trained import trained_of, write_trained
 from tests.data_project import REPOSITORY, commit, git, photo
@@ -67,6 +67,13 @@ def make_lineage_project(root: Path, base_folder: Path, evaluator_folder: Path) 
     version = register(settings, bench.job.concept, bench.manifests)
     remember(bench, version.version)
     return Trained(settings=settings, first=first, bench=bench, version=version, originals=originals)
+
+
+def copy_of(settings: Settings, root: Path) -> Settings:
+    """A copy of such a project, to be changed; MLflow's packages stay where they are, and are only read."""
+    shutil.copytree(settings.root, root, symlinks=True)
+    (root / "conceptbooth.toml").write_text(f'mlflow_artifact_root = "{settings.mlflow_artifact_root}"\n')
+    return load_settings(root)
 
 
 def train(settings: Settings, concept: str = CONCEPT) -> Bench:

@@ -59,6 +59,27 @@ def rollback(
     raise Exit(run_rollback(project(), concept, to=to, reason=reason, as_json=as_json))
 
 
+@panel.command(
+    'takedown photos/IMG_2041.jpg --reason "the owner withdrew consent" --dry-run',
+    'takedown photos/IMG_2041.jpg --reason "the owner withdrew consent"',
+    'takedown 4f1c...e2 --reason "licence ended" --yes --json',
+)
+def takedown(
+    image: Annotated[str, Argument(metavar="IMAGE", help="A file, or the sha256 of one: as stored, or as brought.")],
+    reason: Annotated[str | None, Option(help="Why; it is kept for ever.")] = None,
+    yes: Annotated[bool, Option("--yes", help="Do it without asking.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take an image down: out of its sets, and every version that saw it out of use, in production first.
+
+    Shows what it found and asks before it does anything. Stopped anywhere, the same command carries on.
+    """
+    from flows.takedown import run_takedown
+
+    raise Exit(run_takedown(project(), image, reason=reason, yes=yes, dry_run=dry_run, as_json=as_json))
+
+
 @panel.command("releases", "releases red-teapot --json")
 def releases(
     concept: Annotated[

@@ -3,10 +3,7 @@
 Loading in a fresh process takes seconds of imports; it is real in tests/flows/test_promote.py and noted here.
 """
 
-import multiprocessing
-import os
 import shutil
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -24,6 +21,7 @@ from tasks.s3_url import S3Url
 from tasks.settings import Settings
 from tasks.store import StoreFailed, open_store
 from tasks.tracking import TrackingUnreachable, connect
+from tests.kills import killed_at
 from tests.lineage_project import CONCEPT
 from tests.s3 import relay
 from tests.tasks.finished_training import migrated_database
@@ -127,30 +125,10 @@ STEPS = [
 ]
 
 
-def die_at(step: str, after: bool, work, *arguments) -> None:
-    """Run in a child: be killed as the step begins, or as it ends."""
-    real = getattr(tasks.promotion, step)
-
-    def deadly(*given, **named):
-        if after:
-            real(*given, **named)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    setattr(tasks.promotion, step, deadly)
-    work(*arguments)
-
-
-def killed(step: str, after: bool, work, *arguments) -> None:
-    child = multiprocessing.get_context("fork").Process(target=die_at, args=(step, after, work, *arguments))
-    child.start()
-    child.join()
-    assert child.exitcode == -signal.SIGKILL
-
-
 @pytest.mark.parametrize(("step", "after"), [*((step, False) for step in STEPS), (STEPS[-1], True)])
 def test_a_kill_between_any_two_steps_leaves_the_old_champion_and_the_same_command_finishes(settings, step, after):
     promote(settings, 1)
-    killed(step, after, promote, settings, 2)
+    killed_at(tasks.promotion, step, after, promote, settings, 2)
     alias_moved = STEPS.index(step) + after > STEPS.index("follow_ledger")
     assert serving(settings) == (2 if alias_moved else 1)
     done = promote(settings, 2)
@@ -166,7 +144,7 @@ def test_a_kill_between_any_two_steps_leaves_the_old_champion_and_the_same_comma
 def test_a_killed_rollback_is_finished_and_not_done_twice(settings, step):
     for version in (1, 2):
         promote(settings, version)
-    killed(step, True, back, settings)
+    killed_at(tasks.promotion, step, True, back, settings)
     assert back(settings).record.seq == 3
     assert (serving(settings), len(ledger_of(settings).records)) == (1, 3)
 

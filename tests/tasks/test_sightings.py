@@ -131,5 +131,7 @@ def test_the_command_prints_a_document_and_refuses_what_is_unclear(lineage_proje
     assert [found["version"] for found in json.loads(done.stdout)["found"]] == [2, 1]
     shown = CliRunner().invoke(app, ["lineage", "--near", str(lineage_project.originals[0])])
     assert shown.exit_code == 0 and "seen by 2, 0 of them in production" in " ".join(shown.stdout.split())
+    unseen = CliRunner().invoke(app, ["lineage", "--image", "0" * 64])
+    assert unseen.exit_code == 2 and "no model saw it; looked through 2 trainings" in " ".join(unseen.output.split())
     for arguments in ([], ["owl", "--image", "0" * 64], ["--near", "x.png", "--verify"]):
         assert CliRunner().invoke(app, ["lineage", *arguments]).exit_code == 2
