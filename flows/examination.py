@@ -4,6 +4,7 @@ import importlib.metadata
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -48,7 +49,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield Finding(what="params.yaml", state="ok", found=said)
         memory = DigestMemory(settings.home / "digests.json")
         yield from found_by("base model", lambda: [_base(settings, params, memory)])
-        yield from found_by("evaluator", lambda: [_evaluator(settings, params, memory)])
+        measuring = {"evaluator": (params.evaluator, params.evaluator_revision)}
+        if params.identity_model is not None:
+            measuring["identity model"] = (params.identity_model, params.identity_model_revision)
+        for what, named in measuring.items():
+            yield from found_by(what, partial(_measuring, settings, memory, what, *named))
         yield from found_by("prompt set", lambda: [_prompt_set(settings, params)])
         yield from found_by("device", lambda: [_device(settings, params)])
     yield from found_at_once(looks(settings), PLACES_SECONDS)
@@ -109,10 +114,12 @@ def _base(settings: Settings, params: Params, memory: DigestMemory) -> Finding:
     return Finding(what="base model", state="ok", found=_described(identity))
 
 
-def _evaluator(settings: Settings, params: Params, memory: DigestMemory) -> Finding:
-    identity = identify_model(settings, memory, params.evaluator, params.evaluator_revision, "evaluator")
+def _measuring(
+    settings: Settings, memory: DigestMemory, what: str, reference: str, revision: str | None
+) -> list[Finding]:
+    identity = identify_model(settings, memory, reference, revision, what)
     memory.save()
-    return Finding(what="evaluator", state="ok", found=_described(identity))
+    return [Finding(what=what, state="ok", found=_described(identity))]
 
 
 def _described(identity: ModelIdentity) -> str:

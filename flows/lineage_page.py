@@ -75,7 +75,7 @@ def write_page(page: Path, store: Store, chain: Chain, lineage: Mapping[str, Any
     page.write_text(text, encoding="utf-8")
 
 
-_MODELS = (("base", "base model"), ("evaluator", "evaluator"))
+_MODELS = (("base", "base model"), ("evaluator", "evaluator"), ("identity_model", "identity model"))
 
 
 def draw_chain(lineage: Mapping[str, Any]) -> list[Node]:

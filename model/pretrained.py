@@ -14,10 +14,11 @@ from model.quiet import quiet_libraries
 _log = logging.getLogger(__name__)
 
 
-def load_frozen(model_class: Any, folder: Path, what: str, device: torch.device | str) -> Any:
+def load_frozen(model_class: Any, folder: Path, what: str, device: torch.device | str, **options: Any) -> Any:
     """A diffusers or transformers model in float32, in evaluation mode, without gradients.
 
-    Raises InputError, which begins with `what`, if the folder does not hold one in safetensors.
+    `options` are the library's own. Raises InputError, which begins with `what`, if the folder does not hold one in
+    safetensors.
     """
     # The two libraries have different names for the same option.
     dtype_option = "torch_dtype" if model_class.__module__.startswith("diffusers") else "dtype"
@@ -29,6 +30,7 @@ def load_frozen(model_class: Any, folder: Path, what: str, device: torch.device 
                 local_files_only=True,
                 output_loading_info=True,
                 **{dtype_option: torch.float32},
+                **options,
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{what} cannot be loaded ({first_line(error)})") from error

@@ -7,6 +7,7 @@ IMAGES, ORIGINS = "images", "images.json"
 WEIGHTS, CURVES = "concept.safetensors", "curves.json"
 
 # evaluate
+EMBEDDINGS = "embeddings.safetensors"
 SCORES, GENERATIONS, BASE_GENERATIONS, STAGES = "scores.json", "generations", "base", "stages"
 PREVIEW, PLACEHOLDER_MAP, CATEGORY_MAP = "preview.png", "attention_placeholder.png", "attention_super_category.png"
 

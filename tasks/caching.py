@@ -156,7 +156,7 @@ def _work(folder: Path, plan: StagePlan, work: Callable[[Path], Metrics]) -> Non
 
 def _facts(bench: Bench, plan: StagePlan, folder: Path, wall_seconds: float, metrics: Metrics) -> Facts:
     job = bench.job
-    models = {"base": job.recipe.base, "evaluator": job.recipe.evaluator}
+    models = job.recipe.models
     inputs = [Input(kind=kind, key=key, digest=_digest_read(bench, kind, key)) for kind, key in plan.reads.items()]
     inputs += [Input(kind=kind, key=models[kind].digest, digest=models[kind].digest) for kind in plan.models]
     return Facts(
@@ -172,7 +172,8 @@ def _facts(bench: Bench, plan: StagePlan, folder: Path, wall_seconds: float, met
         wall_seconds=wall_seconds,
         metrics=metrics,
         base=model_facts(job.recipe.base, job.recipe.params.base_licence) if "base" in plan.models else None,
-        evaluator=model_facts(job.recipe.evaluator) if "evaluator" in plan.models else None,
+        evaluator=model_facts(models["evaluator"]) if "evaluator" in plan.models else None,
+        identity_model=model_facts(models["identity_model"]) if "identity_model" in plan.models else None,
         git=_git_facts(job),
         labels=job.labels,
         stated=stated_facts(job.concept),

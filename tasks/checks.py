@@ -48,7 +48,7 @@ def _whole(store: Store, stage: str, key: str) -> bool:
 
 
 def check_job(job: Job) -> None:
-    """Check that the images can be trained on, and that both models can read the concept's words and all prompts.
+    """Check that the images can be trained on, and that base and evaluator read the concept's words and all prompts.
 
     Raises:
         InputError: they cannot, or a model or the device is not there; all problems together.
@@ -94,6 +94,7 @@ def _check_base_reads(job: Job) -> None:
 
 
 def _check_evaluator_reads(job: Job) -> None:
-    from tasks.loaded_evaluator import open_evaluator
+    from tasks.loaded_evaluator import open_evaluator, open_identity_model
 
+    open_identity_model(job)
     open_evaluator(job).embed_text([job.recipe.prompt.without_placeholder(text) for text in job.recipe.prompts])

@@ -14,6 +14,7 @@ from model.sampling_options import Sampling
 from tasks.artefacts import (
     BASE_GENERATIONS,
     CATEGORY_MAP,
+    EMBEDDINGS,
     GENERATIONS,
     IMAGES,
     PLACEHOLDER_MAP,
@@ -43,22 +44,26 @@ def evaluate(plan: StagePlan, bench: Bench) -> dict[str, Any]:
 
 
 def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
-    """Write pictures of all prompts, a preview with attention maps of each training stage, and `scores.json`.
+    """Write pictures of all prompts, a preview with attention maps of each training stage, and what they score.
 
         generations/<prompt>/<picture>.png    by the trained concept
         base/<prompt>/<picture>.png           by the untrained base: placeholder taken out, the same seeds
         stages/<stage>/preview.png            the instance prompt after that stage
         stages/<stage>/attention_placeholder.png, attention_super_category.png
+        scores.json, embeddings.safetensors   of the trained concept's pictures, of the images and of the prompts
 
     Pictures that were drawn before the stage was stopped are not drawn again.
 
     Raises:
         Damaged: images or weights in the store are not as they were.
     """
+    from safetensors.torch import save
+
+    from model.metrics import embed, scores_of
     from model.sample import generate
     from model.weights import ConceptWeights
     from tasks.loaded_base import open_base
-    from tasks.loaded_evaluator import open_evaluator
+    from tasks.loaded_evaluator import open_evaluator, open_identity_model
 
     job, facts = bench.job, plan.parameters
     trainings = [bench.manifests[kind] for kind in plan.reads if kind.startswith("train-")]
@@ -98,23 +103,25 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
             _save_maps(base, stage_weights, sampling, autocast, folder / STAGES / name)
             advance(next(finished), "")
     instance_images = pictures(bench.store, bench.manifests["prepare"], IMAGES)
-    scorer = open_evaluator(job)
-    scores = scorer.clip_scores(generated, instance_images, plain)
-    base_scores = scorer.clip_scores(untrained, instance_images, plain)
+    evaluator, identity_model = open_evaluator(job), open_identity_model(job)
+
+    embeddings, of_base = (
+        embed(drawn, instance_images, plain, evaluator=evaluator, identity_model=identity_model)
+        for drawn in (generated, untrained)
+    )
+    scores, base_scores = scores_of(embeddings, plain), scores_of(of_base, plain)
     document = {
         **scores.to_dict(),
-        "base_clip_i": dataclasses.asdict(base_scores.clip_i),
-        "base_clip_t": dataclasses.asdict(base_scores.clip_t),
+        **{f"base_{name}": dataclasses.asdict(interval) for name, interval in base_scores.intervals.items()},
         "base_images_per_prompt": base_scores.images_per_prompt,
         "evaluator": dict(plan.models["evaluator"]),
     }
+    if "identity_model" in plan.models:
+        document["identity_model"] = dict(plan.models["identity_model"])
+    (folder / EMBEDDINGS).write_bytes(save(embeddings.tensors()))
     (folder / SCORES).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    return {
-        "clip_i": scores.clip_i.mean,
-        "clip_t": scores.clip_t.mean,
-        "base_clip_i": base_scores.clip_i.mean,
-        "base_clip_t": base_scores.clip_t.mean,
-    }
+    means = {name: interval.mean for name, interval in scores.intervals.items()}
+    return means | {f"base_{name}": interval.mean for name, interval in base_scores.intervals.items()}
 
 
 def _save_maps(base: "Base", weights: "ConceptWeights", sampling: Sampling, autocast: str, folder: Path) -> None:

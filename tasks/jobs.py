@@ -55,6 +55,7 @@ class _Shared:
     params: Params
     base: ModelIdentity
     evaluator: ModelIdentity
+    identity_model: ModelIdentity | None
     prompts: tuple[EvaluationPrompt, ...]
     policy: dict[str, str]
     workings: dict[str, Workings]
@@ -107,6 +108,7 @@ def survey(settings: Settings, names: Iterable[str]) -> Survey:
     evaluator = collect(
         lambda: identify_model(settings, memory, params.evaluator, params.evaluator_revision, "evaluator")
     )
+    identity_model = collect(lambda: _identity_model(settings, params, memory))
     prompts = collect(lambda: load_prompt_set(settings.root / params.evaluation.prompts))
     policy = collect(lambda: numeric_policy(settings.device, params.dtype))
     if policy is not None:
@@ -115,7 +117,13 @@ def survey(settings: Settings, names: Iterable[str]) -> Survey:
         raise InputError(*problems, *_all(concept_problems))
     memory.save()
     shared = _Shared(
-        params=params, base=base, evaluator=evaluator, prompts=prompts, policy=policy, workings=find_workings()
+        params=params,
+        base=base,
+        evaluator=evaluator,
+        identity_model=identity_model,
+        prompts=prompts,
+        policy=policy,
+        workings=find_workings(),
     )
     jobs = tuple(_job(settings, shared, concept, images) for concept, images in concepts)
     return Survey(jobs=jobs, problems=concept_problems)
@@ -169,6 +177,12 @@ def _sharing_problems(settings: Settings, params: Params, device: str) -> Iterat
             yield f"{settings.params_file.name}: {uneven}, or another setting processes"
 
 
+def _identity_model(settings: Settings, params: Params, memory: DigestMemory) -> ModelIdentity | None:
+    if params.identity_model is None:
+        return None
+    return identify_model(settings, memory, params.identity_model, params.identity_model_revision, "identity model")
+
+
 def _job(settings: Settings, shared: _Shared, concept: Concept, images: ImageSet) -> Job:
     params, method = shared.params, shared.params.training()
     template = concept.instance_prompt or method.instance_prompt
@@ -180,6 +194,7 @@ def _job(settings: Settings, shared: _Shared, concept: Concept, images: ImageSet
         prompts=tuple(prompt.text for prompt in shared.prompts),
         base=shared.base,
         evaluator=shared.evaluator,
+        identity_model=shared.identity_model,
         numeric_policy=shared.policy,
         processes=settings.processes,
         workings=shared.workings,

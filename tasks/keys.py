@@ -74,7 +74,7 @@ class StagePlan:
     """Digest of each source file that it runs."""
     packages: Mapping[str, str]
     models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Identity of "base" and "evaluator"."""
+    """Identity of each pretrained model, by its kind: "base"."""
     seed: int | None = None
     numeric_policy: Mapping[str, str] = field(default_factory=dict)
 
@@ -116,6 +116,7 @@ class Recipe:
     """The evaluation's prompts, each with one {}."""
     base: ModelIdentity
     evaluator: ModelIdentity
+    identity_model: ModelIdentity | None = None
     numeric_policy: Mapping[str, str]
     processes: int = 1
     """That share each step of a training: the order of sums."""
@@ -123,6 +124,12 @@ class Recipe:
     """What the gallery says beside the pictures."""
     workings: Mapping[str, Workings]
     """By kind of stage."""
+
+    @property
+    def models(self) -> dict[str, ModelIdentity]:
+        """The pretrained models, by kind."""
+        models = {"base": self.base, "evaluator": self.evaluator}
+        return models | ({"identity_model": self.identity_model} if self.identity_model else {})
 
 
 def find_workings() -> dict[str, Workings]:
@@ -168,7 +175,7 @@ def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
             # What is drawn side by side is rounded otherwise than what is drawn alone.
             "batch_size": params.sampling.batch_size,
         },
-        models={"base": recipe.base.identity, "evaluator": recipe.evaluator.identity},
+        models={kind: model.identity for kind, model in recipe.models.items()},
         seed=params.evaluation.seed,
         numeric_policy=recipe.numeric_policy,
     )

@@ -17,9 +17,9 @@ from tasks.lineage import Chain, read_chain
 from tasks.lineage_head import find_head
 from tasks.lineage_image_checks import check_images
 from tasks.lineage_index import open_index
-from tasks.lineage_keys import MODELS, plan_of
+from tasks.lineage_keys import plan_of
 from tasks.lineage_results import Check, Verification, fault, good, unchecked
-from tasks.manifest import Manifest
+from tasks.manifest import MODELS, Manifest
 from tasks.production import open_production
 from tasks.provenance import cached_hub_files
 from tasks.registry_checks import check_version
@@ -103,7 +103,7 @@ def _check_reads(manifest: Manifest, manifests: Mapping[str, Manifest]) -> Itera
             else:
                 yield good(link, "read what that stage left")
         elif entry.kind in MODELS:
-            model = manifest.base if entry.kind == "base" else manifest.evaluator
+            model = manifest.models.get(entry.kind)
             if model is None:
                 yield unchecked(link, "its manifest does not say which files the model had")
             elif model["digest"] != entry.digest:
@@ -145,11 +145,11 @@ def _check_ledger(settings: Settings, chain: Chain) -> Iterator[Check]:
 
 
 def _check_models(settings: Settings, chain: Chain) -> Iterator[Check]:
-    """The files of base model and evaluator, hashed where they are."""
+    """The files of the pretrained models, hashed where they are."""
     seen: set[tuple[str, str]] = set()
     for manifest in chain.manifests.values():
-        for kind, model in (("base", manifest.base), ("evaluator", manifest.evaluator)):
-            if model is not None and (kind, model["digest"]) not in seen:
+        for kind, model in manifest.models.items():
+            if (kind, model["digest"]) not in seen:
                 seen.add((kind, model["digest"]))
                 yield from _check_model(settings, kind, model)
     read = {entry.kind for manifest in chain.manifests.values() for entry in manifest.inputs}

@@ -39,6 +39,7 @@ def document(chain: Chain, promotions: Sequence[Promotion], verification: Verifi
         "stages": [_stage(manifest) for manifest in reversed(chain.trainings)],
         "base": chain.base and dict(chain.base),
         "evaluator": evaluation and evaluation.evaluator and dict(evaluation.evaluator),
+        "identity_model": evaluation and evaluation.identity_model and dict(evaluation.identity_model),
         "prepared": prepare and _stage(prepare),
         "image_set": prepare
         and {

@@ -3,10 +3,7 @@
 from collections.abc import Mapping
 
 from tasks.keys import StagePlan
-from tasks.manifest import Manifest
-
-MODELS = ("base", "evaluator")
-"""Kinds of inputs that are pretrained models."""
+from tasks.manifest import MODELS, Manifest
 
 
 def plan_of(manifest: Manifest) -> StagePlan:
@@ -17,7 +14,7 @@ def plan_of(manifest: Manifest) -> StagePlan:
     models: dict[str, Mapping[str, str]] = {}
     for entry in manifest.inputs:
         if entry.kind in MODELS:
-            described = manifest.base if entry.kind == "base" else manifest.evaluator
+            described = manifest.models.get(entry.kind)
             if described is None or described["revision"] is None:
                 models[entry.kind] = {"digest": entry.digest}
             else:

@@ -9,6 +9,8 @@ from typing import Any, Self
 from tasks.hashing import digest_of
 
 SCHEMA = 1
+MODELS = ("base", "evaluator", "identity_model")
+"""Kinds of inputs that are pretrained models."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +47,17 @@ class Facts:
     metrics: Mapping[str, Any] = field(default_factory=dict)  # numbers; a list has one for each point of a curve
     base: Mapping[str, Any] | None = None  # reference, revision, digest, digests of its files, licence
     evaluator: Mapping[str, Any] | None = None  # the same of the model that gives the scores
+    identity_model: Mapping[str, Any] | None = None  # the same of the model that gives DINO scores, if one was asked
     git: Mapping[str, Any] | None = None  # commit, dirty: of the project and its images, in git
     labels: Mapping[str, str] = field(default_factory=dict)  # display names: concept, method, preset
     stated: Mapping[str, Any] = field(default_factory=dict)  # by the owner: licence, source, consent, originals
     images: tuple[Mapping[str, Any], ...] = ()  # of prepared images: what each was made from
+
+    @property
+    def models(self) -> dict[str, Mapping[str, Any]]:
+        """The pretrained models that it describes, by the kind of input that they are."""
+        described = {kind: getattr(self, kind) for kind in MODELS}
+        return {kind: model for kind, model in described.items() if model is not None}
 
     @property
     def code_digest(self) -> str:

@@ -52,6 +52,8 @@ class Params(_Section):
     base_licence: str | None = Field(default=None, min_length=1, description="what audits are told; in no key")
     evaluator: str = Field(min_length=1, description="CLIP model of the scores: a folder or a hub id")
     evaluator_revision: str | None = Field(default=None, pattern=COMMIT, description="commit of a hub id")
+    identity_model: str | None = Field(default=None, min_length=1, description="ViT or DINO of the score DINO, if any")
+    identity_model_revision: str | None = Field(default=None, pattern=COMMIT, description="commit of a hub id")
     method: str = Field(min_length=1, description="list of training stages")
     preset: str = Field(min_length=1, description="the method's set of hyper-parameters")
     stages: dict[str, dict[str, bool | int | float | str]] = Field(

@@ -33,7 +33,7 @@ class Making:
     """md5 of each image, by its path in the concept's folder."""
     method: str
     references: Mapping[str, str]
-    """How "base" and "evaluator" are called."""
+    """How the pretrained models are called, by kind."""
 
 
 def stage_words(stage: str) -> str:
@@ -47,7 +47,7 @@ def causes(job: Job, before: Trained) -> list[str]:
         stages=job.stages,
         images={file.relpath: file.md5 for file in job.images.files},
         method=job.recipe.method.name,
-        references={"base": job.recipe.base.reference, "evaluator": job.recipe.evaluator.reference},
+        references={kind: model.reference for kind, model in job.recipe.models.items()},
     )
     return differences(making, before)
 
@@ -146,12 +146,12 @@ def _prompts(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
 
 
 def _models(making: Making, pairs: Sequence[Pair]) -> Iterator[str]:
-    words = {"base": "base model", "evaluator": "evaluator"}
+    words = {"base": "base model", "evaluator": "evaluator", "identity_model": "identity model"}
     called = making.references
     for plan, old in pairs:
         for name, then, now in _changes(old["models"], plan.models):
             if not isinstance(then, Mapping) or not isinstance(now, Mapping):
-                yield f"{words[name]} {called[name]}"
+                yield f"{words[name]} {called.get(name, 'none')}"
             elif "digest" in then and "digest" in now:
                 yield f"{words[name]} changed: other files in {called[name]}"
             elif then.get("id") == now.get("id"):

@@ -53,14 +53,14 @@ def provenance_statement(
 
 
 def _dependencies(manifests: Mapping[str, Manifest]) -> Iterator[dict[str, Any]]:
-    """What was read: the images, the files of base and evaluator, the project's commit."""
+    """What was read: the images, the files of the pretrained models, the project's commit."""
     for image in manifests["prepare"].images:
         yield {"name": f"image/{image['made_from']}", "digest": {"sha256": image["sha256"]}}
     seen: set[str] = set()
     for manifest in manifests.values():
-        for kind, model in (("base", manifest.base), ("evaluator", manifest.evaluator)):
-            for name, sha256 in (model or {}).get("files", {}).items():
-                if (path := f"{kind}/{model['reference']}/{name}") not in seen:  # type: ignore[index]
+        for kind, model in manifest.models.items():
+            for name, sha256 in model.get("files", {}).items():
+                if (path := f"{kind}/{model['reference']}/{name}") not in seen:
                     seen.add(path)
                     yield {"name": path, "digest": {"sha256": sha256}}
     for commit in sorted({manifest.git["commit"] for manifest in manifests.values() if manifest.git}):

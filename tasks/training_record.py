@@ -17,6 +17,8 @@ from tasks.store import Store
 
 RECORD_SCHEMA = 1
 SCORE_NAMES = ("clip_i", "clip_t", "base_clip_i", "base_clip_t")
+MORE_SCORES = ("retrieval", "dino", "base_retrieval", "base_dino")
+"""Not in every evaluation: those of before they were measured, or without an identity model."""
 StageT = TypeVar("StageT", bound=StagePlan | Manifest)
 
 
@@ -121,7 +123,7 @@ class TrainingRecord:
     def metrics(self) -> dict[str, float]:
         """Scores with the ends of their 95 % intervals, and what the training took, in seconds."""
         metrics = {"training_seconds": sum(manifest.wall_seconds for manifest in self.stages)}
-        for name in SCORE_NAMES:
+        for name in (*SCORE_NAMES, *(name for name in MORE_SCORES if name in self.scores)):
             metrics |= with_interval(name, self.scores[name])
         return metrics
 

@@ -99,12 +99,11 @@ def compare(before: Chain, after: Chain) -> VersionDiff:
 
 def _making(chain: Chain) -> Making:
     plans = [plan_of(manifest) for manifest in chain.manifests.values()]
-    models = {"base": chain.base, "evaluator": chain.manifests["evaluate"].evaluator}
     return Making(
         stages=plans,
         images=_images(chain),
         method=chain.trainings[-1].labels.get("method", ""),
-        references={kind: model["reference"] if model else kind for kind, model in models.items()},
+        references={kind: model["reference"] for kind, model in chain.manifests["evaluate"].models.items()},
     )
 
 

@@ -8,11 +8,13 @@ import yaml
 
 from tasks.settings import Settings
 from tests.data_project import photo
+from tests.model.tiny import write_tiny_identity_model
 from tests.tasks.finished_training import migrated_database
 
 PARAMS: dict[str, Any] = {
     "base": "base",
     "evaluator": "evaluator",
+    "identity_model": "identity",
     "method": "attndreambooth",
     "preset": "toyworld",
     "stages": {
@@ -31,6 +33,7 @@ def make_training_project(root: Path, base_folder: Path, evaluator_folder: Path)
     """A project at `root` with the concept `turtle` and copies of the two models."""
     shutil.copytree(base_folder, root / "base")
     shutil.copytree(evaluator_folder, root / "evaluator")
+    write_tiny_identity_model(root / "identity")
     (root / ".gitignore").write_text(".conceptbooth/\n")
     (root / "prompts.yaml").write_text(yaml.safe_dump({"prompts": [{"prompt": prompt} for prompt in PROMPTS]}))
     (root / "mlflow").mkdir()

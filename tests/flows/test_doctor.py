@@ -61,7 +61,12 @@ def test_what_is_there_and_what_is_missing(project: Path) -> None:
     for what in ("packages", "git", "params.yaml", "prompt set", "device", "store", "MLflow", "Prefect"):
         assert found[what]["state"] == "ok", found[what]
     assert "10 prompts" in found["prompt set"]["found"]
-    for what, folder in (("base model", "toyworld/base"), ("evaluator", "toyworld/evaluator/clip")):
+    missing = {
+        "base model": "toyworld/base",
+        "evaluator": "toyworld/evaluator/clip",
+        "identity model": "toyworld/evaluator/vit",
+    }
+    for what, folder in missing.items():
         assert found[what]["state"] == "problem"
         assert folder in found[what]["found"]
     assert found["concept brown-owl"]["state"] == "note"
@@ -73,7 +78,7 @@ def test_the_same_for_people(project: Path) -> None:
     assert done.exit_code == 1
     (line,) = (line for line in done.stdout.splitlines() if " base model " in line)
     assert line.startswith("problem")
-    assert "2 problems" in done.stderr
+    assert "3 problems" in done.stderr
 
 
 def test_a_store_that_cannot_be_written_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

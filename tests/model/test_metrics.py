@@ -6,16 +6,28 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from model import metrics
+from model import evaluator, identity_model
 from model.errors import InputError
-from model.metrics import ClipScorer
+from model.evaluator import Evaluator
+from model.identity_model import IdentityModel
+from model.metrics import embed, scores_of
+from tests.model.tiny import write_tiny_identity_model
 
 PROMPTS = ["a photo of a turtle", "a turtle on the beach", "a red turtle"]
 
 
 @pytest.fixture(scope="module")
 def scorer(clip_folder):
-    return ClipScorer.load(str(clip_folder))
+    return Evaluator.load(str(clip_folder))
+
+
+@pytest.fixture(scope="module", params=["vit", "dinov2"])
+def identity_folder(request, tmp_path_factory):
+    return write_tiny_identity_model(tmp_path_factory.mktemp(request.param), kind=request.param)
+
+
+def measure(scorer, generated, images, prompts, identity=None):
+    return scores_of(embed(generated, images, prompts, evaluator=scorer, identity_model=identity), prompts)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +50,7 @@ def test_scores_are_the_cosines_of_the_definition(scorer, generated, images):
         ids = scorer.tokenizer([text], return_tensors="pt")
         return scorer.model.text_projection(scorer.model.text_model(**ids).pooler_output)[0]
 
-    scores = scorer.clip_scores(generated, images, PROMPTS)
+    scores = measure(scorer, generated, images, PROMPTS)
     instance = [image_features(image) for image in images]
     per_prompt_i = [
         np.mean([cosine(image_features(picture), other) for picture in pictures for other in instance])
@@ -48,74 +60,121 @@ def test_scores_are_the_cosines_of_the_definition(scorer, generated, images):
         np.mean([cosine(image_features(picture), text_features(prompt)) for picture in pictures])
         for pictures, prompt in zip(generated, PROMPTS, strict=True)
     ]
-    assert [p.clip_i.mean for p in scores.prompts] == pytest.approx(per_prompt_i, abs=1e-6)
-    assert [p.clip_t.mean for p in scores.prompts] == pytest.approx(per_prompt_t, abs=1e-6)
-    assert scores.clip_i.mean == pytest.approx(np.mean(per_prompt_i), abs=1e-6)
-    assert scores.clip_t.mean == pytest.approx(np.mean(per_prompt_t), abs=1e-6)
+    assert [p.intervals["clip_i"].mean for p in scores.prompts] == pytest.approx(per_prompt_i, abs=1e-6)
+    assert [p.intervals["clip_t"].mean for p in scores.prompts] == pytest.approx(per_prompt_t, abs=1e-6)
+    assert scores.intervals["clip_i"].mean == pytest.approx(np.mean(per_prompt_i), abs=1e-6)
+    assert scores.intervals["clip_t"].mean == pytest.approx(np.mean(per_prompt_t), abs=1e-6)
     assert [p.prompt for p in scores.prompts] == PROMPTS
     assert scores.images_per_prompt == 4
     assert len({round(value, 6) for value in per_prompt_t}) == 3, "prompts are told apart"
 
 
-def test_neither_order_nor_batch_size_matters(scorer, generated, images, monkeypatch):
-    plain = scorer.clip_scores(generated, images, PROMPTS)
-    monkeypatch.setattr(metrics, "_BATCH", 5)
-    mixed = scorer.clip_scores([row[::-1] for row in generated[::-1]], images[::-1], PROMPTS[::-1])
-    for name in ("mean", "low", "high"):
-        assert getattr(mixed.clip_i, name) == pytest.approx(getattr(plain.clip_i, name), abs=1e-6)
-        assert getattr(mixed.clip_t, name) == pytest.approx(getattr(plain.clip_t, name), abs=1e-6)
-    assert scorer.clip_scores(generated, images, PROMPTS) == scorer.clip_scores(generated, images, PROMPTS)
+def test_neither_order_nor_batch_size_matters(scorer, generated, images, identity_folder, monkeypatch):
+    identity = IdentityModel.load(str(identity_folder))
+    plain = measure(scorer, generated, images, PROMPTS, identity)
+    monkeypatch.setattr(evaluator, "_BATCH", 5)
+    monkeypatch.setattr(identity_model, "_BATCH", 5)
+    mixed = measure(scorer, [row[::-1] for row in generated[::-1]], images[::-1], PROMPTS[::-1], identity)
+    assert list(mixed.intervals) == ["clip_i", "clip_t", "retrieval", "dino"]
+    for name, interval in mixed.intervals.items():
+        assert vars(interval) == pytest.approx(vars(plain.intervals[name]), abs=1e-6)
+    twice = [measure(scorer, generated, images, PROMPTS, identity) for _ in range(2)]
+    assert twice[0] == twice[1]
 
 
-def test_a_picture_is_most_like_itself(scorer, images):
-    itself = scorer.clip_scores([[images[0]]], [images[0]], PROMPTS[:1])
-    assert itself.clip_i.mean == pytest.approx(1, abs=1e-6)
-    assert scorer.clip_scores([[images[1]]], [images[0]], PROMPTS[:1]).clip_i.mean < 0.999
+def test_identical_pictures_score_one(scorer, images, identity_folder):
+    identity = IdentityModel.load(str(identity_folder))
+    itself = measure(scorer, [[images[0]]], [images[0]], PROMPTS[:1], identity).intervals
+    assert itself["clip_i"].mean == pytest.approx(1, abs=1e-6)
+    assert itself["dino"].mean == pytest.approx(1, abs=1e-6)
+    another = measure(scorer, [[images[1]]], [images[0]], PROMPTS[:1], identity).intervals
+    assert another["clip_i"].mean < 0.999
+    assert another["dino"].mean < 0.999
+
+
+@torch.no_grad()
+def test_dino_is_the_cosine_of_class_tokens(scorer, generated, images, identity_folder):
+    identity = IdentityModel.load(str(identity_folder))
+
+    def class_token(image):
+        pixels = identity.image_processor([image], return_tensors="pt")["pixel_values"]
+        return identity.model(pixels).last_hidden_state[0, 0]
+
+    scores = measure(scorer, generated, images, PROMPTS, identity)
+    instance = [class_token(image) for image in images]
+    wanted = [
+        np.mean([cosine(class_token(picture), other) for picture in pictures for other in instance])
+        for pictures in generated
+    ]
+    assert [p.intervals["dino"].mean for p in scores.prompts] == pytest.approx(wanted, abs=1e-6)
+    assert "dino" not in measure(scorer, generated, images, PROMPTS).intervals
+
+
+def test_every_figure_is_the_mean_of_its_pictures(scorer, generated, images):
+    scores = measure(scorer, generated, images, PROMPTS)
+    for name in ("clip_i", "clip_t", "retrieval"):
+        for scored in scores.prompts:
+            assert scored.intervals[name].mean == pytest.approx(np.mean(scored.pictures[name]))
+        whole = [value for scored in scores.prompts for value in scored.pictures[name]]
+        assert scores.intervals[name].mean == pytest.approx(np.mean(whole))
+
+
+def test_what_is_no_identity_model(base_folders, clip_folder, tmp_path):
+    with pytest.raises(InputError, match=r"identity model '.*' is a clip model; a ViTModel or Dinov2Model"):
+        IdentityModel.load(str(clip_folder))
+    with pytest.raises(InputError, match=r"its config\.json cannot be read"):
+        IdentityModel.load(str(base_folders["sd1"]))
+    with pytest.raises(InputError, match=r"identity model.*40 hex digits"):
+        IdentityModel.load("facebook/dino-vits16")
+    bare = write_tiny_identity_model(tmp_path / "bare", kind="vit")
+    (bare / "preprocessor_config.json").unlink()
+    with pytest.raises(InputError, match="its image processor cannot be loaded"):
+        IdentityModel.load(str(bare))
 
 
 def test_scores_become_plain_json(scorer, generated, images):
     import json
 
-    scores = scorer.clip_scores(generated, images, PROMPTS)
+    scores = measure(scorer, generated, images, PROMPTS)
     content = json.loads(json.dumps(scores.to_dict()))
     assert content["clip_i"].keys() == {"mean", "low", "high"}
     assert content["images_per_prompt"] == 4
     assert [entry["prompt"] for entry in content["prompts"]] == PROMPTS
-    assert content["prompts"][1]["clip_t"]["low"] == scores.prompts[1].clip_t.low
+    assert content["prompts"][1]["clip_t"]["low"] == scores.prompts[1].intervals["clip_t"].low
 
 
 def test_a_prompt_longer_than_the_evaluator_takes(scorer, generated, images):
     long = "a turtle " + "in the snow " * 5
     with pytest.raises(InputError, match="19 tokens, the evaluator takes 16"):
-        scorer.clip_scores(generated, images, [PROMPTS[0], PROMPTS[1], long])
+        measure(scorer, generated, images, [PROMPTS[0], PROMPTS[1], long])
 
 
 @pytest.mark.parametrize(("rows", "shown", "count"), [(2, 3, 4), (3, 0, 4), (3, 3, 0)])
 def test_lists_that_do_not_match(scorer, generated, images, rows, shown, count):
     with pytest.raises(InputError, match="scores need"):
-        scorer.clip_scores([row[:count] for row in generated[:rows]], images[:shown], PROMPTS)
+        measure(scorer, [row[:count] for row in generated[:rows]], images[:shown], PROMPTS)
 
 
 def test_what_is_no_clip_model(base_folders, clip_folder, tmp_path):
     with pytest.raises(InputError, match=r"evaluator '.*/text_encoder' is a clip_text_model model"):
-        ClipScorer.load(str(base_folders["sd1"] / "text_encoder"))
+        Evaluator.load(str(base_folders["sd1"] / "text_encoder"))
     with pytest.raises(InputError, match=r"its config\.json cannot be read"):
-        ClipScorer.load(str(base_folders["sd1"]))
+        Evaluator.load(str(base_folders["sd1"]))
     partial = shutil.copytree(clip_folder, tmp_path / "partial")
     weights = load_file(partial / "model.safetensors")
     del weights["logit_scale"]
     save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"evaluator '.*/partial': lacks 1 of its weights, such as 'logit_scale'"):
-        ClipScorer.load(str(partial))
+        Evaluator.load(str(partial))
     mute = shutil.copytree(clip_folder, tmp_path / "mute")
     (mute / "tokenizer.json").unlink()
     with pytest.raises(InputError, match="its tokenizer is not there"):
-        ClipScorer.load(str(mute))
+        Evaluator.load(str(mute))
     pickled = shutil.copytree(clip_folder, tmp_path / "pickled")
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"no model\.safetensors, and pickle is never read"):
-        ClipScorer.load(str(pickled))
+        Evaluator.load(str(pickled))
     with pytest.raises(InputError, match="evaluator 'nowhere'"):
-        ClipScorer.load("nowhere")
+        Evaluator.load("nowhere")
     with pytest.raises(InputError, match="40 hex digits"):
-        ClipScorer.load("openai/clip-vit-base-patch32")
+        Evaluator.load("openai/clip-vit-base-patch32")

@@ -14,6 +14,10 @@ from transformers import (
     CLIPTextModel,
     CLIPTokenizer,
     CLIPVisionConfig,
+    Dinov2Config,
+    Dinov2Model,
+    ViTConfig,
+    ViTModel,
 )
 
 WORDS = ["a", "photo", "of", "the", "turtle", "teddy", "bear", "teapot", "in", "on", "snow", "beach", "red", "box"]
@@ -98,6 +102,20 @@ def write_tiny_clip(folder: Path, *, seed: int = 0) -> Path:
         model = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=8))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
+    return folder
+
+
+def write_tiny_identity_model(folder: Path, *, kind: str = "vit", seed: int = 0) -> Path:
+    """A `vit` or `dinov2` folder for 16 px pictures."""
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 16, "patch_size": 8}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if kind == "vit":
+            model = ViTModel(ViTConfig(intermediate_size=32, **shape), add_pooling_layer=False)
+        else:
+            model = Dinov2Model(Dinov2Config(mlp_ratio=2, **shape))
+    model.save_pretrained(folder)
     CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
     return folder
 

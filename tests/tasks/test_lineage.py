@@ -140,10 +140,10 @@ def files_of(lineage_project: Trained, kind: str) -> dict[Path, str]:
         case "artefacts":
             records = [(name, r.sha256) for m in manifests.values() for name, r in m.files.items()]
             return {settings.store / "cas" / "sha256" / sha[:2] / sha: name for name, sha in records}
-        case "base" | "evaluator":
-            folder = settings.root / kind
+        case "base" | "evaluator" | "identity_model":
+            folder = settings.root / kind.removesuffix("_model")
             paths = [path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")]
-            return {path: f"{kind} {kind}: {path.relative_to(folder).as_posix()}" for path in paths}
+            return {path: f"{kind} {folder.name}: {path.relative_to(folder).as_posix()}" for path in paths}
         case "working copy":
             return {bench.job.concept.images / file.relpath: file.relpath for file in images.files}
         case "DVC's cache":
@@ -154,7 +154,17 @@ def files_of(lineage_project: Trained, kind: str) -> dict[Path, str]:
 
 
 @pytest.mark.parametrize(
-    "kind", ["manifests", "artefacts", "base", "evaluator", "working copy", "DVC's cache", "registered weights"]
+    "kind",
+    [
+        "manifests",
+        "artefacts",
+        "base",
+        "evaluator",
+        "identity_model",
+        "working copy",
+        "DVC's cache",
+        "registered weights",
+    ],
 )
 def test_one_flipped_bit_in_any_file_is_found_and_named(lineage_project, kind):
     files = files_of(lineage_project, kind)

@@ -128,10 +128,31 @@ def test_evaluation_leaves_pictures_of_every_prompt_by_concept_and_base_and_thei
             assert picture(trained.store, manifest, f"stages/{stage}/{name}.png").size == (16, 16)
     scores = read(trained, "evaluate", "scores.json")
     assert [entry["prompt"] for entry in scores["prompts"]] == [p.replace("{}", "turtle") for p in PROMPTS]
-    for name in ("clip_i", "clip_t", "base_clip_i", "base_clip_t"):
+    for name in ("clip_i", "clip_t", "dino", "base_clip_i", "base_clip_t", "base_dino"):
         assert -1 <= scores[name]["low"] <= scores[name]["mean"] <= scores[name]["high"] <= 1
         assert manifest.metrics[name] == scores[name]["mean"]
     assert (scores["images_per_prompt"], scores["base_images_per_prompt"]) == (2, 1)
+    assert scores["retrieval"]["mean"] in (0, 0.25, 0.5, 0.75, 1)
+
+
+def test_the_evaluation_keeps_the_embeddings_that_its_scores_come_from(trained):
+    from safetensors.torch import load_file
+
+    from model.metrics import Embeddings, scores_of
+
+    tensors = load_file(trained.store.file(trained.manifests["evaluate"], "embeddings.safetensors"))
+    assert {name: tuple(tensor.shape[:-1]) for name, tensor in tensors.items()} == {
+        "clip_generated": (2, 2),
+        "clip_instance": (5,),
+        "clip_text": (2,),
+        "identity_generated": (2, 2),
+        "identity_instance": (5,),
+    }
+    scores = read(trained, "evaluate", "scores.json")
+    again = scores_of(Embeddings(**tensors), [entry["prompt"] for entry in scores["prompts"]]).to_dict()
+    for prompt, ours in zip(scores["prompts"], again["prompts"], strict=True):
+        for name in ("clip_i", "clip_t", "retrieval", "dino"):
+            assert ours["pictures"][name] == pytest.approx(prompt["pictures"][name], abs=1e-6)
 
 
 def test_the_untrained_base_draws_from_the_same_noise_without_the_placeholder(trained):
