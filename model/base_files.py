@@ -50,6 +50,11 @@ def model_source(reference: str, revision: str | None = None, *, what: str = "ba
 def check_base_folder(folder: Path) -> None:
     """Raise InputError, with all problems, unless `folder` is a Stable Diffusion 1.x or 2.x pipeline in safetensors."""
     problems: list[str] = []
+    if not (folder / "model_index.json").exists() and not any((folder / part).is_dir() for part in _WEIGHTS):
+        raise InputError(
+            f"base model '{folder}': no diffusers pipeline folder (it has no model_index.json); name one of Stable "
+            "Diffusion 1.x or 2.x, or a hub id with its commit"
+        )
     index = _read_json(folder / "model_index.json", problems)
     configs = {part: _read_json(folder / part / "config.json", problems) for part in ("unet", "vae", "text_encoder")}
     scheduler = _read_json(folder / "scheduler" / "scheduler_config.json", problems)

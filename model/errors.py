@@ -15,3 +15,8 @@ class InputError(ValueError):
 
 class WorkFailed(RuntimeError):
     """The input was right and the work still failed; the message says what is kept and how to go on."""
+
+    def __init__(self, said: str = "", way_out: str = "") -> None:
+        """`way_out` is the end of the message; who knows a better one keeps `said` and puts that behind it."""
+        super().__init__(f"{said}; {way_out}" if way_out else said)
+        self.said = said

@@ -9,9 +9,10 @@ from safetensors import SafetensorError
 
 from model.base_files import ModelSource
 from model.errors import InputError
-from model.quiet import quiet_libraries
+from model.quiet import quiet_hub, quiet_libraries
 
 _log = logging.getLogger(__name__)
+_HUB_SECONDS = 10.0
 
 
 def load_frozen(model_class: Any, folder: Path, what: str, device: torch.device | str, **options: Any) -> Any:
@@ -48,21 +49,37 @@ def fetch(source: ModelSource, files: list[str]) -> Path:
     if source.folder is not None:
         return source.folder
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     _log.info("fetching %s at %s from the hub, unless it is here already", source.reference, source.revision)
-    had_progress_bars = not are_progress_bars_disabled()
-    disable_progress_bars()
+    with quiet_hub():
+        refusal = _hub_refuses(source)
+        try:
+            return Path(
+                snapshot_download(
+                    source.reference,
+                    revision=source.revision,
+                    allow_patterns=files,
+                    local_files_only=refusal is not None,
+                )
+            )
+        except (OSError, ValueError) as error:  # every error of the download is one of the two
+            cause = refusal or error
+            raise InputError(
+                f"'{source.reference}' at {source.revision}: the hub does not give it ({first_line(cause)}); "
+                "check the id, the commit and the connection, or name a local folder"
+            ) from cause
+
+
+def _hub_refuses(source: ModelSource) -> Exception | None:
+    """Why the hub does not give a commit, asked once: a download repeats its first question for half a minute."""
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi
+
     try:
-        return Path(snapshot_download(source.reference, revision=source.revision, allow_patterns=files))
-    except (OSError, ValueError) as error:  # every error of the hub's client is one of the two
-        raise InputError(
-            f"'{source.reference}' at {source.revision}: the hub does not give it ({first_line(error)}); "
-            "check the id, the commit and the connection, or name a local folder"
-        ) from error
-    finally:
-        if had_progress_bars:
-            enable_progress_bars()
+        HfApi().model_info(source.reference, revision=source.revision, timeout=_HUB_SECONDS)
+    except (HTTPError, OSError, ValueError) as error:
+        return error
+    return None
 
 
 def first_line(error: BaseException) -> str:

@@ -22,3 +22,24 @@ def quiet_libraries() -> Iterator[None]:
             library.set_verbosity(verbosity)
             if had_progress_bar:
                 library.enable_progress_bar()
+
+
+@contextmanager
+def quiet_hub() -> Iterator[None]:
+    """Inside, the hub's client shows errors only; afterwards it is as before."""
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+        logging,
+    )
+
+    before, had_progress_bars = logging.get_verbosity(), not are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if had_progress_bars:
+            enable_progress_bars()

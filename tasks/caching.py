@@ -63,9 +63,16 @@ def cache_key(context: Any, parameters: Mapping[str, Any]) -> str:
     return f"{plan.stage}/{plan.key}"
 
 
-def world_failed(task: Any, task_run: Any, state: Any) -> bool:
-    """Whether a failed task is worth another try: the world failed (`retryable`), not the code."""
-    return bool(getattr(state.result(raise_on_failure=False), "retryable", False))
+def is_tried_again(task: Any, task_run: Any, state: Any) -> bool:
+    """Whether a failed task is worth another try: the world failed (`retryable`), not the code. Says so, and when."""
+    error = state.result(raise_on_failure=False)
+    context = TaskRunContext.get()
+    if context is None or not getattr(error, "retryable", False):
+        return False
+    seconds = task.retry_delay_seconds[task_run.run_count - 1]
+    counted = f"{task_run.run_count + 1} of {task.retries + 1}"
+    context.parameters["bench"].warn(f"{error.said}; trying again in {seconds:g} s ({counted})")
+    return True
 
 
 TASK: dict[str, Any] = {
@@ -74,7 +81,7 @@ TASK: dict[str, Any] = {
     "result_serializer": "json",
     "retries": 3,
     "retry_delay_seconds": exponential_backoff(backoff_factor=2),
-    "retry_condition_fn": world_failed,
+    "retry_condition_fn": is_tried_again,
 }
 """How Prefect runs a stage."""
 

@@ -1,5 +1,6 @@
 """One image file from outside: refused if it cannot be trusted, else plain upright sRGB pixels."""
 
+import re
 import stat
 import warnings
 from dataclasses import dataclass
@@ -45,10 +46,12 @@ def read_picture(path: Path) -> Picture:
     """Decode one file with every check that does not need its neighbours."""
     try:
         state = path.stat()
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; check its name") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     if not stat.S_ISREG(state.st_mode):
-        raise InputError(f"{path}: not a file")
+        raise InputError(f"{path}: not a file; leave it out")
     if state.st_size == 0:
         raise InputError(f"{path}: empty, 0 bytes; {_COPY_AGAIN}")
     with warnings.catch_warnings(record=True) as caught:
@@ -64,7 +67,7 @@ def _decode(path: Path) -> Image.Image:
     try:
         with Image.open(path, formats=FORMATS) as opened:
             if opened.width * opened.height > MOST_PIXELS:
-                raise InputError(_too_large(path, f"{opened.width} x {opened.height} pixels"))
+                raise InputError(_too_large(path, opened.width * opened.height))
             frames = getattr(opened, "n_frames", 1)
             # the further frames of a multi-picture JPEG are its maker's previews and depth maps, not an animation
             if frames > 1 and opened.format != "MPO":
@@ -77,8 +80,8 @@ def _decode(path: Path) -> Image.Image:
             return ImageOps.exif_transpose(opened)
     except InputError:
         raise
-    except Image.DecompressionBombError as error:  # Pillow's own limit, before it tells the size
-        raise InputError(_too_large(path, str(error))) from error
+    except Image.DecompressionBombError as error:  # Pillow's own limit, before it tells the size otherwise
+        raise InputError(_too_large(path, int(re.findall(r"\d+", str(error))[0]))) from error
     except Image.UnidentifiedImageError as error:
         if (suffix := path.suffix.lower()) in NOT_READ:
             raise InputError(f"{path}: {suffix[1:].upper()} is not read; export it as JPEG or PNG") from error
@@ -88,8 +91,8 @@ def _decode(path: Path) -> Image.Image:
         raise InputError(f"{path}: damaged, cannot be decoded whole ({error}); {_COPY_AGAIN}") from error
 
 
-def _too_large(path: Path, size: str) -> str:
-    return f"{path}: too large to decode safely, {size}; at most {MOST_PIXELS:,} pixels are taken: scale it down first"
+def _too_large(path: Path, pixels: int) -> str:
+    return f"{path}: {pixels:,} pixels are too many to decode safely, at most {MOST_PIXELS:,} are; scale it down first"
 
 
 def _to_srgb(picture: Image.Image) -> tuple[Image.Image, list[str]]:

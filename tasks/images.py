@@ -1,7 +1,6 @@
 """The images that people bring for one concept: enough, large enough, and all different."""
 
 import hashlib
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +52,10 @@ def inspect_images(paths: Sequence[Path], min_pixels: int) -> tuple[CheckedImage
             continue
         width, height = picture.pixels.size
         if min(width, height) < min_pixels:
-            problems.append(f"{path}: {width} x {height} pixels, the short side must have at least {min_pixels}")
+            problems.append(
+                f"{path}: {width} x {height} pixels, the short side must have at least {min_pixels}; bring it in a "
+                "larger size, or leave it out"
+            )
             continue
         digests.append(hashlib.sha256(repr(picture.pixels.size).encode() + picture.pixels.tobytes()).hexdigest())
         fingerprints.append(fingerprint(picture.pixels))
@@ -61,17 +63,22 @@ def inspect_images(paths: Sequence[Path], min_pixels: int) -> tuple[CheckedImage
             CheckedImage(path=path, sha256=file_digest(path), width=width, height=height, remarks=picture.remarks)
         )
 
-    repeated = set()
-    for first, second in itertools.combinations(range(len(good)), 2):
-        if digests[first] == digests[second]:
-            how = "hold the same picture"
-        elif (bits := int(np.count_nonzero(fingerprints[first] != fingerprints[second]))) <= NEAR_BITS:
-            how = f"hold nearly the same picture ({bits} of 255 fingerprint bits differ, more than {NEAR_BITS} must)"
+    different: dict[int, list[int]] = {}  # the first image of each picture, and those that hold it again
+    for index in range(len(good)):
+        near = (first for first in different if _bits(fingerprints[first], fingerprints[index]) <= NEAR_BITS)
+        if (first := next(near, None)) is None:
+            different[index] = []
         else:
-            continue
-        problems.append(f"{good[first].path} and {good[second].path} {how}: leave one out")
-        repeated.add(second)
-    usable = len(good) - len(repeated)
+            different[first].append(index)
+    for first, again in different.items():
+        if again:
+            *others, last = (str(good[index].path) for index in (first, *again))
+            how = "the same picture"
+            if any(digests[index] != digests[first] for index in again):
+                most = max(_bits(fingerprints[first], fingerprints[index]) for index in again)
+                how = f"nearly the same picture (of 255 fingerprint bits {most} differ, more than {NEAR_BITS} must)"
+            problems.append(f"{', '.join(others)} and {last} hold {how}: keep one of them")
+    usable = len(different)
     if usable < FEWEST_IMAGES:
         problems.append(
             f"{usable} usable image{'' if usable == 1 else 's'}, at least {FEWEST_IMAGES} different ones are needed "
@@ -82,19 +89,41 @@ def inspect_images(paths: Sequence[Path], min_pixels: int) -> tuple[CheckedImage
     return tuple(good)
 
 
-def find_images(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Image files among files and folders (sorted, not their subfolders), and what was left aside in the folders."""
+@dataclass(frozen=True, kw_only=True)
+class FoundImages:
+    """Image files among the files and folders that were named."""
+
+    files: tuple[Path, ...]
+    left_aside: tuple[Path, ...]
+    """What else lies in the folders."""
+    problems: tuple[str, ...]
+    """Folders without any."""
+
+
+def find_images(paths: Iterable[Path]) -> FoundImages:
+    """The image files that are named, and those in the folders that are: sorted, without their subfolders."""
     found: list[Path] = []
     aside: list[Path] = []
+    problems: list[str] = []
     for path in paths:
         if not path.is_dir():  # a file that is not there is complained of with the others
             found.append(path)
             continue
+        before = len(found)
         for entry in sorted(path.iterdir()):
             is_image = entry.suffix.lower() in SUFFIXES and not entry.is_dir() and not entry.name.startswith(".")
             (found if is_image else aside).append(entry)
+        if len(found) == before:
+            problems.append(
+                f"{path}: no image in this folder, and subfolders are not looked into; name one with 3 to 8"
+            )
     unique = {path.resolve(): path for path in reversed(found)}  # a file named twice is one image
-    return list(reversed(unique.values())), aside
+    return FoundImages(files=tuple(reversed(unique.values())), left_aside=tuple(aside), problems=tuple(problems))
+
+
+def _bits(one: np.ndarray, other: np.ndarray) -> int:
+    """In how many bits two fingerprints differ."""
+    return int(np.count_nonzero(one != other))
 
 
 def fingerprint(picture: Image.Image) -> np.ndarray:

@@ -142,12 +142,15 @@ def _check(
         concept = passed(lambda: parse_concept(known_as, settings.concepts_dir / name, facts, "--category"))
     if concept is not None:
         passed(lambda: check_words(concept))
-    found, left_aside = find_images(images)
-    checked = passed(lambda: inspect_images(found, min_pixels))
+    found = find_images(images)
+    problems += found.problems
+    checked = None
+    if found.files or not found.problems:  # else nothing that could be said of images is news
+        checked = passed(lambda: inspect_images(found.files, min_pixels))
     if problems or concept is None or checked is None:
         raise InputError(*problems)
 
-    hints = [f"left aside, no image by its name: {path}" for path in left_aside]
+    hints = [f"left aside, no image by its name: {path}" for path in found.left_aside]
     hints += [remark for image in checked for remark in image.remarks]
     if len(checked) > USUAL_IMAGES:
         hints.append(f"{len(checked)} images: 3 to {USUAL_IMAGES} good ones are usual, more seldom make it better")

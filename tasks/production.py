@@ -64,7 +64,7 @@ def production_registry(settings: Settings) -> "Iterator[MlflowClient]":
             yield client
     except TrackingUnreachable as error:
         raise TrackingUnreachable(
-            f"production registry: {error}. Nothing is lost: run the same command again once it answers"
+            f"production registry: {error.said}", "nothing is lost: run the same command again once it answers"
         ) from error
     except StoreFailed:
         raise

@@ -35,6 +35,8 @@ def load_prompt_set(path: Path) -> tuple[EvaluationPrompt, ...]:
     Raises:
         InputError: no such file, unknown keys, a prompt without exactly one {}, a prompt twice; all of it together.
     """
+    if not path.exists():
+        raise InputError(f"prompt set {path}: there is no such file; name one as evaluation.prompts in params.yaml")
     content = read_yaml(path, str(path))
     problems: list[str] = []
     prompts: list[EvaluationPrompt] = []

@@ -201,12 +201,12 @@ def _link_from_run(client: "MlflowClient", version: "ModelVersion") -> None:
 @contextmanager
 def _saying_what_is_kept(settings: Settings, concept: Concept) -> Iterator[None]:
     """However the registration fails, the hours before it are not lost."""
-    kept = f"The training of '{concept.name}' is kept in the store; run `conceptbooth train {concept.name}` again once"
+    kept = f"the training of '{concept.name}' is kept in the store; run `conceptbooth train {concept.name}` again once"
     try:
         yield
     except TrackingUnreachable as error:
-        raise TrackingUnreachable(f"{error}. {kept} {shown(settings)} answers: it only registers") from error
+        raise TrackingUnreachable(error.said, f"{kept} {shown(settings)} answers: it only registers") from error
     except InputError as error:
-        raise InputError(f"{error}. {kept} that is mended: it only registers") from error
+        raise InputError(f"{error}; {kept} that is mended: it only registers") from error
     except MlflowRefused as error:
-        raise MlflowRefused(f"{error}. {kept} that is mended: it only registers") from error
+        raise MlflowRefused(error.said, f"{kept} that is mended: it only registers") from error

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from textwrap import shorten
@@ -177,14 +177,15 @@ def sorted_failures(settings: Settings) -> Iterator[None]:
     except (InputError, WorkFailed):
         raise
     except Exception as error:
-        cause = shorten(_without_credentials(str(error), settings) or type(error).__name__, 400, placeholder=" ...")
-        translated = _translated(error, f"MLflow at {shown(settings)}", cause)
+        translated = _translated(
+            error, f"MLflow at {shown(settings)}", lambda e: _without_credentials(_words(e), settings)
+        )
         if translated is None:
             raise
         raise translated from error
 
 
-def _translated(error: Exception, where: str, cause: str) -> Exception | None:
+def _translated(error: Exception, where: str, words: Callable[[BaseException], str]) -> Exception | None:
     from botocore.exceptions import BotoCoreError
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
@@ -195,20 +196,36 @@ def _translated(error: Exception, where: str, cause: str) -> Exception | None:
         status = _status(seen)
         if status in (401, 403):
             return InputError(
-                f"{where} refuses our credentials ({cause}): set MLFLOW_TRACKING_USERNAME and "
+                f"{where} refuses our credentials ({words(error)}): set MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, and those of its artefact storage"
             )
         if status == 429 or (status or 0) >= 500 or isinstance(seen, OperationalError):
-            return TrackingUnreachable(f"{where} cannot work now: {cause}")
+            return TrackingUnreachable(f"{where} cannot work now: {words(seen)}")
         if status is not None:
-            return MlflowRefused(f"{where} refused: {cause}")
+            return MlflowRefused(f"{where} refused: {words(error)}")
         if isinstance(seen, lost):
-            return TrackingUnreachable(f"{where} does not answer: {cause}")
+            start = "start it, or set MLFLOW_TRACKING_URI to one that answers"
+            return TrackingUnreachable(f"{where} does not answer: {_reason(seen) or words(seen)}", start)
     if isinstance(error, OSError):
-        return MlflowRefused(f"{where}: a file cannot be read or written: {cause}")
+        return MlflowRefused(f"{where}: a file cannot be read or written: {words(error)}")
     if isinstance(error, MlflowException | SQLAlchemyError):
-        return MlflowRefused(f"{where} refused: {cause}")
+        return MlflowRefused(f"{where} refused: {words(error)}")
     return None
+
+
+def _words(error: BaseException) -> str:
+    """What an error says, without the statement and the advice that SQLAlchemy puts below it."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    first, *others = said.splitlines() or [type(error).__name__]
+    return shorten(first if hasattr(error, "orig") else " ".join([first, *others]), 300, placeholder=" ...")
+
+
+def _reason(error: BaseException) -> str | None:
+    """Why nothing was reached, in the system's words: those of the libraries above it repeat the address thrice."""
+    below = list(_causes(error))
+    if any(isinstance(cause, TimeoutError) for cause in below):
+        return "timed out"
+    return next((c.strerror for c in reversed(below) if isinstance(c, OSError) and c.strerror), None)
 
 
 def _status(error: BaseException) -> int | None:

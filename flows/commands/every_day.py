@@ -26,7 +26,10 @@ panel = Panel("Every day")
 )
 def add(
     name: Annotated[
-        str, Argument(metavar="NAME", help="Lowercase letters, digits, dashes, such as [bold]red-teapot[/].")
+        str,
+        Argument(
+            metavar="NAME", help="2 to 64 lowercase letters, digits, - and _, a letter first: [bold]red-teapot[/]."
+        ),
     ],
     images: Annotated[list[Path], Argument(metavar="IMAGES", help="3 to 8 image files, or folders of them.")],
     category: Annotated[

@@ -175,15 +175,15 @@ def make_bad(folder: Path) -> dict[str, list[Path]]:
 
 
 SAID = {
-    "no images": ["0 usable images, at least 3 different ones are needed (3 to 8 are usual)"],
+    "no images": ["nothing: no image in this folder", "name one with 3 to 8"],
     "one image": ["1 usable image, at least 3 different ones are needed (3 to 8 are usual)"],
-    "missing": ["nowhere.jpg: cannot be read (No such file or directory)"],
+    "missing": ["nowhere.jpg: there is no such file; check its name"],
     "text.jpg": ["text.jpg: not an image, whatever its name says"],
     "cut.jpg": ["cut.jpg: damaged, cannot be decoded whole"],
     "empty.png": ["empty.png: empty, 0 bytes"],
-    "bomb.png": ["bomb.png: too large to decode safely", "400000000 pixels"],
+    "bomb.png": ["bomb.png: 400,000,000 pixels are too many to decode safely, at most 80,000,000 are; scale"],
     "moving.gif": ["moving.gif: animated or of several pages (2 in one GIF)"],
-    "copy.bmp": ["photo-0.png and ", "copy.bmp hold the same picture: leave one out"],
+    "copy.bmp": ["photo-0.png and ", "copy.bmp hold the same picture: keep one of them"],
     "small.png": ["small.png: 200 x 300 pixels, the short side must have at least 256"],
     "everything": [f"{name}: " for name in ("text.jpg", "cut.jpg", "empty.png", "bomb.png", "moving.gif", "small.png")],
 }

@@ -58,6 +58,15 @@ def without_unet(project: Settings) -> None:
     shutil.rmtree(project.root / "base/unet")
 
 
+def without_base(project: Settings) -> None:
+    for entry in (project.root / "base").iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def without_prompts(project: Settings) -> None:
+    (project.root / "prompts.yaml").unlink()
+
+
 def other_method(project: Settings) -> None:
     write_params(project.root, method="dreamboth")
 
@@ -69,8 +78,13 @@ def absurd_numbers(project: Settings) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
+        (
+            without_base,
+            ["base': no diffusers pipeline folder (it has no model_index.json); name one of Stable Diffusion"],
+        ),
+        (without_prompts, ["prompts.yaml: there is no such file; name one as evaluation.prompts in params.yaml"]),
         (without_unet, ["no unet/config.json; a diffusers pipeline folder is needed"]),
-        (other_method, ["method 'dreamboth'", "attndreambooth"]),
+        (other_method, ["method 'dreamboth': unknown; there are attndreambooth"]),
         (absurd_numbers, ["unet.learning_rate = -1.0", "embedding.max_train_steps = 0", "sampling.seed is unknown"]),
     ],
 )
@@ -81,6 +95,7 @@ def test_what_a_training_cannot_be_made_from(
     problems = refused(project, "train", "turtle", "nobody")
     for words in (*said, "concept 'nobody': there is none; there are: turtle"):
         assert words in "\n".join(problems)
+    assert len(problems) == len(said) + 1
 
 
 def test_a_store_that_cannot_be_written(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,8 +136,12 @@ def test_mlflow_being_down(project: Settings, prefect_url: str, monkeypatch: pyt
     monkeypatch.setenv("CONCEPTBOOTH_MLFLOW_TRACKING_URI", url := f"http://127.0.0.1:{free_port(0)}")
     done = command("train", "turtle")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert f"MLflow at {url} does not answer" in done.stderr
-    assert "The training of 'turtle' is kept in the store; run `conceptbooth train turtle` again" in done.stderr
+    away = f"MLflow at {url} does not answer: Connection refused; "
+    assert [line for line in done.stderr.splitlines() if "trying again" in line] == [
+        f"warning: {away}trying again in {seconds} s ({number} of 4)" for number, seconds in ((2, 2), (3, 4), (4, 8))
+    ]
+    assert f"turtle failed: {away}the training of 'turtle' is kept" in done.stderr
+    assert "the training of 'turtle' is kept in the store; run `conceptbooth train turtle` again" in done.stderr
 
     monkeypatch.delenv("CONCEPTBOOTH_MLFLOW_TRACKING_URI")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", project.mlflow_tracking_uri)
@@ -173,7 +192,7 @@ def test_a_near_duplicate(project: Settings, tmp_path: Path) -> None:
     (problem,) = refused(project, "add", "pot", *paths, tmp_path / "in/again.jpg", "--category", "teapot")
     assert "photo-0.png and " in problem
     assert "again.jpg hold nearly the same picture" in problem
-    assert problem.endswith("leave one out")
+    assert problem.endswith("keep one of them")
 
 
 def test_a_name_that_exists(project: Settings, tmp_path: Path) -> None:

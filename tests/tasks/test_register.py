@@ -99,15 +99,22 @@ def attempts(monkeypatch) -> list[object]:
         return register(*arguments)
 
     monkeypatch.setattr(tasks.register, "register", failing)
-    monkeypatch.setattr(tasks.register, "register_training", register_training.with_options(retry_delay_seconds=0))
+    monkeypatch.setattr(
+        tasks.register, "register_training", register_training.with_options(retry_delay_seconds=[0, 0, 0])
+    )
     return SimpleNamespace(failures=failures, made=made)
 
 
 def test_an_outage_that_passes_is_waited_for(settings, attempts):
-    attempts.failures += [TrackingUnreachable("away"), TrackingUnreachable("still away")]
-    registered, _ = registering(bench_for(settings))
+    attempts.failures += [TrackingUnreachable("away", "start it"), TrackingUnreachable("still away")]
+    bench = bench_for(settings)
+    registered, _ = registering(bench)
     assert registered.created
     assert len(attempts.made) == 3
+    assert bench.reporter.warnings == [
+        "away; trying again in 0 s (2 of 4)",
+        "still away; trying again in 0 s (3 of 4)",
+    ]
 
 
 def test_an_outage_that_stays_says_how_to_go_on(settings, attempts):

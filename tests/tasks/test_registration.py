@@ -220,7 +220,7 @@ def test_a_registration_that_cannot_be_says_that_the_training_is_kept(settings, 
     (settings.root / "base" / "unet" / "mlflow.db").write_text("this is no database, " * 100)
     uri = place if "://" in place else f"sqlite:///{place.format(root=settings.root)}/mlflow.db"
     wrong = settings.model_copy(update={"mlflow_tracking_uri": uri})
-    with pytest.raises(error, match=r"The training of 'turtle' is kept in the store; run `conceptbooth train turtle`"):
+    with pytest.raises(error, match=r"the training of 'turtle' is kept in the store; run `conceptbooth train turtle`"):
         register(wrong, concept(settings), training(settings))
 
 

@@ -1,3 +1,4 @@
+import sqlite3
 import threading
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -6,6 +7,7 @@ from socket import socket
 
 import pytest
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import OperationalError
 
 from model.errors import InputError, WorkFailed
 from tasks.settings import Settings
@@ -88,8 +90,12 @@ def test_a_password_is_never_shown(tmp_path, scheme):
 @pytest.mark.parametrize("scheme", ["http", "postgresql", "mysql+pymysql"])
 def test_a_dead_address_is_an_outage_and_not_bad_input(tmp_path, scheme):
     port = free_port()
-    with pytest.raises(TrackingUnreachable, match=rf"{port}.* does not answer") as caught:
-        connect(at(tmp_path, f"{scheme}://127.0.0.1:{port}/x"))
+    address = f"{scheme}://127.0.0.1:{port}/x"
+    with pytest.raises(TrackingUnreachable) as caught:
+        connect(at(tmp_path, address))
+    said = f"MLflow at {address} does not answer: Connection refused"
+    assert caught.value.said == said
+    assert str(caught.value) == f"{said}; start it, or set MLFLOW_TRACKING_URI to one that answers"
     assert caught.value.retryable
     assert isinstance(caught.value, WorkFailed)
 
@@ -124,6 +130,8 @@ def test_failures_in_the_middle_are_sorted_too(tmp_path, monkeypatch):
         client.get_run("0" * 32)
     with pytest.raises(WorkFailed, match=r"cannot be read or written.*No space left"), sorted_failures(settings):
         raise OSError(28, "No space left on device", "/artifacts/x")
+    with pytest.raises(TrackingUnreachable, match=r"cannot work now: database is locked$"), sorted_failures(settings):
+        raise OperationalError("SELECT 1", {}, sqlite3.OperationalError("database is locked"))
     with pytest.raises(ZeroDivisionError), sorted_failures(settings):
         raise ZeroDivisionError  # a mistake of ours stays what it is
 
