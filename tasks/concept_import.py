@@ -133,9 +133,10 @@ def _check(
             there = _is_there(settings, concept, origin, commit, subject)
             intakes.append(_Intake(concept=concept, subject=subject, there=there))
             check_words(concept)
-            images, aside = find_images([clone / subject.path])
-            problems += [f"{path}: no image by its name; DVC imports whole folders" for path in aside]
-            inspect_images(images, min_pixels)
+            found = find_images([clone / subject.path])
+            problems += found.problems
+            problems += [f"{path}: no image by its name; DVC imports whole folders" for path in found.left_aside]
+            inspect_images(found.files, min_pixels)
         except InputError as error:
             problems += error.problems
     if problems:
