@@ -66,7 +66,7 @@ def train_everything(settings: Settings) -> None:
         manifests = {plan.stage: _made(settings, job, plan) for plan in job.stages}
         interval = {"mean": 0.7, "low": 0.68, "high": 0.72}
         scores = dict.fromkeys(("clip_i", "clip_t", "base_clip_i", "base_clip_t"), interval)
-        write_trained(store, trained_of(job, manifests, 1, scores))
+        write_trained(store, settings, trained_of(job, manifests, 1, scores))
         versions.append((job.concept.name, content_key(manifests), {name: m.key for name, m in manifests.items()}))
     _register(settings, versions)
 

@@ -20,7 +20,7 @@ from tasks.registry import model_name
 from tasks.reporting import Reporter
 from tasks.settings import Settings
 from tasks.store import open_store
-from tasks.trained import read_trained
+from tasks.trained import find_trained
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -212,9 +212,8 @@ class _Night:
 
     def _done(self, errand: _Errand, run: "FlowRun") -> ConceptOutcome:
         """What the training has written down in the store."""
-        name, key = errand.job.concept.name, errand.job.stages[-1].key
-        trained = read_trained(open_store(self.settings), name)
-        if trained is None or key not in {stage.key for stage in trained.stages}:
+        name, trained = errand.job.concept.name, find_trained(open_store(self.settings), errand.job)
+        if trained is None:
             said = "Prefect calls it completed, but the store has no record of it: do workers use another store?"
             return _failed(errand, said, run)
         return dataclasses.replace(

@@ -12,6 +12,7 @@ from flows.console import DONE, notices, print_json, results
 from flows.summary import command
 from tasks.clearing import Clearing, Space, clear_up
 from tasks.garbage import DAY, Unneeded
+from tasks.needed import Asked, Forgotten
 from tasks.plan_causes import stage_words
 from tasks.settings import Settings
 
@@ -19,12 +20,13 @@ _WHO = {
     "promoted": "promoted",
     "registered": "registered",
     "planned": "in today's plan",
+    "registered_elsewhere": "registered by other projects",
     "recorded": "of a last training on record",
     "recent": "made or used lately",
 }
 
 
-def run_gc(settings: Settings, *, dry_run: bool, forget: Sequence[str], as_json: bool) -> int:
+def run_gc(settings: Settings, *, dry_run: bool, forgotten: Forgotten, as_json: bool) -> int:
     """Clear up, or show what would be; returns the exit code.
 
     Raises:
@@ -35,7 +37,7 @@ def run_gc(settings: Settings, *, dry_run: bool, forget: Sequence[str], as_json:
     def waiting() -> None:
         notices().print(Text("another process is clearing up this store: waiting for it", style="dim"))
 
-    clearing = clear_up(settings, forgotten=forget, dry_run=dry_run, on_wait=waiting)
+    clearing = clear_up(settings, forgotten=forgotten, dry_run=dry_run, on_wait=waiting)
     if as_json:
         print_json(_document(clearing, settings, dry_run=dry_run))
     else:
@@ -84,7 +86,11 @@ def _document(clearing: Clearing, settings: Settings, *, dry_run: bool) -> dict[
             "bytes": verdict.kept_bytes,
             "needed_by": {who: needed_by.count(who) for who in _WHO},
             "contents_too_young": verdict.young,
-            "concepts_of_other_projects": list(clearing.others),
+            "concepts_of_other_projects": list(clearing.asked.concepts),
+            "other_registries": [
+                {"id": registry.id, "address": registry.address, "versions": len(registry.records)}
+                for registry in clearing.asked.registries
+            ],
         },
     }
 
@@ -135,16 +141,8 @@ def _show(clearing: Clearing, settings: Settings, *, dry_run: bool) -> None:
         said = f"{_files(verdict.young)} that nothing needs stay, because they are younger than a day"
         notices().print(Text(said, style="dim"), soft_wrap=True)
     notices().print(Text(_kept(clearing), style="dim"), soft_wrap=True)
-    if clearing.others:
-        first = clearing.others[0]
-        notices().print(
-            Text(
-                f"Also kept is the last training of concepts that are not of this project: {_listed(clearing.others)}. "
-                f"If it is no other project's, `{command()} gc --forget {first}` lets it go.",
-                style="dim",
-            ),
-            soft_wrap=True,
-        )
+    for sentence in _also_kept(clearing.asked):
+        notices().print(Text(sentence, style="dim"), soft_wrap=True)
 
 
 def _show_rows(rows: dict[tuple[str, str], _Row]) -> None:
@@ -184,6 +182,25 @@ def _kept(clearing: Clearing) -> str:
     who = list(clearing.verdict.kept.values())
     shares = ", ".join(f"{who.count(name)} {words}" for name, words in _WHO.items() if name in who)
     return f"kept: {len(who)} artefacts ({decimal(clearing.verdict.kept_bytes)})" + (f": {shares}" if shares else "")
+
+
+def _also_kept(asked: Asked) -> Iterator[str]:
+    """What is kept because a record says so that nobody can be asked about, and how it goes."""
+    if concepts := asked.concepts:
+        yield (
+            f"Also kept is the last training of concepts that are not of this project: {_listed(concepts)}. "
+            f"If it is no other project's, `{command()} gc --forget {concepts[0]}` lets it go."
+        )
+    if registries := asked.registries:
+        shown = [f"{registry}: {_versions(len(registry.records))}" for registry in registries]
+        yield (
+            f"Also kept is what other projects have registered: {_listed(shown)}. "
+            f"If a registry is gone for good, `{command()} gc --forget-registry {registries[0].id}` lets it go."
+        )
+
+
+def _versions(count: int) -> str:
+    return f"{count} version{'s' if count != 1 else ''}"
 
 
 def _files(count: int) -> str:

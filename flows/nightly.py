@@ -153,7 +153,7 @@ def _write_missing_records(night: Night, plan: Plan) -> None:
     """Of trainings from before there were records: the plan has read them from their manifests."""
     for concept in plan.of("up to date"):
         if concept.trained and concept.trained.version is None and concept.version:
-            write_trained(night.store, replace(concept.trained, version=concept.version.version))
+            write_trained(night.store, night.settings, replace(concept.trained, version=concept.version.version))
 
 
 def _train(night: Night, choice: Choice) -> None:

@@ -153,7 +153,8 @@ class _Line:
         """Write down what was done, for `conceptbooth plan`; whatever failed in the nights before is over."""
         bench, scores = self.bench, self.errand.outcome.scores
         assert scores is not None  # `show` has read them
-        write_trained(bench.store, trained_of(bench.job, bench.manifests, version.version, scores))
+        trained = trained_of(bench.job, bench.manifests, version.version, scores)
+        write_trained(bench.store, bench.job.settings, trained)
         forget_failures(bench.store, bench.job.concept.name)
 
     def _run(self, plan: StagePlan, *, anew: bool) -> bool:

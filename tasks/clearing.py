@@ -4,7 +4,7 @@ A kill at any moment leaves a store in which every manifest has its contents and
 had them before; the same command carries on.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TypeVar
 from tasks.blobs import Hold, StoreFailed
 from tasks.garbage import Needs, Verdict, judge
 from tasks.jobs import Job
-from tasks.needed import find_needs, forget, jobs_of_all, records_of_others
+from tasks.needed import Asked, Forgotten, ask, jobs_of_all, tidy_records
 from tasks.settings import Settings
 from tasks.store import Inventory, Store, cache_of, open_store
 from tasks.work_folders import sweep, unwanted
@@ -42,12 +42,12 @@ class Clearing:
     """Work folders that no plan asks for."""
     cache: Space
     """Contents in this machine's cache that the store does not have any more."""
-    others: tuple[str, ...]
-    """Concepts that this project does not have, and whose last training is kept."""
+    asked: Asked
+    """Who else needs something."""
 
 
 def clear_up(
-    settings: Settings, *, forgotten: Collection[str] = (), dry_run: bool = False, on_wait: Callable[[], None]
+    settings: Settings, *, forgotten: Forgotten | None = None, dry_run: bool = False, on_wait: Callable[[], None]
 ) -> Clearing:
     """Remove what nothing needs; with `dry_run` only say what that is.
 
@@ -55,21 +55,19 @@ def clear_up(
         InputError, StoreFailed, RegistryUnknown, WorkFailed: somebody who may need something could not be asked, or not
             be understood; then nothing was removed. StoreFailed also where the store stops answering in the middle.
     """
-    store = open_store(settings)
+    store, forgotten = open_store(settings), forgotten or Forgotten()
     store.probe()
     jobs = jobs_of_all(settings)
-    needs = find_needs(settings, store, jobs, forgotten)
-    others = tuple(sorted(records_of_others(settings, store).keys() - set(forgotten)))
-    inventory, verdict = clear_store(store, needs, dry_run=dry_run, on_wait=on_wait)
+    asked = ask(settings, store, jobs, forgotten)
+    inventory, verdict = clear_store(store, asked.needs, dry_run=dry_run, on_wait=on_wait)
     if not dry_run:
-        for concept in forgotten:
-            forget(store, concept)
+        tidy_records(store, asked, forgotten)
     return Clearing(
         jobs=jobs,
         verdict=verdict,
         work=_clear_work(settings, jobs, dry_run),
         cache=_clear_cache(settings, inventory, verdict, dry_run),
-        others=others,
+        asked=asked,
     )
 
 

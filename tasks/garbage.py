@@ -25,6 +25,7 @@ class Needs:
     promoted: frozenset[str]
     registered: frozenset[Place]
     planned: frozenset[Place]
+    registered_elsewhere: frozenset[str]
     recorded: frozenset[str]
     keep_seconds: float
     """Artefacts that were made or used within this time are needed by a run."""
@@ -49,7 +50,7 @@ class Verdict:
     """What stays and what goes."""
 
     kept: Mapping[Place, str]
-    """Who needs an artefact: "promoted", "registered", "planned", "recorded" or "recent", the first that does."""
+    """Who needs an artefact: the name of a field of `Needs`, or "recent"; the first that does."""
     rounds: tuple[tuple[Unneeded, ...], ...]
     """Artefacts that go, in the order in which they may: nothing before what reads it."""
     loose: Mapping[str, int]
@@ -82,6 +83,7 @@ def judge(inventory: Inventory, manifests: Mapping[Place, Manifest | Damaged], n
         "promoted": _named(manifests, needs.promoted),
         "registered": needs.registered & manifests.keys(),
         "planned": needs.planned & manifests.keys(),
+        "registered_elsewhere": _named(manifests, needs.registered_elsewhere),
         "recorded": _named(manifests, needs.recorded),
         "recent": {place for place, age in ages.items() if age < needs.keep_seconds},
     }
@@ -90,7 +92,7 @@ def judge(inventory: Inventory, manifests: Mapping[Place, Manifest | Damaged], n
         kept |= dict.fromkeys(reached(places, reads) - kept.keys(), who)
     _refuse_unreadable(kept, manifests)
     wanted = {record.sha256 for place in kept for record in _files(manifests[place]).values()}
-    wanted |= needs.promoted | needs.recorded
+    wanted |= needs.promoted | needs.registered_elsewhere | needs.recorded
     unwanted = {sha256: entry for sha256, entry in inventory.contents.items() if sha256 not in wanted}
     old = {sha256: entry.size for sha256, entry in unwanted.items() if now - entry.modified >= DAY}
     loose = dict(old)

@@ -59,7 +59,7 @@ def find_head(settings: Settings, store: Store, index: LineageIndex, reference: 
         notes.append(f"the registry knows no version of '{concept}': found in the store alone")
     if alias is not None:
         raise InputError(f"{reference}: only the registry knows aliases; {notes[0]}")
-    recorded = read_trained(store, concept)
+    recorded = read_trained(store, settings, concept)
     evaluation = recorded.stage("evaluate") if recorded else None
     if recorded and evaluation and number in (None, recorded.version):
         gallery = recorded.stage("gallery")

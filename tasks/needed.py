@@ -1,4 +1,4 @@
-"""Who outside the store needs artefacts: the production ledger, the registry, today's plan, records of other projects.
+"""Who outside the store needs artefacts: the production ledger, the registry, today's plan, what others have on record.
 
 Everybody is asked before anything is decided. Whoever cannot be asked, or whose answer is not understood, is an error:
 "cannot tell" is never "not needed".
@@ -6,6 +6,7 @@ Everybody is asked before anything is decided. Whoever cannot be asked, or whose
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 from model.errors import InputError
 from tasks.blobs import Record
@@ -13,7 +14,16 @@ from tasks.concepts import concept_names
 from tasks.garbage import DAY, Needs, Place
 from tasks.jobs import Job, plan_jobs
 from tasks.ledger import concepts_in, read_ledger
-from tasks.registry_survey import registered_versions
+from tasks.registries import (
+    OtherRegistry,
+    address_of,
+    other_registries,
+    registry_folder,
+    registry_id,
+    stale_paths,
+    version_paths,
+)
+from tasks.registry_survey import KnownVersion, registered_versions
 from tasks.settings import Settings
 from tasks.store import Store, open_blobs
 from tasks.tracking import is_unused, shown
@@ -22,33 +32,69 @@ from tasks.trained import CONCEPTS, trained_path
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 
-def find_needs(settings: Settings, store: Store, jobs: Collection[Job], forgotten: Collection[str]) -> Needs:
+@dataclass(frozen=True, kw_only=True)
+class Forgotten:
+    """What a person says is needed no more, though it is on record."""
+
+    concepts: Collection[str] = ()
+    """Concepts that this project does not have."""
+    registries: Collection[str] = ()
+    """Registries that are not this project's, as the store calls them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Who was asked, and what of the records is out of date."""
+
+    needs: Needs
+    concepts: tuple[str, ...]
+    """Those that this project does not have, and whose last training is kept."""
+    registries: tuple[OtherRegistry, ...]
+    """Those that cannot be asked, and whose versions are kept."""
+    stale: tuple[str, ...]
+    """Records of versions that this project's registry does not have any more."""
+
+
+def ask(settings: Settings, store: Store, jobs: Collection[Job], forgotten: Forgotten) -> Asked:
     """What must stay; `jobs` are those of all concepts of the project.
 
-    What the store's records of trainings name is needed, whoever wrote them: another checkout may have a concept of the
-    same name, with a registry of its own. Concepts that this project does not have can be `forgotten`.
+    This project's registry is asked; of what others have registered the store has records, and what those name is
+    needed. So is what its records of last trainings name, whoever wrote them: another checkout may have a concept of
+    the same name.
 
     Raises:
         InputError: an answer that cannot be understood, a ledger that was changed; all problems together.
         StoreFailed, RegistryUnknown: somebody does not answer.
     """
-    others = records_of_others(settings, store)
-    unforgettable = _not_forgettable(settings, others, forgotten)
-    remembered = [records for name, records in others.items() if name not in forgotten]
+    others, elsewhere = records_of_others(settings, store), other_registries(store, settings)
+    unforgettable = [*_not_forgettable(settings, others, forgotten.concepts)]
+    unforgettable += _not_forgettable_registries(settings, elsewhere, forgotten.registries)
+    remembered = [records for name, records in others.items() if name not in forgotten.concepts]
+    registries = tuple(registry for registry in elsewhere if registry.id not in forgotten.registries)
+    on_record = version_paths(store, settings)  # before the registry is asked: what comes in meanwhile is not stale
     own = store.read_records(trained_path(name) for name in concept_names(settings))
     recorded, wrong = _recorded(
         {path: record for records in (own, *remembered) for path, record in records.items()}, own
     )
-    registered, silent = _registered(settings, bool(store.records(CONCEPTS)))
+    theirs, unread = _registered_elsewhere(registries)
+    versions = registered_versions(settings)
+    registered, silent = _registered(settings, versions, bool(on_record or store.records(CONCEPTS)))
     promoted, changed = _promoted(settings)
-    if problems := [*unforgettable, *wrong, *silent, *changed]:
+    if problems := [*unforgettable, *wrong, *unread, *silent, *changed]:
         raise InputError(*problems)
-    return Needs(
+    needs = Needs(
         promoted=frozenset(promoted),
         registered=frozenset(registered),
         planned=frozenset((plan.stage, plan.key) for job in jobs for plan in job.stages),
+        registered_elsewhere=frozenset(theirs),
         recorded=frozenset(recorded),
         keep_seconds=settings.gc_keep_days * DAY,
+    )
+    return Asked(
+        needs=needs,
+        concepts=tuple(sorted(others.keys() - set(forgotten.concepts))),
+        registries=registries,
+        stale=tuple(stale_paths(settings, on_record, versions)),
     )
 
 
@@ -74,9 +120,11 @@ def records_of_others(settings: Settings, store: Store) -> dict[str, dict[str, R
     return records
 
 
-def forget(store: Store, concept: str) -> None:
-    """Remove what the store has on record about a concept. Raises StoreFailed."""
-    for path in store.records(f"{CONCEPTS}{concept}/"):
+def tidy_records(store: Store, asked: Asked, forgotten: Forgotten) -> None:
+    """Remove the records that are out of date or forgotten. Raises StoreFailed."""
+    prefixes = [f"{CONCEPTS}{concept}/" for concept in forgotten.concepts]
+    prefixes += [registry_folder(name) for name in forgotten.registries]
+    for path in (*asked.stale, *(path for prefix in prefixes for path in store.records(prefix))):
         store.delete_record(path)
 
 
@@ -89,7 +137,37 @@ def _not_forgettable(settings: Settings, records: Collection[str], forgotten: Co
             yield f"--forget {name}: the store has no record of a concept of that name; others on record: {others}"
 
 
-def _registered(settings: Settings, has_trained: bool) -> tuple[set[Place], list[str]]:
+def _not_forgettable_registries(
+    settings: Settings, there: Collection[OtherRegistry], forgotten: Collection[str]
+) -> Iterator[str]:
+    others = ", ".join(map(str, there)) or "none"
+    for name in forgotten:
+        if name == registry_id(settings):
+            yield f"--forget-registry {name}: it is this project's own, {address_of(settings)}; it is asked"
+        elif name not in {registry.id for registry in there}:
+            yield f"--forget-registry {name}: the store has no record of a registry of that name; on record: {others}"
+
+
+def _registered_elsewhere(registries: Collection[OtherRegistry]) -> tuple[set[str], list[str]]:
+    """Every hash that records of other registries' versions name, and what is wrong with them."""
+    hashes: set[str] = set()
+    problems: list[str] = []
+    for registry in registries:
+        for path, record in registry.records.items():
+            found = _hashes(record)
+            hashes |= found
+            if not found:
+                problems.append(
+                    f"record {path} of the store names no artefact: what registry {registry} needs cannot be told, and "
+                    "nothing was removed; `conceptbooth train` in its project writes it again, "
+                    f"`conceptbooth gc --forget-registry {registry.id}` removes it"
+                )
+    return hashes, problems
+
+
+def _registered(
+    settings: Settings, registered: Mapping[str, Collection[KnownVersion]], has_trained: bool
+) -> tuple[set[Place], list[str]]:
     """Artefacts of all versions, and what is wrong with the registry's answer."""
     if has_trained and is_unused(settings):
         return set(), [
@@ -97,7 +175,7 @@ def _registered(settings: Settings, has_trained: bool) -> tuple[set[Place], list
             "registered: which versions are needed cannot be told, so nothing was removed; check the setting "
             "mlflow_tracking_uri, or put the database back"
         ]
-    versions = [version for listed in registered_versions(settings).values() for version in listed]
+    versions = [version for listed in registered.values() for version in listed]
     silent = [version for version in versions if not version.stages]
     return {place for version in versions for place in version.stages.items()}, [
         f"concept '{version.concept}' version {version.version}: its tags conceptbooth.stage.* are gone, so what it "
@@ -132,7 +210,7 @@ def _recorded(records: Mapping[str, Record], own: Collection[str]) -> tuple[set[
     hashes: set[str] = set()
     problems: list[str] = []
     for path, record in records.items():
-        found = {text.decode() for text in _HASH.findall(record.content)}
+        found = _hashes(record)
         hashes |= found
         if not found:
             concept = path.split("/")[1]
@@ -144,3 +222,7 @@ def _recorded(records: Mapping[str, Record], own: Collection[str]) -> tuple[set[
                 f"and nothing was removed; `conceptbooth {way_out}"
             )
     return hashes, problems
+
+
+def _hashes(record: Record) -> set[str]:
+    return {text.decode() for text in _HASH.findall(record.content)}

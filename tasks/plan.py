@@ -17,13 +17,13 @@ from tasks.failures import Failures, failures_path, job_key
 from tasks.jobs import Job, survey
 from tasks.keys import StagePlan
 from tasks.plan_causes import causes, stage_words
+from tasks.registries import version_path
 from tasks.registry import CANDIDATE, GALLERY_TAG, KEY_TAG
 from tasks.registry_survey import KnownVersion, RegistryUnknown, registered_versions
 from tasks.settings import Settings
 from tasks.store import Damaged, Inventory, Store, open_store
 from tasks.taken_down import read_taken_down
-from tasks.trained import CONCEPTS, Trained, trained_of, trained_path
-from tasks.training_record import content_key
+from tasks.trained import CONCEPTS, Trained, job_content, trained_of, trained_path
 
 REGISTER = "register"
 """The last thing that a training does; no stage, because it leaves nothing in the store."""
@@ -92,11 +92,13 @@ def make_plan(settings: Settings, names: Iterable[str]) -> Plan:
         asked = aside.submit(registered_versions, settings)  # it waits for others, while the rest computes
         found = survey(settings, names)
         store = open_store(settings)
-        known = _Known(store, names)
+        known = _Known(store, settings, names)
         try:
             registered, unknown = asked.result(), None
         except RegistryUnknown as error:
             registered, unknown = {}, str(error)
+        if unknown is None:
+            known.look_closer(found.jobs, registered)
         taken = read_taken_down(store)
         refused = {job.concept.name: taken.problems(job.concept.name, job.images) for job in found.jobs}
         problems = {**found.problems, **{name: said for name, said in refused.items() if said}}
@@ -125,20 +127,42 @@ def _no_collection() -> Iterator[None]:
 class _Known:
     """What the store knows about these concepts, asked in bulk."""
 
-    def __init__(self, store: Store, names: Iterable[str]) -> None:
+    def __init__(self, store: Store, settings: Settings, names: Iterable[str]) -> None:
         self.store = store
+        self._settings = settings
         self.inventory: Inventory = store.inventory()
         there = set(store.records(CONCEPTS))
         wanted = [path for name in names for path in (trained_path(name), failures_path(name)) if path in there]
         self._records = store.read_records(wanted)
+        self._trained = {name: self._read(trained_path(name)) for name in names}
+
+    def look_closer(self, jobs: Iterable[Job], registered: Mapping[str, list[KnownVersion]]) -> None:
+        """Where the last training was registered elsewhere, take what this project's own registry has instead.
+
+        Another project may have a concept of the same name in this store.
+        """
+        paths: dict[str, list[str]] = {}
+        for job in jobs:
+            name, last = job.concept.name, self._trained[job.concept.name]
+            contents = {version.tags.get(KEY_TAG, ""): version.aliases for version in registered.get(name, ())}
+            if (contents and not last) or (last and last.content not in contents):
+                current = [content for content, aliases in contents.items() if CANDIDATE in aliases] or [*contents][-1:]
+                asked = [job_content(job), *current, *([last.content] if last else ())]
+                paths[name] = [version_path(self._settings, name, content) for content in asked]
+        self._records |= self.store.read_records({path for listed in paths.values() for path in listed})
+        for name, listed in paths.items():
+            self._trained[name] = next(filter(None, map(self._read, listed)), None)
 
     def trained(self, concept: str) -> Trained | None:
-        record = self._records.get(trained_path(concept))
-        return Trained.from_json(record.content) if record else None
+        return self._trained[concept]
 
     def trained_at(self, concept: str) -> str | None:
         trained = self.trained(concept)
         return trained.at if trained else None
+
+    def _read(self, path: str) -> Trained | None:
+        record = self._records.get(path)
+        return Trained.from_json(record.content) if record else None
 
     def failures(self, job: Job) -> Failures | None:
         """Those of nights that wanted to make the same."""
@@ -212,7 +236,7 @@ def _unrecorded(job: Job, runs: list[str], versions: list[KnownVersion]) -> str:
 
 def _version(job: Job, versions: list[KnownVersion]) -> KnownVersion | None:
     """The oldest version of this content: the one that registration would return."""
-    content = content_key({plan.stage: plan for plan in job.stages})
+    content = job_content(job)
     return next((version for version in versions if version.tags.get(KEY_TAG) == content), None)
 
 

@@ -175,7 +175,7 @@ def _answer(
     lost = sum(len(versions[key]) for key in versions.keys() - index.evaluations())
     if lost:
         notes.append(f"{lost} registered versions have no training in this store: what they saw is not known")
-    versions_of = {t.key: versions.get(t.key) or _recorded(store, t, known) for t in trainings}
+    versions_of = {t.key: versions.get(t.key) or _recorded(store, settings, t, known) for t in trainings}
     concepts = {training.concept for training in trainings}
     concepts |= {version.concept for of_it in versions_of.values() for version in of_it}
     ledgers = _ledgers(settings, concepts, notes)
@@ -220,11 +220,11 @@ def _confirmed(store: Store, trainings: list[Training], notes: list[str]) -> lis
     return confirmed
 
 
-def _recorded(store: Store, training: Training, known: Mapping[str, Any]) -> list[KnownVersion]:
+def _recorded(store: Store, settings: Settings, training: Training, known: Mapping[str, Any]) -> list[KnownVersion]:
     """The version by the store's own record, where the registry could not be asked or knows nothing of the concept."""
     if training.concept in known:
         return []
-    record = read_trained(store, training.concept)
+    record = read_trained(store, settings, training.concept)
     if record is None or record.version is None or record.content != training.content:
         return []
     return [KnownVersion(concept=training.concept, version=record.version)]

@@ -1,7 +1,9 @@
 """What a concept's last finished training was made from and left: a record of the store, beside its artefacts.
 
-    concepts/<name>/trained.jsonl    first line: what is there; second: what all of it was made from, by stage
+    concepts/<name>/trained.jsonl                       whoever trained it last
+    registries/<registry>/<name>/<content>.jsonl        for each version, beside the others of its registry
 
+First line: what is there; second: what all of it was made from, by stage.
 `conceptbooth plan` compares it with what the concept is made from now, to say what changed and in which words, without
 opening an artefact; of a thousand concepts that are up to date it reads the first lines alone. It decides nothing:
 whether a stage runs is decided by its key, and a record that is missing is written again from the manifests.
@@ -13,11 +15,12 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Self
 
-from tasks.concepts import Concept
 from tasks.jobs import Job
 from tasks.keys import StagePlan
 from tasks.manifest import SCHEMA as MANIFEST_SCHEMA
 from tasks.manifest import Manifest
+from tasks.registries import introduce, version_path, version_paths
+from tasks.settings import Settings
 from tasks.store import Store
 from tasks.training_record import SCORE_NAMES, content_key
 
@@ -114,18 +117,41 @@ def trained_of(job: Job, manifests: Mapping[str, Manifest], version: int | None,
     )
 
 
-def write_trained(store: Store, trained: Trained) -> None:
-    """Keep the record, unless the same is there already. Raises StoreFailed."""
-    path, content = trained_path(trained.concept), trained.to_json()
-    present = store.record(path)
-    if present is None or present.content != content:
-        store.write_record(path, content)
+def write_trained(store: Store, settings: Settings, trained: Trained) -> None:
+    """Keep the record, as the concept's last and as that of a version of this registry. Raises StoreFailed."""
+    introduce(store, settings)
+    content = trained.to_json()
+    for path in (version_path(settings, trained.concept, trained.content), trained_path(trained.concept)):
+        present = store.record(path)
+        if present is None or present.content != content:
+            store.write_record(path, content)
 
 
-def read_trained(store: Store, concept: Concept | str) -> Trained | None:
-    """The record of a concept; None where there is none that can be read. Raises StoreFailed."""
-    record = store.record(trained_path(concept if isinstance(concept, str) else concept.name))
-    return Trained.from_json(record.content) if record else None
+def read_trained(store: Store, settings: Settings, concept: str) -> Trained | None:
+    """The last training of a concept that was registered where this project registers, else the last of anybody.
+
+    None where there is no record that can be read. Raises StoreFailed.
+    """
+    record = store.record(trained_path(concept))
+    last = Trained.from_json(record.content) if record else None
+    ours = version_paths(store, settings, concept)
+    if last and version_path(settings, concept, last.content) in ours:
+        return last
+    read = [Trained.from_json(found.content) for found in store.read_records(ours).values()]
+    return max((found for found in read if found), key=lambda found: found.at, default=last)
+
+
+def find_trained(store: Store, job: Job) -> Trained | None:
+    """The record of just this job, whoever trained the concept since; None where there is none. Raises StoreFailed."""
+    keys, name = {plan.key for plan in job.stages}, job.concept.name
+    paths = [version_path(job.settings, name, job_content(job)), trained_path(name)]
+    read = [Trained.from_json(record.content) for record in store.read_records(paths).values()]
+    return next((found for found in read if found and keys <= {stage.key for stage in found.stages}), None)
+
+
+def job_content(job: Job) -> str:
+    """Key of what the job will register."""
+    return content_key({plan.stage: plan for plan in job.stages})
 
 
 def facts_json(job: Job) -> str:

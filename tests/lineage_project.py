@@ -90,7 +90,7 @@ def train(settings: Settings, concept: str = CONCEPT) -> Bench:
 def remember(bench: Bench, version: int | None) -> None:
     """The store's own record of the training, as the flow writes it at its end."""
     scores = json.loads(bench.store.file(bench.manifests["evaluate"], "scores.json").read_bytes())
-    write_trained(bench.store, trained_of(bench.job, bench.manifests, version, scores))
+    write_trained(bench.store, bench.job.settings, trained_of(bench.job, bench.manifests, version, scores))
 
 
 def _photograph(folder: Path, number: int) -> Path:

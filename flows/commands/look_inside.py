@@ -43,12 +43,16 @@ def lineage(
     show_sightings(project(), image=image, near=near, as_json=as_json)
 
 
-@panel.command("gc --dry-run", "gc", "gc --forget red-teapot")
+@panel.command("gc --dry-run", "gc", "gc --forget red-teapot", "gc --forget-registry 1f0c83d2a94be657")
 def gc(
     dry_run: Annotated[bool, Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
     forget: Annotated[
         list[str] | None,
         Option(metavar="NAME", help="Let go of a concept that was removed, and that no other project trains."),
+    ] = None,
+    forget_registry: Annotated[
+        list[str] | None,
+        Option(metavar="ID", help="Let go of what another project has registered, whose MLflow is gone for good."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -58,8 +62,10 @@ def gc(
     (MLflow, the production ledger, a concept that is broken), nothing is removed.
     """
     from flows.gc import run_gc
+    from tasks.needed import Forgotten
 
-    raise Exit(run_gc(project(), dry_run=dry_run, forget=forget or [], as_json=as_json))
+    forgotten = Forgotten(concepts=forget or (), registries=forget_registry or ())
+    raise Exit(run_gc(project(), dry_run=dry_run, forgotten=forgotten, as_json=as_json))
 
 
 @panel.command("diff red-teapot 2 3", "diff red-teapot champion candidate --sheet two.png")

@@ -12,6 +12,7 @@ from flows.cli import app
 from flows.train import run_training
 from tasks.garbage import DAY
 from tasks.jobs import plan_jobs
+from tasks.registries import address_of, registry_id, version_paths
 from tasks.settings import Settings, load_settings
 from tasks.store import Inventory, open_store
 from tasks.tracking import connect
@@ -153,7 +154,7 @@ def test_nothing_goes_where_somebody_cannot_be_asked(copy, harm, code, said):
     assert open_store(copy).inventory() == before
 
 
-def test_a_concept_that_is_gone_is_kept_until_it_is_forgotten(copy):
+def test_a_concept_that_is_gone_is_kept_until_it_is_forgotten(copy, settings):
     assert refused("--forget", "turtle") == (
         2,
         "--forget turtle: it is a concept of this project; what its plan needs stays as long as it is there",
@@ -161,20 +162,29 @@ def test_a_concept_that_is_gone_is_kept_until_it_is_forgotten(copy):
     shutil.rmtree(copy.root / "data/concepts/turtle")
     kept = gc()
     assert len(kept["artefacts"]) == 0 and kept["kept"]["concepts_of_other_projects"] == ["turtle"]
+    (other,) = kept["kept"]["other_registries"]  # that of the project that this one was copied from
+    assert (other["address"], other["versions"]) == (
+        address_of(settings),
+        len(version_paths(open_store(settings), settings)),
+    )
     assert refused("--forget", "rabbit") == (
         2,
         "--forget rabbit: the store has no record of a concept of that name; others on record: turtle",
     )
-    gone = gc("--forget", "turtle")["artefacts"]
+    gone = gc("--forget", "turtle", "--forget-registry", other["id"])["artefacts"]
     assert len(gone) == 6 and {artefact["why"] for artefact in gone} == {"not a concept of this project"}
     left = open_store(copy).inventory()
-    assert not left.manifests and not left.contents and open_store(copy).records("concepts/") == []
+    assert not left.manifests and not left.contents
+    assert open_store(copy).records("concepts/") == open_store(copy).records("registries/") == []
 
 
-def test_it_says_what_goes_and_why_in_words(copy):
-    assert gc()["artefacts"] == []  # the last training on record stays: it may be another checkout's of the same name
+def test_it_says_what_goes_and_why_in_words(copy, settings):
     open_store(copy).delete_record(trained_path("turtle"))
+    name = registry_id(settings)
     result = CliRunner().invoke(app, ["gc"], env={"COLUMNS": "120"})
+    assert "0 artefacts" in result.stdout
+    assert f"what other projects have registered: {name} ({address_of(settings)}): " in result.stderr
+    result = CliRunner().invoke(app, ["gc", "--forget-registry", name], env={"COLUMNS": "120"})
     said = " ".join(result.stdout.split())
     assert result.exit_code == 0
     assert "turtle evaluate, gallery, stage 3 30 days" in said and "superseded" in said

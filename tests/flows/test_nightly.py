@@ -22,6 +22,7 @@ import model.train
 from flows.cli import app
 from model.errors import WorkFailed
 from tasks.failures import failures_path
+from tasks.registries import version_paths
 from tasks.settings import Settings
 from tasks.store import open_store
 from tasks.tracking import connect
@@ -188,7 +189,8 @@ def test_a_version_that_vanished_is_registered_again_without_training(shared):
 def test_a_record_that_is_lost_is_written_again_without_training(shared):
     store = open_store(shared)
     content = store.record(trained_path(TURTLE)).content
-    store.delete_record(trained_path(TURTLE))
+    for path in (trained_path(TURTLE), *version_paths(store, shared, TURTLE)):
+        store.delete_record(path)
     assert json.loads(command("plan", TURTLE, "--json").stdout)["concepts"][0]["state"] == "up to date"
     tried = len(runs_of(TURTLE))
     night(code=0)
@@ -200,7 +202,7 @@ def test_a_worse_version_is_held_back_with_its_numbers(shared):
     """A champion whose evaluation says that it is far better; the next version is measured against it."""
     client = connect(shared)
     client.set_registered_model_alias("concept.turtle", "champion", "2")
-    store, trained = open_store(shared), read_trained(open_store(shared), TURTLE)
+    store, trained = open_store(shared), read_trained(open_store(shared), shared, TURTLE)
     evaluation = store.get("evaluate", trained.stage("evaluate").key)
     better = json.loads(store.file(evaluation, "scores.json").read_text())
     for name in ("clip_i", "clip_t"):

@@ -23,7 +23,7 @@ from tasks.work_folders import KEPT, work_folder
 from tests.tasks.places import Place, facts, written
 
 FORK = multiprocessing.get_context("fork")
-NOBODY = {name: frozenset() for name in ("promoted", "registered", "planned", "recorded")}
+NOBODY = {name: frozenset() for name in ("promoted", "registered", "planned", "registered_elsewhere", "recorded")}
 STAGE = "train-1-embedding"
 A, B, C, LOOSE, NEW = (letter * 64 for letter in "abcde")
 

@@ -52,7 +52,9 @@ class World:
             manifests={place: Entry(name="", size=1, modified=NOW - age) for place, age in self.ages.items()},
             contents={sha256: Entry(name="", size=10, modified=NOW - age) for sha256, age in self.contents.items()},
         )
-        nothing = {name: frozenset() for name in ("promoted", "registered", "planned", "recorded")}
+        nothing = {
+            name: frozenset() for name in ("promoted", "registered", "planned", "registered_elsewhere", "recorded")
+        }
         return judge(inventory, self.manifests, Needs(**{**nothing, "keep_seconds": WEEK, **needed}), NOW)
 
 

@@ -219,7 +219,7 @@ def test_the_store_alone_is_enough(lineage_project):
     with moved_away(database, *indices):
         recorded = chain_of(settings)
         assert (recorded.head.found_by, recorded.head.version) == ("record", 2)
-        with moved_away(settings.store / "concepts"):
+        with moved_away(settings.store / "concepts", settings.store / "registries"):
             chain = chain_of(settings)
             found = verify(settings, open_store(settings), chain)
             with pytest.raises(InputError, match="only the registry knows aliases"):

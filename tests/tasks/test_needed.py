@@ -8,11 +8,13 @@ from model.errors import InputError, WorkFailed
 from tasks.clearing import clear_store
 from tasks.garbage import Needs, Place
 from tasks.ledger import LedgerDamaged, Promotion, append, record_path
-from tasks.needed import find_needs, records_of_others
+from tasks.needed import Forgotten, ask, records_of_others, tidy_records
 from tasks.registration import register
+from tasks.registries import registry_id, version_path
 from tasks.settings import Settings
 from tasks.store import Store, open_blobs, open_store
 from tasks.tracking import connect
+from tasks.trained import Trained, TrainedStage, write_trained
 from tests.tasks.finished_training import concept, project, training
 
 SILENCE = {"reason": "-", "by": "somebody", "at": "2026-01-01T00:00:00+00:00"}
@@ -33,16 +35,30 @@ def places(manifests) -> set[Place]:
 
 
 def needs(settings: Settings, *forgotten: str) -> Needs:
-    return find_needs(settings, open_store(settings), [], forgotten)
+    return ask(settings, open_store(settings), [], Forgotten(concepts=forgotten)).needs
 
 
-def cleared(settings: Settings, monkeypatch, *forgotten: str) -> set[Place]:
+def cleared(settings: Settings, monkeypatch, *forgotten: str, registries: tuple[str, ...] = ()) -> set[Place]:
     """What a sweep in a month would remove."""
-    asked, now = needs(settings, *forgotten), Store.now
+    said, now = Forgotten(concepts=forgotten, registries=registries), Store.now
+    store = open_store(settings)
+    asked = ask(settings, store, [], said)
     with monkeypatch.context() as later:
         later.setattr(Store, "now", lambda self: now(self) + 30 * 86400)
-        _, verdict = clear_store(open_store(settings), asked)
+        _, verdict = clear_store(store, asked.needs)
+    tidy_records(store, asked, said)
     return {(artefact.stage, artefact.key) for artefact in verdict.artefacts}
+
+
+def registered_and_remembered(settings: Settings, seed: int) -> set[Place]:
+    """A training of `turtle` as a project leaves it: a version, and its records in the store."""
+    manifests = training(settings, seed)
+    version = register(settings, concept(settings), manifests)
+    keys = [TrainedStage(stage=stage, key=m.key, digest=m.digest(), files={}) for stage, m in manifests.items()]
+    facts = {"concept": "turtle", "at": "2026-01-01", "manifest_schema": 1, "images": {}, "scores": {}}
+    trained = Trained(**facts, content=version.key, version=version.version, stages=tuple(keys), facts_json="{}")
+    write_trained(open_store(settings), settings, trained)
+    return places(manifests)
 
 
 def promote(settings: Settings, manifests, seq: int = 1, previous: str | None = None, **facts) -> Promotion:
@@ -140,6 +156,33 @@ def test_the_last_training_of_another_checkout_stays_though_its_concept_has_the_
     with pytest.raises(
         InputError, match=r"names no artefact: what concept 'turtle' needs .*`conceptbooth train turtle`"
     ):
+        needs(settings)
+
+
+def test_what_another_project_has_registered_stays_until_its_own_gc_finds_it_gone(settings, tmp_path, monkeypatch):
+    theirs = project(tmp_path / "theirs", store=settings.store)
+    first, last = registered_and_remembered(theirs, 1), registered_and_remembered(theirs, 2)
+    own = registered_and_remembered(settings, 3)  # the store's only record of a last training is now this one
+    superseded = places(training(settings, 4))
+    assert cleared(settings, monkeypatch) == superseded - first - last - own
+    assert needs(settings).registered == own
+    connect(theirs).delete_model_version("concept.turtle", "1")
+    assert cleared(settings, monkeypatch) == set(), "nobody who could tell has been asked yet"
+    assert cleared(theirs, monkeypatch) == first - last - own
+    assert cleared(settings, monkeypatch) == set()
+    with pytest.raises(
+        InputError, match=r"it is this project's own, sqlite:.*\n.*no record .* on record: .*theirs"
+    ) as caught:
+        ask(settings, open_store(settings), [], Forgotten(registries=[registry_id(settings), "fa15e"]))
+    assert len(caught.value.problems) == 2
+    assert cleared(settings, monkeypatch, registries=(registry_id(theirs),)) == last - own
+
+
+def test_a_record_of_another_registry_that_names_nothing_stops_everything(settings, store, tmp_path):
+    theirs = project(tmp_path / "theirs", store=settings.store)
+    registered_and_remembered(theirs, 1)
+    store.write_record(version_path(theirs, "turtle", "c0" * 32), b"{cut")
+    with pytest.raises(InputError, match=rf"theirs/.conceptbooth/mlflow/mlflow.db on .*{registry_id(theirs)}` removes"):
         needs(settings)
 
 

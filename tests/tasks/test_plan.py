@@ -11,6 +11,7 @@ from model.errors import InputError
 from tasks.jobs import Job, plan_jobs
 from tasks.manifest import Facts, Manifest
 from tasks.plan import ConceptPlan, make_plan
+from tasks.registries import version_paths
 from tasks.registry import CANDIDATE, model_name
 from tasks.registry_survey import RegistryUnknown, registered_versions
 from tasks.settings import Settings
@@ -18,7 +19,8 @@ from tasks.store import Store, open_store
 from tasks.tracking import connect
 from tasks.trained import trained_of, trained_path, write_trained
 from tasks.training_record import SCORE_NAMES
-from tests.training_project import add_concept, write_concept, write_params
+from tests.data_project import photo
+from tests.training_project import add_concept, make_training_project, write_concept, write_params
 
 SCORES = {name: {"mean": 0.5, "low": 0.4, "high": 0.6} for name in SCORE_NAMES}
 
@@ -39,20 +41,25 @@ def published(store: Store, job: Job, folder: Path) -> dict[str, Manifest]:
     return manifests
 
 
+def finished(settings: Settings, folder: Path, number: int = 1) -> Settings:
+    """Have `turtle` trained and on record, and registered by hand as this version."""
+    (job,) = plan_jobs(settings, ["turtle"])
+    store = open_store(settings)
+    record = trained_of(job, published(store, job, folder), number, SCORES)
+    write_trained(store, settings, record)
+    client = connect(settings)
+    if number == 1:
+        client.create_registered_model(model_name("turtle"))
+    tags = {"conceptbooth.key": record.content, "conceptbooth.stage.gallery": job.stages[-1].key}
+    client.create_model_version(model_name("turtle"), source=str(folder), tags=tags)
+    client.set_registered_model_alias(model_name("turtle"), CANDIDATE, str(number))
+    return settings
+
+
 @pytest.fixture
 def trained(project: Settings, tmp_path: Path) -> Settings:
-    """The project with `turtle` trained and on record, and registered by hand."""
-    (job,) = plan_jobs(project, ["turtle"])
-    store = open_store(project)
-    manifests = published(store, job, tmp_path / "made")
-    record = trained_of(job, manifests, 1, SCORES)
-    write_trained(store, record)
-    client = connect(project)
-    client.create_registered_model(model_name("turtle"))
-    tags = {"conceptbooth.key": record.content, "conceptbooth.stage.gallery": job.stages[-1].key}
-    client.create_model_version(model_name("turtle"), source=str(tmp_path), tags=tags)
-    client.set_registered_model_alias(model_name("turtle"), CANDIDATE, "1")
-    return project
+    """The project with one version."""
+    return finished(project, tmp_path / "made")
 
 
 def plan_of(settings: Settings, name: str = "turtle") -> ConceptPlan:
@@ -89,7 +96,9 @@ def test_a_missing_or_cut_file_is_named(trained, harm):
 
 
 def test_without_a_record_the_manifests_tell(trained):
-    open_store(trained).delete_record(trained_path("turtle"))
+    store = open_store(trained)
+    for path in (trained_path("turtle"), *version_paths(store, trained)):
+        store.delete_record(path)
     assert plan_of(trained).state == "up to date"
     content_of(trained, "gallery").unlink()
     assert plan_of(trained).runs == ("gallery", "register")
@@ -100,11 +109,28 @@ def test_a_change_runs_from_its_stage_on_and_back_again_only_registers(trained, 
     planned = plan_of(trained)
     assert planned.causes == ("stage 3: max_train_steps 2 -> 3",)
     assert planned.runs == ("train-3-unet", "evaluate", "gallery", "register")
-    (job,) = plan_jobs(trained, ["turtle"])
-    write_trained(open_store(trained), trained_of(job, published(open_store(trained), job, tmp_path / "b"), 2, SCORES))
+    finished(trained, tmp_path / "changed", 2)
+    assert plan_of(trained).state == "up to date"
     write_params(trained.root)
     back = plan_of(trained)
-    assert back.causes == ("stage 3: max_train_steps 3 -> 2",) and back.runs == ("register",)
+    assert back.causes == ("stage 3: max_train_steps 3 -> 2", "alias 'candidate' names version 2, not version 1")
+    assert back.runs == ("register",)
+
+
+def test_two_projects_with_a_concept_of_one_name_in_one_store_settle_and_explain_themselves(
+    trained, tmp_path, base_folder, evaluator_folder
+):
+    root = tmp_path / "theirs"
+    theirs = make_training_project(root, base_folder, evaluator_folder).model_copy(update={"store": trained.store})
+    photo(99, 48, 48).save(root / "data/concepts/turtle/images/02.png")
+    assert plan_of(theirs).causes == ("never trained",)
+    finished(theirs, tmp_path / "made by them")
+    for settings in (trained, theirs, trained):  # though the last record is theirs
+        assert plan_of(settings).state == "up to date"
+    write_params(trained.root, unet={"max_train_steps": 3})
+    assert plan_of(trained).causes == ("stage 3: max_train_steps 2 -> 3",)
+    finished(trained, tmp_path / "changed", 2)
+    assert plan_of(trained).state == plan_of(theirs).state == "up to date"
 
 
 @pytest.mark.parametrize(
