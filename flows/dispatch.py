@@ -2,12 +2,9 @@
 
 import dataclasses
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 
 from flows.outcome import ConceptOutcome
-from model.errors import InputError, WorkFailed
 from tasks.jobs import Job
 from tasks.reporting import Reporter
 from tasks.settings import Settings
@@ -50,21 +47,5 @@ def train_here(job: Job, reporter: Reporter, *, checked: bool) -> ConceptOutcome
     try:
         with handed_over(errand):
             return train_concept(job.concept.name, job.settings.root)
-    except (InputError, WorkFailed) as error:
-        said = str(error)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is this concept's
-        said = f"unexpected {type(error).__name__}: {error}; {_where_from(job)}"
-    return dataclasses.replace(errand.outcome, seconds=time.monotonic() - started, error=said)
-
-
-def _where_from(job: Job) -> str:
-    """Write down where the present exception comes from; says where, or shows it where nothing can be written."""
-    folder = job.settings.home / "logs"
-    file = folder / f"{job.concept.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}.txt"
-    trace = traceback.format_exc()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(trace, encoding="utf-8")
-    except OSError as error:
-        return f"its details could not be kept in {file} ({error.strerror}):\n{trace}"
-    return f"details in {file}"
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this concept's outcome
+        return dataclasses.replace(errand.failed(error), seconds=time.monotonic() - started)

@@ -14,12 +14,13 @@ from flows.agreement import expectation
 from flows.dispatch import Dispatch
 from flows.outcome import ConceptOutcome
 from flows.prefect_server import fitting_server, server_client
+from flows.run_labels import with_labels
 from model.errors import InputError, WorkFailed
 from tasks.jobs import Job
 from tasks.registry import model_name
 from tasks.reporting import Reporter
 from tasks.settings import Settings
-from tasks.store import open_store
+from tasks.store import StoreFailed, open_store
 from tasks.trained import find_trained
 
 if TYPE_CHECKING:
@@ -208,17 +209,23 @@ class _Night:
             return _failed(errand, f"cancelled in Prefect{f': {said}' if said else ''}", run)
         if run.state.is_crashed():
             return _failed(errand, f"its process came to an end: {said or 'without a word'}", run)
-        return _failed(errand, _told(said), run)
+        return with_labels(_failed(errand, said.removeprefix(_RAISED) or "it failed without a word", run), run)
 
     def _done(self, errand: _Errand, run: "FlowRun") -> ConceptOutcome:
         """What the training has written down in the store."""
-        name, trained = errand.job.concept.name, find_trained(open_store(self.settings), errand.job)
+        name = errand.job.concept.name
+        try:
+            trained = find_trained(open_store(self.settings), errand.job)
+        except StoreFailed as error:
+            return _failed(errand, f"it is trained, and its record cannot be read: {error}", run)
         if trained is None:
             said = "Prefect calls it completed, but the store has no record of it: do workers use another store?"
             return _failed(errand, said, run)
-        return dataclasses.replace(
-            _outcome_of(errand, run), scores=dict(trained.scores), model_name=model_name(name), version=trained.version
+        scores, version = dict(trained.scores), trained.version
+        done = dataclasses.replace(
+            _outcome_of(errand, run), scores=scores, model_name=model_name(name), version=version
         )
+        return with_labels(done, run)
 
 
 def _unfinished(client: "SyncPrefectClient", settings: Settings) -> dict[tuple[str, str], UUID]:
@@ -271,16 +278,9 @@ def _cancel(client: "SyncPrefectClient", run_id: UUID) -> None:
         return
 
 
-def _told(message: str) -> str:
-    """What a flow raised, without Prefect's words around it; of our own errors the message says all."""
-    said = message.removeprefix(_RAISED)
-    for kind in (InputError, WorkFailed):
-        said = said.removeprefix(f"{kind.__name__}: ")
-    return said
-
-
 def _failed(errand: _Errand, why: str, run: "FlowRun | None" = None) -> ConceptOutcome:
-    return dataclasses.replace(_outcome_of(errand, run), error=why)
+    """No fault of the concept's, as far as is known here."""
+    return dataclasses.replace(_outcome_of(errand, run), error=why, fault="world")
 
 
 def _outcome_of(errand: _Errand, run: "FlowRun | None") -> ConceptOutcome:

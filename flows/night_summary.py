@@ -129,6 +129,8 @@ def _tried(
     if failures is not None:
         times = "first failure" if failures.count == 1 else f"failure {failures.count} in a row"
         said = f"{said} ({times}, {_again(failures.waits)})"
+    elif outcome.fault == "world":
+        said = f"{said} (not counted, for it is no fault of the concept's)"
     return NightConcept(
         concept=outcome.concept,
         result="failed" if outcome.error else "trained" if made else "confirmed",

@@ -163,7 +163,7 @@ def _train(night: Night, choice: Choice) -> None:
     for outcome in night.dispatch([plan.job for plan in choice.tonight if plan.job], left):
         night.outcomes.append(outcome)
         plan = jobs[outcome.concept]
-        if outcome.error and plan.job:
+        if outcome.fault == "concept" and plan.job and outcome.error:
             try:
                 night.failures[outcome.concept] = note_failure(night.store, plan.job, outcome.error, plan.failures)
             except WorkFailed as error:  # the outcome is in the summary in any case

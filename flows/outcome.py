@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+Fault = Literal["concept", "world"]
+"""Who has to change for a training to go well: the concept's images and parameters, or the world around it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOutcome:
@@ -34,6 +37,8 @@ class ConceptOutcome:
     gallery_html: Path | None = None
     error: str | None = None
     """Why it failed; None if it did not."""
+    fault: Fault | None = None
+    """Whose fault that is: None if it did not fail."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""

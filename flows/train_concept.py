@@ -9,13 +9,17 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from httpx import HTTPError
 from prefect import Task, flow
 
 from flows.agreement import refuse_another_plan
 from flows.gpu_slot import gpu_slot
 from flows.lost_runs import sign_run
-from flows.outcome import ConceptOutcome, TaskOutcome
+from flows.outcome import ConceptOutcome, Fault, TaskOutcome
 from flows.progress import Both, PageReporter
+from flows.run_labels import label_run
+from flows.told_error import told
+from model.errors import SetupError, WorldFailed
 from tasks.artefacts import CONTACT_SHEET, PAGE, SCORES
 from tasks.caching import Bench
 from tasks.checks import check_jobs
@@ -47,6 +51,11 @@ class Errand:
         """Whether images and words have been looked at; else the flow does, so that they fail as its own."""
         self.outcome = ConceptOutcome(concept=job.concept.name, base=job.recipe.base.reference)
 
+    def failed(self, error: Exception) -> ConceptOutcome:
+        """The outcome where this exception ended it. Call it where that is handled."""
+        said = told(error, self.job.settings, self.job.concept.name)
+        return dataclasses.replace(self.outcome, error="\n".join(said), fault=self.outcome.fault or "world")
+
 
 _ERRAND: ContextVar[Errand | None] = ContextVar("errand", default=None)
 
@@ -74,24 +83,26 @@ def train_concept(
         InputError: something is wrong with the concept or the parameters, all of it together; another key is expected.
         WorkFailed: a stage failed; what was finished is in the store.
     """
-    errand = _ERRAND.get()
-    if errand:
+    if errand := _ERRAND.get():
         sign_run()
-    else:
-        errand = _planned(name, root)
+        return _carry_out(errand)
+    errand = _planned(name, root)
     if expected_key:
         refuse_another_plan(errand.job, expected_key, expected_commit)
-    with gpu_slot():
-        return _carry_out(errand)
+    try:
+        with gpu_slot():
+            _carry_out(errand)
+    except Exception as error:
+        label_run(errand.failed(error))
+        raise
+    label_run(errand.outcome)
+    return errand.outcome
 
 
 def _carry_out(errand: Errand) -> ConceptOutcome:
     started = time.monotonic()
-    if not errand.checked:
-        check_jobs(errand.job.settings, [errand.job])
     line = _Line(errand)
-    for plan in errand.job.stages:
-        line.obtain(plan)
+    line.make()
     line.show()
     version = line.register()
     line.remember(version)
@@ -121,6 +132,20 @@ class _Line:
         """Put into the outcome what is known by now, so that a later failure does not take it away."""
         self.errand.outcome = dataclasses.replace(self.errand.outcome, **facts)
         return self.errand.outcome
+
+    def make(self) -> None:
+        """Check the concept and obtain the artefacts of all its stages. What fails here may be the concept's fault."""
+        job = self.errand.job
+        if not self.errand.checked:
+            self.bench.store.probe()
+        try:
+            if not self.errand.checked:
+                check_jobs(job.settings, [job])
+            for plan in job.stages:
+                self.obtain(plan)
+        except Exception as error:
+            self.note(fault=_fault(error))
+            raise
 
     def obtain(self, plan: StagePlan, *, anew: bool = False) -> None:
         """Have a stage's artefact in the store and its manifest on the bench; `anew` passes Prefect's cache over."""
@@ -189,3 +214,12 @@ class _Line:
             self.bench.reporter.tell(f"{self.bench.job.concept.name} {name}: made in {seconds:.1f} s")
         self.outcomes[name] = TaskOutcome(name=name, state="made" if made else "cached", seconds=seconds)
         self.note(tasks=tuple(self.outcomes.values()))
+
+
+def _fault(error: Exception) -> Fault:
+    """Whose fault it is that a check or a stage failed: the world's where store, machine, network or Prefect did."""
+    from torch import AcceleratorError
+
+    of_the_system = isinstance(error, OSError) and error.errno is not None  # Pillow's own have no number
+    of_others = isinstance(error, SetupError | WorldFailed | HTTPError | AcceleratorError)
+    return "world" if of_the_system or of_others else "concept"

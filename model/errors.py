@@ -1,4 +1,4 @@
-"""The two ways in which work ends badly: the input is wrong, or the work itself failed."""
+"""The ways in which work ends badly: the input is wrong, the work itself failed, or what it stands on did."""
 
 
 class InputError(ValueError):
@@ -13,6 +13,10 @@ class InputError(ValueError):
         return "\n".join(self.problems)
 
 
+class SetupError(InputError):
+    """Some of the problems are those of the machine or the project, not of a concept: no model, no device."""
+
+
 class WorkFailed(RuntimeError):
     """The input was right and the work still failed; the message says what is kept and how to go on."""
 
@@ -20,3 +24,7 @@ class WorkFailed(RuntimeError):
         """`way_out` is the end of the message; who knows a better one keeps `said` and puts that behind it."""
         super().__init__(f"{said}; {way_out}" if way_out else said)
         self.said = said
+
+
+class WorldFailed(WorkFailed):
+    """A store, a registry or a machine failed: the same work may go well at another time or place."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from model.errors import WorkFailed
+from model.errors import WorldFailed
 from tasks.manifest import FileRecord
 
 
-class StoreFailed(WorkFailed):
+class StoreFailed(WorldFailed):
     """The store could not be read or written; `retryable` says whether waiting may help."""
 
     def __init__(self, message: str, *, retryable: bool) -> None:

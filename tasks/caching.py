@@ -16,7 +16,7 @@ from prefect.logging import get_run_logger
 from prefect.tasks import exponential_backoff
 
 from model.disk import to_disk
-from model.errors import WorkFailed
+from model.errors import WorldFailed
 from tasks.file_lock import alone
 from tasks.jobs import Job
 from tasks.keys import StagePlan
@@ -157,7 +157,7 @@ def _work(folder: Path, plan: StagePlan, work: Callable[[Path], Metrics]) -> Non
                 folder.rmdir()
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             said = f"{plan.stage}: {folder.parent}: {error.strerror}; make room there and run the same command again"
-            raise WorkFailed(said) from error
+            raise WorldFailed(said) from error
         raise
 
 

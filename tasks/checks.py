@@ -1,43 +1,38 @@
 """What can only be checked by reading images and loading models, still before any work starts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from model.base_files import base_resolution
-from model.errors import InputError
+from model.errors import InputError, SetupError
 from tasks.image_sets import local_images
 from tasks.images import inspect_images
 from tasks.jobs import Job
 from tasks.new_concept import FEWEST_PIXELS
 from tasks.settings import Settings
 from tasks.store import Damaged, Store, open_store
-from tasks.taken_down import read_taken_down
+from tasks.taken_down import TakenDown, read_taken_down
 from tasks.work_folders import sweep
 
 
 def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
-    """Check the store, and images and words of the concepts that need a model; what is in the store has passed before.
+    """Check images and words of the concepts that need a model; what is in the store has passed before.
 
+    Probe the store before: this only reads it, and raises StoreFailed where that fails.
     An image that was taken down is refused in any case.
 
     Raises:
-        InputError: the store cannot be used; otherwise all problems of all concepts together.
+        InputError: all problems of all concepts together; a SetupError where a model or the device is not there.
     """
     store = open_store(settings)
-    store.probe()
     sweep(settings, [plan for job in jobs for plan in job.stages])
-    problems: list[str] = []
     taken = read_taken_down(store)
-    for job in jobs:
-        problems += taken.problems(job.concept.name, job.images)
-        if all(_whole(store, plan.stage, plan.key) for plan in job.stages if plan.kind != "gallery"):
-            continue
-        try:
-            check_job(job)
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(*dict.fromkeys(problems))
+    needy = [job for job in jobs if not all(_whole(store, p.stage, p.key) for p in job.stages if p.kind != "gallery")]
+    _together(
+        [*(partial(_check_not_taken_down, taken, job) for job in jobs), *(partial(check_job, job) for job in needy)]
+    )
 
 
 def _whole(store: Store, stage: str, key: str) -> bool:
@@ -51,21 +46,38 @@ def check_job(job: Job) -> None:
     """Check that the images can be trained on, and that base and evaluator read the concept's words and all prompts.
 
     Raises:
-        InputError: they cannot, or a model or the device is not there; all problems together.
+        InputError: they cannot; all problems together.
+        SetupError: a model or the device is not there; with all problems too.
     """
-    problems: list[str] = []
-    checks: tuple[Callable[[Job], None], ...] = (
-        _check_images,
-        _check_devices,
-        _check_base_reads,
-        _check_evaluator_reads,
+    _together(
+        partial(check, job) for check in (_check_images, _check_devices, _check_base_reads, _check_evaluator_reads)
     )
+
+
+def _together(checks: Iterable[Callable[[], None]]) -> None:
+    """Make all checks, and raise one error with all their problems."""
+    kind, problems = InputError, list[str]()
     for check in checks:
         try:
-            check(job)
+            check()
         except InputError as error:
             problems += error.problems
+            kind = SetupError if isinstance(error, SetupError) else kind
     if problems:
+        raise kind(*dict.fromkeys(problems))
+
+
+@contextmanager
+def _setting_up() -> Iterator[None]:
+    """What is wrong inside is no concept's fault."""
+    try:
+        yield
+    except InputError as error:
+        raise SetupError(*error.problems) from error
+
+
+def _check_not_taken_down(taken: TakenDown, job: Job) -> None:
+    if problems := taken.problems(job.concept.name, job.images):
         raise InputError(*problems)
 
 
@@ -80,7 +92,7 @@ def _check_devices(job: Job) -> None:
         import torch
 
         if (found := torch.cuda.device_count()) < job.recipe.processes:
-            raise InputError(
+            raise SetupError(
                 f"setting processes = {job.recipe.processes}: each needs a GPU of its own, and {found} can be seen "
                 "here (CUDA_VISIBLE_DEVICES, or `conceptbooth worker --gpu 0,1`)"
             )
@@ -90,11 +102,15 @@ def _check_base_reads(job: Job) -> None:
     from model.tokens import check_concept
     from tasks.loaded_base import open_base
 
-    check_concept(open_base(job).tokenizer, job.recipe.prompt, job.recipe.prompts)
+    with _setting_up():
+        tokenizer = open_base(job).tokenizer
+    check_concept(tokenizer, job.recipe.prompt, job.recipe.prompts)
 
 
 def _check_evaluator_reads(job: Job) -> None:
     from tasks.loaded_evaluator import open_evaluator, open_identity_model
 
-    open_identity_model(job)
-    open_evaluator(job).embed_text([job.recipe.prompt.without_placeholder(text) for text in job.recipe.prompts])
+    with _setting_up():
+        open_identity_model(job)
+        evaluator = open_evaluator(job)
+    evaluator.embed_text([job.recipe.prompt.without_placeholder(text) for text in job.recipe.prompts])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from model.errors import WorkFailed
+from model.errors import WorldFailed
 from tasks.hashing import file_digest
 from tasks.spool import spooled, sweep
 
@@ -22,7 +22,7 @@ class ContentCache:
         self.most_bytes = most_bytes
 
     def get(self, sha256: str) -> Path | None:
-        """The file with this content; None where there is none. A damaged one is removed. Raises WorkFailed."""
+        """The file with this content; None where there is none. A damaged one is removed. Raises WorldFailed."""
         path = self._path(sha256)
         with self._using(), suppress(FileNotFoundError):
             os.utime(path)  # used last now
@@ -35,7 +35,7 @@ class ContentCache:
         """Have `write` make the file; None, and nothing is kept, where its content turns out to be another one.
 
         Raises:
-            WorkFailed: the folder cannot be written.
+            WorldFailed: the folder cannot be written.
         """
         with self._using(), spooled(self.folder / "unfinished") as unfinished:
             write(unfinished)
@@ -66,7 +66,7 @@ class ContentCache:
         try:
             yield
         except OSError as error:
-            raise WorkFailed(
+            raise WorldFailed(
                 f"cache {self.folder}: cannot be used: {error.strerror or error}; make room there, or choose another "
                 "folder by the setting `home` (CONCEPTBOOTH_HOME)"
             ) from error

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.errors import WorkFailed
+from model.errors import WorkFailed, WorldFailed
 from tasks.dvc_storage import DvcStorage
 from tasks.folder_hash import FolderFile, file_md5
 from tasks.settings import Settings
@@ -24,7 +24,8 @@ def gather(
     A file of the same path in the folder `near` is taken where it fits, then DVC's cache, then its remote.
 
     Raises:
-        WorkFailed: a file is in none of them, or damaged; or it cannot be written here.
+        WorkFailed: a file is in none of them, or damaged.
+        WorldFailed: it cannot be written here.
         StoreFailed: the remote does not answer.
     """
     folder = settings.home / "images" / version
@@ -41,7 +42,7 @@ def gather(
                 unfinished.rename(folder)
         return folder
     except OSError as error:
-        raise WorkFailed(f"{folder}: cannot be written: {error.strerror}; mend it, or make room there") from error
+        raise WorldFailed(f"{folder}: cannot be written: {error.strerror}; mend it, or make room there") from error
 
 
 def _fill(folder: Path, storage: DvcStorage, whose: str, near: Path, files: Sequence[FolderFile]) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from model.errors import WorkFailed
+from model.errors import WorldFailed
 from tasks.blobs import Blobs, Entry, Hold, NotAsWritten, Record, StoreFailed
 from tasks.content_cache import ContentCache
 from tasks.folder_blobs import DISK_FULL, FolderBlobs
@@ -32,7 +32,7 @@ __all__ = ["DISK_FULL", "Damaged", "Inventory", "Record", "Store", "StoreFailed"
 _CONTENTS, _MANIFESTS, _MANIFEST = "cas/sha256/", "stages/", "manifest.json"
 
 
-class Damaged(WorkFailed):
+class Damaged(WorldFailed):
     """An artefact whose manifest is there and whose files are not, or not as they were; it can be made again."""
 
     def __init__(self, stage: str, key: str, problems: list[str]) -> None:
@@ -160,7 +160,7 @@ class Store:
 
         Raises:
             Damaged, StoreFailed: the store does not have the files.
-            WorkFailed: `folder` cannot be written; each file there is whole.
+            WorldFailed: `folder` cannot be written; each file there is whole.
         """
         for name, source in self.files(manifest, manifest.files).items():
             target = folder / name
@@ -173,7 +173,7 @@ class Store:
                 finally:
                     unfinished.unlink(missing_ok=True)
             except OSError as error:
-                raise WorkFailed(
+                raise WorldFailed(
                     f"{target}: cannot be written: {error.strerror}; mend it and run the same command again, "
                     "nothing else is lost"
                 ) from error

@@ -12,7 +12,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from model.errors import InputError, WorkFailed
+from model.errors import InputError, WorkFailed, WorldFailed
 from tasks.file_lock import alone
 from tasks.settings import Settings
 
@@ -39,13 +39,13 @@ QUIET_AND_BOUNDED = {
 }
 
 
-class TrackingUnreachable(WorkFailed):
+class TrackingUnreachable(WorldFailed):
     """MLflow, its database or its artefact storage does not answer: worth another try."""
 
     retryable = True
 
 
-class MlflowRefused(WorkFailed):
+class MlflowRefused(WorldFailed):
     """MLflow answers and does not do what was asked, or a file of its own cannot be read or written."""
 
 

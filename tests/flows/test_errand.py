@@ -1,15 +1,21 @@
 """What one concept's flow leaves behind when it fails, and that it does the job that was planned and checked."""
 
 import dataclasses
+import errno
+import shutil
 from pathlib import Path
 
 import pytest
+from httpx import ConnectTimeout
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.dispatch import train_here
 from flows.train_concept import train_concept
-from model.errors import InputError
+from model.errors import InputError, WorkFailed
 from tasks.jobs import plan_jobs
 from tasks.reporting import Silence
+from tasks.store import StoreFailed
 from tests.training_project import write_concept, write_params
 
 
@@ -25,11 +31,50 @@ def test_with_the_registry_down_the_gallery_the_scores_and_the_tasks_are_there(p
     assert outcome.gallery_html is not None and outcome.gallery_html.is_file()
 
 
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (WorkFailed("the loss is no number"), "concept"),
+        (ZeroDivisionError(), "concept"),
+        (OSError("image file is truncated"), "concept"),
+        (StoreFailed("the store does not answer", retryable=False), "world"),
+        (OSError(errno.EIO, "Input/output error"), "world"),
+        (ConnectTimeout("Prefect does not answer"), "world"),
+    ],
+)
+def test_a_stage_that_fails_is_the_concept_s_fault_unless_the_world_failed(
+    project, prefect_url, monkeypatch, error, fault
+):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("tasks.prepare.prepare_images", fail)
+    (job,) = plan_jobs(project, ["turtle"])
+    assert train_here(job, Silence(), checked=True).fault == fault
+
+
+def test_images_are_the_concept_s_fault_and_a_store_or_a_device_is_not(project, prefect_url, monkeypatch):
+    def fault(device: str = "cpu") -> str | None:
+        (job,) = plan_jobs(project.model_copy(update={"device": device}), ["turtle"])
+        return train_here(job, Silence(), checked=False).fault
+
+    assert fault(device="mps") == "world"
+    (project.concepts_dir / "turtle/images/00.png").write_bytes(b"no picture")
+    assert fault() == "concept"
+    shutil.rmtree(project.store)
+    project.store.write_text("a file where a folder should be")
+    assert fault() == "world"
+
+
 def test_a_flow_that_nobody_prepared_checks_before_it_works(project, prefect_url):
     write_concept(project.concepts_dir / "turtle", super_category="xylophone" * 9)
     with pytest.raises(InputError, match="xylophone"):
         train_concept("turtle", project.root)
     assert not list((project.store / "stages").glob("*"))
+    with get_client(sync_client=True) as client:
+        (run,) = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+    assert "xylophone" in run.labels["conceptbooth.error"]
+    assert (run.labels["conceptbooth.fault"], run.labels["conceptbooth.tasks"]) == ("concept", "[]")
 
 
 def test_images_must_not_be_shrunk_below_what_the_base_learns_from(project):

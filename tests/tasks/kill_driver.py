@@ -103,6 +103,7 @@ class Operations:
 
 def train(job: Job, diary: Path) -> None:
     """What a command does for one concept, up to the registration."""
+    open_store(job.settings).probe()
     check_jobs(job.settings, [job])
     bench = Bench(job, Diary(diary))
     for plan in job.stages:
