@@ -2,10 +2,14 @@
 
 import contextlib
 import os
+import signal
 import tempfile
 from pathlib import Path
 
 import pytest
+
+# A shell starts background jobs with SIGINT ignored, and children inherit that: no test could press Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before anything imports Prefect, which reads its settings once: nothing of a test may reach the home folder.
 _SCRATCH = tempfile.TemporaryDirectory(prefix="conceptbooth-tests-")

@@ -64,7 +64,8 @@ def test_without_a_terminal_a_line_every_ten_seconds():
     ]
 
 
-def test_on_a_terminal_a_bar_that_goes_away():
+def test_on_a_terminal_a_bar_that_goes_away(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
     output = io.StringIO()
     reporter = TerminalReporter(Console(file=output, force_terminal=True, width=100))
     for title in ("one", "two"):
