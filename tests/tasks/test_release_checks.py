@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
@@ -30,6 +31,7 @@ from tasks.settings import Settings
 from tasks.signing import public_key_of, read_public_key, signing_key_problems
 from tasks.store import open_store
 from tasks.tracking import connect
+from tasks.trial import try_version
 from tests.lineage_project import CONCEPT
 from tests.tasks.finished_training import migrated_database
 
@@ -130,6 +132,23 @@ def test_a_file_that_was_put_in_is_seen_by_whoever_loads_the_folder(settings):
     assert done.returncode != 0
     assert "extra.py" in done.stderr + done.stdout
     assert fault.what.endswith(": model/extra.py")
+
+
+def test_loading_a_release_where_it_lies_makes_no_fault_of_it(settings, monkeypatch):
+    """MLflow's client writes a note beside a model that it loads out of a folder; a trial does not let it."""
+    assert try_version(settings, f"concept.{CONCEPT}", 1) == (16, 16)
+    assert checked(settings).words == "verified"
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", settings.production_tracking_uri)
+    note = Path(mlflow.artifacts.download_artifacts(f"models:/concept.{CONCEPT}/1")) / "registered_model_meta"
+    try:
+        (missed,) = checked(settings).of("unchecked")
+        note.write_text(note.read_text() + "model_uuid: another\n")
+        (fault,) = checked(settings).of("fault")
+    finally:
+        note.unlink()
+    assert missed.what.endswith(": model/registered_model_meta")
+    assert missed.said == "was left there by an MLflow that loaded the folder, and is not signed"
+    assert fault.what == missed.what
 
 
 def test_an_unsigned_store_says_what_is_missing(settings, tmp_path):
