@@ -7,9 +7,10 @@ from tasks.jobs import Job
 from tasks.workplace import git_facts
 
 
-def expectation(job: Job) -> dict[str, Any]:
+def expectation(job: Job, *, verify: bool = False) -> dict[str, Any]:
     """Parameters of the flow `train_concept` on a worker, which plans the same or refuses."""
-    return {"name": job.concept.name, "expected_key": _final_key(job), "expected_commit": _commit(job)}
+    agreed = {"name": job.concept.name, "expected_key": _final_key(job), "expected_commit": _commit(job)}
+    return agreed | {"verify": verify}
 
 
 def refuse_another_plan(job: Job, expected_key: str, expected_commit: str | None) -> None:

@@ -2,19 +2,26 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol
 
 from flows.outcome import ConceptOutcome
 from tasks.jobs import Job
 from tasks.reporting import Reporter
 from tasks.settings import Settings
 
-Dispatch = Callable[[Sequence[Job], float | None], Iterator[ConceptOutcome]]
-"""Train these concepts; one outcome each, as it ends, in any order. A failure is an outcome and stops no other.
 
-The second argument is a number of seconds, or None for no end: what has not begun by then is not begun, and has no
-outcome.
-"""
+class Dispatch(Protocol):
+    """A way to have concepts trained."""
+
+    def __call__(
+        self, jobs: Sequence[Job], seconds: float | None, verified: Collection[str] = ()
+    ) -> Iterator[ConceptOutcome]:
+        """Train these; one outcome each, as it ends, in any order. A failure is an outcome and stops no other.
+
+        `seconds` may be None for no end: what has not begun by then is not begun, and has no outcome. `verified` names
+        concepts of whose artefacts every byte is read.
+        """
 
 
 def dispatcher(settings: Settings, reporter: Reporter) -> Dispatch:
@@ -29,21 +36,26 @@ def dispatcher(settings: Settings, reporter: Reporter) -> Dispatch:
 def in_this_process(reporter: Reporter) -> Dispatch:
     """The embedded dispatcher: one concept after the other, each in a flow run of its own."""
 
-    def dispatch(jobs: Sequence[Job], seconds: float | None) -> Iterator[ConceptOutcome]:
+    def dispatch(
+        jobs: Sequence[Job], seconds: float | None, verified: Collection[str] = ()
+    ) -> Iterator[ConceptOutcome]:
         started = time.monotonic()
         for job in jobs:
             if seconds is not None and time.monotonic() - started >= seconds:
                 return
-            yield train_here(job, reporter, checked=False)
+            yield train_here(job, reporter, checked=False, verify=job.concept.name in verified)
 
     return dispatch
 
 
-def train_here(job: Job, reporter: Reporter, *, checked: bool) -> ConceptOutcome:
-    """Run one concept's flow; `checked` says that its images and words have been looked at. Never raises for it."""
+def train_here(job: Job, reporter: Reporter, *, checked: bool, verify: bool = False) -> ConceptOutcome:
+    """Run one concept's flow. Never raises for it.
+
+    `checked` says that its images and words have been looked at, `verify` that every byte of its artefacts is read.
+    """
     from flows.train_concept import Errand, handed_over, train_concept
 
-    errand, started = Errand(job, reporter, checked=checked), time.monotonic()
+    errand, started = Errand(job, reporter, checked=checked, verify=verify), time.monotonic()
     try:
         with handed_over(errand):
             return train_concept(job.concept.name, job.settings.root)

@@ -5,7 +5,7 @@ Whatever happens to a worker, the night ends: each run comes to an end that Pref
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -15,6 +15,7 @@ from flows.dispatch import Dispatch
 from flows.outcome import ConceptOutcome
 from flows.prefect_server import fitting_server, server_client
 from flows.run_labels import with_labels
+from flows.told_error import told
 from model.errors import InputError, WorkFailed
 from tasks.jobs import Job
 from tasks.registry import model_name
@@ -46,7 +47,11 @@ class Patience:
     cancel: float = 120.0
     """For a run to end that was cancelled."""
     server: float = 600.0
-    """For a server that does not answer any more."""
+    """For a server that does not answer."""
+
+
+class _ServerLost(WorkFailed):
+    """It has not answered for too long."""
 
 
 class _Errand:
@@ -55,11 +60,11 @@ class _Errand:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.taken: float | None = None
-        """When it was first seen with a worker."""
+        """Since when it has been with a worker."""
         self.begun: float | None = None
         """When it was first seen running."""
         self.given_up: tuple[str, float] | None = None
-        """Why, and when; from then on it is being cancelled."""
+        """Why, and when; from then on it is being cancelled, here or by somebody else."""
 
     @property
     def waits(self) -> bool:
@@ -69,6 +74,7 @@ class _Errand:
 
 _Errands = dict[UUID, _Errand]
 _Runs = dict[UUID, "FlowRun"]
+_Asked = tuple[str, str, bool]
 
 
 def on_workers(settings: Settings, reporter: Reporter, patience: Patience | None = None) -> Dispatch:
@@ -78,10 +84,12 @@ def on_workers(settings: Settings, reporter: Reporter, patience: Patience | None
     another version, or no deployment on it, and WorkFailed where the server is lost on the way.
     """
 
-    def dispatch(jobs: Sequence[Job], seconds: float | None) -> Iterator[ConceptOutcome]:
+    def dispatch(
+        jobs: Sequence[Job], seconds: float | None, verified: Collection[str] = ()
+    ) -> Iterator[ConceptOutcome]:
         fitting_server(settings)
         with server_client(settings) as client:
-            yield from _Night(settings, reporter, patience or Patience(), client).train(jobs, seconds)
+            yield from _Night(settings, reporter, patience or Patience(), client).train(jobs, seconds, verified)
 
     return dispatch
 
@@ -92,12 +100,13 @@ class _Night:
     def __init__(self, settings: Settings, reporter: Reporter, patience: Patience, client: "SyncPrefectClient") -> None:
         self.settings, self.reporter, self.patience, self.client = settings, reporter, patience, client
         self.errands: _Errands = {}
+        self._answered = self._seen_worker = time.monotonic()
 
-    def train(self, jobs: Sequence[Job], seconds: float | None) -> Iterator[ConceptOutcome]:
+    def train(self, jobs: Sequence[Job], seconds: float | None, verified: Collection[str]) -> Iterator[ConceptOutcome]:
         """One outcome each, as it ends."""
         try:
-            self._hand_out(jobs)
-            started = self._answered = self._seen_worker = time.monotonic()
+            yield from self._hand_out(jobs, verified)
+            started = self._seen_worker = time.monotonic()
             while self.errands:
                 for run_id, outcome in self._look_at_all():
                     del self.errands[run_id]
@@ -109,16 +118,33 @@ class _Night:
         finally:
             self._drop_waiting()
 
-    def _hand_out(self, jobs: Sequence[Job]) -> None:
-        """A run for each job: one that an earlier night has asked for and that is not over, or a new one."""
+    def _hand_out(self, jobs: Sequence[Job], verified: Collection[str]) -> Iterator[ConceptOutcome]:
+        """A run for each job: one that an earlier night has asked for and that is not over, or a new one.
+
+        The outcomes are of those that cannot be handed out.
+        """
+        present, night = _unfinished(self.client, self.settings), uuid4()
+        for job in jobs:
+            errand = _Errand(job)
+            try:
+                parameters = expectation(job, verify=job.concept.name in verified)
+                run_id = present.get(_asked(parameters)) or self._ask(parameters, night)
+            except _ServerLost:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this concept's outcome
+                said = "; ".join(told(error, self.settings, job.concept.name))
+                yield _failed(errand, f"it could not be handed to Prefect: {said}")
+            else:
+                self.errands[run_id] = errand
+
+    def _ask(self, parameters: dict[str, Any], night: UUID) -> UUID:
+        """A new run; its id."""
+        from httpx import TransportError
         from prefect.deployments import run_deployment
         from prefect.settings import temporary_settings
 
-        present, night = _unfinished(self.client, self.settings), uuid4()
-        for job in jobs:
-            parameters = expectation(job)
-            run_id = present.get((parameters["name"], parameters["expected_key"]))
-            if run_id is None:
+        while True:
+            try:
                 with temporary_settings({"api.url": self.settings.prefect_api_url}):
                     run: Any = run_deployment(
                         DEPLOYMENT,
@@ -127,8 +153,21 @@ class _Night:
                         idempotency_key=f"{parameters['name']}/{parameters['expected_key']}/{night}",
                         timeout=0,
                     )
-                run_id = run.id
-            self.errands[run_id] = _Errand(job)
+            except TransportError as error:
+                self._bear(error)
+                time.sleep(self.patience.look)
+            else:
+                self._answered = time.monotonic()
+                return UUID(str(run.id))
+
+    def _bear(self, error: Exception) -> None:
+        """Wait for a server that is away for a while. Raises WorkFailed once that was too long."""
+        silent = time.monotonic() - self._answered
+        if silent > self.patience.server:
+            raise _ServerLost(
+                f"Prefect at {self.settings.prefect_api_url} has not answered for {silent:.0f} s ({error}); "
+                "trainings that run go on, and the next night finds what they leave"
+            ) from error
 
     def _look_at_all(self) -> list[tuple[UUID, ConceptOutcome]]:
         """What is over by now. A server that is away for a while is waited for."""
@@ -139,12 +178,7 @@ class _Night:
             over = [(run_id, self._look(run_id, runs.get(run_id))) for run_id in self.errands]
             self._look_for_workers(runs)
         except HTTPError as error:
-            silent = time.monotonic() - self._answered
-            if silent > self.patience.server:
-                raise WorkFailed(
-                    f"Prefect at {self.settings.prefect_api_url} has not answered for {silent:.0f} s ({error}); "
-                    "trainings that run go on, and the next night finds what they leave"
-                ) from error
+            self._bear(error)
             return []
         self._answered = time.monotonic()
         return [(run_id, outcome) for run_id, outcome in over if outcome]
@@ -156,10 +190,17 @@ class _Night:
             return _failed(errand, "its run was deleted in Prefect")
         if run.state.is_final():
             return self._outcome(errand, run)
+        if run.state.is_cancelling() and errand.given_up is None:
+            errand.given_up = (
+                "cancelled in Prefect",
+                now,
+            )  # if nobody is left who could end it, the night ends all the same
         if errand.given_up:
             why, since = errand.given_up
             return _failed(errand, why, run) if now - since > self.patience.cancel else None
-        if errand.taken is None and (run.state.is_pending() or run.state.is_running()):
+        if run.state.is_scheduled():
+            errand.taken = None  # also where somebody has put it back into the queue
+        elif errand.taken is None:
             errand.taken = now
         if errand.begun is None and run.state.is_running():
             errand.begun = now
@@ -172,10 +213,10 @@ class _Night:
         return None
 
     def _look_for_workers(self, runs: _Runs) -> None:
-        """Give up what waits for workers that do not come. Where anything is with a worker, there are some."""
+        """Give up what waits for workers that do not come."""
         waiting = [run_id for run_id, errand in self.errands.items() if errand.waits and run_id in runs]
         pools = {str(runs[run_id].work_pool_name) for run_id in waiting}
-        if not waiting or any(errand.taken for errand in self.errands.values()) or _online(self.client, pools):
+        if not waiting or _online(self.client, pools):
             self._seen_worker = time.monotonic()
         elif time.monotonic() - self._seen_worker > self.patience.worker:
             for run_id in waiting:
@@ -228,8 +269,13 @@ class _Night:
         return with_labels(done, run)
 
 
-def _unfinished(client: "SyncPrefectClient", settings: Settings) -> dict[tuple[str, str], UUID]:
-    """Runs of the deployment that are not over, by concept and expected key."""
+def _asked(parameters: Mapping[str, Any]) -> _Asked:
+    """Concept, expected key, and whether every byte is to be read."""
+    return parameters.get("name", ""), parameters.get("expected_key", ""), bool(parameters.get("verify"))
+
+
+def _unfinished(client: "SyncPrefectClient", settings: Settings) -> dict[_Asked, UUID]:
+    """Runs of the deployment that are not over, by what they were asked for."""
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter
     from prefect.exceptions import ObjectNotFound
 
@@ -241,12 +287,12 @@ def _unfinished(client: "SyncPrefectClient", settings: Settings) -> dict[tuple[s
         ) from error
     here = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
     unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": list(_UNFINISHED)}}})
-    found: dict[tuple[str, str], UUID] = {}
+    found: dict[_Asked, UUID] = {}
     for offset in range(0, 10**6, _PAGE):
         runs = client.read_flow_runs(deployment_filter=here, flow_run_filter=unfinished, limit=_PAGE, offset=offset)
         for run in runs:
             if not (run.state and run.state.is_cancelling()):
-                found[run.parameters.get("name", ""), run.parameters.get("expected_key", "")] = run.id
+                found[_asked(run.parameters)] = run.id
         if len(runs) < _PAGE:
             break
     return found

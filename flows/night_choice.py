@@ -15,6 +15,8 @@ class NightOptions:
     force: tuple[str, ...] = ()
     """Concepts that are gone through in any case, whatever they wait for: all their artefacts' bytes are read, and what
     is damaged or missing is made again."""
+    retry: bool = False
+    """Whether those that failed in nights before are tried now, instead of waiting for their turn."""
     max_concepts: int | None = None
     """Most concepts beside the forced ones; None for all."""
     max_hours: float | None = None
@@ -49,7 +51,7 @@ def choose(settings: Settings, plan: Plan, options: NightOptions) -> Choice:
         raise InputError(*problems)
     forced = [concept for concept in plan.concepts if concept.concept in options.force and concept.job]
     others = [concept for concept in plan.of("stale") if concept not in forced]
-    waiting = [concept for concept in others if concept.failures and concept.failures.waits]
+    waiting = [c for c in others if c.failures and c.failures.waits and not options.retry]
     # What was never trained has waited longest: somebody added it and has nothing yet.
     ready = sorted(
         (concept for concept in others if concept not in waiting),

@@ -1,7 +1,6 @@
 """`conceptbooth nightly`: a night by hand, what it would do, or when the scheduled one comes."""
 
 import os
-from contextlib import suppress
 
 from rich.padding import Padding
 from rich.text import Text
@@ -14,7 +13,7 @@ from flows.plan import show_plan
 from flows.prefect_api import flows_run_at, prefect_api
 from flows.progress import TerminalReporter
 from flows.summary import command
-from model.errors import InputError, WorkFailed
+from model.errors import InputError
 from tasks.concepts import concept_names
 from tasks.plan import make_plan
 from tasks.settings import Settings
@@ -33,18 +32,17 @@ def run_night(settings: Settings, options: NightOptions, *, verbose: bool, as_js
         choose(settings, make_plan(settings, concept_names(settings)), options)  # bad input, before anything is done
         import_mlflow(settings)
         from flows.night_summary import show_night
-        from flows.nightly import Night, handed_over, nightly
+        from flows.nightly import Night, have
 
         reporter = TerminalReporter(notices())
         night = Night(settings, options, reporter, dispatcher(settings, reporter))
-        with flows_run_at(api), handed_over(night), suppress(WorkFailed):  # the summary says what failed
-            nightly(settings.root, list(options.force), options.max_concepts, options.max_hours)
-    assert night.summary is not None  # the flow ends with it, or raises
+        with flows_run_at(api):
+            summary = have(night)
     if as_json:
-        print_json(night.summary.to_json())
+        print_json(summary.to_json())
     else:
-        show_night(night.summary)
-    return FAILED if night.summary.failed else DONE
+        show_night(summary)
+    return FAILED if summary.failed else DONE
 
 
 def show_dry_run(settings: Settings, options: NightOptions, *, as_json: bool) -> int:

@@ -5,7 +5,6 @@ from collections import Counter
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.night_summary import WORDS, NightSummary, table_rows
-from model.errors import InputError, WorkFailed
 from tasks.settings import Settings
 from tasks.tracking import connect, experiment_id, sorted_failures
 
@@ -13,38 +12,30 @@ EXPERIMENT = "nightly"
 ARTIFACT = "nightly-summary"
 
 
-def show_on_pages(_settings: Settings, summary: NightSummary) -> str | None:
-    """Put the summary on Prefect's pages; what went wrong, or None."""
+def show_on_pages(_settings: Settings, summary: NightSummary) -> None:
+    """Put the summary on Prefect's pages. Raises whatever Prefect does."""
     words = markdown(summary)
-    try:
-        if summary.concepts:
-            create_table_artifact(table=table_rows(summary), key=ARTIFACT, description=words)
-        else:
-            create_markdown_artifact(words, key=ARTIFACT, description=summary.headline)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the night's work is done
-        return f"Prefect's pages do not show this night: {type(error).__name__}: {error}"
-    return None
+    if summary.concepts:
+        create_table_artifact(table=table_rows(summary), key=ARTIFACT, description=words)
+    else:
+        create_markdown_artifact(words, key=ARTIFACT, description=summary.headline)
 
 
-def record_night(settings: Settings, summary: NightSummary) -> str | None:
-    """Write a run with figures and summary.json; what went wrong, or None."""
+def record_night(settings: Settings, summary: NightSummary) -> None:
+    """Write a run with figures and summary.json. Raises InputError, WorkFailed."""
     if summary.troubles and not summary.concepts:
-        return None  # most often because MLflow does not answer; the pages and the notice tell it
+        return  # most often because MLflow does not answer; the pages and the notice tell it
     from mlflow.entities import Metric
 
-    try:
-        client = connect(settings)
-        with sorted_failures(settings):
-            tags = {"mlflow.source.name": "conceptbooth nightly", "mlflow.note.content": markdown(summary)}
-            run = client.create_run(experiment_id(client, settings, EXPERIMENT), tags=tags, run_name=summary.started)
-            now = run.info.start_time
-            figures = [Metric(name, value, now, 0) for name, value in _figures(summary).items()]
-            client.log_batch(run.info.run_id, metrics=figures)
-            client.log_dict(run.info.run_id, summary.to_json(), "summary.json")
-            client.set_terminated(run.info.run_id, status="FAILED" if summary.failed else "FINISHED")
-    except (InputError, WorkFailed) as error:
-        return f"MLflow has no record of this night: {error}"
-    return None
+    client = connect(settings)
+    with sorted_failures(settings):
+        tags = {"mlflow.source.name": "conceptbooth nightly", "mlflow.note.content": markdown(summary)}
+        run = client.create_run(experiment_id(client, settings, EXPERIMENT), tags=tags, run_name=summary.started)
+        now = run.info.start_time
+        figures = [Metric(name, value, now, 0) for name, value in _figures(summary).items()]
+        client.log_batch(run.info.run_id, metrics=figures)
+        client.log_dict(run.info.run_id, summary.to_json(), "summary.json")
+        client.set_terminated(run.info.run_id, status="FAILED" if summary.failed else "FINISHED")
 
 
 def markdown(summary: NightSummary) -> str:

@@ -25,6 +25,7 @@ from flows.night_summary import NightConcept, NightSummary, summed_up
 from flows.notice import notify
 from flows.outcome import ConceptOutcome
 from flows.releases import reconcile
+from flows.told_error import told
 from model.errors import InputError, WorkFailed
 from tasks.concepts import concept_names
 from tasks.dvc_storage import UnreadRemote, dvc_storage
@@ -71,38 +72,60 @@ def handed_over(night: Night) -> Iterator[None]:
         _NIGHT.reset(token)
 
 
+def have(night: Night) -> NightSummary:
+    """Run the flow for this night. However that ends, the night ends with its summary."""
+    options = night.options
+    try:
+        with handed_over(night):
+            nightly(night.settings.root, list(options.force), options.retry, options.max_concepts, options.max_hours)
+    except WorkFailed:  # the summary says what failed
+        pass
+    except Exception as error:  # noqa: BLE001 - Prefect could not begin the flow run, or could not end it
+        said = "; ".join(told(error, night.settings, "nightly"))
+        if night.summary is None:
+            night.troubles.append(said)
+            return _tell(night)
+        night.summary = replace(night.summary, warnings=(*night.summary.warnings, said))
+    assert night.summary is not None  # the flow ends with it, or raises something else
+    return night.summary
+
+
 @flow(name="nightly", persist_result=False)
 def nightly(
     root: Path | None = None,
     force: list[str] | None = None,
+    retry: bool = False,
     max_concepts: int | None = None,
     max_hours: float | None = None,
 ) -> dict[str, Any]:
     """Train what changed in the project at `root`, oldest first; returns the summary.
 
-    `force` names concepts that are gone through in any case, `max_concepts` says how many others, and after
-    `max_hours` none is begun any more.
+    `force` names concepts that are gone through in any case, by every byte; with `retry` those that failed in nights
+    before wait no longer; `max_concepts` says how many others, and after `max_hours` none is begun any more.
 
     Raises:
         WorkFailed: something failed; the summary is on Prefect's pages, in MLflow, and was sent to who wants to know.
     """
-    night = _NIGHT.get()
-    if night is None:
-        settings, reporter = load_settings(root), _Log()
-        options = NightOptions(force=tuple(force or ()), max_concepts=max_concepts, max_hours=max_hours)
-        night = Night(settings, options, reporter, dispatcher(settings, reporter))
-    else:
-        sign_run()
+    handed = _NIGHT.get()
+    options = NightOptions(force=tuple(force or ()), retry=retry, max_concepts=max_concepts, max_hours=max_hours)
+    night = handed or _night_on_a_worker(root, options)
     try:
+        if handed:  # a worker tells by itself how its runs end
+            sign_run()
         _work(night)
-    except InputError as error:
-        night.troubles += error.problems
-    except WorkFailed as error:
-        night.troubles.append(str(error))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the summary tells it, and somebody is told
+        night.troubles += told(error, night.settings, "nightly")
     summary = _tell(night)
+    for warning in summary.warnings:
+        get_run_logger().warning("%s", warning)
     if summary.failed:
         raise WorkFailed("\n".join([summary.headline, *summary.troubles, *summary.failures]))
     return summary.to_json()
+
+
+def _night_on_a_worker(root: Path | None, options: NightOptions) -> Night:
+    settings, reporter = load_settings(root), _Log()
+    return Night(settings, options, reporter, dispatcher(settings, reporter))
 
 
 def _work(night: Night) -> None:
@@ -160,7 +183,7 @@ def _train(night: Night, choice: Choice) -> None:
     jobs = {plan.concept: plan for plan in choice.tonight}
     hours = night.options.max_hours
     left = None if hours is None else max(0.0, hours * 3600 - (time.monotonic() - night._clock))
-    for outcome in night.dispatch([plan.job for plan in choice.tonight if plan.job], left):
+    for outcome in night.dispatch([plan.job for plan in choice.tonight if plan.job], left, night.options.force):
         night.outcomes.append(outcome)
         plan = jobs[outcome.concept]
         if outcome.fault == "concept" and plan.job and outcome.error:
@@ -196,13 +219,16 @@ def _tell(night: Night) -> NightSummary:
             warnings=tuple(night.warnings),
         )
 
-    for tell in (record_night, show_on_pages):
-        if problem := tell(night.settings, summary()):
-            night.warnings.append(problem)
+    for tell, otherwise in (
+        (record_night, "MLflow has no record of this night"),
+        (show_on_pages, "Prefect's pages do not show this night"),
+    ):
+        try:
+            tell(night.settings, summary())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the night's work is done, and the others are told
+            night.warnings += [f"{otherwise}: {said}" for said in told(error, night.settings, "nightly")]
     if problem := notify(night.settings, summary().to_json()):
         night.warnings.append(problem)
-    for warning in night.warnings:
-        get_run_logger().warning("%s", warning)
     night.summary = summary()
     return night.summary
 

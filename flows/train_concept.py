@@ -44,11 +44,13 @@ T = TypeVar("T")
 class Errand:
     """One concept's job as it is handed to the flow, and what has become of it so far."""
 
-    def __init__(self, job: Job, reporter: Reporter, *, checked: bool) -> None:
+    def __init__(self, job: Job, reporter: Reporter, *, checked: bool, verify: bool = False) -> None:
         self.job = job
         self.reporter = reporter
         self.checked = checked
         """Whether images and words have been looked at; else the flow does, so that they fail as its own."""
+        self.verify = verify
+        """Whether every byte of its artefacts is read, wherever they lie."""
         self.outcome = ConceptOutcome(concept=job.concept.name, base=job.recipe.base.reference)
 
     def failed(self, error: Exception) -> ConceptOutcome:
@@ -72,12 +74,16 @@ def handed_over(errand: Errand) -> Iterator[None]:
 
 @flow(name="train-concept", flow_run_name="{name}", persist_result=False)
 def train_concept(
-    name: str, root: Path | None = None, expected_key: str | None = None, expected_commit: str | None = None
+    name: str,
+    root: Path | None = None,
+    expected_key: str | None = None,
+    expected_commit: str | None = None,
+    verify: bool = False,
 ) -> ConceptOutcome:
     """Train, evaluate and register a concept of the project at `root`, doing only what is not in the store.
 
     Who asks a worker for it says which key its own project gives the last stage, at which commit. On a worker the flow
-    holds the slot of its GPU.
+    holds the slot of its GPU. With `verify` every byte of what is in the store is read, and what is damaged made again.
 
     Raises:
         InputError: something is wrong with the concept or the parameters, all of it together; another key is expected.
@@ -86,7 +92,7 @@ def train_concept(
     if errand := _ERRAND.get():
         sign_run()
         return _carry_out(errand)
-    errand = _planned(name, root)
+    errand = _planned(name, root, verify)
     if expected_key:
         refuse_another_plan(errand.job, expected_key, expected_commit)
     try:
@@ -114,10 +120,10 @@ def _carry_out(errand: Errand) -> ConceptOutcome:
     )
 
 
-def _planned(name: str, root: Path | None) -> Errand:
+def _planned(name: str, root: Path | None, verify: bool) -> Errand:
     settings = load_settings(root)
     (job,) = plan_jobs(settings, [name])
-    return Errand(job, Silence(), checked=False)
+    return Errand(job, Silence(), checked=False, verify=verify)
 
 
 class _Line:
@@ -126,6 +132,8 @@ class _Line:
     def __init__(self, errand: Errand) -> None:
         self.errand = errand
         self.bench = Bench(errand.job, Both(errand.reporter, PageReporter(errand.reporter.warn)))
+        if errand.verify:
+            self.bench.doubtful |= {plan.stage for plan in errand.job.stages}
         self.outcomes: dict[str, TaskOutcome] = {}
 
     def note(self, **facts: Any) -> ConceptOutcome:
@@ -147,13 +155,14 @@ class _Line:
             self.note(fault=_fault(error))
             raise
 
-    def obtain(self, plan: StagePlan, *, anew: bool = False) -> None:
-        """Have a stage's artefact in the store and its manifest on the bench; `anew` passes Prefect's cache over."""
+    def obtain(self, plan: StagePlan) -> None:
+        """Have a stage's artefact in the store and its manifest on the bench."""
         started = time.monotonic()
 
         def run_and_use() -> bool:
-            made = self._run(plan, anew=anew)
+            made = self._run(plan)
             self.bench.manifests[plan.stage] = self.bench.store.use(plan.stage, plan.key)
+            self.bench.doubtful.discard(plan.stage)
             return made
 
         self._note(plan.stage, made=self._mending(run_and_use), started=started)
@@ -182,10 +191,10 @@ class _Line:
         write_trained(bench.store, bench.job.settings, trained)
         forget_failures(bench.store, bench.job.concept.name)
 
-    def _run(self, plan: StagePlan, *, anew: bool) -> bool:
+    def _run(self, plan: StagePlan) -> bool:
         """Run the stage's task; says whether the artefact was made now. What Prefect remembers must be in the store."""
         bench, task = self.bench, cast(Any, _TASKS[plan.kind])
-        state = task.with_options(refresh_cache=anew)(plan, bench, return_state=True)
+        state = task.with_options(refresh_cache=plan.stage in bench.doubtful)(plan, bench, return_state=True)
         receipt = state.result()
         if state.name != "Cached":
             return bool(receipt["made"])
@@ -206,7 +215,8 @@ class _Line:
                 if damage.stage in mended:
                     raise
                 mended.add(damage.stage)
-                self.obtain(next(plan for plan in self.bench.job.stages if plan.stage == damage.stage), anew=True)
+                self.bench.doubtful.add(damage.stage)
+                self.obtain(next(plan for plan in self.bench.job.stages if plan.stage == damage.stage))
 
     def _note(self, name: str, *, made: bool, started: float) -> None:
         seconds = time.monotonic() - started

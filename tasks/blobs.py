@@ -101,8 +101,8 @@ class Blobs(Protocol):
     def names(self, prefix: str, last: str) -> set[str]:
         """Names that are `prefix`, two folders and `last`: quicker than `entries` where sizes cost a question each."""
 
-    def put(self, contents: Mapping[str, tuple[Path, FileRecord]]) -> None:
-        """Bring files in, by the name they get; one that is there and whole is only renewed. None appears in parts."""
+    def put(self, contents: Mapping[str, tuple[Path, FileRecord]], *, rehash: bool) -> None:
+        """Bring files in, by their new names; what is there without `problems` is renewed. None appears in part."""
 
     def problems(self, contents: Mapping[str, FileRecord], *, rehash: bool) -> dict[str, str]:
         """What is wrong with contents, by name: missing, another size, with `rehash` other bytes."""

@@ -40,6 +40,8 @@ class Bench:
         self.store = open_store(job.settings)
         self.manifests: dict[str, Manifest] = {}
         """Of the stages that are done, by name."""
+        self.doubtful: set[str] = set()
+        """Stages whose artefacts are read by every byte before they count as whole, also where that costs transfers."""
 
     def warn(self, message: str) -> None:
         """Tell the person at the terminal, and the log of the run in Prefect."""
@@ -99,24 +101,25 @@ def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict
         StoreFailed: the store cannot be read or written.
         Damaged: something that this stage reads is not as it was; that other stage has to run again.
     """
-    folder = work_folder(bench.job.settings, plan)
+    folder, thorough = work_folder(bench.job.settings, plan), plan.stage in bench.doubtful
 
     def waiting() -> None:
         bench.warn(f"{plan.stage} of '{bench.job.concept.name}' is being made by another process: waiting for it")
 
     with suppress(Damaged):  # said below, where it is made again
-        if not folder.exists() and (manifest := bench.store.find_checked(plan.stage, plan.key)):
+        if not folder.exists() and (manifest := bench.store.find_checked(plan.stage, plan.key, thorough=thorough)):
             return _receipt(manifest, made=False)
     # The folder has a lock of its own: it is of this machine, and stays ours should the store's hold be lost.
     with bench.store.alone(plan.stage, plan.key, waiting) as hold, alone(lock_of(folder), waiting, remove=True):
-        manifest = _present(bench, plan)
+        manifest = _present(bench, plan, thorough)
         if manifest is not None:
             shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed once it had published
             return _receipt(manifest, made=False)
         if not (folder / FINISHED).exists():
             _work(folder, plan, work)
         outcome = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
-        manifest = bench.store.publish(folder / FILES, _facts(bench, plan, folder / FILES, **outcome))
+        facts = _facts(bench, plan, folder / FILES, **outcome)
+        manifest = bench.store.publish(folder / FILES, facts, thorough=thorough)
         shutil.rmtree(folder)
         if hold.lost():
             bench.warn(
@@ -126,9 +129,9 @@ def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict
         return _receipt(manifest, made=True)
 
 
-def _present(bench: Bench, plan: StagePlan) -> Manifest | None:
+def _present(bench: Bench, plan: StagePlan, thorough: bool) -> Manifest | None:
     try:
-        return bench.store.find_checked(plan.stage, plan.key)
+        return bench.store.find_checked(plan.stage, plan.key, thorough=thorough)
     except Damaged as damage:
         bench.warn(f"damaged in the store, so it is made again: {damage}")
         return None

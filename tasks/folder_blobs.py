@@ -126,10 +126,10 @@ class FolderBlobs:
             names = (f"{name}/{inner}/{last}" for name in outer for inner in _listed(self.path(name)))
             return {name for name in names if _is_there(f"{self.root}/{name}")}
 
-    def put(self, contents: Mapping[str, tuple[Path, FileRecord]]) -> None:
+    def put(self, contents: Mapping[str, tuple[Path, FileRecord]], *, rehash: bool) -> None:
         with self._asking("its contents could not be kept"):
             for name, (source, record) in contents.items():
-                self._put(name, source, record)
+                self._put(name, source, record, rehash)
             for folder in {self.path(name).parent for name in contents}:
                 with contextlib.suppress(FileNotFoundError):  # a sweep took it: the store will put it again
                     _sync_folder(folder)
@@ -159,8 +159,8 @@ class FolderBlobs:
                     if free:
                         lock.unlink(missing_ok=True)
 
-    def _put(self, name: str, source: Path, record: FileRecord) -> None:
-        if self._problem(name, record, rehash=True) is None and self.renew(name):
+    def _put(self, name: str, source: Path, record: FileRecord, rehash: bool) -> None:
+        if self._problem(name, record, rehash) is None and self.renew(name):
             return
         target = self.path(name)
         with spooled(self._spool) as unfinished:

@@ -103,7 +103,7 @@ def send(place: Blobs, release: Release, folder: Path) -> None:
     contents = {f"{release.place}{name}": (folder / name, record) for name, record in release.files.items()}
     lacking = place.problems({name: record for name, (_, record) in contents.items()}, rehash=True)
     if lacking:
-        place.put({name: contents[name] for name in lacking})
+        place.put({name: contents[name] for name in lacking}, rehash=True)
     problems = place.problems({name: contents[name][1] for name in lacking}, rehash=True)
     if problems:
         raise WorkFailed(

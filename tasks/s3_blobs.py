@@ -175,8 +175,8 @@ class S3Blobs:
         found = (entry.name for entry in self.entries(prefix))
         return {name for name in found if name.count("/") == parts and name.endswith(f"/{last}")}
 
-    def put(self, contents: Mapping[str, tuple[Path, FileRecord]]) -> None:
-        lacking = self.problems({name: record for name, (_, record) in contents.items()}, rehash=False).keys()
+    def put(self, contents: Mapping[str, tuple[Path, FileRecord]], *, rehash: bool) -> None:
+        lacking = self.problems({name: record for name, (_, record) in contents.items()}, rehash=rehash).keys()
         renewed = self._each(self.renew, contents.keys() - lacking)
         self._each(lambda name: self._put(name, *contents[name]), contents.keys() - {n for n in renewed if renewed[n]})
         self._cache.trim()

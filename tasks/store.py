@@ -125,9 +125,12 @@ class Store:
             raise Damaged(stage, key, problems)
         return manifest
 
-    def find_checked(self, stage: str, key: str) -> Manifest | None:
-        """Like `find`, with all bytes hashed where that costs no transfer; elsewhere they are when they are read."""
-        return self.find(stage, key, rehash=self._blobs.near)
+    def find_checked(self, stage: str, key: str, *, thorough: bool = False) -> Manifest | None:
+        """Like `find`, with all bytes hashed where that costs no transfer; elsewhere when they are read, or `thorough`.
+
+        Raises Damaged, StoreFailed.
+        """
+        return self.find(stage, key, rehash=thorough or self._blobs.near)
 
     def get(self, stage: str, key: str) -> Manifest:
         """The manifest of an artefact that was published. Raises Damaged where it is gone, StoreFailed."""
@@ -178,10 +181,11 @@ class Store:
                     "nothing else is lost"
                 ) from error
 
-    def publish(self, folder: Path, facts: Facts) -> Manifest:
+    def publish(self, folder: Path, facts: Facts, *, thorough: bool = False) -> Manifest:
         """Make the files below `folder` the artefact that `facts` describes; returns the manifest that counts.
 
-        That is another one where a second process was quicker and its artefact is whole.
+        That is another one where a second process was quicker and its artefact is whole; `thorough` is `find_checked`'s
+        and asks the same of contents that are there already.
 
         Raises:
             StoreFailed: the store cannot be written, or is full; no manifest then says that the artefact exists.
@@ -196,8 +200,9 @@ class Store:
         )
 
         def bring_in() -> Manifest:
-            self._sweeps.apart(lambda: self._blobs.put(contents))  # so that nothing is announced that is being removed
-            return self._announce(manifest)
+            # apart: so that nothing is announced that is being removed
+            self._sweeps.apart(lambda: self._blobs.put(contents, rehash=thorough or self._blobs.near))
+            return self._announce(manifest, thorough)
 
         return self._sweeps.apart(bring_in)  # that cannot take a day; if it does, it is done again
 
@@ -287,11 +292,11 @@ class Store:
         """Remove contents that no manifest names any more. Inside `sweep` only."""
         self._blobs.delete_all([_content(sha256) for sha256 in sha256s])
 
-    def _announce(self, manifest: Manifest) -> Manifest:
+    def _announce(self, manifest: Manifest, thorough: bool) -> Manifest:
         name, content = _manifest(manifest.stage, manifest.key), manifest.to_json().encode()
         while not self._blobs.create(name, content):
             with suppress(Damaged):
-                winner = self.find_checked(manifest.stage, manifest.key)
+                winner = self.find_checked(manifest.stage, manifest.key, thorough=thorough)
                 if winner is not None:
                     return winner
             present = self._blobs.read(name)  # it describes files that are gone

@@ -129,7 +129,11 @@ def plan(names: SomeConcepts = None, as_json: AsJson = False) -> None:
 
 
 @panel.command(
-    "nightly", "nightly --dry-run", "nightly --now --max-concepts 20 --max-hours 6", "nightly --now --force red-teapot"
+    "nightly",
+    "nightly --dry-run",
+    "nightly --now --max-concepts 20 --max-hours 6",
+    "nightly --now --retry",
+    "nightly --now --force red-teapot",
 )
 def nightly(
     now: Annotated[bool, Option("--now", help="Have a night at once, here.")] = False,
@@ -138,10 +142,11 @@ def nightly(
         list[str] | None,
         Option(
             metavar="NAME",
-            help="Go through this concept in any case: one that waits is tried, one that is up to date is verified.",
+            help="Try this concept in any case: its artefacts are read to the last byte, what is damaged made again.",
             autocompletion=complete_concept,
         ),
     ] = None,
+    retry: Annotated[bool, Option("--retry", help="Try now what waits because it failed in nights before.")] = False,
     max_concepts: Annotated[int | None, Option(min=1, help="Train at most so many, those trained longest ago.")] = None,
     max_hours: Annotated[float | None, Option(help="Begin no concept after so many hours.")] = None,
     verbose: Verbose = False,
@@ -157,7 +162,7 @@ def nightly(
     from flows.night_choice import NightOptions
     from flows.night_command import run_night, show_dry_run, show_schedule
 
-    options = NightOptions(force=tuple(force or ()), max_concepts=max_concepts, max_hours=max_hours)
+    options = NightOptions(force=tuple(force or ()), retry=retry, max_concepts=max_concepts, max_hours=max_hours)
     if now and dry_run:
         raise BadParameter("say either --now or --dry-run")
     if now:
@@ -165,7 +170,7 @@ def nightly(
     if dry_run:
         raise Exit(show_dry_run(project(), options, as_json=as_json))
     if options != NightOptions():
-        raise BadParameter("--force, --max-concepts and --max-hours go with --now or --dry-run")
+        raise BadParameter("--force, --retry, --max-concepts and --max-hours go with --now or --dry-run")
     raise Exit(show_schedule(project(), as_json=as_json))
 
 

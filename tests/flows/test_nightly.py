@@ -152,17 +152,36 @@ def test_what_failed_is_tried_the_next_night_and_then_waits(shared):
     assert said(summary, BAD).startswith("failed 2 times, tried again the next night: ")
     assert "02.png" in said(summary, BAD)
     assert len(runs_of(BAD)) == tried
+    store = open_store(shared)
+    for name in (BAD, DIVERGES):
+        noted = store.record(failures_path(name)).content
+        store.write_record(failures_path(name), noted.replace(b'"waits": 0', b'"waits": 3'))
+    would = json.loads(command("nightly", "--dry-run", "--json").stdout)
+    assert ([each["concept"] for each in would["waiting"]], would["would_train"]) == ([BAD, DIVERGES], [])
+    would = json.loads(command("nightly", "--dry-run", "--retry", "--json").stdout)
+    assert (would["waiting"], [each["concept"] for each in would["would_train"]]) == ([], [BAD, DIVERGES])
+
+
+def test_a_concept_that_is_forced_is_read_to_the_last_byte_and_mended(shared):
+    store = open_store(shared)
+    trained = store.get("train-3-unet", read_trained(store, shared, TURTLE).stage("train-3-unet").key)
+    weights = Path(store.content_address(trained.files["concept.safetensors"].sha256))
+    content = weights.read_bytes()
+    weights.chmod(0o644)
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    (plan,) = json.loads(command("plan", TURTLE, "--json").stdout)["concepts"]
+    assert plan["state"] == "up to date", "a plan reads no bytes"
+    assert results(night("--force", TURTLE, code=0))[TURTLE] == "trained"
+    assert weights.read_bytes() == content
+    assert results(night("--force", TURTLE, code=0))[TURTLE] == "confirmed"
 
 
 def test_a_concept_that_changed_is_tried_at_once_and_one_that_is_forced_too(shared):
     store = open_store(shared)
     add_back = shared.concepts_dir / BAD / "images/02.png"
     add_back.write_bytes((shared.concepts_dir / TURTLE / "images/02.png").read_bytes())
-    store.write_record(
-        failures_path(DIVERGES), store.record(failures_path(DIVERGES)).content.replace(b'"waits": 0', b'"waits": 3')
-    )
-    summary = night("--force", DIVERGES, "--force", TURTLE, code=1)
-    assert results(summary) == {DIVERGES: "failed", BAD: "trained", TURTLE: "confirmed"}
+    summary = night("--force", DIVERGES, code=1)
+    assert results(summary) == {DIVERGES: "failed", BAD: "trained"}
     assert "failure 3 in a row, tried again in 4 nights" in said(summary, DIVERGES)
     assert store.record(failures_path(BAD)) is None, "what is trained has no failures any more"
 
@@ -308,6 +327,25 @@ def test_the_summary_is_sent_and_the_secrets_are_kept(shared, monkeypatch):
         assert secret not in done.output
         assert not [path for path in kept if secret.encode() in path.read_bytes()]
         assert secret not in json.dumps(nights(shared)[0].data.tags)
+
+
+@pytest.mark.parametrize("where", ["flows.nightly.choose", "flows.nightly.nightly", "flows.nightly.record_night"])
+def test_what_nobody_foresaw_ends_a_night_with_summary_and_notice_all_the_same(shared, monkeypatch, where):
+    """Inside the flow, while Prefect begins it, and at its end."""
+
+    def odd(*_: object, **__: object) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(where, odd)
+    with Receiver(failures=0) as receiver:
+        done = command("nightly", "--now", "--json", CONCEPTBOOTH_NOTIFY_URL=receiver.url)
+    summary, (sent,) = json.loads(done.stdout), receiver.bodies
+    told = "".join([*summary["troubles"], *summary["warnings"]])
+    assert "unexpected KeyError: 'odd'; details in " in told
+    assert "odd" in Path(told.rpartition("details in ")[2]).read_text()
+    at_the_end = where.endswith("record_night")
+    assert (done.exit_code, sent["failed"], summary["failed"]) == ((0, False, False) if at_the_end else (1, True, True))
+    assert sent["text"] == summary["text"]
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/s3cret", "nonsense s3cret", "ftp://host/s3cret"])

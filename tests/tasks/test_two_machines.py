@@ -16,6 +16,7 @@ from tasks.folder_hash import folder_digest, folder_files
 from tasks.jobs import Job, plan_jobs
 from tasks.reporting import Silence
 from tasks.s3 import s3_client
+from tasks.s3_url import S3Url
 from tasks.settings import Settings
 from tests.tasks.places import QUICK
 from tests.tasks.test_stages import new_bench, run
@@ -64,6 +65,32 @@ def jobs(project, shared) -> list[Job]:
     assert [plan.key for plan in both[0].stages] == [plan.key for plan in both[1].stages]
     Bench(both[0], Silence()).store.probe()
     return both
+
+
+def test_a_bit_that_flipped_is_found_and_mended_where_the_stage_is_in_doubt(jobs):
+    one, other = jobs
+    plan = one.stages[0]
+
+    def work(folder: Path) -> dict[str, float]:
+        (folder / "weights").write_text("W" * 100)
+        return {}
+
+    keep(Bench(one, Listener()), plan, work)
+    bench = Bench(other, Listener())
+    sha256 = bench.store.get(plan.stage, plan.key).files["weights"].sha256
+    flipped, address = b"V" + b"W" * 99, bench.store.content_address(sha256)
+    if address.startswith("s3://"):  # also what S3 says of it is as it was
+        url = S3Url.parse(address)
+        s3_client().put_object(Bucket=url.bucket, Key=url.prefix, Body=flipped, Metadata={"sha256": sha256})
+        assert not keep(bench, plan, work)["made"], "reading everything every time would cost transfers"
+    else:
+        Path(address).chmod(0o644)
+        Path(address).write_bytes(flipped)
+    bench.doubtful.add(plan.stage)
+    assert keep(bench, plan, work)["made"]
+    assert "damaged in the store" in bench.reporter.warnings[-1]
+    assert bench.store.find(plan.stage, plan.key, rehash=True) is not None
+    assert not keep(bench, plan, work)["made"]
 
 
 def started(jobs: list[Job], tally: Path, seconds: float):
