@@ -15,21 +15,29 @@ from mlflow.tracking import MlflowClient
 
 from tasks.jobs import plan_jobs
 from tasks.store import open_store
+from tasks.trained import read_trained
 from tests.training_project import write_params
 
 STEPS = 100
-COMMAND = [sys.executable, "-c", "from flows.cli import main; main()", "train", "turtle"]
+RUN = "from flows.cli import main; main()"
+KILL_WHILE_IT_REGISTERS = """
+import os, signal
+from mlflow.tracking import MlflowClient
+create = MlflowClient.create_model_version
+MlflowClient.create_model_version = lambda *a, **o: (create(*a, **o), os.kill(os.getpid(), signal.SIGKILL))
+"""
 
 
-def start(project) -> subprocess.Popen:
+def start(project, before: str = "") -> subprocess.Popen:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_TRACKING"))},
         "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
         "CONCEPTBOOTH_CHECKPOINT_EVERY": "20 steps",
         "OMP_NUM_THREADS": "1",
     }
+    command = [sys.executable, "-c", before + RUN, "train", "turtle"]
     return subprocess.Popen(
-        COMMAND, cwd=project.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=project.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -51,34 +59,38 @@ def locks(project) -> list[Path]:
     return [*project.home.glob("work/*.lock"), *project.home.glob("store/locks/train-*")]
 
 
+def registered(project) -> list[int]:
+    """Numbers of the versions in the registry."""
+    versions = MlflowClient(project.mlflow_tracking_uri).search_model_versions("name = 'concept.turtle'")
+    return [int(version.version) for version in versions]
+
+
 @pytest.mark.timeout(900)  # many processes, each of which loads its libraries
 def test_a_command_that_is_stopped_goes_on_and_registers_once(project):
     write_params(project.root, unet={"max_train_steps": STEPS})
     (job,) = plan_jobs(project, ["turtle"])
 
-    def stop(number: signal.Signals, when: Callable[[], bool]) -> tuple[int, str]:
-        process = start(project)
-        wait_for(process, when)
-        process.send_signal(number)
-        _, said = process.communicate()
-        return process.returncode, said
-
-    code, said = stop(signal.SIGTERM, lambda: bool(checkpoints(project)))
-    assert code == -signal.SIGTERM, said
+    stopped = start(project)
+    wait_for(stopped, lambda: bool(checkpoints(project)))
+    stopped.send_signal(signal.SIGTERM)
+    _, said = stopped.communicate()
+    assert stopped.returncode == -signal.SIGTERM, said
     assert 20 <= max(checkpoints(project)) < STEPS and locks(project) == []
 
-    gallery = project.home / "store" / "stages" / "gallery"
-    code, said = stop(signal.SIGKILL, gallery.exists)  # while it registers
-    assert code == -signal.SIGKILL, said
+    killed = start(project, KILL_WHILE_IT_REGISTERS)
+    _, said = killed.communicate()
+    assert killed.returncode == -signal.SIGKILL, said
+    store = open_store(project)
+    assert registered(project) == [1] and read_trained(store, project, "turtle") is None
 
     done = start(project)
     _, said = done.communicate()
     assert done.returncode == 0, said
-    store = open_store(project)
+    trained = read_trained(store, project, "turtle")
+    assert trained is not None and trained.version == 1
     assert all(store.find_checked(plan.stage, plan.key) for plan in job.stages)
     assert list((project.home / "work").iterdir()) == []
-    versions = MlflowClient(project.mlflow_tracking_uri).search_model_versions("name = 'concept.turtle'")
-    assert [int(version.version) for version in versions] == [1]
+    assert registered(project) == [1]
     with closing(sqlite3.connect(project.home / "prefect" / "prefect.db")) as database:
         ends = database.execute("SELECT state_type FROM flow_run ORDER BY created").fetchall()
     assert ends == [("CRASHED",), ("CRASHED",), ("COMPLETED",)]
