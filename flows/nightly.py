@@ -106,12 +106,10 @@ def nightly(
     Raises:
         WorkFailed: something failed; the summary is on Prefect's pages, in MLflow, and was sent to who wants to know.
     """
-    handed = _NIGHT.get()
     options = NightOptions(force=tuple(force or ()), retry=retry, max_concepts=max_concepts, max_hours=max_hours)
-    night = handed or _night_on_a_worker(root, options)
+    night = _NIGHT.get() or _night_on_a_worker(root, options)
     try:
-        if handed:  # a worker tells by itself how its runs end
-            sign_run()
+        sign_run()
         _work(night)
     except Exception as error:  # noqa: BLE001 - whatever it is, the summary tells it, and somebody is told
         night.troubles += told(error, night.settings, "nightly")

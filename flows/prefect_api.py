@@ -86,6 +86,7 @@ def flows_run_at(api: PrefectApi) -> Iterator[None]:
     Raises:
         WorkFailed: the API does not come up.
     """
+    from prefect.client.orchestration import get_client
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import temporary_settings
@@ -100,7 +101,8 @@ def flows_run_at(api: PrefectApi) -> Iterator[None]:
     told = {"api.url": api.url, "flows.heartbeat_frequency": None, "results.default_storage_block": block}
     with temporary_settings(told):
         save_result_block(api.settings)
-        end_lost_runs()
+        with get_client(sync_client=True) as client:
+            end_lost_runs(client)
         try:
             yield
         finally:

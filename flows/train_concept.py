@@ -89,8 +89,8 @@ def train_concept(
         InputError: something is wrong with the concept or the parameters, all of it together; another key is expected.
         WorkFailed: a stage failed; what was finished is in the store.
     """
+    sign_run()
     if errand := _ERRAND.get():
-        sign_run()
         return _carry_out(errand)
     errand = _planned(name, root, verify)
     if expected_key:

@@ -27,10 +27,14 @@ _GPU = re.compile(r"\d+|(GPU|MIG)-[0-9A-Za-z/-]+")
 def run_worker(settings: Settings, *, gpu: str | None, pool: str | None = None) -> NoReturn:
     """Become `prefect worker start`: with a GPU, for the trainings on it; without, for the nightly flow.
 
+    Runs that went down with this machine are ended before.
+
     Raises:
         InputError: no such GPU, settings that another machine would read otherwise, no Prefect server or one of another
             version, an unknown work pool; all problems together.
     """
+    from flows.lost_runs import end_lost_runs
+
     problems: list[str] = []
     worker_id = _worker_id(gpu)
     variables = {f"{PREFIX}ROOT": str(settings.root), "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
@@ -43,8 +47,10 @@ def run_worker(settings: Settings, *, gpu: str | None, pool: str | None = None) 
         fitting_server(settings)
         with server_client(settings) as client:
             problems += _pool_problems(client, settings, arguments[1])
-            if gpu is not None and not problems:
-                client.upsert_global_concurrency_limit_by_name(slot_name(worker_id), 1)
+            if not problems:
+                if gpu is not None:
+                    client.upsert_global_concurrency_limit_by_name(slot_name(worker_id), 1)
+                end_lost_runs(client)
     except InputError as error:
         problems += error.problems
     if problems:

@@ -22,11 +22,29 @@ def is_over(process: Mapping[str, Any]) -> bool:
     return bool(started) and machine == _machine() and _started(pid) != started
 
 
+def this_boot() -> dict[str, str]:
+    """This machine and since when it runs, as `was_rebooted` wants it; nothing where it has no name of its own."""
+    with suppress(OSError):
+        if number := Path("/etc/machine-id").read_text(encoding="ascii").strip():
+            return {"host": f"{socket.gethostname()} {number}", "boot": _boot()}
+    return {}
+
+
+def was_rebooted(before: Mapping[str, Any]) -> bool:
+    """Whether what `this_boot` said then was said of this machine, which has begun anew since."""
+    now = this_boot()
+    return bool(now) and before.get("host") == now["host"] and before.get("boot") != now["boot"]
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
 def _machine() -> str:
     """Two processes of one name here can see each other: the host, since when it runs, and the room for its pids."""
     parts = [socket.gethostname()]
     with suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+        parts.append(_boot())
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
     return " ".join(parts)
 
