@@ -22,8 +22,20 @@ if TYPE_CHECKING:
 
 FACTS_FORMAT = 1
 CODE = Path(__file__).resolve().parent.parent
-NEEDED = ("mlflow", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pandas", "pillow")
-"""Distributions that drawing needs; MLflow would find them out by drawing, which takes minutes."""
+NEEDED = (
+    "mlflow",
+    "torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "huggingface_hub",
+    "httpx2",
+    "safetensors",
+    "numpy",
+    "pandas",
+    "pillow",
+)
+"""Distributions that the code in a package imports; MLflow would find them out by drawing, which takes minutes."""
 
 
 def log_package(

@@ -1,10 +1,11 @@
+import ast
 import base64
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import mlflow.pyfunc
@@ -18,9 +19,7 @@ from model.prompt import ConceptPrompt
 from model.sample import generate
 from model.sampling_options import Sampling
 from model.weights import ConceptWeights
-from tasks.concept_package import write_package
-from tasks.registration import register
-from tasks.registry import resolve
+from tasks.concept_package import NEEDED, write_package
 from tasks.store import open_store
 from tasks.training_record import TrainingRecord
 from tests.model.tiny import MAX_TOKENS, write_tiny_base
@@ -78,40 +77,6 @@ def drawn_directly(settings, weights, *, seed: int, count: int) -> list[bytes]:
     return [picture.tobytes() for picture in pictures]
 
 
-def test_a_registered_version_draws_in_a_fresh_process_far_from_the_repository(settings, weights, manifests, tmp_path):
-    registered = register(settings, concept(settings), manifests)
-    code = """
-import json, sys, warnings
-import mlflow
-mlflow.set_tracking_uri(sys.argv[1])
-loaded = mlflow.pyfunc.load_model("models:/concept.turtle@candidate")
-table = loaded.predict([{"prompt": sys.argv[2], "n": 2, "seed": 7}])
-import model
-print(json.dumps({"table": table.to_dict("list"), "code": model.__file__}))
-"""
-    process = subprocess.run(
-        [sys.executable, "-P", "-c", code, settings.mlflow_tracking_uri, PROMPT],
-        cwd=tmp_path,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "OMP_NUM_THREADS": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    said = json.loads(process.stdout)
-    version = resolve(settings, f"turtle/{registered.version}")
-    assert Path(said["code"]).is_relative_to(version.folder.parent / "code")
-    table = said["table"]
-    assert table["prompt"] == ["a photo of a <turtle> turtle on the beach"] * 2
-    assert (table["seed"], table["index"]) == ([7, 7], [0, 1])
-    assert [png(image).tobytes() for image in table["image"]] == drawn_directly(settings, weights, seed=7, count=2)
-
-
 def test_the_version_holds_the_difference_and_not_the_base(settings, manifests, tmp_path):
     record = TrainingRecord.read(open_store(settings), concept(settings), manifests)
     package = write_package(tmp_path, settings, open_store(settings), record, run_id="0" * 32, model_id="m-0")
@@ -123,6 +88,21 @@ def test_the_version_holds_the_difference_and_not_the_base(settings, manifests, 
     assert "unet/diffusion_pytorch_model.safetensors" in facts["base"]["files"]
     requirements = (package / "requirements.txt").read_text().splitlines()
     assert f"torch=={torch.__version__.partition('+')[0]}" in requirements
+
+
+def test_the_requirements_are_what_the_code_in_the_version_imports():
+    imported = set()
+    for file in (SOURCE, *(SOURCE.parents[1] / "model").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(str(node.module).partition(".")[0])
+    foreign = imported - sys.stdlib_module_names - {"model", "c2pa", "cryptography"}  # the last two are an extra
+    distributions = packages_distributions()
+    providers = {name: {provider.lower() for provider in distributions[name]} for name in foreign}
+    assert [name for name, provided in providers.items() if provided.isdisjoint(NEEDED)] == []
+    assert set(NEEDED) <= set.union(*providers.values())
 
 
 def test_the_signature_is_what_predict_does(loaded):
