@@ -1,11 +1,10 @@
 """`conceptbooth generate`: pictures of a registered concept in new scenes."""
 
-import io
 import json
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,14 @@ from PIL.Image import Image
 
 from flows.console import notices, print_json, results
 from flows.progress import TerminalReporter
+from model.content_credentials import PictureSigner, open_signer, without_manifest
 from model.errors import InputError, WorkFailed
+from model.marking import Mark, marked_png
 from model.prompt import prompt_problems
 from model.recorded_base import find_recorded_base
 from tasks.hashing import DigestMemory
 from tasks.params import load_params
-from tasks.registry import FACTS_FILE, WEIGHTS_FILE, ResolvedVersion, resolve
+from tasks.registry import FACTS_FILE, KEY_TAG, WEIGHTS_FILE, ResolvedVersion, resolve
 from tasks.settings import Settings
 
 SLUG_LETTERS = 80
@@ -48,17 +49,22 @@ def generate_pictures(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Draw ``count`` pictures of each prompt, write each as soon as it is there, and print where they are.
+    """Draw ``count`` pictures of each prompt, write each, marked, as soon as it is there, and print where they are.
 
     A file that holds something else already is left alone: the picture then gets the next free number.
 
     Raises:
-        InputError: prompts that cannot be drawn (all of them together), an unknown version, another base than that of
-            the training, a folder that cannot be written; nothing was written.
+        InputError: prompts that cannot be drawn, a folder that cannot be written, a key that does not sign (all of them
+            together), an unknown version, another base than that of the training; nothing was written.
         WorkFailed: MLflow does not answer, or a picture cannot be written.
     """
     params = load_params(settings.params_file)
     problems = [problem for prompt in prompts for problem in prompt_problems(prompt)] + _folder_problems(folder)
+    signer: PictureSigner | None = None
+    try:
+        signer = open_signer(settings.c2pa_key, settings.c2pa_certificates)
+    except InputError as error:
+        problems += error.problems
     if problems:
         raise InputError(*problems)
     version = resolve(settings, reference)
@@ -79,7 +85,17 @@ def generate_pictures(
     progress = TerminalReporter(notices())
 
     def keep(prompt: int, index: int, image: Image) -> None:
-        file = write_picture(folder, f"{stems[prompt]}-{index}", image)
+        mark = Mark(
+            concept=version.concept,
+            content=version.tags[KEY_TAG],
+            version=version.version,
+            prompt=prompts[prompt],
+            text=texts[prompt],
+            seed=seed,
+            index=index,
+        )
+        sign = (lambda png: signer.signed(png, mark)) if signer else None
+        file = write_picture(folder, f"{stems[prompt]}-{index}", marked_png(image, mark), sign)
         made.append(Picture(prompt=prompts[prompt], text=texts[prompt], seed=seed, index=index, file=str(file)))
         progress.advance(len(made))
 
@@ -105,20 +121,21 @@ def generate_pictures(
         results().print(picture.file, soft_wrap=True, markup=False)
 
 
-def write_picture(folder: Path, stem: str, image: Image) -> Path:
-    """Write a PNG that appears whole or not at all; returns its path, that of an equal file if there is one already."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    content = buffer.getvalue()
+def write_picture(folder: Path, stem: str, png: bytes, sign: Callable[[bytes], bytes] | None = None) -> Path:
+    """Write a PNG that appears whole or not at all; returns its path, that of the same picture if it is there already.
+
+    What `sign` makes of it is written, if there is one; it may be other bytes each time.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         number = 1
         while (path := folder / (f"{stem}.png" if number == 1 else f"{stem} ({number}).png")).exists():
-            if path.read_bytes() == content:
+            present = path.read_bytes()
+            if without_manifest(present) == png and not (sign and present == png):
                 return path
             number += 1
         spool = folder / f".{path.name}.{os.getpid()}"
-        spool.write_bytes(content)
+        spool.write_bytes(sign(png) if sign else png)
         spool.replace(path)
     except OSError as error:
         raise WorkFailed(

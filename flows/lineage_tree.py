@@ -15,8 +15,8 @@ _SCORES = (("clip_i", "CLIP-I"), ("clip_t", "CLIP-T"))
 _MOST_PROMPTS = 12
 
 
-def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
-    """The tree of a lineage document (`tasks.lineage_document`)."""
+def lineage_head(lineage: Mapping[str, Any]) -> Tree:
+    """The beginning of `lineage_tree`: the version, what became of it, and its evaluation."""
     tree = Tree(_version(lineage), guide_style="dim")
     if revoked := lineage["revoked"]:
         tree.add(Text(f"revoked on {revoked['at'][:10]} (record {revoked['seq']}): {revoked['reason']}", "bold red"))
@@ -25,6 +25,12 @@ def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
         tree.add(_node(f"promotion {entry['seq']}", facts))
     if lineage["evaluation"]:
         tree.add(_evaluation(lineage["evaluation"], lineage["evaluator"]))
+    return tree
+
+
+def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
+    """The tree of a lineage document (`tasks.lineage_document`)."""
+    tree = lineage_head(lineage)
     for stage in lineage["stages"]:
         tree.add(_training(stage))
     if base := lineage["base"]:

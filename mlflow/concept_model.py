@@ -7,10 +7,12 @@ environment variable CONCEPTBOOTH_BASE says (a folder), and must be the base of 
     model = mlflow.pyfunc.load_model("models:/concept.turtle@candidate")
     table = model.predict([{"prompt": "a watercolor of a {} in the snow", "n": 4, "seed": 7}])
     png = base64.b64decode(table.image[0])
+
+Every picture says that an AI made it, and from what (`model/marking.py`); where CONCEPTBOOTH_C2PA_KEY and
+CONCEPTBOOTH_C2PA_CERTIFICATES name a key and its certificates, that is signed.
 """
 
 import base64
-import io
 import json
 import os
 from dataclasses import replace
@@ -33,10 +35,12 @@ class ConceptModel(PythonModel):
         """Load the base and the concept's weights.
 
         Raises:
-            MlflowException: the base is not to be found, or is another one than that of the training.
+            MlflowException: the base is not to be found, or is another one than that of the training; a key is named
+                that does not sign pictures.
         """
         # torch and the model's code are imported here: registering a version executes this file and needs neither.
         from model.base import load_base
+        from model.content_credentials import CERTIFICATES_VARIABLE, KEY_VARIABLE, open_signer
         from model.device import open_device
         from model.errors import InputError
         from model.recorded_base import find_recorded_base
@@ -44,7 +48,9 @@ class ConceptModel(PythonModel):
 
         facts = json.loads(Path(context.artifacts["facts"]).read_text(encoding="utf-8"))
         self._autocast = facts["autocast"]
+        self._made_by = {"concept": facts["concept"], "content": facts["key"], "version": None}
         try:
+            self._signer = open_signer(_file_in(KEY_VARIABLE), _file_in(CERTIFICATES_VARIABLE))
             reference, revision = find_recorded_base(facts["base"], Path(facts["base"]["folder"]))
             device = open_device(os.environ.get("CONCEPTBOOTH_DEVICE", "auto"))
             self._base = load_base(reference, revision, device=device)
@@ -70,6 +76,7 @@ class ConceptModel(PythonModel):
             MlflowException: a prompt without {}, with two or longer than the base reads; numbers out of range.
         """
         from model.errors import InputError
+        from model.marking import Mark, marked_png
         from model.sample import generate
         from model.sampling_options import Sampling
         from model.tokens import tokenize
@@ -80,10 +87,14 @@ class ConceptModel(PythonModel):
             texts = [self._concept.prompt.fill(prompt) for prompt, _, _ in requests]
             for text in texts:  # all are looked at before the first is drawn
                 tokenize(self._base.tokenizer, text, self._concept.prompt)
-            for text, (_, count, seed) in zip(texts, requests, strict=True):
+            for text, (prompt, count, seed) in zip(texts, requests, strict=True):
                 sampling = Sampling(seed=seed, **(params or {}))
                 (pictures,) = generate(self._base, self._concept, [text], count, sampling, autocast=self._autocast)
-                rows += [(text, seed, index, _png(picture)) for index, picture in enumerate(pictures)]
+                for index, picture in enumerate(pictures):
+                    mark = Mark(**self._made_by, prompt=prompt, text=text, seed=seed, index=index)
+                    png = marked_png(picture, mark)
+                    signed = self._signer.signed(png, mark) if self._signer else png
+                    rows.append((text, seed, index, base64.b64encode(signed).decode("ascii")))
         except InputError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
         return pd.DataFrame(rows, columns=["prompt", "seed", "index", "image"])
@@ -96,10 +107,8 @@ def _request(row: dict[str, Any]) -> tuple[str, int, int]:
     return row["prompt"], count, int(row.get("seed", 0))
 
 
-def _png(picture: Any) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+def _file_in(variable: str) -> Path | None:
+    return Path(os.environ[variable]).expanduser() if os.environ.get(variable) else None
 
 
 set_model(ConceptModel())

@@ -99,6 +99,29 @@ def find_head(settings: Settings, store: Store, index: LineageIndex, reference: 
     )
 
 
+def find_head_of(settings: Settings, store: Store, index: LineageIndex, concept: str, content: str) -> Head | None:
+    """The training of that content; None where neither registry nor store knows it. Raises StoreFailed."""
+    note = f"the registry knows no version of '{concept}' with this content: found in the store alone"
+    try:
+        for version in reversed(registered_versions(settings).get(concept, ())):
+            if version.tags.get(KEY_TAG) == content:
+                return _registered(concept, version, ())
+    except RegistryUnknown as unknown:
+        note = f"{unknown}: versions and aliases are not known"
+    for training in index.trainings_of(concept):
+        if training.content == content:
+            return Head(
+                concept=concept,
+                stage=training.stage,
+                key=training.key,
+                content=content,
+                found_by="manifests",
+                notes=(note,),
+                doubts=index.unreadable,
+            )
+    return None
+
+
 def _picked(concept: str, versions: Sequence[KnownVersion], alias: str | None, number: int | None) -> KnownVersion:
     wanted = alias or CANDIDATE
     for version in versions:

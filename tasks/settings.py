@@ -125,6 +125,12 @@ class Settings(BaseSettings):
         default=None, description="private key (elliptic curve, PEM) that signs promoted models; outside the repository"
     )
     signing_key_password: SecretStr | None = Field(default=None, description="of the signing key, if it has one")
+    c2pa_key: Path | None = Field(
+        default=None, description="private key (elliptic curve, PEM) that signs pictures; outside the repository"
+    )
+    c2pa_certificates: Path | None = Field(
+        default=None, description="certificates of that key (PEM), its own first, then those of who issued it"
+    )
 
     @field_validator("store", "production_store", "prefect_results", mode="before")
     @classmethod
@@ -158,6 +164,8 @@ class Settings(BaseSettings):
         "prefect_results",
         "production_store",
         "signing_key",
+        "c2pa_key",
+        "c2pa_certificates",
     )
     @classmethod
     def _absolute(cls, path: Path | S3Url | None, info: ValidationInfo) -> Path | S3Url | None:

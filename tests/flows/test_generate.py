@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from flows.cli import app
 from flows.generate import write_picture
+from model.marking import Mark, marked_png
 from model.prompt import ConceptPrompt
 from model.weights import ConceptWeights
 from tasks.manifest import Facts
@@ -138,9 +139,13 @@ def refused(done: Result, folder: Path, *said: str) -> None:
     assert not folder.exists()
 
 
-def test_prompts_that_cannot_be_drawn_are_all_named_before_anything_is_written(tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_or_signed_is_all_named_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONCEPTBOOTH_C2PA_KEY", "key.pem")
     done = generate("turtle", "no concept", "a {} beside a {}", "", "-o", tmp_path / "new")
-    refused(done, tmp_path / "new", '"no concept"', '"a {} beside a {}"', "3 problems", "a photo of a {} in the snow")
+    refused(done, tmp_path / "new", '"no concept"', '"a {} beside a {}"', "4 problems", "a photo of a {} in the snow")
+    assert "CONCEPTBOOTH_C2PA_CERTIFICATES is not set" in done.stderr
 
 
 def test_a_prompt_that_is_too_long_says_what_would_be_cut_before_anything_is_loaded(
@@ -211,7 +216,8 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
-    red, blue = (Image.new("RGB", (4, 4), colour) for colour in ("red", "blue"))
+    mark = Mark(concept="owl", content="c" * 64, version=1, prompt="a {}", text="an owl", seed=0, index=0)
+    red, blue = (marked_png(Image.new("RGB", (4, 4), colour), mark) for colour in ("red", "blue"))
     first = write_picture(tmp_path, "picture", red)
     assert write_picture(tmp_path, "picture", red) == first
     second = write_picture(tmp_path, "picture", blue)
@@ -219,6 +225,13 @@ def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
     assert write_picture(tmp_path, "picture", blue) == second
     assert pixels(first)[0, 0].tolist() == [255, 0, 0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["picture (2).png", "picture.png"]
+
+    def sign(png: bytes) -> bytes:  # each time other bytes
+        return png[:33] + (4).to_bytes(4, "big") + b"caBX" + os.urandom(8) + png[33:]
+
+    third = write_picture(tmp_path, "picture", blue, sign)
+    assert third.name == "picture (3).png", "an unsigned picture is no signed one"
+    assert write_picture(tmp_path, "picture", blue, sign) == third
 
 
 def test_prompts_of_the_same_words_keep_their_pictures_apart(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 import tasks.promotion
 from flows.server_process import free_port, start_server
 from model.base import load_base
+from model.marking import read_mark
 from model.sample import generate
 from model.sampling_options import Sampling
 from model.weights import ConceptWeights
@@ -30,6 +31,7 @@ from tasks.promotion_source import find_source
 from tasks.registry import CHAMPION, model_name
 from tasks.store import open_store
 from tasks.tracking import connect
+from tasks.training_record import content_key
 from tests.lineage_project import CONCEPT
 from tests.tasks.finished_training import migrated_database
 
@@ -129,6 +131,10 @@ def test_the_champion_draws_with_its_own_code(lineage_project, machine, loaded):
     sampling = Sampling(guidance_scale=3.0, num_inference_steps=2, seed=7)
     (drawn,) = generate(base, weights, [weights.prompt.fill(PROMPT)], 2, sampling)
     assert [png(row["image"]).tobytes() for row in table] == [picture.tobytes() for picture in drawn]
+    (machine.folder / "drawn.png").write_bytes(base64.b64decode(table[1]["image"]))
+    mark = read_mark(machine.folder / "drawn.png")
+    content = content_key(lineage_project.bench.manifests)
+    assert (mark.concept, mark.content, mark.prompt, mark.seed, mark.index) == (CONCEPT, content, PROMPT, 7, 1)
 
 
 def test_mlflow_serves_the_champion_over_http(machine, loaded):
