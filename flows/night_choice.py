@@ -34,6 +34,16 @@ class Choice:
     deferred: tuple[ConceptPlan, ...]
     """Those for which there is no room."""
 
+    @property
+    def trained(self) -> tuple[ConceptPlan, ...]:
+        """Those of tonight that are out of date."""
+        return tuple(concept for concept in self.tonight if concept.state == "stale")
+
+    @property
+    def verified(self) -> tuple[ConceptPlan, ...]:
+        """Those of tonight that are forced although they are up to date: only what is damaged is made again."""
+        return tuple(concept for concept in self.tonight if concept.state != "stale")
+
 
 def choose(settings: Settings, plan: Plan, options: NightOptions) -> Choice:
     """Sort the concepts of a plan.

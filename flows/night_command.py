@@ -52,7 +52,8 @@ def show_dry_run(settings: Settings, options: NightOptions, *, as_json: bool) ->
     if as_json:
         print_json(
             {
-                "would_train": [concept.to_json() for concept in choice.tonight],
+                "would_train": [concept.to_json() for concept in choice.trained],
+                "would_verify": [concept.to_json() for concept in choice.verified],
                 "waiting": [concept.to_json() for concept in choice.waiting],
                 "deferred": [concept.to_json() for concept in choice.deferred],
                 "problems": [concept.to_json() for concept in plan.of("problem")],
@@ -68,7 +69,8 @@ def show_dry_run(settings: Settings, options: NightOptions, *, as_json: bool) ->
 
 def _show_choice(choice: Choice) -> None:
     groups = (
-        ("would be trained, in this order", choice.tonight),
+        ("would be trained, in this order", choice.trained),
+        ("would be read to the last byte, though up to date", choice.verified),
         ("would wait, since they failed before", choice.waiting),
         ("would be left for another night", choice.deferred),
     )

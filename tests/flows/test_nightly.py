@@ -158,8 +158,9 @@ def test_what_failed_is_tried_the_next_night_and_then_waits(shared):
         store.write_record(failures_path(name), noted.replace(b'"waits": 0', b'"waits": 3'))
     would = json.loads(command("nightly", "--dry-run", "--json").stdout)
     assert ([each["concept"] for each in would["waiting"]], would["would_train"]) == ([BAD, DIVERGES], [])
-    would = json.loads(command("nightly", "--dry-run", "--retry", "--json").stdout)
+    would = json.loads(command("nightly", "--dry-run", "--retry", "--force", TURTLE, "--json").stdout)
     assert (would["waiting"], [each["concept"] for each in would["would_train"]]) == ([], [BAD, DIVERGES])
+    assert [each["concept"] for each in would["would_verify"]] == [TURTLE]
 
 
 def test_a_concept_that_is_forced_is_read_to_the_last_byte_and_mended(shared):
