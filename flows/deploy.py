@@ -27,6 +27,7 @@ from tasks.settings import Settings
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.responses import DeploymentResponse
 
 WATCH = "conceptbooth: a run that says nothing any more has crashed"
 SILENT_SECONDS = 4 * HEARTBEAT_SECONDS
@@ -60,10 +61,11 @@ def run_deploy(settings: Settings, *, as_json: bool) -> None:
     with server_client(settings) as client:
         made = [name for name in _pools(deployments) if _make_pool(client, name)]
         _make_deployments(settings)
-        _make_watch(client)
+        present = [_present(client, deployment) for deployment in deployments]
+        _make_watch(client, present)
         save_result_block(settings)
         with notices().status("waiting for the server to schedule the first run"):
-            found = [_deployed(client, settings, deployment) for deployment in deployments]
+            found = [_deployed(client, settings, *pair) for pair in zip(deployments, present, strict=True)]
     next_commands = [f"{command()} worker --cpu", f"{command()} worker --gpu 0"]
     if as_json:
         print_json(
@@ -140,8 +142,20 @@ def _make_deployments(settings: Settings) -> None:
         raise WorkFailed("`prefect deploy --all` failed:\n" + "\n".join(f"    {line}" for line in said[-_TAIL:]))
 
 
-def _make_watch(client: "SyncPrefectClient") -> None:
-    """Have the server call a run crashed that sends no heartbeats any more: nobody else notices a machine that died."""
+def _present(client: "SyncPrefectClient", deployment: Deployment) -> "DeploymentResponse":
+    """What the server has of it now."""
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+
+    named = DeploymentFilter(name=DeploymentFilterName(any_=[deployment.name]))
+    (found,) = (d for d in client.read_deployments(deployment_filter=named) if d.entrypoint == deployment.entrypoint)
+    return found
+
+
+def _make_watch(client: "SyncPrefectClient", deployments: Sequence["DeploymentResponse"]) -> None:
+    """Have the server call a run crashed that sends no heartbeats any more: nobody else notices a machine that died.
+
+    Only runs of these deployments; others on the server may have heartbeats of another pace.
+    """
     from prefect.automations import AutomationCore
     from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState
@@ -155,6 +169,9 @@ def _make_watch(client: "SyncPrefectClient") -> None:
         trigger=EventTrigger(
             posture=Posture.Proactive,
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=ResourceSpecification(
+                {"prefect.resource.id": [f"prefect.deployment.{deployment.id}" for deployment in deployments]}
+            ),
             for_each={"prefect.resource.id"},
             after={heartbeat},
             expect={heartbeat, *(f"prefect.flow-run.{end}" for end in ends)},
@@ -177,12 +194,10 @@ def _make_watch(client: "SyncPrefectClient") -> None:
         client.update_automation(found.id, automation)
 
 
-def _deployed(client: "SyncPrefectClient", settings: Settings, deployment: Deployment) -> Deployed:
-    """What the server has; waits until a schedule that is not far ahead has its first run."""
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
-
-    named = DeploymentFilter(name=DeploymentFilterName(any_=[deployment.name]))
-    (found,) = (d for d in client.read_deployments(deployment_filter=named) if d.entrypoint == deployment.entrypoint)
+def _deployed(
+    client: "SyncPrefectClient", settings: Settings, deployment: Deployment, found: "DeploymentResponse"
+) -> Deployed:
+    """What the server has, in words; waits until a schedule that is not far ahead has its first run."""
     flow = client.read_flow(found.flow_id)
     soon = [date for date in deployment.next_runs if date - datetime.now(date.tzinfo) < _HORIZON]
     next_run = None

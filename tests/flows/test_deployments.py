@@ -20,6 +20,7 @@ from uuid import UUID
 
 import pytest
 import yaml
+from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -28,11 +29,12 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
+from prefect.events import emit_event
 from prefect.settings import temporary_settings
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Running
 
 from flows.agreement import expectation
-from flows.deploy import WATCH
+from flows.deploy import WATCH, _make_watch
 from flows.dispatch_deployed import DEPLOYMENT, Patience, on_workers
 from flows.gpu_slot import slot_name
 from flows.prefect_server import LEASES_ON_DISK, server_client
@@ -40,6 +42,7 @@ from flows.server_process import LOOPBACK, free_port, start_server
 from tasks.jobs import plan_jobs
 from tasks.reporting import Silence
 from tasks.settings import Settings, environment, load_settings
+from tasks.work_folders import kept_folder
 from tests.data_project import REPOSITORY, commit, git
 from tests.training_project import add_concept, make_training_project, write_params
 
@@ -136,6 +139,27 @@ def deployed(site) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def silent(site, deployed) -> tuple[UUID, UUID]:
+    """A run of ours and one of somebody else after their last sign of life; for now, ten seconds without are enough."""
+
+    @flow
+    def somebody_else_s() -> None: ...
+
+    with site.client() as client, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flows.deploy.SILENT_SECONDS", 10)
+        deployment = client.read_deployment_by_name("nightly/nightly")
+        _make_watch(client, [deployment])
+        ours = client.create_flow_run_from_deployment(deployment.id).id
+        client.set_flow_run_state(ours, Running(), force=True)
+        other = client.create_flow_run(somebody_else_s, state=Running()).id
+    heartbeat, role = "prefect.flow-run.heartbeat", {"prefect.resource.role": "deployment"}
+    for run, related in ((ours, [f"prefect.deployment.{deployment.id}"]), (other, [])):
+        labels = [{"prefect.resource.id": name, **role} for name in related]
+        emit_event(heartbeat, resource={"prefect.resource.id": f"prefect.flow-run.{run}"}, related=labels)
+    return ours, other
+
+
+@pytest.fixture(scope="module")
 def nights(site, deployed) -> None:
     """From now on a night begins every twenty seconds, and there are workers."""
     for number, name in enumerate(GPUS):
@@ -207,15 +231,18 @@ def test_prefect_s_own_command_makes_the_same_of_the_same_file(site, deployed):
     assert facts() == before
 
 
+@pytest.mark.usefixtures("silent")
 def test_a_night_without_workers_ends_and_says_what_to_start(site, deployed):
     jobs = plan_jobs(site.settings, ["turtle", "cup"])
     patience = Patience(look=0.2, worker=0.5, cancel=30)
-    outcomes = list(on_workers(site.settings, Silence(), patience)(jobs, None))
+    outcomes = list(on_workers(site.settings, Silence(), patience)(jobs, None, verified=["cup"]))
     assert {outcome.concept for outcome in outcomes} == {"turtle", "cup"}
     for outcome in outcomes:
         assert "conceptbooth worker --gpu N" in outcome.error and "'gpu'" in outcome.error
     with site.client() as client:
-        assert {run.state_name for run in runs_of(client, DEPLOYMENT)} == {"Cancelled"}
+        runs = runs_of(client, DEPLOYMENT)
+    assert {run.state_name for run in runs} == {"Cancelled"}
+    assert {run.parameters["name"]: run.parameters["verify"] for run in runs} == {"turtle": False, "cup": True}
 
 
 def test_what_has_not_begun_in_time_has_no_outcome_and_leaves_the_queue(site, deployed):
@@ -257,8 +284,25 @@ def test_a_run_that_is_there_already_is_not_asked_for_twice_and_its_end_is_told(
     assert outcome.concept == "cup" and outcome.error.startswith(words)
 
 
+def test_a_run_of_ours_that_says_nothing_any_more_is_called_crashed(site, silent):
+    ours, other = silent
+    with site.client() as client:
+        until(lambda: state(client, ours) == "Crashed", "the end of a run that says nothing")
+        assert "no sign of life" in client.read_flow_run(ours).state.message
+        assert state(client, other) == "Running"
+        client.delete_flow_run(other)
+
+
 def test_a_scheduled_night_appears_and_trains_what_is_out_of_date_on_workers(site, nights):
     with site.client() as client:
+
+        def running() -> list[FlowRun]:
+            return [run for run in runs_of(client, "nightly/nightly") if run.state_name == "Running"]
+
+        (first,) = until(running, "the beginning of a night")
+        second = run_deployment("nightly/nightly", timeout=0)
+        until(lambda: state(client, second.id) == "Cancelled", "the end of a night that found one running")
+        assert [run.id for run in running()] == [first.id]
 
         def finished() -> list[FlowRun]:
             return [run for run in runs_of(client, "nightly/nightly") if run.state_name in ("Completed", "Failed")]
@@ -311,14 +355,20 @@ def test_two_train_at_once_cancelling_frees_a_gpu_and_a_killed_worker_s_training
 
         turtle, cup = asked("turtle"), asked("cup")
         ((slot, _, process),) = until(lambda: logged(client, [turtle], "taken"), "a GPU for turtle")
-        ((other, _, _),) = until(lambda: logged(client, [cup], "taken"), "a GPU for cup")
+        ((other, _, cancelled),) = until(lambda: logged(client, [cup], "taken"), "a GPU for cup")
         assert {slot, other} == {slot_name(name) for name in GPUS}
         assert held(slot) == held(other) == 1
         assert state(client, turtle) == state(client, cup) == "Running"
 
+        of_cup = ArtifactFilter(flow_run_id={"any_": [cup]}, key={"any_": ["cup-train-1-embedding"]})
+        until(lambda: any(shown.data for shown in client.read_artifacts(artifact_filter=of_cup)), "cup's first steps")
         client.set_flow_run_state(cup, Cancelling())
-        until(lambda: held(other) == 0, "the GPU's release", 60)
-        until(lambda: state(client, cup) == "Cancelled", "the cancelled state", 120)
+        until(lambda: not Path(f"/proc/{cancelled}").exists(), "the end of the process", 30)
+        until(lambda: held(other) == 0, "the GPU's release", 30)
+        until(lambda: state(client, cup) == "Cancelled", "the cancelled state", 60)
+        (job,) = plan_jobs(site.settings, ["cup"])
+        checkpoints = kept_folder(site.settings, job.trainings[0]) / "checkpoints"
+        assert list(checkpoints.glob("step-*")), "the next training goes on from here"
         site.stop_worker(other.removeprefix("gpu-"))
 
         worker = slot.removeprefix("gpu-")
