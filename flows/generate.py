@@ -1,13 +1,11 @@
 """`conceptbooth generate`: pictures of a registered concept in new scenes."""
 
-import json
 import os
 import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL.Image import Image
 
@@ -17,11 +15,10 @@ from model.content_credentials import PictureSigner, open_signer, without_manife
 from model.errors import InputError, WorkFailed
 from model.marking import Mark, marked_png
 from model.prompt import prompt_problems
-from model.recorded_base import find_recorded_base
-from tasks.hashing import DigestMemory
 from tasks.params import load_params
-from tasks.registry import FACTS_FILE, KEY_TAG, WEIGHTS_FILE, ResolvedVersion, resolve
+from tasks.registry import KEY_TAG, WEIGHTS_FILE, ResolvedVersion, resolve
 from tasks.settings import Settings
+from tasks.version_base import base_of
 
 SLUG_LETTERS = 80
 
@@ -68,7 +65,7 @@ def generate_pictures(
     if problems:
         raise InputError(*problems)
     version = resolve(settings, reference)
-    base_reference, base_revision = _recorded_base(settings, version)
+    base_reference, base_revision = base_of(settings, version)
     _check_lengths(base_reference, base_revision, version, prompts)
 
     from model.base import load_base
@@ -181,16 +178,3 @@ def _check_lengths(
 
         prompt = read_prompt(version.folder / WEIGHTS_FILE)
         check_lengths(base_tokenizer(Path(base_reference), base_reference), prompt, prompts)
-
-
-def _recorded_base(settings: Settings, version: ResolvedVersion) -> tuple[str, str | None]:
-    """Folder, or hub id and commit, of the base that the version was trained on, as CONCEPTBOOTH_BASE wants it."""
-    base: dict[str, Any] = json.loads((version.folder / FACTS_FILE).read_text(encoding="utf-8"))["base"]
-    memory = DigestMemory(settings.home / "digests.json")
-    try:
-        found = find_recorded_base(base, settings.root / base["reference"], memory.digest)
-    except InputError as error:
-        again = f"or run `conceptbooth train {version.concept}` to train on the present base"
-        raise InputError(f"concept '{version.concept}' version {version.version}: {error}, {again}") from error
-    memory.save()
-    return found

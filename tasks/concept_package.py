@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.artefacts import WEIGHTS
 from tasks.hashing import DigestMemory
 from tasks.keys import MODEL_SUFFIXES
+from tasks.model_card import CARD, model_card
 from tasks.registry import FACTS_FILE
 from tasks.settings import Settings
 from tasks.store import Store
@@ -36,6 +37,19 @@ NEEDED = (
     "pillow",
 )
 """Distributions that the code in a package imports; MLflow would find them out by drawing, which takes minutes."""
+
+_USAGE = """\
+```python
+import base64
+
+import mlflow
+
+model = mlflow.pyfunc.load_model("models:/concept.{name}@candidate")  # or the path of this folder
+table = model.predict([{{"prompt": "a photo of a {{}} in the snow", "n": 1, "seed": 7}}])
+png = base64.b64decode(table.image[0])
+```
+
+It needs the base: by its hub id, in the folder in which it was, or in the one that `CONCEPTBOOTH_BASE` names."""
 
 
 def log_package(
@@ -95,6 +109,9 @@ def write_package(
         pip_requirements=[f"{name}=={_public(version(name))}" for name in NEEDED],
         mlflow_model=Model(run_id=run_id, model_id=model_id),
     )
+    # here and not in the release alone: a release is this package byte for byte, and candidates are loaded as well
+    card = model_card(record, usage=_USAGE.format(name=record.concept.name), library="mlflow")
+    (package / CARD).write_text(card, encoding="utf-8")
     return package
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import mlflow.pyfunc
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
@@ -86,6 +87,9 @@ def test_the_version_holds_the_difference_and_not_the_base(settings, manifests, 
     facts = json.loads((package / "artifacts" / "concept.json").read_text())
     assert facts["base"]["folder"] == str(settings.root / "base")
     assert "unet/diffusion_pytorch_model.safetensors" in facts["base"]["files"]
+    card = ModelCard.load(package / "README.md")
+    assert card.data.to_dict()["library_name"] == "mlflow"
+    assert record.key in card.text
     requirements = (package / "requirements.txt").read_text().splitlines()
     assert f"torch=={torch.__version__.partition('+')[0]}" in requirements
 

@@ -1,0 +1,162 @@
+"""A registered version in the forms that other programs load, each with its model card."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from model.errors import InputError, WorkFailed
+from model.prompt import ConceptPrompt
+from model.weights_file import read_prompt
+from tasks.concepts import NOT_STATED, Concept
+from tasks.lineage import read_chain
+from tasks.lineage_head import find_head
+from tasks.lineage_index import open_index
+from tasks.model_card import CARD, model_card
+from tasks.registry import WEIGHTS_FILE, ResolvedVersion
+from tasks.settings import Settings
+from tasks.store import open_store
+from tasks.training_record import TrainingRecord
+from tasks.version_base import base_of
+
+if TYPE_CHECKING:
+    from model.base import Base
+    from model.weights import ConceptWeights
+
+Form = Literal["diffusers", "a1111", "comfyui"]
+
+
+def export_version(settings: Settings, version: ResolvedVersion, form: Form, place: Path) -> list[str]:
+    """Write a version in `form` into the new folder `place`, which appears whole or not at all; its files.
+
+    Raises:
+        InputError: something is there already, the base is not to be found, or the lineage is not complete.
+        WorkFailed: the folder cannot be written.
+    """
+    if place.exists() or place.is_symlink():
+        raise InputError(f"{place}: is there already, and nothing is overwritten; name another place with -o")
+    record = record_of(settings, version)
+    reference, revision = base_of(settings, version)
+
+    from model.base import load_base
+    from model.weights import ConceptWeights
+
+    with _appearing_whole(place) as folder:
+        base, weights = load_base(reference, revision), ConceptWeights.load(version.folder / WEIGHTS_FILE)
+        library, usage = WRITERS[form](base, weights, record, folder)
+        (folder / CARD).write_text(model_card(record, usage=usage, library=library), encoding="utf-8")
+    return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
+
+
+def record_of(settings: Settings, version: ResolvedVersion) -> TrainingRecord:
+    """What the store has on record of a version. InputError where that is not complete: nothing leaves without it."""
+    store = open_store(settings)
+    reference = f"{version.concept}/{version.version}"
+    with open_index(settings, store) as index:
+        chain = read_chain(store, index, find_head(settings, store, index, reference))
+    if chain.problems or not {"prepare", "evaluate", "gallery"} <= chain.manifests.keys():
+        said = "; ".join(chain.problems) or "no gallery in the store"
+        raise InputError(f"concept {reference}: {said}; `conceptbooth train {version.concept}` makes it again")
+    prompt: ConceptPrompt = read_prompt(version.folder / WEIGHTS_FILE)
+    stated = {name: str(chain.stated.get(name) or NOT_STATED) for name in ("licence", "source", "consent")}
+    folder = settings.concepts_dir / version.concept
+    concept = Concept(name=version.concept, folder=folder, super_category=prompt.super_category, **stated)
+    return TrainingRecord.read(store, concept, chain.manifests)
+
+
+def _write_diffusers(base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path) -> tuple[str, str]:
+    from model.concept_pipeline import concept_pipeline
+    from model.quiet import quiet_libraries
+
+    with quiet_libraries():
+        concept_pipeline(base, weights).save_pretrained(folder)
+    return "diffusers", _diffusers_usage(record, 'pipeline = DiffusionPipeline.from_pretrained("PATH_OF_THIS_FOLDER")')
+
+
+def _write_a1111(base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path) -> tuple[str, str]:
+    name = _write_original(base, weights, record, folder, "models/Stable-diffusion", "embeddings")
+    usage = (
+        "Copy `models/` and `embeddings/` into the folder of Stable Diffusion web UI, choose the checkpoint "
+        f"`{name}`, and write `{name} {record.concept.super_category}` in the prompt, as in\n"
+        f'"a photo of a {name} {record.concept.super_category} in the snow".'
+    )
+    return "stable-diffusion-webui", usage
+
+
+def _write_comfyui(base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path) -> tuple[str, str]:
+    name = _write_original(base, weights, record, folder, "models/checkpoints", "models/embeddings")
+    usage = (
+        f"Copy `models/` into the folder of ComfyUI, load the checkpoint `{name}.safetensors` (node Load Checkpoint), "
+        f"and write `embedding:{name} {record.concept.super_category}` in the prompt, as in\n"
+        f'"a photo of a embedding:{name} {record.concept.super_category} in the snow".'
+    )
+    return "comfyui", usage
+
+
+def _write_original(
+    base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path, checkpoints: str, embeddings: str
+) -> str:
+    """Checkpoint and embedding in the folders where they are looked for; their name without suffix."""
+    from safetensors.torch import save_file
+
+    from model.original_names import original_checkpoint
+    from model.weights import put_parameters
+
+    weights.check_fits(base)
+    put_parameters(base.unet, weights.unet)
+    name = f"cb-{record.concept.name}"  # not the bare name: it would stand for that word in every prompt
+    for place, tensors in ((checkpoints, original_checkpoint(base)), (embeddings, {"emb_params": weights.embedding})):
+        (folder / place).mkdir(parents=True)
+        whole = {key: tensor.contiguous() for key, tensor in tensors.items()}
+        save_file(whole, folder / place / f"{name}.safetensors", metadata={"format": "pt"})
+    return name
+
+
+def _diffusers_usage(record: TrainingRecord, *loading: str) -> str:
+    drawn = record.evaluation.parameters
+    prompt = f"a photo of a {record.concept.placeholder_token} {record.concept.super_category} in the snow"
+    return "\n".join(
+        [
+            "```python",
+            "import hashlib",
+            "",
+            "import torch",
+            "from diffusers import DiffusionPipeline",
+            "",
+            *loading,
+            "",
+            "# picture 0 of seed 7, as `conceptbooth generate --seed 7` draws it",
+            'seed = int.from_bytes(hashlib.sha256(b"7/0").digest()[:7], "big")',
+            "picture = pipeline(",
+            f'    "{prompt}",',
+            "    generator=torch.Generator().manual_seed(seed),",
+            f"    guidance_scale={drawn['guidance_scale']},",
+            f"    num_inference_steps={drawn['num_inference_steps']},",
+            ").images[0]",
+            "```",
+        ]
+    )
+
+
+@contextmanager
+def _appearing_whole(place: Path) -> Iterator[Path]:
+    """A new folder beside `place`, which takes that name when all is written."""
+    unfinished = place.absolute().parent / f".{place.name}.{os.getpid()}"
+    try:
+        unfinished.mkdir(parents=True)
+        try:
+            yield unfinished
+            unfinished.rename(place)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        raise WorkFailed(f"{place}: cannot be written ({error.strerror or error})") from error
+
+
+WRITERS: dict[str, Callable[["Base", "ConceptWeights", TrainingRecord, Path], tuple[str, str]]] = {
+    "diffusers": _write_diffusers,
+    "a1111": _write_a1111,
+    "comfyui": _write_comfyui,
+}
