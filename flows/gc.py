@@ -88,7 +88,7 @@ def _document(clearing: Clearing, settings: Settings, *, dry_run: bool) -> dict[
             "contents_too_young": verdict.young,
             "concepts_of_other_projects": list(clearing.asked.concepts),
             "other_registries": [
-                {"id": registry.id, "address": registry.address, "versions": len(registry.records)}
+                {"id": registry.id, "address": registry.address, "versions": registry.versions}
                 for registry in clearing.asked.registries
             ],
         },
@@ -192,7 +192,7 @@ def _also_kept(asked: Asked) -> Iterator[str]:
             f"If it is no other project's, `{command()} gc --forget {concepts[0]}` lets it go."
         )
     if registries := asked.registries:
-        shown = [f"{registry}: {_versions(len(registry.records))}" for registry in registries]
+        shown = [f"{registry}: {_versions(registry.versions)}" for registry in registries]
         yield (
             f"Also kept is what other projects have registered: {_listed(shown)}. "
             f"If a registry is gone for good, `{command()} gc --forget-registry {registries[0].id}` lets it go."

@@ -84,13 +84,7 @@ def register_release(
     client: "MlflowClient", name: str, release: str, source: str, tags: Mapping[str, str], description: str
 ) -> int:
     """The production version of a release: the one that is there, or a new one. Of a race, the first counts."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
+    make_production_model(client, name)
     there = release_versions(client, name, release)
     if not there:
         made = client.create_model_version(name, source, tags={**tags, RELEASE_TAG: release}, description=description)
@@ -98,6 +92,17 @@ def register_release(
         if int(there[0].version) != int(made.version):
             client.delete_model_version(name, str(made.version))
     return int(there[0].version)
+
+
+def make_production_model(client: "MlflowClient", name: str) -> None:
+    """Have a production model of this name."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def release_versions(client: "MlflowClient", name: str, release: str) -> "list[ModelVersion]":

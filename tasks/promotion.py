@@ -172,10 +172,9 @@ def let_serve(
 
     Only the record's production version is not known before. Raises as `put_into_production`.
     """
-    name, where = production_model(settings, ledger.concept), place.where(f"{release.place}{MODEL}")
-    source = where if "://" in where else Path(where).as_uri()  # as MLflow takes it
+    name = production_model(settings, ledger.concept)
     with production_registry(settings) as client:
-        version = register_release(client, name, release.id, source, tags, description)
+        version = register_release(client, name, release.id, release_source(place, release), tags, description)
     now = ledger.serving
     if now and (now.release, now.production_version) == (release.id, version):
         settle(settings, place, ledger.concept, tell)
@@ -253,6 +252,12 @@ def _target(ledger: Ledger, to: int | None) -> Promotion:
                 f"{record.reason}" + (f"; {back} brings it back" if how != "revoked" else "")
             )
     return target
+
+
+def release_source(place: Blobs, release: Release) -> str:
+    """Address of a release's package as MLflow takes it."""
+    where = place.where(f"{release.place}{MODEL}")
+    return where if "://" in where else Path(where).as_uri()
 
 
 def who() -> str:

@@ -11,7 +11,8 @@ from tasks.concept_package import upload_package
 from tasks.concepts import Concept
 from tasks.file_lock import alone
 from tasks.manifest import Manifest
-from tasks.registry import CANDIDATE, PREFIX, WEIGHTS_SHA256_TAG, damage, model_name, versions
+from tasks.registered import remember_version
+from tasks.registry import CANDIDATE, PREFIX, TAGS, WEIGHTS_SHA256_TAG, damage, model_name, versions
 from tasks.settings import Settings
 from tasks.store import Store, open_store
 from tasks.tracking import (
@@ -126,6 +127,8 @@ def _register(client: "MlflowClient", settings: Settings, store: Store, record: 
         redrawn = True
         replace_gallery(client, store, experiment_id(client, settings), version.run_id, record)
         client.set_model_version_tag(version.name, version.version, GALLERY_TAG, record.gallery.key)
+    told = {name: value for name, value in version.tags.items() if name.startswith(TAGS)}
+    remember_version(store, settings, version, told | {GALLERY_TAG: record.gallery.key})
     _name_candidate(client, version)
     return RegisteredVersion(
         name=version.name,
@@ -157,17 +160,22 @@ def _name_candidate(client: "MlflowClient", version: "ModelVersion") -> None:
         client.set_registered_model_alias(version.name, CANDIDATE, str(version.version))
 
 
-def _create_version(client: "MlflowClient", run: RecordedRun, record: TrainingRecord) -> "ModelVersion":
-    """The version made from a recorded run, or the one that another machine made of the same content meanwhile."""
+def make_model(client: "MlflowClient", concept: str, super_category: str) -> str:
+    """Name of a concept's registered model, which is there afterwards."""
     from mlflow.exceptions import MlflowException
 
-    name = model_name(record.concept.name)
-    about = {f"conceptbooth.{field}": getattr(record.concept, field) for field in ("name", "super_category")}
+    name, about = model_name(concept), {f"{TAGS}name": concept, f"{TAGS}super_category": super_category}
     try:
-        client.create_registered_model(name, tags=about, description=f"Super-category: {record.concept.super_category}")
+        client.create_registered_model(name, tags=about, description=f"Super-category: {super_category}")
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    return name
+
+
+def _create_version(client: "MlflowClient", run: RecordedRun, record: TrainingRecord) -> "ModelVersion":
+    """The version made from a recorded run, or the one that another machine made of the same content meanwhile."""
+    name = make_model(client, record.concept.name, record.concept.super_category)
     made = client.create_model_version(
         name,
         source=run.files,  # models:/<id> would be looked up at MLflow's address for the whole process, maybe another

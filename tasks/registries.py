@@ -2,6 +2,7 @@
 
     registries/<registry>/registry.json                 its address
     registries/<registry>/<concept>/<content>.jsonl     what a version was made from (tasks/trained.py)
+    registries/<registry>/<concept>/<version>.json      what the registry was told of it (tasks/registered.py)
 
 A project asks its own registry and keeps these records in step with it; those of others it believes.
 """
@@ -20,6 +21,7 @@ from tasks.store import Store
 from tasks.tracking import scheme_of, shown
 
 _REGISTRIES, _ADDRESS = "registries/", "registry.json"
+_MADE_FROM, _TOLD = ".jsonl", ".json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,11 @@ class OtherRegistry:
     """Empty where that is not on record."""
     records: Mapping[str, Record]
     """Of its versions, by path."""
+
+    @property
+    def versions(self) -> int:
+        """How many the store remembers."""
+        return sum(path.endswith(_MADE_FROM) for path in self.records)
 
     def __str__(self) -> str:
         return f"{self.id} ({self.address or 'its address is not on record'})"
@@ -54,7 +61,12 @@ def registry_folder(name: str) -> str:
 
 def version_path(settings: Settings, concept: str, content: str) -> str:
     """Where the store remembers what a version of this project's registry was made from."""
-    return f"{registry_folder(registry_id(settings))}{concept}/{content}.jsonl"
+    return f"{registry_folder(registry_id(settings))}{concept}/{content}{_MADE_FROM}"
+
+
+def told_path(settings: Settings, concept: str, version: int) -> str:
+    """Where the store remembers what this project's registry was told of a version."""
+    return f"{registry_folder(registry_id(settings))}{concept}/{version:06}{_TOLD}"
 
 
 def introduce(store: Store, settings: Settings) -> None:
@@ -64,7 +76,7 @@ def introduce(store: Store, settings: Settings) -> None:
 
 
 def version_paths(store: Store, settings: Settings, concept: str = "") -> list[str]:
-    """Records of versions of this project's registry, of one concept or of all. Raises StoreFailed."""
+    """Records of versions of this project's registry, both kinds, of one concept or of all. Raises StoreFailed."""
     folder = registry_folder(registry_id(settings))
     listed = store.records(f"{folder}{concept}/" if concept else folder)
     return [path for path in listed if not path.endswith(_ADDRESS)]
@@ -84,14 +96,23 @@ def other_registries(store: Store, settings: Settings) -> list[OtherRegistry]:
     ]
 
 
+def told_paths(store: Store, settings: Settings) -> list[str]:
+    """Records of what this project's registry was told. Raises StoreFailed."""
+    return [path for path in version_paths(store, settings) if path.endswith(_TOLD)]
+
+
 def stale_paths(
     settings: Settings, paths: Collection[str], registered: Mapping[str, Collection[KnownVersion]]
 ) -> list[str]:
     """Those of this project's records whose version its registry, asked after they were listed, does not have."""
     there = {
-        version_path(settings, version.concept, version.tags.get(KEY_TAG, ""))
+        path
         for versions in registered.values()
         for version in versions
+        for path in (
+            version_path(settings, version.concept, version.tags.get(KEY_TAG, "")),
+            told_path(settings, version.concept, version.version),
+        )
     }
     return [path for path in paths if path not in there]
 

@@ -96,6 +96,24 @@ def releases(
     raise Exit(show_releases(project(), concept, as_json=as_json))
 
 
+registry = panel.group("registry", "Put the model registry right.", "registry rebuild --dry-run")
+
+
+@registry.command("registry rebuild --dry-run", "registry rebuild --json")
+def rebuild(
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what would be put back, and change nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell MLflow again what it was told of every version, after its database was lost.
+
+    Models, versions under their old numbers, tags, aliases and packages come from the store and the ledger; runs and
+    their curves do not. Run again, it changes nothing. The exit code is 1 if something cannot be put back.
+    """
+    from flows.registry_rebuild import run_rebuild
+
+    raise Exit(run_rebuild(project(), dry_run=dry_run, as_json=as_json))
+
+
 @panel.command(
     "verify-release s3://models/production --key public.pem",
     "verify-release .conceptbooth/store --key public.pem",

@@ -1,6 +1,6 @@
 """What the commands of all panels share: how one is made, the options that several have, the project around them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,9 +21,25 @@ class Panel:
 
     def command(self, *examples: str, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Make a function a command, whose help ends with these examples; its name is the function's unless given."""
-        # One a paragraph, because Typer joins the lines of a paragraph.
-        shown = "\n\n".join(["[bold]Examples[/]", *(f"[cyan]conceptbooth {line}[/]" for line in examples)])
-        return self.commands.command(name, cls=ReportingCommand, rich_help_panel=self._title, epilog=shown)
+        return self.commands.command(name, cls=ReportingCommand, rich_help_panel=self._title, epilog=_shown(examples))
+
+    def group(self, name: str, help_text: str, *examples: str) -> "Panel":
+        """Commands that are called by two words, the first of which is `name`."""
+        inner = Panel(self._title)
+        self.commands.add_typer(
+            inner.commands,
+            name=name,
+            help=help_text,
+            epilog=_shown(examples),
+            rich_help_panel=self._title,
+            no_args_is_help=True,
+        )
+        return inner
+
+
+def _shown(examples: Iterable[str]) -> str:
+    """One a paragraph, because Typer joins the lines of a paragraph."""
+    return "\n\n".join(["[bold]Examples[/]", *(f"[cyan]conceptbooth {line}[/]" for line in examples)])
 
 
 def project() -> "Settings":
