@@ -6,11 +6,10 @@ only while it runs itself (flows/deploy.py). What both missed is found here, by 
 
 from typing import TYPE_CHECKING
 
-from prefect import runtime
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.states import Crashed, StateType
 
+from flows.run_labels import write_labels
 from tasks.process import is_over, this_boot, this_process, was_rebooted
 
 if TYPE_CHECKING:
@@ -21,9 +20,7 @@ _LABEL = "conceptbooth.process."
 
 def sign_run() -> None:
     """Write this process on the present flow run."""
-    labels = {f"{_LABEL}{name}": value for name, value in {**this_process(), **this_boot()}.items()}
-    with get_client(sync_client=True) as client:
-        client.update_flow_run_labels(runtime.flow_run.id, labels)
+    write_labels({f"{_LABEL}{name}": value for name, value in {**this_process(), **this_boot()}.items()})
 
 
 def end_lost_runs(client: "SyncPrefectClient") -> None:

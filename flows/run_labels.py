@@ -1,4 +1,4 @@
-"""What a run on a worker came to, as labels of the run on the Prefect server: whoever asked for it reads them there."""
+"""What a run says of itself, as labels on the Prefect server: whoever asked a worker for it reads them there."""
 
 import json
 from dataclasses import asdict, replace
@@ -22,11 +22,16 @@ def label_run(outcome: ConceptOutcome) -> None:
     labels: dict[str, bool | int | float | str] = {_TASKS: json.dumps([asdict(task) for task in outcome.tasks])}
     if outcome.error and outcome.fault:
         labels |= {_ERROR: outcome.error, _FAULT: outcome.fault}
+    write_labels(labels)
+
+
+def write_labels(labels: dict[str, bool | int | float | str]) -> None:
+    """Add labels to the present flow run; where the server does not take them, the log says so."""
     try:
         with get_client(sync_client=True) as client:
             client.update_flow_run_labels(runtime.flow_run.id, labels)
-    except HTTPError as error:  # how the run ends says more than its labels
-        get_run_logger().warning("this run carries no labels: %s", error)
+    except HTTPError as error:  # the run's work is worth more than its labels
+        get_run_logger().warning("this run does not carry the labels %s: %s", ", ".join(labels), error)
 
 
 def with_labels(outcome: ConceptOutcome, run: "FlowRun") -> ConceptOutcome:

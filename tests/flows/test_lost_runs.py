@@ -2,6 +2,7 @@
 
 from prefect import flow, runtime
 from prefect.client.orchestration import get_client
+from prefect.settings import temporary_settings
 from prefect.states import Running
 
 from flows.lost_runs import end_lost_runs, sign_run
@@ -21,6 +22,16 @@ def test_a_run_is_signed_with_its_process(prefect_url: str) -> None:
     run = signed()
     with get_client(sync_client=True) as client:
         assert HERE.items() <= client.read_flow_run(run).labels.items()
+
+
+def test_a_run_that_cannot_be_signed_does_its_work(prefect_url: str) -> None:
+    @flow(name="unsigned")
+    def unsigned() -> str:
+        with temporary_settings({"api.url": "http://127.0.0.1:9/api"}):
+            sign_run()
+        return "done"
+
+    assert unsigned() == "done"
 
 
 def test_runs_of_killed_processes_are_ended_and_no_others(prefect_url: str, monkeypatch) -> None:
