@@ -10,10 +10,12 @@ from tasks.registry import resolve
 from tasks.settings import Settings
 
 
-def run_export(settings: Settings, reference: str, form: Form, place: Path, *, as_json: bool) -> None:
+def run_export(
+    settings: Settings, reference: str, form: Form, place: Path, *, rank: int, measure: bool, as_json: bool
+) -> None:
     """Write the version and say what was written. Raises as `resolve` and `export_version`."""
     version = resolve(settings, reference)
-    files = export_version(settings, version, form, place)
+    files = export_version(settings, version, form, place, rank=rank, measure=measure)
     if as_json:
         facts = {"concept": version.concept, "version": version.version, "form": form}
         print_json({**facts, "place": str(place), "files": files})

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,7 @@ from model.errors import InputError, WorkFailed
 from model.prompt import ConceptPrompt
 from model.weights_file import read_prompt
 from tasks.concepts import NOT_STATED, Concept
+from tasks.export_lora import diffusers_usage, evaluator_of, score_again, write_lora
 from tasks.lineage import read_chain
 from tasks.lineage_head import find_head
 from tasks.lineage_index import open_index
@@ -25,14 +27,19 @@ if TYPE_CHECKING:
     from model.base import Base
     from model.weights import ConceptWeights
 
-Form = Literal["diffusers", "a1111", "comfyui"]
+Form = Literal["diffusers", "lora", "a1111", "comfyui"]
 
 
-def export_version(settings: Settings, version: ResolvedVersion, form: Form, place: Path) -> list[str]:
+def export_version(
+    settings: Settings, version: ResolvedVersion, form: Form, place: Path, *, rank: int, measure: bool
+) -> list[str]:
     """Write a version in `form` into the new folder `place`, which appears whole or not at all; its files.
 
+    `rank` and `measure` are a LoRA's: its rank, and whether the scores that it loses are measured.
+
     Raises:
-        InputError: something is there already, the base is not to be found, or the lineage is not complete.
+        InputError: something is there already, the base or what measures is not to be found, or the lineage is not
+            complete.
         WorkFailed: the folder cannot be written.
     """
     if place.exists() or place.is_symlink():
@@ -41,11 +48,19 @@ def export_version(settings: Settings, version: ResolvedVersion, form: Form, pla
     reference, revision = base_of(settings, version)
 
     from model.base import load_base
+    from model.device import open_device
     from model.weights import ConceptWeights
 
+    evaluator = evaluator_of(settings, record) if measure else None
+    device = open_device(settings.device) if measure else "cpu"  # what is only written needs no GPU
     with _appearing_whole(place) as folder:
-        base, weights = load_base(reference, revision), ConceptWeights.load(version.folder / WEIGHTS_FILE)
-        library, usage = WRITERS[form](base, weights, record, folder)
+        base = load_base(reference, revision, device=device)
+        weights = ConceptWeights.load(version.folder / WEIGHTS_FILE)
+        if form == "lora":
+            score = partial(score_again, open_store(settings), evaluator, base, record) if evaluator else None
+            library, usage = write_lora(base, weights, record, folder, rank, score)
+        else:
+            library, usage = WRITERS[form](base, weights, record, folder)
         (folder / CARD).write_text(model_card(record, usage=usage, library=library), encoding="utf-8")
     return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
 
@@ -72,7 +87,7 @@ def _write_diffusers(base: "Base", weights: "ConceptWeights", record: TrainingRe
 
     with quiet_libraries():
         concept_pipeline(base, weights).save_pretrained(folder)
-    return "diffusers", _diffusers_usage(record, 'pipeline = DiffusionPipeline.from_pretrained("PATH_OF_THIS_FOLDER")')
+    return "diffusers", diffusers_usage(record, 'pipeline = DiffusionPipeline.from_pretrained("PATH_OF_THIS_FOLDER")')
 
 
 def _write_a1111(base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path) -> tuple[str, str]:
@@ -112,32 +127,6 @@ def _write_original(
         whole = {key: tensor.contiguous() for key, tensor in tensors.items()}
         save_file(whole, folder / place / f"{name}.safetensors", metadata={"format": "pt"})
     return name
-
-
-def _diffusers_usage(record: TrainingRecord, *loading: str) -> str:
-    drawn = record.evaluation.parameters
-    prompt = f"a photo of a {record.concept.placeholder_token} {record.concept.super_category} in the snow"
-    return "\n".join(
-        [
-            "```python",
-            "import hashlib",
-            "",
-            "import torch",
-            "from diffusers import DiffusionPipeline",
-            "",
-            *loading,
-            "",
-            "# picture 0 of seed 7, as `conceptbooth generate --seed 7` draws it",
-            'seed = int.from_bytes(hashlib.sha256(b"7/0").digest()[:7], "big")',
-            "picture = pipeline(",
-            f'    "{prompt}",',
-            "    generator=torch.Generator().manual_seed(seed),",
-            f"    guidance_scale={drawn['guidance_scale']},",
-            f"    num_inference_steps={drawn['num_inference_steps']},",
-            ").images[0]",
-            "```",
-        ]
-    )
 
 
 @contextmanager

@@ -17,6 +17,13 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from flows.cli import app
+from model.base import load_base
+from model.low_rank import low_rank, restored
+from model.sample import generate
+from model.sampling_options import Sampling
+from model.weights import ConceptWeights
+from tasks.export import record_of
+from tasks.export_lora import evaluator_of, score_again
 from tasks.registry import KEY_TAG, resolve
 from tests.lineage_project import CONCEPT, Trained
 
@@ -42,7 +49,7 @@ def drawn_as_the_card_says(folder: Path) -> np.ndarray:
     """By the code in its README.md, with nothing but the folder."""
     (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
     names: dict[str, Any] = {}
-    exec(code.replace("PATH_OF_THIS_FOLDER", str(folder)), names)
+    exec(code.replace("PATH_OF_THIS_FOLDER", str(folder)).replace("PATH_OF_THE_BASE", "base"), names)
     return np.asarray(names["picture"]).astype(int)
 
 
@@ -101,3 +108,56 @@ def test_a_checkpoint_and_an_embedding_draw_them_too(
         num_inference_steps=2,
     ).images[0]
     assert np.abs(drawn(tmp_path) - np.asarray(picture).astype(int)).max() <= 1
+
+
+def test_a_lora_draws_what_is_left_of_the_concept_and_says_what_is_lost(lineage_project: Trained, tmp_path: Path):
+    done = run("export", f"{CONCEPT}/2", "--as", "lora", "--rank", 2, "--measure", "-o", tmp_path / "owl", "--json")
+    assert done.exit_code == 0, done.output
+    files = ["README.md", "embedding.safetensors", "loss.json", "pytorch_lora_weights.safetensors"]
+    assert json.loads(done.stdout)["files"] == files
+    base = load_base("base")
+    weights = ConceptWeights.load(resolve(lineage_project.settings, f"{CONCEPT}/2").folder / "concept.safetensors")
+    found = low_rank(base, weights, 2)
+    left = restored(base, weights, found)
+    text = weights.prompt.fill("a photo of a {} in the snow")
+    sampling = Sampling(guidance_scale=3.0, num_inference_steps=2, seed=7)
+    expected, whole = (np.asarray(generate(base, w, [text], 1, sampling)[0][0]).astype(int) for w in (left, weights))
+    picture = drawn_as_the_card_says(tmp_path / "owl")
+    assert np.abs(picture - expected).max() <= 1
+    assert np.abs(picture - whole).max() > 1
+    loss = json.loads((tmp_path / "owl" / "loss.json").read_text())
+    assert loss["rank"] == 2
+    assert loss["relative_error"] == pytest.approx(found.relative)
+    assert loss["parameters"] == pytest.approx({lost.parameter: lost.relative for lost in found.losses})
+    evaluation = lineage_project.bench.manifests["evaluate"]
+    scores = json.loads(lineage_project.bench.store.file(evaluation, "scores.json").read_text())
+    assert loss["scores"]["clip_i"]["whole"] == scores["clip_i"]["mean"]
+    assert loss["scores"]["clip_i"]["lora"] != scores["clip_i"]["mean"]
+
+
+def test_scoring_the_whole_model_again_gives_the_scores_of_its_evaluation(lineage_project: Trained):
+    settings, bench = lineage_project.settings, lineage_project.bench
+    version = resolve(settings, f"{CONCEPT}/2")
+    record, weights = record_of(settings, version), ConceptWeights.load(version.folder / "concept.safetensors")
+    again = score_again(bench.store, evaluator_of(settings, record), load_base("base"), record, weights)
+    for name in ("clip_i", "clip_t"):
+        assert again[name] == pytest.approx(record.scores[name]["mean"], abs=1e-3)
+
+
+def test_what_measures_must_be_what_measured(lineage_project: Trained, tmp_path: Path):
+    config = lineage_project.settings.root / "evaluator" / "config.json"
+    before = config.read_text()
+    config.write_text(before + " ")
+    try:
+        done = run("export", CONCEPT, "--as", "lora", "--measure", "-o", tmp_path / "owl")
+    finally:
+        config.write_text(before)
+    assert done.exit_code == 2
+    assert "not the one that scored this version" in done.stderr
+    assert not (tmp_path / "owl").exists()
+
+
+def test_a_rank_is_a_loras():
+    done = run("export", CONCEPT, "--as", "diffusers", "--rank", 4, "-o", "owl")
+    assert done.exit_code == 2
+    assert "--as lora" in done.stderr
