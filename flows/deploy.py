@@ -26,6 +26,7 @@ from tasks.params import load_params
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
+    from prefect.automations import AutomationCore
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
@@ -191,7 +192,13 @@ def _make_watch(client: "SyncPrefectClient", deployments: Sequence["DeploymentRe
     if not present:
         client.create_automation(automation)
     for found in present:
-        client.update_automation(found.id, automation)
+        if not _same(found, automation):  # an update would forget whom it has been watching
+            client.update_automation(found.id, automation)
+
+
+def _same(one: "AutomationCore", other: "AutomationCore") -> bool:
+    fields = set(type(other).model_fields)
+    return one.model_dump(include=fields) == other.model_dump(include=fields)
 
 
 def _deployed(

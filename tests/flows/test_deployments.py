@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
+import httpx
 import pytest
 import yaml
 from prefect import flow
@@ -214,6 +215,10 @@ def test_deploy_makes_pools_deployments_and_schedules_that_run(site, deployed):
         assert options and options.collision_strategy == "CANCEL_NEW"
         (watch,) = client.read_automations_by_name(WATCH)
         assert watch.enabled
+        address = f"{site.settings.prefect_api_url}/automations/{watch.id}"
+        before = httpx.get(address).json()
+        _make_watch(client, [client.read_deployment_by_name(name) for name in ("nightly/nightly", DEPLOYMENT)])
+        assert httpx.get(address).json() == before, "it forgets whom it watches when it is written again"
 
 
 def test_prefect_s_own_command_makes_the_same_of_the_same_file(site, deployed):
