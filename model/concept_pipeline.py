@@ -1,14 +1,19 @@
 """A concept as a pipeline of diffusers that needs nothing of ours."""
 
+from typing import TYPE_CHECKING
+
 import torch
-from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+from diffusers import DPMSolverMultistepScheduler
 
 from model.base import Base
 from model.quiet import quiet_libraries
 from model.weights import ConceptWeights, put_parameters
 
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
 
-def concept_pipeline(base: Base, weights: ConceptWeights) -> StableDiffusionPipeline:
+
+def concept_pipeline(base: Base, weights: ConceptWeights) -> "StableDiffusionPipeline":
     """The pipeline that draws as `model.sample.generate` does; `base` is changed for good and belongs to it.
 
     Raises InputError if the weights do not fit the base.
@@ -17,6 +22,10 @@ def concept_pipeline(base: Base, weights: ConceptWeights) -> StableDiffusionPipe
     put_parameters(base.unet, weights.unet)
     add_word(base, weights)
     with quiet_libraries():
+        from diffusers import (
+            StableDiffusionPipeline,
+        )  # which advises on other image libraries when it is first imported
+
         return StableDiffusionPipeline(
             vae=base.vae,
             text_encoder=base.text_encoder,

@@ -32,10 +32,15 @@ def write_lora(
 
     Returns library and usage, for the card. Raises InputError where the training changed nothing that a LoRA can hold.
     """
-    from diffusers import StableDiffusionPipeline
     from safetensors.torch import save_file
 
     from model.low_rank import low_rank, restored
+    from model.quiet import quiet_libraries
+
+    with quiet_libraries():
+        from diffusers import (
+            StableDiffusionPipeline,
+        )  # which advises on other image libraries when it is first imported
 
     found = low_rank(base, weights, rank)
     if not found.layers:

@@ -7,6 +7,8 @@ from tasks.training_record import TrainingRecord
 
 CARD = "README.md"
 """What the hub calls it."""
+_OF_THE_HUB = ("apache-2.0", "mit", "creativeml-openrail-m", "openrail", "openrail++")
+"""Licences of base models that the hub has names for."""
 
 
 def model_card(record: TrainingRecord, *, usage: str, library: str) -> str:
@@ -23,8 +25,8 @@ def model_card(record: TrainingRecord, *, usage: str, library: str) -> str:
         library_name=library,
         pipeline_tag="text-to-image",
         base_model=base["reference"] if of_the_hub else None,  # the hub knows no folders
-        license="other" if licence else None,
-        license_name=licence,
+        license=licence and (licence.lower() if licence.lower() in _OF_THE_HUB else "other"),
+        license_name=licence if licence and licence.lower() not in _OF_THE_HUB else None,
         tags=["stable-diffusion", "conceptbooth"],
         instance_prompt=f"a photo of a {concept.placeholder_token} {concept.super_category}",
     )

@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from model.base import load_base
+from model.content_credentials import read_credentials
 from model.prompt import ConceptPrompt
 from model.sample import generate
 from model.sampling_options import Sampling
@@ -23,6 +24,7 @@ from model.weights import ConceptWeights
 from tasks.concept_package import NEEDED, write_package
 from tasks.store import open_store
 from tasks.training_record import TrainingRecord
+from tests.certificates import write_key_and_certificates
 from tests.model.tiny import MAX_TOKENS, write_tiny_base
 from tests.tasks.finished_training import concept, project, training
 
@@ -179,3 +181,20 @@ runpy.run_path({str(SOURCE)!r})
 assert "torch" not in sys.modules and "model.base" not in sys.modules
 """
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
+
+
+def test_a_key_that_cannot_sign_is_refused_when_the_version_is_loaded(loaded, monkeypatch):
+    monkeypatch.setenv("CONCEPTBOOTH_C2PA_KEY", "key.pem")
+    with pytest.raises(MlflowException, match="CONCEPTBOOTH_C2PA_CERTIFICATES is not set"):
+        mlflow.pyfunc.load_model(str(Path(loaded._model_impl.context.artifacts["facts"]).parents[1]))
+
+
+def test_where_a_key_is_named_every_picture_is_signed(loaded, tmp_path, monkeypatch):
+    pytest.importorskip("c2pa", reason="c2pa-python, an extra of the project, is not installed")
+    for name, file in zip(("KEY", "CERTIFICATES"), write_key_and_certificates(tmp_path), strict=True):
+        monkeypatch.setenv(f"CONCEPTBOOTH_C2PA_{name}", str(file))
+    model = mlflow.pyfunc.load_model(str(Path(loaded._model_impl.context.artifacts["facts"]).parents[1]))
+    for image in model.predict([{"prompt": PROMPT, "n": 2}])["image"]:
+        found = read_credentials(base64.b64decode(image))
+        assert found
+        assert (found.state, found.signed_by) == ("Valid", "a booth, a booth")
