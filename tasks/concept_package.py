@@ -10,6 +10,7 @@ from tasks.artefacts import WEIGHTS
 from tasks.hashing import DigestMemory
 from tasks.keys import MODEL_SUFFIXES
 from tasks.model_card import CARD, model_card
+from tasks.package_files import write_listing
 from tasks.registry import FACTS_FILE
 from tasks.settings import Settings
 from tasks.store import Store
@@ -112,6 +113,7 @@ def write_package(
     # here and not in the release alone: a release is this package byte for byte, and candidates are loaded as well
     card = model_card(record, usage=_USAGE.format(name=record.concept.name), library="mlflow")
     (package / CARD).write_text(card, encoding="utf-8")
+    write_listing(package)
     return package
 
 

@@ -1,4 +1,4 @@
-"""A registered version against the chain that the store holds: its tags, and the weights in its files."""
+"""A registered version against the chain that the store holds: its tags, and the files of its package."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ from model.errors import InputError, WorkFailed
 from tasks.artefacts import WEIGHTS
 from tasks.lineage import Chain
 from tasks.lineage_results import Check, fault, good, unchecked
+from tasks.package_files import check_package
 from tasks.registry import WEIGHTS_SHA256_TAG, damage, files_uri, local_folder, model_name
 from tasks.settings import Settings
 from tasks.tracking import connect, sorted_failures
@@ -24,17 +25,20 @@ def check_version(settings: Settings, chain: Chain) -> Iterator[Check]:
         client = connect(settings)
         with sorted_failures(settings):
             version = client.get_model_version(model_name(head.concept), str(head.version))
-            elsewhere = local_folder(files_uri(client, version)) is None
+            folder = local_folder(files_uri(client, version))
             problem = damage(client, settings, version)
     except (InputError, WorkFailed) as failure:
         yield unchecked(what, str(failure))
         return
     if problem:
         yield fault(f"{what}: files", problem)
-    elif elsewhere:
-        yield unchecked(f"{what}: {WEIGHTS}", "its size is right; its bytes lie elsewhere and were not read")
+    elif folder is None:
+        said = "their names are there, the size of the weights is right; their bytes lie elsewhere and were not read"
+        yield unchecked(f"{what}: files of its package", said)
     else:
         yield good(f"{what}: {WEIGHTS}", "its sha256 is that of the registration")
+    if folder is not None and folder.parent.is_dir():
+        yield from check_package(what, folder.parent)
     keys = {link.stage: link.key for link in chain.links}
     for name, value in version.tags.items():
         stage = name.removeprefix(_STAGE_TAG)

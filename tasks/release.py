@@ -21,6 +21,7 @@ from model.errors import InputError, WorkFailed
 from tasks.blobs import Blobs, NotAsWritten
 from tasks.hashing import file_digest
 from tasks.manifest import FileRecord, Manifest
+from tasks.package_files import LEFT_BY_LOADING
 from tasks.provenance_statement import provenance_statement
 from tasks.registry import local_folder
 from tasks.tracking import artifacts_at
@@ -79,7 +80,7 @@ def assemble(
     place = client.get_model_version_download_uri(version.name, version.version)
     package = local_folder(place)
     if package is not None:
-        shutil.copytree(package, folder / MODEL, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(package, folder / MODEL, ignore=shutil.ignore_patterns(*LEFT_BY_LOADING))
     else:
         (folder / MODEL).mkdir(parents=True)
         artifacts_at(client, place).download_artifacts("", str(folder / MODEL))

@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import yaml
-
 from model.errors import InputError
 from tasks import release as releases
 from tasks.artefacts import WEIGHTS
@@ -20,13 +18,13 @@ from tasks.blobs import Blobs
 from tasks.ledger import Ledger, Promotion, concepts_in, examine_ledger
 from tasks.lineage_results import Check, Verification, fault, good, unchecked
 from tasks.manifest import Manifest
+from tasks.package_files import BYTECODE, MLFLOW_NOTE, is_mlflow_note
 from tasks.release import LINEAGE, MODEL, PROVENANCE, Release, read_release
 from tasks.release_signatures import ledger_documents, ledger_signature_path, release_signature_path
 from tasks.signing import NotSigned, verify, verify_documents
 
 _PACKAGED_WEIGHTS = f"{MODEL}/artifacts/{WEIGHTS}"
-_MLFLOW_NOTE = f"{MODEL}/registered_model_meta"
-"""Written by MLflow's client whenever it loads a registered model out of a folder."""
+_NOTE = f"{MODEL}/{MLFLOW_NOTE}"
 
 
 def check_place(place: Blobs, public_key: bytes) -> Verification:
@@ -80,9 +78,9 @@ def _release(place: Blobs, record: Promotion, identity: str, public_key: bytes) 
     for problem in problems:
         yield fault(what, problem)
     for name in releases.strangers(place, release):
-        if "__pycache__" in name.split("/"):
+        if BYTECODE in name.split("/"):
             yield unchecked(f"{what}: {name}", "was left there by a Python that loaded the folder, and is not signed")
-        elif name == _MLFLOW_NOTE and _is_mlflow_note(place, f"{release.place}{name}"):
+        elif name == _NOTE and (note := place.read(f"{release.place}{name}")) and is_mlflow_note(note.content):
             yield unchecked(f"{what}: {name}", "was left there by an MLflow that loaded the folder, and is not signed")
         else:
             yield fault(f"{what}: {name}", "is no part of the release, and whoever loads the folder may load it")
@@ -94,16 +92,6 @@ def _release(place: Blobs, record: Promotion, identity: str, public_key: bytes) 
         releases.fetch(place, release, Path(folder))
         yield _release_signature(place, release, Path(folder), public_key)
         yield from _lineage(record, release, Path(folder))
-
-
-def _is_mlflow_note(place: Blobs, path: str) -> bool:
-    """Whether the file says the registered name and version, as MLflow's client writes them, and nothing else."""
-    found = place.read(path)
-    try:
-        said = yaml.safe_load(found.content) if found else None
-    except yaml.YAMLError:
-        return False
-    return isinstance(said, dict) and said.keys() == {"model_name", "model_version"}
 
 
 def _release_signature(place: Blobs, release: Release, folder: Path, public_key: bytes) -> Check:

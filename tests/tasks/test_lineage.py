@@ -150,7 +150,11 @@ def files_of(lineage_project: Trained, kind: str) -> dict[Path, str]:
             cached = {dvc_storage(settings).cached(file.md5): file.relpath for file in images.files}
             return cached | {dvc_storage(settings).cached(images.digest): "image set"}
         case _:
-            return {resolve(settings, CONCEPT).folder / "concept.safetensors": "concept.owl version 2"}
+            package = resolve(settings, CONCEPT).folder.parent
+            paths = [path for path in package.rglob("*") if path.is_file()]
+            named = {path: path.relative_to(package).as_posix() for path in paths}
+            assert {"MLmodel", "artifacts/concept.safetensors", "code/model/weights.py"} <= set(named.values())
+            return {path: name for path, name in named.items() if path.suffix != ".py"}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +167,7 @@ def files_of(lineage_project: Trained, kind: str) -> dict[Path, str]:
         "identity_model",
         "working copy",
         "DVC's cache",
-        "registered weights",
+        "registered package",
     ],
 )
 def test_one_flipped_bit_in_any_file_is_found_and_named(lineage_project, kind):
@@ -181,6 +185,31 @@ def test_a_description_that_changed_is_found_though_it_is_in_no_key(lineage_proj
     with flipped(path, path.read_text().index("own photographs")):
         (fault,) = verified(lineage_project.settings).of("fault")
     assert fault.said.startswith("train-3-unet") and "changed since it was sealed" in fault.said
+
+
+def test_what_others_put_into_a_package_is_named(lineage_project):
+    """What loading leaves there is told from what would be loaded; a package without a list is unchecked."""
+    settings = lineage_project.settings
+    package = resolve(settings, CONCEPT).folder.parent
+    note, bytecode, stranger = package / "registered_model_meta", package / "code" / "__pycache__", package / "extra.py"
+    try:
+        note.write_text("model_name: concept.owl\nmodel_version: '2'\n")
+        bytecode.mkdir()
+        (bytecode / "extra.pyc").touch()
+        stranger.touch()
+        found = verified(settings)
+        note.write_text(note.read_text() + "model_uuid: another\n")
+        faults = {fault.what.partition(": ")[2] for fault in verified(settings).of("fault")}
+    finally:
+        shutil.rmtree(bytecode)
+        note.unlink()
+        stranger.unlink()
+    assert [check.what.partition(": ")[2] for check in found.of("fault")] == ["extra.py"]
+    assert [check.what.partition(": ")[2] for check in found.of("unchecked")] == ["code/__pycache__/extra.pyc"]
+    assert faults == {"extra.py", "registered_model_meta"}
+    with moved_away(package / "sha256.json"):
+        (missed,) = verified(settings).of("unchecked")
+    assert missed.said == "it has no list of them (sha256.json)"
 
 
 @contextmanager
