@@ -138,7 +138,8 @@ def test_loading_a_release_where_it_lies_makes_no_fault_of_it(settings, monkeypa
     """MLflow's client writes a note beside a model that it loads out of a folder; a trial does not let it."""
     assert try_version(settings, f"concept.{CONCEPT}", 1) == (16, 16)
     assert checked(settings).words == "verified"
-    monkeypatch.setenv("MLFLOW_REGISTRY_URI", settings.production_tracking_uri)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):  # without the first it makes a database in the checkout
+        monkeypatch.setenv(name, settings.production_tracking_uri)
     note = Path(mlflow.artifacts.download_artifacts(f"models:/concept.{CONCEPT}/1")) / "registered_model_meta"
     try:
         (missed,) = checked(settings).of("unchecked")
