@@ -8,7 +8,7 @@ Teach a base model a concept and draw it, for instance in a notebook:
 
     from model.base import load_base
     from model.device import numeric_policy, open_device
-    from model.method import get_method
+    from model.methods import get_method
     from model.prompt import ConceptPrompt
     from model.sample import Sampling, generate
     from model.train import train_stage

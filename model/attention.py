@@ -37,21 +37,21 @@ class AttentionColumns:
     layers: list[torch.Tensor] = field(default_factory=list)
 
     def take(self) -> list[torch.Tensor]:
-        """For each layer (batch, heads, pixels, 2), [V] first; the list is empty afterwards."""
+        """For each layer (batch, heads, pixels, words), [V] first; the list is empty afterwards."""
         taken, self.layers = self.layers, []
         return taken
 
 
 @contextmanager
 def recorded_columns(unet: UNet2DConditionModel, prompt: TokenizedPrompt) -> Iterator[AttentionColumns]:
-    """Inside, every forward pass of the UNet leaves the attention columns of [V] and its super-category.
+    """Inside, every forward pass of the UNet leaves the attention columns of [V] and of its super-category, if named.
 
     Only cross-attention (`attn2`) is touched, and it has its own processors back afterwards, also after an error.
-    Raises ValueError if the prompt does not hold [V] once, right before its super-category.
+    Raises ValueError if the prompt does not hold [V] once, and its super-category nowhere but right behind it.
     """
     places = [*prompt.placeholder, *prompt.super_category]
-    if len(prompt.placeholder) != 1 or places != list(range(places[0], places[0] + len(places))) or len(places) < 2:
-        raise ValueError("the prompt does not hold [V] once, right before its super-category")
+    if len(prompt.placeholder) != 1 or places != list(range(places[0], places[0] + len(places))):
+        raise ValueError("the prompt does not hold [V] once, and its super-category nowhere but right behind it")
     columns = AttentionColumns()
     layers = [module for name, module in unet.named_modules() if name.endswith(".attn2")]
     before = [layer.processor for layer in layers]
@@ -97,11 +97,13 @@ class _ColumnRecorder:
         return output
 
     def _two_columns(self, query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
-        """Probabilities (batch, heads, pixels, 2) of [V] and the super-category, each the mean over its tokens."""
+        """Probabilities (batch, heads, pixels, words) of [V] and of the super-category, the mean over its tokens."""
         precise = torch.promote_types(query.dtype, torch.float32)
         # Under bfloat16 autocast the scores would carry errors of a percent and more into the probabilities.
         with torch.autocast(query.device.type, enabled=False):
             scores = (query.to(precise) * scale) @ key.to(precise).transpose(-1, -2)  # (batch, heads, pixels, tokens)
             # exp(score - logsumexp) is the softmax, written for the few columns that are wanted.
             columns = torch.exp(scores[..., self._places] - scores.logsumexp(dim=-1, keepdim=True))
+            if columns.shape[-1] == 1:
+                return columns
             return torch.stack([columns[..., 0], columns[..., 1:].mean(dim=-1)], dim=-1)

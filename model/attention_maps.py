@@ -27,8 +27,8 @@ class AttentionMaps:
     image: Image.Image
     placeholder: np.ndarray
     """Attention of [V], (height, width) of the latents, stretched to 0..1."""
-    super_category: np.ndarray
-    """Attention of the super-category, mean over its tokens; same shape and range."""
+    super_category: np.ndarray | None
+    """Attention of the super-category, mean over its tokens; same shape and range. None if the prompt lacks it."""
 
 
 @torch.no_grad()
@@ -56,9 +56,10 @@ def attention_maps(
         with recorded_columns(base.unet, prompt) as columns:
             latents = denoise(base, noise, states, no_text, sampling, autocast)
         maps = [_layer_map(layer, latents.shape[-1]) for layer in columns.take()]
-        average = torch.stack(maps).mean(dim=0).cpu().numpy()  # (2, height, width)
+        average = torch.stack(maps).mean(dim=0).cpu().numpy()  # (words, height, width)
+        placeholder, *category = (_stretch(word) for word in average)
         return AttentionMaps(
-            image=decode(base, latents)[0], placeholder=_stretch(average[0]), super_category=_stretch(average[1])
+            image=decode(base, latents)[0], placeholder=placeholder, super_category=category[0] if category else None
         )
 
 
@@ -70,9 +71,9 @@ def overlay(image: Image.Image, attention: np.ndarray) -> Image.Image:
 
 
 def _layer_map(columns: torch.Tensor, side: int) -> torch.Tensor:
-    """Columns (batch, heads, pixels, 2) of one layer as maps (2, side, side); with guidance, of the prompt's half."""
+    """Columns (batch, heads, pixels, words) of one layer as maps (words, side, side), those of the prompt."""
     layer_side = math.isqrt(columns.shape[2])
-    maps = columns[-1].mean(dim=0).T.reshape(1, 2, layer_side, layer_side)
+    maps = columns[-1].mean(dim=0).T.reshape(1, -1, layer_side, layer_side)
     return F.interpolate(maps, size=(side, side), mode="bilinear", align_corners=False)[0]
 
 

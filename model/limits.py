@@ -46,6 +46,21 @@ def whole_number(low: int, high: int, *, default: Any = dataclasses.MISSING) -> 
     return dataclasses.field(default=default, metadata={"limits": Limits(low, high, whole=True)})
 
 
+@dataclass(frozen=True)
+class OneWord:
+    """Small letters without a space, or nothing."""
+
+    def problem(self, label: str, value: object) -> str | None:
+        """One sentence if `value` is not allowed, else None."""
+        allowed = isinstance(value, str) and (value == "" or (value.isascii() and value.isalpha() and value.islower()))
+        return None if allowed else f"{label} = {as_written(value)}: a word of small letters is needed"
+
+
+def word(*, default: Any) -> Any:
+    """A dataclass field that holds a word of small letters, or nothing."""
+    return dataclasses.field(default=default, metadata={"limits": OneWord()})
+
+
 def as_floats(options: Any) -> None:
     """Turn allowed whole numbers in `number` fields of a frozen dataclass instance into floats.
 
@@ -53,7 +68,8 @@ def as_floats(options: Any) -> None:
     """
     for field in dataclasses.fields(options):
         limits, value = field.metadata.get("limits"), getattr(options, field.name)
-        if limits and not limits.whole and isinstance(value, int) and not limits.problem(field.name, value):
+        of_numbers = isinstance(limits, Limits) and not limits.whole
+        if of_numbers and isinstance(value, int) and not limits.problem(field.name, value):
             object.__setattr__(options, field.name, float(value))
 
 

@@ -1,15 +1,15 @@
-"""Methods as data: a method is a named list of stages, and one training loop runs every stage of every method."""
+"""Methods as data: a method is a named list of stages, and one training loop runs every stage of every method.
+
+`model.methods` has those that there are."""
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from model.errors import InputError
-from model.limits import as_floats, number, problems_of, whole_number
+from model.limits import as_floats, number, problems_of, whole_number, word
 
 Trains = Literal["embedding", "cross_attention", "unet"]
-StartsFrom = Literal["super_category", "previous_stage"]
+StartsFrom = Literal["super_category", "rare_token", "previous_stage"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,8 @@ class Stage:
     trains: Trains
     """`embedding`: the one row of [V]; `cross_attention`: the `attn2` parameters; `unet`: all of the UNet."""
     starts_from: StartsFrom = "previous_stage"
-    """Where [V] comes from: a copy of the super-category's embedding, or the weights that the stage before has left."""
+    """Where [V] comes from: a copy of the super-category's embedding, or of a rare token's, or the weights that the
+    stage before has left."""
 
     learning_rate: float = number(0, 1, above=True)
     """Constant rate of AdamW."""
@@ -42,6 +43,9 @@ class Stage:
     max_grad_norm: float = number(0, 1e6, default=1.0, above=True)
     """Gradients are scaled down to this norm over all trained parameters."""
 
+    rare_token: str = word(default="")
+    """A word that the base has one token for and hardly ever met; of a stage that starts from it."""
+
     augmented_views: int = whole_number(1, 100_000, default=256)
     """Augmented views of the images that are encoded once, before the first step, and drawn from at every step."""
     rotation_degrees: float = number(0, 180, default=45.0)
@@ -58,7 +62,17 @@ class Stage:
 
     def problems(self) -> list[str]:
         """One sentence for each field outside its limits, as `stage.field = value: what is allowed`."""
-        return problems_of(self, self.name)
+        problems = problems_of(self, self.name)
+        if self.starts_from == "rare_token" and not self.rare_token:
+            problems.append(f"{self.name}.rare_token: the stage starts from one, so name it, such as sks")
+        if self.starts_from != "rare_token" and self.rare_token:
+            problems.append(f"{self.name}.rare_token = {self.rare_token!r}: the stage starts from none")
+        return problems
+
+    @property
+    def has_attention_term(self) -> bool:
+        """Whether the attention-map term is part of the loss."""
+        return self.attention_mean_weight != 0 or self.attention_variance_weight != 0
 
     def uneven_share(self, processes: int) -> str | None:
         """What is wrong with a batch that so many processes cannot share evenly; None if nothing."""
@@ -78,87 +92,23 @@ class Method:
     stages: tuple[Stage, ...]
     instance_prompt: str = "a photo of a {}"
     """What every instance image is said to show; `{}` becomes "[V] super-category"."""
+    names_category: bool = True
+    """False: `{}` becomes [V] alone, here and wherever the concept is drawn."""
 
+    def problems(self) -> list[str]:
+        """One sentence for each setting of a stage that is outside its limits or does not go with the method."""
+        problems = [problem for stage in self.stages for problem in stage.problems()]
+        if not self.names_category:
+            problems += [
+                f"{stage.name}: the attention-map term compares [V] with its super-category, which the prompts of "
+                f"method '{self.name}' do not name; both its weights must be 0"
+                for stage in self.stages
+                if stage.has_attention_term
+            ]
+        return problems
 
-def _attndreambooth(
-    embedding: Mapping[str, Any], cross_attention: Mapping[str, Any], unet: Mapping[str, Any]
-) -> Method:
-    """AttnDreamBooth, arXiv 2406.05000: embedding, then cross-attention, then the UNet, the attention term in each."""
-    later: dict[str, Any] = {"attention_mean_weight": 2.0, "attention_variance_weight": 5.0}
-    return Method(
-        name="attndreambooth",
-        stages=(
-            Stage(
-                name="embedding",
-                trains="embedding",
-                starts_from="super_category",
-                attention_mean_weight=0.1,
-                attention_variance_weight=0.0,
-                **embedding,
-            ),
-            Stage(name="cross_attention", trains="cross_attention", **later, **cross_attention),
-            Stage(name="unet", trains="unet", **later, **unet),
-        ),
-    )
-
-
-_PUBLISHED_EMBEDDING = {"learning_rate": 1e-3, "max_train_steps": 60}
-_PUBLISHED_CROSS_ATTENTION = {"learning_rate": 2e-5, "max_train_steps": 100}
-# Its objects always stand upright and look one way, so its base has never seen a turned or mirrored picture.
-_TOYWORLD_VIEWS = {"rotation_degrees": 5.0, "rotation_probability": 0.5, "flip_probability": 0.0, "smallest_crop": 0.95}
-
-METHODS: dict[str, dict[str, Method]] = {
-    "attndreambooth": {
-        # Stable Diffusion 2.1-base at 512 px, as the authors' code has them.
-        "published": _attndreambooth(
-            _PUBLISHED_EMBEDDING, _PUBLISHED_CROSS_ATTENTION, {"learning_rate": 2e-6, "max_train_steps": 500}
-        ),
-        "published_fast": _attndreambooth(
-            _PUBLISHED_EMBEDDING,
-            _PUBLISHED_CROSS_ATTENTION,
-            {"learning_rate": 1e-5, "max_train_steps": 200, "batch_size": 4},
-        ),
-        # A UNet 200 times smaller than Stable Diffusion's takes, and needs, higher rates.
-        "toyworld": _attndreambooth(
-            {"learning_rate": 7e-4, "max_train_steps": 60, **_TOYWORLD_VIEWS},
-            {"learning_rate": 1e-4, "max_train_steps": 100, **_TOYWORLD_VIEWS},
-            {"learning_rate": 2e-4, "max_train_steps": 300, **_TOYWORLD_VIEWS},
-        ),
-    },
-}
-"""Every method by name, and its presets by name."""
 
 # What a stage is cannot be turned by a setting; that would be another method.
 _FIXED = {"name", "trains", "starts_from"}
 STAGE_SETTINGS = tuple(field.name for field in dataclasses.fields(Stage) if field.name not in _FIXED)
 """The fields of a stage that `get_method` may override."""
-
-
-def get_method(name: str, preset: str, overrides: Mapping[str, Mapping[str, object]] | None = None) -> Method:
-    """A method's preset with single fields of its stages replaced: `{"unet": {"max_train_steps": 400}}`.
-
-    Raises InputError, with all problems, for an unknown method, preset, stage or field, and for values out of range.
-    """
-    if name not in METHODS:
-        raise InputError(f"method '{name}': unknown; there are {_listed(METHODS)}")
-    if preset not in METHODS[name]:
-        raise InputError(f"preset '{preset}' of method '{name}': unknown; there are {_listed(METHODS[name])}")
-    method = METHODS[name][preset]
-    stages = {stage.name: stage for stage in method.stages}
-    problems = []
-    for stage_name, fields in (overrides or {}).items():
-        if stage_name not in stages:
-            problems.append(f"stage '{stage_name}': method '{name}' has {_listed(stages)}")
-            continue
-        unknown = [field for field in fields if field not in STAGE_SETTINGS]
-        problems += [f"{stage_name}.{field}: no such setting; there are {_listed(STAGE_SETTINGS)}" for field in unknown]
-        known = {field: value for field, value in fields.items() if field not in unknown}
-        stages[stage_name] = dataclasses.replace(stages[stage_name], **known)  # type: ignore[arg-type]
-        problems += stages[stage_name].problems()
-    if problems:
-        raise InputError(*problems)
-    return dataclasses.replace(method, stages=tuple(stages.values()))
-
-
-def _listed(names: Mapping[str, object] | tuple[str, ...]) -> str:
-    return ", ".join(names)

@@ -41,6 +41,8 @@ class ConceptPrompt:
     """What kind of thing it is, in the base's own words, such as `turtle` or `teddy bear`."""
     template: str = "a photo of a {}"
     """The prompt of all instance images."""
+    names_category: bool = True
+    """Whether `{}` becomes "[V] super-category", or [V] alone."""
 
     def __post_init__(self) -> None:
         problems = prompt_problems(self.template)
@@ -64,9 +66,14 @@ class ConceptPrompt:
         """The instance prompt: "a photo of a <turtle> turtle"."""
         return self.fill(self.template)
 
+    @property
+    def called(self) -> str:
+        """What `{}` becomes: "<turtle> turtle", or "<turtle>"."""
+        return f"{self.placeholder_token} {self.super_category}" if self.names_category else self.placeholder_token
+
     def fill(self, prompt: str) -> str:
         """The prompt with the concept in it: "a <turtle> turtle in the snow". InputError for a wrong one."""
-        return _put(prompt, f"{self.placeholder_token} {self.super_category}")
+        return _put(prompt, self.called)
 
     def without_placeholder(self, prompt: str) -> str:
         """The prompt with the super-category alone, as the untrained base reads it: "a turtle in the snow"."""

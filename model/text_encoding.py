@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import torch
 
 from model.base import Base
-from model.tokens import TokenizedPrompt, super_category_ids
+from model.method import Stage
+from model.prompt import ConceptPrompt
+from model.tokens import TokenizedPrompt, rare_token_id, super_category_ids
 
 
 def encode_text(
@@ -37,8 +39,15 @@ def encode_text(
         hook.remove()
 
 
-def initial_embedding(base: Base, super_category: str) -> torch.Tensor:
-    """The embedding (1, width) from which [V] starts: the super-category's, the mean over its tokens."""
-    ids = torch.tensor(super_category_ids(base.tokenizer, super_category), device=base.device)
+def initial_embedding(base: Base, stage: Stage, prompt: ConceptPrompt) -> torch.Tensor:
+    """The embedding (1, width) from which [V] starts: a rare token's, or the mean over the super-category's tokens.
+
+    Raises InputError for words that the base does not have.
+    """
+    if stage.starts_from == "rare_token":
+        words = [rare_token_id(base.tokenizer, stage.rare_token, prompt)]
+    else:
+        words = super_category_ids(base.tokenizer, prompt.super_category)
+    ids = torch.tensor(words, device=base.device)
     rows = base.text_encoder.get_input_embeddings().weight[ids]  # (tokens, width)
     return rows.detach().mean(dim=0, keepdim=True).clone()

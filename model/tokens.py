@@ -92,7 +92,7 @@ def tokenize(tokenizer: CLIPTokenizer, text: str, prompt: ConceptPrompt | None =
         start += len(part) + (len(prompt.placeholder_token) if prompt else 0)
     room = tokenizer.model_max_length - 2  # start and end token
     if len(ids) > room:
-        written = text.replace(f"{prompt.placeholder_token} {prompt.super_category}", "{}") if prompt else text
+        written = text.replace(prompt.called, "{}") if prompt else text
         raise InputError(
             f'prompt "{written}": {len(ids)} tokens, the base takes {room}; '
             f'"{text[ends[room - 1] :].strip()}" would be cut off, so shorten it'
@@ -128,6 +128,21 @@ def super_category_ids(tokenizer: CLIPTokenizer, super_category: str) -> list[in
     return _word_ids(tokenizer, super_category)
 
 
+def rare_token_id(tokenizer: CLIPTokenizer, word: str, prompt: ConceptPrompt) -> int:
+    """Token id of a rare token. Raises InputError if it is not one token, or part of the super-category."""
+    ids = _word_ids(tokenizer, word)
+    if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
+        raise InputError(
+            f"rare token '{word}': the base reads it as {len(ids)} tokens; choose a word that is one token"
+        )
+    if ids[0] in _word_ids(tokenizer, prompt.super_category):
+        raise InputError(
+            f"rare token '{word}': part of super-category '{prompt.super_category}', so the base could not tell [V] "
+            "from it; choose another"
+        )
+    return ids[0]
+
+
 def check_placeholder(tokenizer: CLIPTokenizer, placeholder_token: str) -> None:
     """Raise InputError if the placeholder token already means something to the base."""
     vocabulary: dict[str, Any] = tokenizer.get_vocab()
@@ -151,7 +166,7 @@ def _check_super_category(tokenizer: CLIPTokenizer, prompt: ConceptPrompt) -> No
     words = len(super_category_ids(tokenizer, prompt.super_category))
     others = len(_word_ids(tokenizer, prompt.template.replace("{}", " "))) + 1  # one more for [V]
     room = tokenizer.model_max_length - 2 - others
-    if 0 < room < words:
+    if prompt.names_category and 0 < room < words:
         raise InputError(
             f"super-category '{prompt.super_category}': {words} tokens, and \"{prompt.template}\" leaves room for "
             f"{room}; say in a word or two what kind of thing it is"

@@ -22,7 +22,7 @@ from model.numerics import autocast_to, deterministic
 from model.prompt import ConceptPrompt
 from model.team import Team
 from model.text_encoding import encode_text, initial_embedding
-from model.tokens import TokenizedPrompt, check_concept, tokenize
+from model.tokens import TokenizedPrompt, check_concept, rare_token_id, tokenize
 from model.weights import ConceptWeights, borrowed_parameters, put_parameters
 
 _EMBEDDING = "embedding"
@@ -173,9 +173,7 @@ def _prediction_loss(
 
 def _columns(setup: LoopSetup) -> AbstractContextManager[AttentionColumns | None]:
     """The recorder of attention columns, or None for a stage without the attention-map term."""
-    if setup.stage.attention_mean_weight == 0 and setup.stage.attention_variance_weight == 0:
-        return nullcontext()
-    return recorded_columns(setup.base.unet, setup.prompt)
+    return recorded_columns(setup.base.unet, setup.prompt) if setup.stage.has_attention_term else nullcontext()
 
 
 def _attention_loss(setup: LoopSetup, columns: AttentionColumns | None) -> torch.Tensor:
@@ -199,7 +197,7 @@ def _initial_state(
 ) -> LoopState:
     """The state before the first step, or that of the newest checkpoint."""
     base, stage = setup.base, setup.stage
-    embedding = previous.embedding.to(base.device) if previous else initial_embedding(base, prompt.super_category)
+    embedding = previous.embedding.to(base.device) if previous else initial_embedding(base, stage, prompt)
     parameters = {name: base.unet.get_parameter(name) for name in trained_names}
     if stage.trains == _EMBEDDING:
         embedding = torch.nn.Parameter(embedding.clone())
@@ -248,13 +246,18 @@ def _check_input(
         problems.append(f"stage '{stage.name}': no instance images")
     if stage.starts_from == "previous_stage" and previous is None:
         problems.append(f"stage '{stage.name}': starts from the stage before, and its weights were not given")
-    if stage.starts_from == "super_category" and previous is not None:
-        problems.append(f"stage '{stage.name}': starts from the super-category, and was given another stage's weights")
+    if stage.starts_from != "previous_stage" and previous is not None:
+        start = stage.starts_from.replace("_", "-")
+        problems.append(f"stage '{stage.name}': starts from the {start}, and was given another stage's weights")
+    if stage.has_attention_term and not prompt.names_category:
+        problems.append(f"stage '{stage.name}': the attention-map term needs a prompt that names the super-category")
     if previous is not None and previous.prompt != prompt:
         problems.append(f"stage '{stage.name}': its predecessor was trained on {previous.prompt}, not on {prompt}")
     if problems:
         raise InputError(*problems)
     check_concept(base.tokenizer, prompt)
+    if stage.starts_from == "rare_token":
+        rare_token_id(base.tokenizer, stage.rare_token, prompt)
     if previous is not None:
         previous.check_fits(base)
 

@@ -99,12 +99,16 @@ def _check_devices(job: Job) -> None:
 
 
 def _check_base_reads(job: Job) -> None:
-    from model.tokens import check_concept
+    from model.tokens import check_concept, rare_token_id
     from tasks.loaded_base import open_base
 
+recipe = job.recipe
     with _setting_up():
         tokenizer = open_base(job).tokenizer
-    check_concept(tokenizer, job.recipe.prompt, job.recipe.prompts)
+    check_concept(tokenizer, recipe.prompt, recipe.prompts)
+    for stage in recipe.method.stages:
+        if stage.starts_from == "rare_token":
+            rare_token_id(tokenizer, stage.rare_token, recipe.prompt)
 
 
 def _check_evaluator_reads(job: Job) -> None:

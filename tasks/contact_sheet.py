@@ -35,7 +35,7 @@ def _title(sheet: Sheet, gallery: Gallery, y: int) -> int:
     end = sheet.write((LEFT, y + 90), f"{facts.indefinite_category}, taught to the base model ", 30)
     end = sheet.write((end, y + 90), facts.base, 30, bold=True)
     end = sheet.write((end, y + 90), f" by {facts.method}. In prompts, write {{}} for ", 30)
-    sheet.write((end, y + 90), f"[V] {facts.super_category}", 30, ACCENT, bold=True)
+    sheet.write((end, y + 90), facts.called, 30, ACCENT, bold=True)
     keys = "   ".join(f"{stage} {key[:12]}" for stage, key in facts.keys.items())
     sheet.write((LEFT, y + 136), f"images {facts.data_version[:12]}   {keys}   seed {facts.seed}", 22, FAINT)
     sheet.draw.line([(LEFT, y + 184), (WIDTH - MARGIN, y + 184)], fill=LINE, width=2)
@@ -75,7 +75,7 @@ def _meter(sheet: Sheet, xy: tuple[int, int], reading: Reading) -> None:
 
 def _stages(sheet: Sheet, gallery: Gallery, y: int) -> int:
     category = gallery.facts.super_category
-    prompt = gallery.facts.instance_prompt.replace("{}", f"[V] {category}")
+    prompt = gallery.facts.instance_prompt.replace("{}", gallery.facts.called)
     drawn = f'after each stage: what it draws for "{prompt}", and where it looks for each word'
     y = sheet.heading((LEFT, y), "How it learned", drawn)
     width = 3 * TILE + 2 * GAP
@@ -91,11 +91,9 @@ def _stage(sheet: Sheet, xy: tuple[int, int], number: int, stage: StageView, sup
     x, y = xy
     end = sheet.write((x, y), f"{number}  {stage.name.replace('_', ' ')}", 24, bold=True, until=x + width)
     sheet.write((end + 12, y + 3), STAGE_LESSONS.get(stage.name, ""), 20, FAINT, until=x + width)
-    views = [
-        (stage.preview, "picture", FAINT),
-        (stage.placeholder, "where it looks for [V]", ACCENT),
-        (stage.super_category, f"... for {super_category}", FAINT),
-    ]
+    views = [(stage.preview, "picture", FAINT), (stage.placeholder, "where it looks for [V]", ACCENT)]
+    if stage.super_category:
+        views.append((stage.super_category, f"... for {super_category}", FAINT))
     for column, (picture, caption, colour) in enumerate(views):
         left = x + column * (TILE + GAP)
         sheet.paste((left, y + 40), picture)
@@ -110,18 +108,18 @@ def _scenes(sheet: Sheet, gallery: Gallery, y: int) -> int:
     for index, scene in enumerate(gallery.scenes):
         x = LEFT if index % 2 == 0 else RIGHT
         row = y + index // 2 * (TILE + 70)
-        _scene(sheet, (x, row), scene, gallery.facts.super_category)
+        _scene(sheet, (x, row), scene, gallery.facts.called)
     return y + (len(gallery.scenes) + 1) // 2 * (TILE + 70) - 32
 
 
-def _scene(sheet: Sheet, xy: tuple[int, int], scene: Scene, super_category: str) -> None:
+def _scene(sheet: Sheet, xy: tuple[int, int], scene: Scene, called: str) -> None:
     x, y = xy
     scores = f"CLIP-I {scene.clip_i.mean:.2f}   CLIP-T {scene.clip_t.mean:.2f}"
     end = x + BLOCK - sheet.width_of(scores, 20)
     sheet.write((end, y + 4), scores, 20, FAINT)
     before, _, after = scene.prompt.partition("{}")
     pen = sheet.write((x, y), before, 25, until=end - 20)
-    pen = sheet.write((pen, y), f"[V] {super_category}", 25, ACCENT, bold=True, until=end - 20)
+    pen = sheet.write((pen, y), called, 25, ACCENT, bold=True, until=end - 20)
     sheet.write((pen, y), after, 25, until=end - 20)
     for picture in scene.base_generations[:1]:
         sheet.paste((x, y + 38), picture)

@@ -55,7 +55,9 @@ def draw(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
                 name=name,
                 preview=picture(store, evaluation, f"{STAGES}/{name}/{PREVIEW}"),
                 placeholder=picture(store, evaluation, f"{STAGES}/{name}/{PLACEHOLDER_MAP}"),
-                super_category=picture(store, evaluation, f"{STAGES}/{name}/{CATEGORY_MAP}"),
+                super_category=picture(store, evaluation, f"{STAGES}/{name}/{CATEGORY_MAP}")
+                if job.recipe.prompt.names_category
+                else None,
             )
             for name in names
         ],

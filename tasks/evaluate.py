@@ -49,7 +49,7 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
         generations/<prompt>/<picture>.png    by the trained concept
         base/<prompt>/<picture>.png           by the untrained base: placeholder taken out, the same seeds
         stages/<stage>/preview.png            the instance prompt after that stage
-        stages/<stage>/attention_placeholder.png, attention_super_category.png
+        stages/<stage>/attention_placeholder.png, attention_super_category.png (where the prompt names it)
         scores.json, embeddings.safetensors   of the trained concept's pictures, of the images and of the prompts
 
     Pictures that were drawn before the stage was stopped are not drawn again.
@@ -131,4 +131,5 @@ def _save_maps(base: "Base", weights: "ConceptWeights", sampling: Sampling, auto
     folder.mkdir(parents=True)
     maps.image.save(folder / PREVIEW)
     overlay(maps.image, maps.placeholder).save(folder / PLACEHOLDER_MAP)
-    overlay(maps.image, maps.super_category).save(folder / CATEGORY_MAP)
+    if maps.super_category is not None:
+        overlay(maps.image, maps.super_category).save(folder / CATEGORY_MAP)

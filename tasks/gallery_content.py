@@ -23,6 +23,8 @@ class GalleryFacts:
 
     concept: str
     super_category: str
+    names_category: bool
+    """Whether prompts call the concept "[V] turtle", or [V] alone."""
     instance_prompt: str
     """The prompt of the previews, with one ``{}`` where the concept goes."""
     licence: str
@@ -39,6 +41,11 @@ class GalleryFacts:
     seed: int
 
     @property
+    def called(self) -> str:
+        """What prompts call the concept."""
+        return f"[V] {self.super_category}" if self.names_category else "[V]"
+
+    @property
     def indefinite_category(self) -> str:
         """The super-category with its article: "a turtle", "an owl"."""
         return f"{'an' if self.super_category[:1].lower() in 'aeiou' else 'a'} {self.super_category}"
@@ -46,12 +53,13 @@ class GalleryFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class StageView:
-    """One picture drawn after a training stage, and where the model looked for each of the two words meanwhile."""
+    """One picture drawn after a training stage, and where the model looked for each word meanwhile."""
 
     name: str
     preview: Image
     placeholder: Image
-    super_category: Image
+    super_category: Image | None
+    """None if the prompt does not name it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -188,7 +188,9 @@ def _job(settings: Settings, shared: _Shared, concept: Concept, images: ImageSet
     template = concept.instance_prompt or method.instance_prompt
     recipe = Recipe(
         image_set=images.digest,
-        prompt=ConceptPrompt(concept.placeholder_token, concept.super_category, template),
+        prompt=ConceptPrompt(
+            concept.placeholder_token, concept.super_category, template, names_category=method.names_category
+        ),
         method=method,
         params=params,
         prompts=tuple(prompt.text for prompt in shared.prompts),
@@ -201,6 +203,7 @@ def _job(settings: Settings, shared: _Shared, concept: Concept, images: ImageSet
         captions={
             "concept": concept.name,
             "super_category": concept.super_category,
+            "names_category": method.names_category,
             "instance_prompt": template,
             "licence": concept.licence,
             "source": concept.source,

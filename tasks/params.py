@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from model.errors import InputError
-from model.method import Method, get_method
+from model.method import Method
+from model.methods import get_method
 from model.sampling_options import Sampling
 from tasks.yaml_files import COMMIT, read_yaml, schema_problems
 

@@ -16,7 +16,12 @@ from tasks.trained import Trained, TrainedStage
 _SHOWN = 3
 """Names that are listed before the rest is only counted."""
 _CODE = {"prepare": "preparation", "train": "training", "evaluate": "evaluation", "gallery": "gallery"}
-_PROMPT = {"placeholder_token": "placeholder token", "super_category": "super-category", "template": "instance prompt"}
+_PROMPT = {
+    "placeholder_token": "placeholder token",
+    "super_category": "super-category",
+    "template": "instance prompt",
+    "names_category": "prompts name the super-category:",
+}
 _ONLY_SHOWN = ("licence", "source", "consent")
 """Facts of a concept that only the gallery shows; the others change a stage before it."""
 

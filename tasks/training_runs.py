@@ -145,7 +145,8 @@ def _record_stage(
     with TemporaryDirectory() as folder:
         for name in (PREVIEW, PLACEHOLDER_MAP, CATEGORY_MAP):
             drawn = f"{STAGES}/{manifest.parameters['stage']['name']}/{name}"
-            client.log_artifact(run_id, str(copy_out(store, evaluation, drawn, Path(folder))))
+            if drawn in evaluation.files:  # not every method's prompts name the super-category
+                client.log_artifact(run_id, str(copy_out(store, evaluation, drawn, Path(folder))))
     client.set_terminated(run_id, end_time=end)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from model.methods import METHODS
 from tasks.settings import Settings
 from tests.data_project import photo
 from tests.model.tiny import write_tiny_identity_model
@@ -49,6 +50,8 @@ def make_training_project(root: Path, base_folder: Path, evaluator_folder: Path)
 def write_params(root: Path, **changes: Any) -> None:
     """Write params.yaml; a section in `changes` is merged into the usual one, `unet={...}` into that stage."""
     params = {name: dict(value) if isinstance(value, dict) else value for name, value in PARAMS.items()}
+    stages = METHODS[changes.get("method", params["method"])][params["preset"]].stages
+    params["stages"] = {stage.name: params["stages"][stage.name] for stage in stages}
     for name, value in changes.items():
         if name in params["stages"]:
             params["stages"][name] = params["stages"][name] | value

@@ -169,7 +169,7 @@ def test_columns_are_float32_under_bfloat16_autocast():
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize("text", ["a box", "a <v> in a box", "a <v> turtle and a <v> turtle"])
+@pytest.mark.parametrize("text", ["a box", "a <v> turtle and a <v> turtle"])
 def test_a_prompt_without_the_concept_once_cannot_be_recorded(base, prompt, text):
     tokenized = tokenize(base.tokenizer, text, prompt)
     with pytest.raises(ValueError, match="does not hold"), recorded_columns(base.unet, tokenized):

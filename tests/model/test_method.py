@@ -4,7 +4,8 @@ import json
 import pytest
 
 from model.errors import InputError
-from model.method import METHODS, STAGE_SETTINGS, Stage, get_method
+from model.method import STAGE_SETTINGS, Stage
+from model.methods import METHODS, get_method
 
 PUBLISHED = {  # arXiv 2406.05000 and its code: rate, steps, batch, mean weight, variance weight
     "embedding": (1e-3, 60, 8, 0.1, 0.0),
@@ -33,7 +34,42 @@ def test_published_preset_holds_the_published_numbers():
 def test_every_preset_is_within_its_own_limits():
     for presets in METHODS.values():
         for method in presets.values():
-            assert [problem for stage in method.stages for problem in stage.problems()] == []
+            assert method.problems() == []
+
+
+def test_ablations_leave_out_one_thing_each():
+    for preset in ("published", "toyworld"):
+        whole = METHODS["attndreambooth"][preset].stages
+        no_term = METHODS["attndreambooth_no_term"][preset].stages
+        assert [stage.has_attention_term for stage in no_term] == [False] * 3
+        unweighted = {"attention_mean_weight": 0.0, "attention_variance_weight": 0.0}
+        assert no_term == tuple(dataclasses.replace(stage, **unweighted) for stage in whole)
+        for left_out in range(3):
+            stages = METHODS[f"attndreambooth_no_stage_{left_out + 1}"][preset].stages
+            first, *others = [stage for number, stage in enumerate(whole) if number != left_out]
+            assert stages == (dataclasses.replace(first, starts_from="super_category"), *others)
+
+
+def test_every_method_has_its_name_both_presets_and_a_start_without_a_predecessor():
+    for name, presets in METHODS.items():
+        assert {"published", "toyworld"} <= presets.keys()
+        for method in presets.values():
+            assert method.name == name
+            assert [stage.starts_from == "previous_stage" for stage in method.stages] == [
+                number > 0 for number in range(len(method.stages))
+            ]
+
+
+def test_settings_that_do_not_go_with_the_method_are_refused():
+    with pytest.raises(InputError, match=r"embedding: the attention-map term compares .* 'textual_inversion' do not"):
+        get_method("textual_inversion", "toyworld", {"embedding": {"attention_mean_weight": 0.1}})
+    with pytest.raises(InputError) as caught:
+        get_method("dreambooth", "toyworld", {"unet": {"rare_token": "", "learning_rate": -1}})
+    assert len(caught.value.problems) == 2 and "unet.rare_token: the stage starts from one" in str(caught.value)
+    with pytest.raises(InputError, match=r"unet\.rare_token = 'sks': the stage starts from none"):
+        get_method("attndreambooth", "toyworld", {"unet": {"rare_token": "sks"}})
+    with pytest.raises(InputError, match=r"unet\.rare_token = 'My Dog': a word of small letters is needed"):
+        get_method("dreambooth", "toyworld", {"unet": {"rare_token": "My Dog"}})
 
 
 def test_overrides_replace_single_fields_and_nothing_else():
@@ -55,7 +91,7 @@ def test_a_whole_number_is_written_like_the_same_number_with_a_point():
 
 @pytest.mark.parametrize(
     ("method", "preset", "named"),
-    [("dreambooht", "published", "attndreambooth"), ("attndreambooth", "quick", "published_fast")],
+    [("dreambooht", "published", "attndreambooth"), ("attndreambooth", "quick", "toyworld")],
 )
 def test_unknown_method_or_preset_lists_what_exists(method, preset, named):
     with pytest.raises(InputError, match=named):

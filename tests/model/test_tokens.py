@@ -63,12 +63,14 @@ def test_a_concept_without_its_embedding_is_an_error(base, prompt):
         encode_text(base, [tokenize(base.tokenizer, prompt.text, prompt)])
 
 
-def test_the_embedding_starts_from_the_super_category(base):
+def test_the_embedding_starts_from_the_super_category(base, make_stage):
     rows = base.text_encoder.get_input_embeddings().weight
     ids = base.tokenizer("teddy bear", add_special_tokens=False)["input_ids"]
-    assert torch.equal(initial_embedding(base, "teddy bear")[0], rows[ids].mean(dim=0))
+    stage = make_stage("embedding")
+    bear, turtle = ConceptPrompt("<v>", "teddy bear"), ConceptPrompt("<v>", "turtle")
+    assert torch.equal(initial_embedding(base, stage, bear)[0], rows[ids].mean(dim=0))
     ids = base.tokenizer("turtle", add_special_tokens=False)["input_ids"]
-    assert torch.equal(initial_embedding(base, "turtle")[0], rows[ids[0]])
+    assert torch.equal(initial_embedding(base, stage, turtle)[0], rows[ids[0]])
 
 
 def test_a_long_prompt_is_quoted_as_it_was_written_and_the_library_adds_nothing(base, caplog):

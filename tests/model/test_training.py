@@ -7,6 +7,7 @@ import torch
 
 from model.errors import InputError, WorkFailed
 from model.prompt import ConceptPrompt
+from model.tokens import tokenize
 from model.train import _prediction_loss, train_stage
 
 
@@ -234,6 +235,37 @@ def test_a_two_token_category_trains(train, make_stage):
     prompt = ConceptPrompt("<bear>", "teddy bear")
     first = train(make_stage("embedding"), prompt=prompt).weights
     assert train(make_stage("cross_attention"), first, prompt=prompt).weights.prompt == prompt
+
+
+def test_textual_inversion_never_says_the_super_category(base, train, make_stage):
+    alone = ConceptPrompt("<v>", "turtle", names_category=False)
+    assert alone.text == "a photo of a <v>" and alone.without_placeholder(alone.template) == "a photo of a turtle"
+    unweighted = {"attention_mean_weight": 0.0, "attention_variance_weight": 0.0}
+    read: list[list[int]] = []
+    module = base.text_encoder.get_input_embeddings()
+    hook = module.register_forward_pre_hook(lambda _module, inputs: read.extend(inputs[0].tolist()))
+    try:
+        weights = train(make_stage("embedding", **unweighted), prompt=alone).weights
+    finally:
+        hook.remove()
+    assert {tuple(row) for row in read} == {tokenize(base.tokenizer, alone.text, alone).ids}
+    words = base.tokenizer("a photo of a", add_special_tokens=False)["input_ids"]
+    assert read[0][1:5] == words and read[0][6] == base.tokenizer.eos_token_id  # one place between them: [V]
+    assert weights.prompt.fill("a {} in snow") == "a <v> in snow"
+    with pytest.raises(InputError, match="needs a prompt that names the super-category"):
+        train(make_stage("embedding"), prompt=alone)
+
+
+def test_dreambooth_s_word_is_a_rare_token_that_stays(base, train, make_stage):
+    rare = {"starts_from": "rare_token", "attention_mean_weight": 0.0, "attention_variance_weight": 0.0}
+    weights = train(make_stage("unet", rare_token="q", **rare)).weights
+    row = base.tokenizer("q", add_special_tokens=False)["input_ids"][0]
+    assert torch.equal(weights.embedding[0], base.text_encoder.get_input_embeddings().weight[row])
+    assert weights.unet.keys() == {name for name, _ in base.unet.named_parameters()}
+    with pytest.raises(InputError, match="rare token 'sks': the base reads it as 3 tokens"):
+        train(make_stage("unet", rare_token="sks", **rare))
+    with pytest.raises(InputError, match="rare token 'turtle': part of super-category 'turtle'"):
+        train(make_stage("unet", rare_token="turtle", **rare))
 
 
 def test_wrong_input_is_refused_before_any_work(base, train, make_stage, first):

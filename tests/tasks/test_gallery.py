@@ -37,6 +37,7 @@ def parts(*, side: int = 64, count: int = 10, **facts: Any) -> dict[str, Any]:
         "concept": "plum-owl",
         "super_category": "owl",
         "instance_prompt": "a photo of a {}",
+        "names_category": True,
         "licence": "MIT",
         "source": "drawn",
         "consent": "given by all",

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from model.errors import InputError
-from model.method import METHODS
+from model.methods import METHODS
 from tasks.params import load_params, parse_params
 
 PROJECT_PARAMS = Path(__file__).parents[2] / "params.yaml"

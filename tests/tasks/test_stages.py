@@ -206,6 +206,31 @@ def test_manifests_hold_the_whole_lineage(trained):
     assert {"licence": "MIT", "consent": "none needed"}.items() <= manifests["train-1-embedding"].stated.items()
 
 
+@pytest.mark.parametrize(
+    ("method", "stages", "called"),
+    [
+        ("textual_inversion", ["train-1-embedding"], "<turtle>"),
+        ("textual_inversion+dreambooth", ["train-1-embedding", "train-2-unet"], "<turtle> turtle"),
+        ("dreambooth", ["train-1-unet"], "<turtle> turtle"),
+    ],
+)
+def test_other_methods_run_through_the_same_stages(project, method, stages, called):
+    write_params(project.root, method=method)
+    bench = new_bench(project)
+    check_job(bench.job)
+    run(bench)
+    assert [plan.stage for plan in bench.job.trainings] == stages
+    drawn = bench.manifests["evaluate"].files
+    for plan in bench.job.trainings:
+        weights = ConceptWeights.load(bench.store.file(bench.manifests[plan.stage], "concept.safetensors"))
+        assert weights.prompt.called == called
+        maps = f"stages/{plan.parameters['stage']['name']}/attention_"
+        assert f"{maps}placeholder.png" in drawn
+        assert (f"{maps}super_category.png" in drawn) == ("turtle" in called.split())
+    page = bench.store.file(bench.manifests["gallery"], "index.html").read_text()
+    assert called.replace("<turtle>", "[V]") + "</strong>" in page
+
+
 def test_progress_is_told_from_begin_to_end(trained):
     begun = [(title, total, unit) for title, total, unit in trained.reporter.begun if "train" in title]
     assert begun[0] == ("turtle train-1-embedding", 2, "steps")
