@@ -68,8 +68,9 @@ def as_floats(options: Any) -> None:
     """
     for field in dataclasses.fields(options):
         limits, value = field.metadata.get("limits"), getattr(options, field.name)
-        of_numbers = isinstance(limits, Limits) and not limits.whole
-        if of_numbers and isinstance(value, int) and not limits.problem(field.name, value):
+        if not isinstance(limits, Limits) or limits.whole or not isinstance(value, int):
+            continue
+        if not limits.problem(field.name, value):
             object.__setattr__(options, field.name, float(value))
 
 

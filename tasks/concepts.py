@@ -122,7 +122,7 @@ def parse_concept(name: str, folder: Path, facts: Any, label: str) -> Concept:
     concept = None
     try:
         concept = Concept.model_validate({**known, "name": name, "folder": folder})
-        template = {"template": concept.instance_prompt} if concept.instance_prompt else {}
+        template: dict[str, Any] = {"template": concept.instance_prompt} if concept.instance_prompt else {}
         ConceptPrompt(concept.placeholder_token, concept.super_category, **template)
     except ValidationError as error:
         problems += schema_problems(error, label, FACTS)
