@@ -102,7 +102,7 @@ def _check_base_reads(job: Job) -> None:
     from model.tokens import check_concept, rare_token_id
     from tasks.loaded_base import open_base
 
-recipe = job.recipe
+    recipe = job.recipe
     with _setting_up():
         tokenizer = open_base(job).tokenizer
     check_concept(tokenizer, recipe.prompt, recipe.prompts)
