@@ -31,6 +31,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.events import emit_event
+from prefect.events.worker import EventsWorker
 from prefect.settings import temporary_settings
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Running
 
@@ -153,6 +154,7 @@ def silent(site, deployed) -> tuple[UUID, UUID]:
         ours = client.create_flow_run_from_deployment(deployment.id).id
         client.set_flow_run_state(ours, Running(), force=True)
         other = client.create_flow_run(somebody_else_s, state=Running()).id
+    EventsWorker.drain_all(timeout=10)  # one that tests before these left behind would tell their server
     heartbeat, role = "prefect.flow-run.heartbeat", {"prefect.resource.role": "deployment"}
     for run, related in ((ours, [f"prefect.deployment.{deployment.id}"]), (other, [])):
         labels = [{"prefect.resource.id": name, **role} for name in related]

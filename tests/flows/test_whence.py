@@ -5,6 +5,7 @@ import io
 import json
 import os
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from PIL import Image
@@ -29,7 +30,7 @@ def _inside(lineage_project: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
 def picture(lineage_project: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One that version 1 drew."""
     folder = tmp_path_factory.mktemp("pictures")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ):  # a command sets some variables for good
         patch.chdir(lineage_project.settings.root)
         done = run("generate", f"{CONCEPT}/1", "a {} on the beach", "-n", 1, "--seed", 3, "-o", folder)
     assert done.exit_code == 0, done.output
