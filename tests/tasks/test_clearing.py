@@ -142,10 +142,10 @@ def test_contents_of_a_publication_that_has_not_got_to_its_manifest_stay(place, 
         store = Store(old)
         announce = store._announce
 
-        def waits(manifest: Manifest) -> Manifest:
+        def waits(manifest: Manifest, thorough: bool) -> Manifest:
             stopped.set()
             go.wait()
-            return announce(manifest)
+            return announce(manifest, thorough)
 
         store._announce = waits  # type: ignore[method-assign]
         store.publish(written(place.folder / "new", mine="N", shared="S" * 50), facts(NEW))
@@ -201,13 +201,13 @@ def test_who_was_publishing_when_a_sweep_looked_does_it_again(place, old):
     store = Store(old)
     put, sweeps = store._blobs.put, []
 
-    def meets_a_sweep(contents: object) -> None:
+    def meets_a_sweep(contents: object, *, rehash: bool) -> None:
         if not sweeps:
             sweeps.append(Paused(old))
-            put(contents)
+            put(contents, rehash=rehash)
             sweeps[0].go_on()
         else:
-            put(contents)
+            put(contents, rehash=rehash)
 
     old.put = meets_a_sweep  # type: ignore[attr-defined]
     store.publish(written(place.folder / "new", shared="S" * 50), facts(NEW))
