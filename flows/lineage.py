@@ -1,5 +1,6 @@
 """`conceptbooth lineage`: what a model was made of, proved if asked for, as a tree, a document or a page."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -7,8 +8,8 @@ from rich.text import Text
 from flows.console import DONE, FAILED, notices, print_json, results
 from flows.lineage_tree import lineage_tree
 from model.errors import InputError, WorkFailed
-from tasks.ledger import examine_ledger
-from tasks.lineage import read_chain
+from tasks.ledger import Promotion, examine_ledger
+from tasks.lineage import Chain, read_chain, unread_chain
 from tasks.lineage_checks import verify
 from tasks.lineage_document import document
 from tasks.lineage_head import find_head
@@ -16,7 +17,7 @@ from tasks.lineage_index import open_index
 from tasks.lineage_results import UNWANTED, Verification
 from tasks.production import open_production
 from tasks.settings import Settings
-from tasks.store import open_store
+from tasks.store import Store, StoreFailed, open_store
 
 
 def show_lineage(settings: Settings, reference: str, *, proved: bool, as_json: bool, page: Path | None) -> int:
@@ -31,11 +32,10 @@ def show_lineage(settings: Settings, reference: str, *, proved: bool, as_json: b
     if page is not None and not page.resolve().parent.is_dir():
         raise InputError(f"--html {page}: there is no folder {page.parent}")
     store = open_store(settings)
-    with open_index(settings, store) as index:
-        chain = read_chain(store, index, find_head(settings, store, index, reference))
+    chain = _chain(settings, store, reference, proved=proved)
     verification = verify(settings, store, chain) if proved else None
-    ledger, _ = examine_ledger(open_production(settings), chain.head.concept)  # its problems are the verification's
-    lineage = document(chain, ledger.records, verification)
+    promotions, notes = _promotions(settings, chain)
+    lineage = document(chain, promotions, verification, notes)
     if page is not None:
         from flows.lineage_page import write_page
 
@@ -53,6 +53,25 @@ def show_lineage(settings: Settings, reference: str, *, proved: bool, as_json: b
         if page is not None:
             results().print(Text.assemble(("Page  ", "bold"), str(page)), soft_wrap=True)
     return FAILED if lineage["problems"] or (verification and verification.of("fault")) else DONE
+
+
+def _chain(settings: Settings, store: Store, reference: str, *, proved: bool) -> Chain:
+    """The chain; of a store that does not answer, what the registry names, so that it can be told as unchecked."""
+    try:
+        with open_index(settings, store) as index:
+            return read_chain(store, index, find_head(settings, store, index, reference))
+    except StoreFailed as failure:
+        if not proved:
+            raise
+        return unread_chain(settings, reference, failure)
+
+
+def _promotions(settings: Settings, chain: Chain) -> tuple[Sequence[Promotion], list[str]]:
+    """Records of the concept's ledger, or why they are not known; what is wrong with them the verification says."""
+    try:
+        return examine_ledger(open_production(settings), chain.head.concept)[0].records, []
+    except (InputError, StoreFailed) as failure:
+        return (), [f"promotions and revocations are not known: {failure}"]
 
 
 def tell_verification(verification: Verification | None) -> None:

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.artefacts import SCORES
-from tasks.lineage_head import Head
+from tasks.lineage_head import Head, picked, registered_head
 from tasks.lineage_index import INDEXED, LineageIndex
 from tasks.manifest import Manifest
 from tasks.prepared_images import prepared_images
-from tasks.store import Damaged, Store
+from tasks.registry import parse_reference
+from tasks.registry_survey import registered_versions
+from tasks.settings import Settings
+from tasks.store import Damaged, Store, StoreFailed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,8 @@ class Chain:
     """The evaluation's scores.json; None where there is no evaluation, or it cannot be read."""
     problems: tuple[str, ...] = field(default=())
     """What could not be read."""
+    unread: str | None = None
+    """Why nothing of it could be read; then its links are those that the registry names."""
 
     @property
     def manifests(self) -> dict[str, Manifest]:
@@ -107,6 +112,26 @@ def read_chain(store: Store, index: LineageIndex, head: Head) -> Chain:
     except Damaged as damage:
         problems.append(str(damage))
     return Chain(head=head, links=ordered, images=images, scores=scores, problems=tuple(problems))
+
+
+def unread_chain(settings: Settings, reference: str, failure: StoreFailed) -> Chain:
+    """What the registry knows of the chain that `reference` begins, where the store does not answer.
+
+    Raises:
+        InputError: no such version or alias.
+        StoreFailed: the registry knows nothing of the concept: `failure`.
+        RegistryUnknown: it does not answer either.
+    """
+    concept, alias, number = parse_reference(reference)
+    versions = registered_versions(settings).get(concept, ())
+    if not versions:
+        raise failure
+    version = picked(concept, versions, alias, number)
+    named = sorted(version.stages.items(), key=lambda entry: _rank(entry[0]))
+    said = str(failure)
+    links = tuple(Link(stage=stage, key=key, manifest=None, problem=said) for stage, key in named)
+    head = registered_head(concept, version, ())
+    return Chain(head=head, links=links, images=(), scores=None, problems=(said,), unread=said)
 
 
 def _link(store: Store, stage: str, key: str) -> Link:

@@ -44,6 +44,10 @@ def verify(settings: Settings, store: Store, chain: Chain) -> Verification:
     """Check everything about a chain that can be checked from here; failures are results, not exceptions."""
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     checks: list[Check] = [*check_version(settings, chain)]
+    if chain.unread:
+        checks += [unchecked(f"{link.stage} {link.key[:12]}", chain.unread) for link in chain.links]
+        checks += [*_check_ledger(settings, chain), unchecked("models and images", "which they are could not be read")]
+        return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks), whole=False)
     for problem in dict.fromkeys((*chain.problems, *chain.head.doubts)):
         checks.append(fault("chain", problem))
     for manifest in chain.manifests.values():

@@ -15,7 +15,12 @@ SCHEMA = 1
 _STATED = ("licence", "source", "consent")
 
 
-def document(chain: Chain, promotions: Sequence[Promotion], verification: Verification | None = None) -> dict[str, Any]:
+def document(
+    chain: Chain,
+    promotions: Sequence[Promotion],
+    verification: Verification | None = None,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
     """Everything that is known about a chain; of the concept's `promotions` those of this content."""
     head, manifests = chain.head, chain.manifests
     prepare, evaluation = manifests.get("prepare"), manifests.get("evaluate")
@@ -31,7 +36,7 @@ def document(chain: Chain, promotions: Sequence[Promotion], verification: Verifi
         "schema": SCHEMA,
         "concept": head.concept,
         "found_by": head.found_by,
-        "notes": list(head.notes),
+        "notes": [*head.notes, *notes],
         "version": version,
         "revoked": _revoked(head.content, promotions),
         "promotions": [asdict(record) for record in promotions if record.content == head.content],

@@ -54,7 +54,7 @@ def find_head(settings: Settings, store: Store, index: LineageIndex, reference: 
     except RegistryUnknown as unknown:
         notes.append(f"{unknown}: versions and aliases are not known")
     if versions:
-        return _registered(concept, _picked(concept, versions, alias, number), notes)
+        return registered_head(concept, picked(concept, versions, alias, number), notes)
     if not notes:
         notes.append(f"the registry knows no version of '{concept}': found in the store alone")
     if alias is not None:
@@ -105,7 +105,7 @@ def find_head_of(settings: Settings, store: Store, index: LineageIndex, concept:
     try:
         for version in reversed(registered_versions(settings).get(concept, ())):
             if version.tags.get(KEY_TAG) == content:
-                return _registered(concept, version, ())
+                return registered_head(concept, version, ())
     except RegistryUnknown as unknown:
         note = f"{unknown}: versions and aliases are not known"
     for training in index.trainings_of(concept):
@@ -122,7 +122,8 @@ def find_head_of(settings: Settings, store: Store, index: LineageIndex, concept:
     return None
 
 
-def _picked(concept: str, versions: Sequence[KnownVersion], alias: str | None, number: int | None) -> KnownVersion:
+def picked(concept: str, versions: Sequence[KnownVersion], alias: str | None, number: int | None) -> KnownVersion:
+    """The version that is meant. Raises InputError, with what there is."""
     wanted = alias or CANDIDATE
     for version in versions:
         if version.version == number if number is not None else wanted in version.aliases:
@@ -137,7 +138,8 @@ def _picked(concept: str, versions: Sequence[KnownVersion], alias: str | None, n
     raise InputError(f"concept '{concept}' has no {asked}; versions: {shown}; aliases: {named}")
 
 
-def _registered(concept: str, version: KnownVersion, notes: Sequence[str]) -> Head:
+def registered_head(concept: str, version: KnownVersion, notes: Sequence[str]) -> Head:
+    """Where the chain of a registered version begins. Raises InputError for one that conceptbooth did not register."""
     evaluation = version.tags.get(EVALUATION_TAG)
     if evaluation is None:
         raise InputError(

@@ -39,6 +39,9 @@ def check_version(settings: Settings, chain: Chain) -> Iterator[Check]:
         yield good(f"{what}: {WEIGHTS}", "its sha256 is that of the registration")
     if folder is not None and folder.parent.is_dir():
         yield from check_package(what, folder.parent)
+    if chain.unread:
+        yield unchecked(f"{what}: tags", "the store that they name does not answer")
+        return
     keys = {link.stage: link.key for link in chain.links}
     for name, value in version.tags.items():
         stage = name.removeprefix(_STAGE_TAG)
