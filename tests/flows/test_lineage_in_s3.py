@@ -1,4 +1,4 @@
-"""Lineage of a project whose store is a bucket: read and proved there, and told as unchecked where it does not answer."""
+"""Lineage of a project whose store is a bucket: proved there, and told as unchecked where it does not answer."""
 
 import json
 from collections.abc import Iterator
