@@ -12,6 +12,8 @@ from tasks.blobs import Blobs
 from tasks.ledger import Ledger, Promotion, concepts_in, examine_ledger
 from tasks.production import disagreements, open_production, production_registry
 from tasks.settings import Settings
+from tasks.store import open_store
+from tasks.version_deletion import deleted_versions
 
 
 def show_releases(settings: Settings, concept: str | None, *, as_json: bool) -> int:
@@ -27,11 +29,9 @@ def show_releases(settings: Settings, concept: str | None, *, as_json: bool) -> 
         there = f"; promoted were: {', '.join(concepts)}" if concepts else ""
         raise InputError(f"concept '{concept}' was never promoted{there}")
     ledgers, problems = _read(place, [concept] if concept else concepts)
-    unasked = None
-    try:
-        problems += registry_disagreements(settings, ledgers)
-    except (InputError, WorkFailed) as error:
-        unasked = f"whether the registry agrees could not be asked: {error}"
+    found, silent = _compared(settings, ledgers)
+    problems += found
+    unasked = f"whether the registries agree could not be asked: {'; '.join(silent)}" if silent else None
     if as_json:
         records = [_facts(ledger, record) for ledger in ledgers for record in reversed(ledger.records)]
         print_json({"releases": records, "problems": problems, "unasked": unasked})
@@ -44,14 +44,6 @@ def show_releases(settings: Settings, concept: str | None, *, as_json: bool) -> 
     return FAILED if problems else DONE
 
 
-def registry_disagreements(settings: Settings, ledgers: Sequence[Ledger]) -> list[str]:
-    """Where the production registry does not say what the ledgers say. Raises InputError, WorkFailed."""
-    if not ledgers:
-        return []
-    with production_registry(settings) as client:
-        return [problem for ledger in ledgers for problem in disagreements(client, settings, ledger)]
-
-
 def reconcile(settings: Settings) -> list[str]:
     """What is not as the ledgers say, for a night's summary; empty where all agrees or nothing was ever promoted.
 
@@ -60,11 +52,38 @@ def reconcile(settings: Settings) -> list[str]:
     try:
         place = open_production(settings)
         ledgers, problems = _read(place, concepts_in(place))
-        return problems + registry_disagreements(settings, ledgers)
-    except InputError as error:
-        return [f"production could not be compared with its ledger: {problem}" for problem in error.problems]
-    except WorkFailed as error:
-        return [f"production could not be compared with its ledger: {error}"]
+        found, silent = _compared(settings, ledgers)
+        problems += found
+    except (InputError, WorkFailed) as error:
+        problems, silent = [], _said(error)
+    return problems + [f"production could not be compared with its ledger: {said}" for said in silent]
+
+
+def _compared(settings: Settings, ledgers: Sequence[Ledger]) -> tuple[list[str], list[str]]:
+    """Where the registries do not say what the ledgers say, and why one of them could not be asked."""
+    problems: list[str] = []
+    silent: list[str] = []
+    for ask in (_in_production, _in_development):
+        try:
+            problems += ask(settings, ledgers)
+        except (InputError, WorkFailed) as error:
+            silent += _said(error)
+    return problems, silent
+
+
+def _in_production(settings: Settings, ledgers: Sequence[Ledger]) -> list[str]:
+    if not ledgers:
+        return []
+    with production_registry(settings) as client:
+        return [problem for ledger in ledgers for problem in disagreements(client, settings, ledger)]
+
+
+def _in_development(settings: Settings, ledgers: Sequence[Ledger]) -> list[str]:
+    return deleted_versions(settings, open_store(settings), ledgers)
+
+
+def _said(error: InputError | WorkFailed) -> list[str]:
+    return list(error.problems) if isinstance(error, InputError) else [str(error)]
 
 
 def _read(place: Blobs, concepts: Sequence[str]) -> tuple[list[Ledger], list[str]]:

@@ -1,14 +1,13 @@
 """`conceptbooth takedown`: what an image is in, confirmed, and then taken down."""
 
 import shlex
-import sys
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
-from typer import confirm
 
 from flows.announcement import announce
+from flows.asking import ask
 from flows.console import DONE, FAILED, notices, print_json, results
 from flows.sightings import sightings_table
 from flows.summary import command, path_from_here
@@ -41,7 +40,7 @@ def run_takedown(settings: Settings, image: str, *, reason: str | None, yes: boo
     done: Done | None = None
     if plan.to_do and not dry_run:
         if not yes:
-            _ask(image, as_json=as_json)
+            ask(f"takedown {image}", "Take it down? Revoked versions never come back", as_json=as_json)
         tell = (lambda said: None) if as_json else (lambda said: notices().print(Text(said, "dim"), soft_wrap=True))
         done = take_down(settings, store, place, plan, reason=str(reason).strip(), tell=tell)
         for record in done.ledgers:
@@ -56,15 +55,6 @@ def run_takedown(settings: Settings, image: str, *, reason: str | None, yes: boo
     else:
         results().print(Text("Nothing is left to do."))
     return FAILED if not dry_run and any(change.obstacle for change in plan.sets) else DONE
-
-
-def _ask(image: str, *, as_json: bool) -> None:
-    """Have a person say yes. InputError where nobody can be asked, Abort (exit code 1) where they say no."""
-    if as_json or not sys.stdin.isatty():
-        raise InputError(
-            f"takedown {image}: nobody is here to be asked; look at it with --dry-run, then say --yes. Nothing was done"
-        )
-    confirm("Take it down? Revoked versions never come back", abort=True, err=True)
 
 
 def _show_plan(plan: TakedownPlan) -> None:

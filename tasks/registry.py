@@ -73,7 +73,7 @@ def resolve(settings: Settings, reference: str) -> ResolvedVersion:
         raise InputError(_nothing_registered(settings, concept, []))
     client = connect(settings)
     with sorted_failures(settings):
-        found = _lookup(client, settings, concept, alias, number)
+        found = look_up(client, settings, concept, alias, number)
         if revoked := found.tags.get(REVOKED_TAG):
             raise InputError(f"concept '{concept}' version {found.version} was revoked on {revoked}")
         folder = _fetch(client, settings, found)
@@ -142,9 +142,10 @@ def _has_right_weights(folder: Path, version: "ModelVersion") -> bool:
     return file_digest(folder / WEIGHTS_FILE) == version.tags[WEIGHTS_SHA256_TAG]
 
 
-def _lookup(
+def look_up(
     client: "MlflowClient", settings: Settings, concept: str, alias: str | None, number: int | None
 ) -> "ModelVersion":
+    """The version that an alias or number means, or the candidate. Raises InputError, with what there is."""
     from mlflow.exceptions import MlflowException
 
     name = model_name(concept)

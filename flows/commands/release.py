@@ -96,7 +96,9 @@ def releases(
     raise Exit(show_releases(project(), concept, as_json=as_json))
 
 
-registry = panel.group("registry", "Put the model registry right.", "registry rebuild --dry-run")
+registry = panel.group(
+    "registry", "Put the model registry right.", "registry rebuild --dry-run", "registry delete red-teapot/3"
+)
 
 
 @registry.command("registry rebuild --dry-run", "registry rebuild --json")
@@ -112,6 +114,22 @@ def rebuild(
     from flows.registry_rebuild import run_rebuild
 
     raise Exit(run_rebuild(project(), dry_run=dry_run, as_json=as_json))
+
+
+@registry.command("registry delete red-teapot/3", "registry delete red-teapot/3 --dry-run")
+def delete(
+    version: Annotated[str, Argument(metavar="NAME/VERSION", help="A registered version.")],
+    yes: Annotated[bool, Option("--yes", help="Do it without asking.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Only say whether it may go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a registered version that was never promoted and has no alias.
+
+    MLflow deletes whatever it is asked to; this refuses what the production ledger names, and says why.
+    """
+    from flows.version_deletion import run_deletion
+
+    raise Exit(run_deletion(project(), version, yes=yes, dry_run=dry_run, as_json=as_json))
 
 
 @panel.command(

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,11 +23,14 @@ import model.train
 from flows.cli import app
 from model.errors import WorkFailed
 from tasks.failures import failures_path
+from tasks.ledger import append, record_path
+from tasks.production import open_production
 from tasks.registries import version_paths
 from tasks.settings import Settings
 from tasks.store import StoreFailed, open_store
 from tasks.tracking import connect
 from tasks.trained import read_trained, trained_path
+from tests.tasks.test_ledger import record
 from tests.training_project import add_concept, make_training_project, write_params
 
 TURTLE, DIVERGES, BAD = "turtle", "diverges", "bad-images"
@@ -204,6 +208,15 @@ def test_a_night_without_changes_runs_nothing(shared):
     summary = night(code=0)
     assert (results(summary), summary["up_to_date"]) == ({DIVERGES: "waiting"}, 2)
     assert {name: len(runs_of(name)) for name in before} == before
+
+
+def test_what_the_ledger_says_and_the_registry_does_not_is_told_by_every_night(shared):
+    place = open_production(shared)
+    assert append(place, replace(record(1, "a"), concept=TURTLE, model=f"prod.concept.{TURTLE}"))
+    try:
+        assert night(code=0)["warnings"] == [f"prod.concept.{TURTLE}: the production registry has no such model"]
+    finally:
+        place.delete(record_path(TURTLE, 1))
 
 
 def test_a_version_that_vanished_is_registered_again_without_training(shared):

@@ -17,12 +17,17 @@ from flows.releases import reconcile
 from tasks.gate import POLICY_FILE
 from tasks.ledger import Promotion, append, read_ledger, record_path
 from tasks.production import open_production
-from tasks.registry import CHAMPION
+from tasks.registration import register
+from tasks.registries import told_paths
+from tasks.registry import CANDIDATE, CHAMPION
+from tasks.s3 import s3_client
 from tasks.settings import load_settings
+from tasks.store import open_store
 from tasks.tracking import connect
 from tasks.trial import try_version
-from tests.lineage_project import CONCEPT
+from tests.lineage_project import CONCEPT, copy_of
 from tests.tasks.finished_training import migrated_database
+from tests.tasks.test_lineage import moved_away
 
 POLICY = {
     "minimum": {"clip_i": -1},
@@ -38,10 +43,11 @@ def project(lineage_project, tmp_path, monkeypatch, s3_bucket) -> Iterator[Path]
     """The project's folder; commands find its production in the environment."""
     root = lineage_project.settings.root
     shutil.copyfile(migrated_database(), tmp_path / "production.db")
-    key = ec.generate_private_key(ec.SECP256R1())
+    key, stranger = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (tmp_path / "public.pem").write_bytes(public)
+    for name, pair in (("public", key), ("stranger", stranger)):
+        public = pair.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (tmp_path / f"{name}.pem").write_bytes(public)
     usual = (root / POLICY_FILE).read_text()
     (root / POLICY_FILE).write_text(yaml.safe_dump(POLICY))
     monkeypatch.setenv("CONCEPTBOOTH_PRODUCTION_STORE", f"s3://{s3_bucket}/production")
@@ -113,9 +119,56 @@ def test_a_version_is_promoted_drawn_rolled_back_shown_and_proved(project, tmp_p
     monkeypatch.chdir(tmp_path)  # no project here
     proved = done("verify-release", place, "--key", tmp_path / "public.pem")
     assert (proved["verified"], proved["faults"], proved["unchecked"]) == (True, [], [])
+    result = run("verify-release", place, "--key", tmp_path / "stranger.pem")
+    assert result.exit_code == 1
+    assert result.stdout.count("does not match") == 3, result.output  # two releases and the ledger
+    manifest = f"production/releases/owl/{first['release'][:16]}/lineage/train-2-cross_attention.json"
+    content = s3_client().get_object(Bucket=s3_bucket, Key=manifest)["Body"].read()
+    s3_client().put_object(Bucket=s3_bucket, Key=manifest, Body=content.replace(b"0.0", b"0.1", 1))
+    result = run("verify-release", place, "--key", tmp_path / "public.pem")
+    assert result.exit_code == 1 and "lineage/train-2-cross_attention.json: its bytes have changed" in result.stdout
 
 
-def test_bad_input_is_named_before_anything_is_done(project, tmp_path, monkeypatch):
+def test_what_the_ledger_names_is_not_deleted_and_said_where_others_did(
+    project, lineage_project, tmp_path, monkeypatch
+):
+    settings = copy_of(lineage_project.settings, tmp_path / "copy")
+    monkeypatch.chdir(settings.root)
+    for bench in (lineage_project.first, lineage_project.bench):
+        register(settings, bench.job.concept, bench.manifests)  # so that the store knows it of the copy's registry
+    done("promote", CONCEPT, "--version", 1, "--override", "git_clean", "--reason", "the first")
+    problems = refused("registry", "delete", f"{CONCEPT}/1", "--yes")
+    assert problems[0] == "concept.owl version 1 is owl@champion: give that alias to another version first"
+    assert problems[1].startswith(
+        "concept.owl version 1 is named by the production ledger (record 1): what was promoted"
+    )
+    assert refused("registry", "delete", f"{CONCEPT}/2") == [
+        "concept.owl version 2 is owl@candidate: give that alias to another version first"
+    ]
+    client = connect(settings)
+    for alias in (CANDIDATE, CHAMPION):
+        client.delete_registered_model_alias("concept.owl", alias)
+    assert "nobody is here to be asked" in refused("registry", "delete", f"{CONCEPT}/2")[0]
+    assert "say which version" in refused("registry", "delete", CONCEPT)[0]
+    assert done("registry", "delete", f"{CONCEPT}/2", "--dry-run")["deleted"] is False
+    assert done("registry", "delete", f"{CONCEPT}/2", "--yes") == {
+        "version": "concept.owl version 2",
+        "dry_run": False,
+        "deleted": True,
+    }
+    assert refused("registry", "delete", f"{CONCEPT}/2") == [
+        "concept 'owl' has no version 2; versions: 1; aliases: none"
+    ]
+    store = open_store(settings)
+    assert [path[-11:] for path in told_paths(store, settings)] == ["000001.json"] and reconcile(load_settings()) == []
+    client.delete_model_version("concept.owl", "1")  # behind our back
+    said = "concept.owl: version 1 was deleted, and the ledger names it (record 1)"
+    assert reconcile(load_settings()) == [said]
+    shown = run("releases")
+    assert shown.exit_code == 1 and said in shown.stderr
+
+
+def test_bad_input_is_named_before_anything_is_done(project, lineage_project, tmp_path, monkeypatch):
     assert refused("promote", "nobody") == ["concept 'nobody': there is none; there are: owl, turtle; registered: owl"]
     assert refused("promote", CONCEPT, "--version", 9) == [
         "concept 'owl' has no version 9; versions: 1, 2; aliases: @candidate (version 2)"
@@ -127,6 +180,11 @@ def test_bad_input_is_named_before_anything_is_done(project, tmp_path, monkeypat
     problems = refused("promote", CONCEPT, "--override", "git_cleen")
     assert problems[0].startswith("--override git_cleen: there is no such gate; there are: minimum.clip_i, lineage,")
     assert problems[1] == "--override: say why with --reason TEXT; it is kept for ever"
+    evaluation = lineage_project.bench.manifests["evaluate"].key
+    with moved_away(lineage_project.settings.store / "stages" / "evaluate" / evaluation):
+        (problem,) = refused("promote", CONCEPT)
+    assert problem.startswith("concept 'owl' version 2 has no evaluation in the store: ")
+    assert "nothing is promoted unseen: `conceptbooth train owl` makes it again" in problem
     assert refused("rollback", CONCEPT) == ["concept 'owl' was never promoted: there is nothing to roll back"]
     assert refused("releases", CONCEPT) == ["concept 'owl' was never promoted"]
     (problem,) = refused("verify-release", tmp_path, "--key", tmp_path / "public.pem")
