@@ -1,6 +1,6 @@
 """`conceptbooth lineage --image` and `--near`: which models saw an image, those in production first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -52,21 +52,27 @@ def _headline(answer: Sightings) -> Text:
 
 
 def sightings_table(found: Sequence[Sighting]) -> Table:
-    """One row a training, in the order given."""
+    """One row a training, in the order given; in 80 columns nothing is cut off."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("concept", "version", "where", "trained", "key", "image"):
-        table.add_column(title, no_wrap=title not in ("where", "image"))
+    for title in ("concept", "version", "trained"):
+        table.add_column(title, no_wrap=True)
+    for title in ("where", "image"):
+        table.add_column(title, overflow="fold", min_width=14)
     for sighting in found:
-        images = "; ".join(f"{match.file}: {match.how}" for match in sighting.matches)
-        where = Text(_where(sighting), style="bold red" if sighting.in_production else "")
-        version = str(sighting.version) if sighting.version else "not registered"
-        table.add_row(sighting.concept, version, where, sighting.created[:16], sighting.key[:SHORT], images)
+        images = "\n".join(f"{match.file}\n{match.how}" for match in sighting.matches)
+        where = Text("\n".join(_where(sighting)), style="bold red" if sighting.in_production else "")
+        version = str(sighting.version) if sighting.version else sighting.key[:SHORT]
+        table.add_row(sighting.concept, version, sighting.created[:10], where, images)
     return table
 
 
-def _where(sighting: Sighting) -> str:
-    parts = ["in production"] if sighting.in_production else []
-    parts += [f"revoked on {sighting.revoked}"] if sighting.revoked else []
-    parts += [f"promotion {number}" for number in sighting.promotions]
-    parts += [f"@{alias}" for alias in sighting.aliases]
-    return ", ".join(parts)
+def _where(sighting: Sighting) -> Iterator[str]:
+    if sighting.in_production:
+        yield "in production"
+    if sighting.version is None:
+        yield "not registered"
+    if sighting.revoked:
+        yield f"revoked on {sighting.revoked}"
+    if numbers := ", ".join(map(str, sighting.promotions)):
+        yield f"promotion{'s' if len(sighting.promotions) > 1 else ''} {numbers}"
+    yield from (f"@{alias}" for alias in sighting.aliases)

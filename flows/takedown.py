@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from flows.announcement import announce
@@ -74,12 +74,7 @@ def _show_plan(plan: TakedownPlan) -> None:
         console.print(Text.assemble("  ", (move.serving.concept, "bold"), f": {serving}"), soft_wrap=True)
     if plan.seen_by:
         console.print(Text(f"  {_counted(plan)} saw it, and must never be used again:"), soft_wrap=True)
-        console.print(_indented(sightings_table(plan.seen_by)))
-
-
-def _indented(table: Table) -> Table:
-    table.padding = (0, 2, 0, 2)
-    return table
+        console.print(Padding(sightings_table(plan.seen_by), (0, 0, 0, 2)))
 
 
 def _instead(move: Move) -> str:

@@ -30,6 +30,8 @@ from tasks.image_reading import normalise_image
 from tasks.image_sets import RECORD_FILE, image_set
 from tasks.images import USUAL_IMAGES, CheckedImage, find_images, inspect_images
 from tasks.settings import Settings
+from tasks.store import StoreFailed, open_store
+from tasks.taken_down import read_taken_down
 from tasks.yaml_files import write_yaml
 
 FEWEST_PIXELS = 256
@@ -147,10 +149,12 @@ def _check(
     checked = None
     if found.files or not found.problems:  # else nothing that could be said of images is news
         checked = passed(lambda: inspect_images(found.files, min_pixels))
+    unasked = passed(lambda: _refuse_taken_down(settings, checked)) if checked else None
     if problems or concept is None or checked is None:
         raise InputError(*problems)
 
-    hints = [f"left aside, no image by its name: {path}" for path in found.left_aside]
+    hints = [unasked] if unasked else []
+    hints += [f"left aside, no image by its name: {path}" for path in found.left_aside]
     hints += [remark for image in checked for remark in image.remarks]
     if len(checked) > USUAL_IMAGES:
         hints.append(f"{len(checked)} images: 3 to {USUAL_IMAGES} good ones are usual, more seldom make it better")
@@ -158,6 +162,18 @@ def _check(
     if unknown:
         hints.append(f"{', '.join(unknown)}: {NOT_STATED}; write it into {CONCEPT_FILE} before anything is released")
     return _Intake(concept=concept, images=checked, hints=tuple(hints))
+
+
+def _refuse_taken_down(settings: Settings, images: Sequence[CheckedImage]) -> str | None:
+    """InputError for images that were taken down; a sentence where the store cannot be asked, as training does anew."""
+    try:
+        taken = read_taken_down(open_store(settings))
+    except StoreFailed as failure:
+        return f"whether one of the images was taken down is not known, training asks again: {failure}"
+    found = [(image.path, takedown) for image in images if (takedown := taken.about(image.sha256))]
+    if found:
+        raise InputError(*(f"{path}: {takedown.words}; it is not taken in again" for path, takedown in found))
+    return None
 
 
 def _check_name_is_free(settings: Settings, name: str) -> None:

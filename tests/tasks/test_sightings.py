@@ -124,6 +124,16 @@ def test_a_damaged_manifest_is_said_to_be_unread(lineage_project):
     assert answer.found == () and any("changed since it was sealed" in note for note in answer.notes)
 
 
+@pytest.mark.parametrize("option", ["--image", "--near"])
+def test_in_80_columns_nothing_is_cut_off(lineage_project, serving, monkeypatch, option):
+    monkeypatch.chdir(lineage_project.settings.root)
+    shown = CliRunner().invoke(app, ["lineage", option, str(lineage_project.originals[0])], env={"COLUMNS": "80"})
+    table = shown.stdout.partition("\n")[2]
+    for word in ("owl", "in production", "promotion 1", "@candidate", "images/00.png", " 1 ", " 2 "):
+        assert word in table, table
+    assert "…" not in table and max(map(len, table.splitlines())) <= 80
+
+
 def test_the_command_prints_a_document_and_refuses_what_is_unclear(lineage_project, monkeypatch):
     monkeypatch.chdir(lineage_project.settings.root)
     done = CliRunner().invoke(app, ["lineage", "--image", str(lineage_project.originals[0]), "--json"])

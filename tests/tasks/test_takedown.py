@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import tasks.promotion
+import tasks.s3
 import tasks.takedown
 from flows.cli import app
 from flows.gate import candidates, gate
@@ -187,7 +188,7 @@ def test_killed_between_any_two_steps_the_same_command_carries_on(settings):
     assert not planned(settings, sha256).to_do and reconcile(settings) == []
 
 
-def test_what_everyone_saw_leaves_nothing_to_serve_and_never_comes_back(settings, monkeypatch):
+def test_what_everyone_saw_leaves_nothing_to_serve_and_never_comes_back(settings, lineage_project, monkeypatch):
     first = image(settings, "00.png")
     content = first.read_bytes()
     result = run(first, "--reason", "the licence ended", "--yes")
@@ -222,6 +223,21 @@ def test_what_everyone_saw_leaves_nothing_to_serve_and_never_comes_back(settings
     policy, versions = load_policy(settings), registered_versions(settings)
     verdicts = gate(settings, open_store(settings), policy, candidates(versions.values(), policy, CANDIDATE))
     assert not verdicts[CONCEPT].passed and verdicts[CONCEPT].said == f"was revoked on {why}"
+
+    added = ["add", "owl-again", *map(str, lineage_project.originals), "--category", "turtle", "--json"]
+    refused = invoke(app, added)
+    assert refused.exit_code == 2 and json.loads(refused.stderr)["problems"] == [
+        f"{lineage_project.originals[0]}: was taken down on {today} (takedown 1): the licence ended; "
+        "it is not taken in again"
+    ]
+    with monkeypatch.context() as away:
+        away.setattr(tasks.s3, "_TRIES", 1)
+        away.setenv("CONCEPTBOOTH_STORE", "s3://away/store")
+        away.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+        hints = json.loads(invoke(app, added).stdout)["hints"]
+    assert hints[0].startswith("whether one of the images was taken down is not known, training asks again: store s3:")
+    with pytest.raises(InputError, match=r"concept 'owl-again': images/00.png was taken down on .* the licence ended"):
+        check_jobs(settings, plan_jobs(settings, ["owl-again"]))
 
     first.write_bytes(content)
     with pytest.raises(InputError, match=r"concept 'owl': images/00.png was taken down on .* the licence ended"):
