@@ -21,6 +21,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from flows.console import BAD_INPUT, DONE
 from tasks.manifest import FileRecord, Input, Manifest
 from tasks.provenance import named_fingerprint
 from tasks.registry import EVALUATION_TAG, GALLERY_TAG, KEY_TAG, model_name
@@ -61,9 +62,12 @@ def row(table: Table, question: str, settings: Settings, arguments: list[str]) -
     """Ask once, in a process of its own."""
     command = [sys.executable, "-c", "from flows.cli import main; main()", "lineage", *arguments, "--json"]
     started, used = time.perf_counter(), processor_seconds()
-    done = subprocess.run(command, cwd=settings.root, env=environment(), capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=settings.root, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode not in (DONE, BAD_INPUT):  # bad input is an image that nobody saw
+        raise SystemExit(done.stderr)
     seconds, busy = time.perf_counter() - started, processor_seconds() - used
-    table.add_row(question, f"{seconds:.2f}", f"{busy:.2f}", str(len(json.loads(done.stdout)["found"])))
+    found = len(json.loads(done.stdout)["found"]) if done.returncode == DONE else 0
+    table.add_row(question, f"{seconds:.2f}", f"{busy:.2f}", str(found))
 
 
 def processor_seconds() -> float:
