@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from tasks.blobs import StoreFailed
@@ -31,7 +32,7 @@ def s3_client(endpoint_url: str = "", **session_options: str) -> Any:
     from botocore.config import Config
 
     elsewhere = endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    session = boto3.session.Session(**session_options)
+    session = boto3.session.Session(botocore_session=_botocore_session(), **session_options)
     return session.client(
         "s3",
         endpoint_url=endpoint_url or None,
@@ -45,6 +46,23 @@ def s3_client(endpoint_url: str = "", **session_options: str) -> Any:
             s3={"addressing_style": "path" if elsewhere else "auto"},
         ),
     )
+
+
+def _botocore_session() -> Any:
+    """One of its own for every client, with credentials as they are now; all read the description of S3 once."""
+    import botocore.session
+
+    session = botocore.session.Session()
+    session.register_component("data_loader", _data_loader())
+    return session
+
+
+@cache
+def _data_loader() -> Any:
+    """It keeps what it read: a client takes milliseconds then, and a tenth of a second otherwise."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 def find_bucket(client: Any, url: S3Url) -> None:

@@ -49,7 +49,7 @@ from tests.data_project import REPOSITORY, commit, git
 from tests.training_project import add_concept, make_training_project, write_params
 
 CONCEPTBOOTH = str(Path(sys.executable).with_name("conceptbooth"))
-NIGHT_SECONDS = 20
+NIGHT_SECONDS = 12
 GPUS = ("alpha", "beta")
 T = TypeVar("T")
 
@@ -164,7 +164,7 @@ def silent(site, deployed) -> tuple[UUID, UUID]:
 
 @pytest.fixture(scope="module")
 def nights(site, deployed) -> None:
-    """From now on a night begins every twenty seconds, and there are workers."""
+    """From now on a night begins every few seconds, and there are workers."""
     for number, name in enumerate(GPUS):
         site.start_worker(name, "--gpu", str(number))
     content = yaml.safe_load((site.settings.root / "prefect.yaml").read_text())

@@ -14,12 +14,14 @@ from flows.dispatch import train_here
 from flows.train_concept import train_concept
 from model.errors import InputError, WorkFailed
 from tasks.jobs import plan_jobs
+from tasks.register import register_training
 from tasks.reporting import Silence
 from tasks.store import StoreFailed
 from tests.training_project import write_concept, write_params
 
 
-def test_with_the_registry_down_the_gallery_the_scores_and_the_tasks_are_there(project, prefect_url):
+def test_with_the_registry_down_the_gallery_the_scores_and_the_tasks_are_there(project, prefect_url, monkeypatch):
+    monkeypatch.setattr(register_training, "retry_delay_seconds", [0, 0, 0])
     # No other settings file says so: the flow takes the settings that it was handed.
     settings = project.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:9"})
     (job,) = plan_jobs(settings, ["turtle"])

@@ -35,7 +35,7 @@ class Aged:
         self._blobs = blobs
         self._then = {entry.name: entry.modified for prefix in ("stages/", "cas/") for entry in self.entries(prefix)}
         if place.bucket:
-            time.sleep(1.1)  # S3 tells whole seconds
+            time.sleep(1.02 - time.time() % 1)  # S3 tells whole seconds
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         then = getattr(self, "_then", {})

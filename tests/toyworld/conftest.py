@@ -1,12 +1,10 @@
-"""What the tests of the shipped models share: the evaluator, and one set of pictures drawn by the base."""
+"""What the tests of the shipped models share: the evaluator, and one thread each."""
 
 from collections.abc import Iterator
 
 import pytest
 import torch
-from PIL import Image
 
-from toyworld.checks import draw_base
 from toyworld.evaluator import Judge
 from toyworld.manifest import EVALUATOR
 
@@ -23,9 +21,3 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def judge() -> Judge:
     return Judge(EVALUATOR)
-
-
-@pytest.fixture(scope="session")
-def base_pictures() -> dict[str, list[Image.Image]]:
-    """By super-category of the concepts: the untrained base's pictures of PROMPTS."""
-    return draw_base()
