@@ -23,9 +23,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## Teach the embedded base a sample concept: prepare, train, evaluate, register
 	@$(BIN)/conceptbooth demo
 
-# Files go to two processes whole, since their tests share projects and servers, and in order, so that the longest come first.
+# Files go to the processes whole, since their tests share projects and servers. Three, because many wait for servers.
 test: lint ## Lint, types, import contract and all tests
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## Style, types and the import contract alone
 	@$(BIN)/ruff check .

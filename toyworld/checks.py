@@ -110,22 +110,20 @@ def prompt_is_nearest(judge: Judge, name: str, drawn: list[Image.Image], asked: 
     return hits / len(asked)
 
 
-def draw_base(asked: Sequence[Asked] = PROMPTS, base: Path = BASE) -> dict[str, list[Image.Image]]:
-    """By super-category of the concepts: the untrained base's pictures, one a prompt."""
+def draw_base(base: Path = BASE, steps: int = 12) -> dict[str, list[Image.Image]]:
+    """By super-category of the concepts: the untrained base's pictures of PROMPTS."""
     kinds = list(dict.fromkeys(facts.super_category for facts in concepts().values()))
-    drawn = draw([a.prompt(kind) for kind in kinds for a in asked], base, seed=500, steps=12)
-    return {kind: drawn[i * len(asked) : (i + 1) * len(asked)] for i, kind in enumerate(kinds)}
+    drawn = draw([asked.prompt(kind) for kind in kinds for asked in PROMPTS], base, seed=500, steps=steps)
+    return {kind: drawn[i * len(PROMPTS) : (i + 1) * len(PROMPTS)] for i, kind in enumerate(kinds)}
 
 
-def table(
-    judge: Judge, base_pictures: dict[str, list[Image.Image]], asked: Sequence[Asked] = PROMPTS
-) -> dict[str, dict[str, Scores]]:
-    """Scores of oracle, look-alike and base for every concept; `base_pictures` by category, one a prompt."""
+def table(judge: Judge, base_pictures: dict[str, list[Image.Image]]) -> dict[str, dict[str, Scores]]:
+    """Scores of oracle, look-alike and base for every concept; `base_pictures` by category, one a prompt of PROMPTS."""
     return {
         name: {
-            "oracle": score(judge, name, pasted(facts, asked), asked),
-            "alike": score(judge, name, pasted(look_alike(name), asked), asked),
-            "base": score(judge, name, base_pictures[facts.super_category], asked),
+            "oracle": score(judge, name, pasted(facts, PROMPTS), PROMPTS),
+            "alike": score(judge, name, pasted(look_alike(name), PROMPTS), PROMPTS),
+            "base": score(judge, name, base_pictures[facts.super_category], PROMPTS),
         }
         for name, facts in concepts().items()
     }

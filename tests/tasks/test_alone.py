@@ -64,7 +64,7 @@ def locks(place: Place) -> list[str]:
 
 def test_the_second_waits_and_says_so_and_nothing_is_left(place):
     told = []
-    with holder(place, seconds=4) as first:
+    with holder(place, seconds=2 * QUICK.take_over) as first:
         with place.store().alone("prepare", KEY, lambda: told.append(first.stdout.readline())) as hold:
             assert not hold.lost()
         assert first.wait() == 0

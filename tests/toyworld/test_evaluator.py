@@ -14,8 +14,7 @@ from toyworld.samples import concepts, oracle
 
 @pytest.fixture(scope="module")
 def scores(judge: Judge) -> dict[str, dict[str, Scores]]:
-    asked = PROMPTS[::2]  # photographs, a style and a colour are among them
-    return table(judge, draw_base(asked), asked)
+    return table(judge, draw_base(steps=6))
 
 
 @pytest.mark.parametrize("name", concepts())
