@@ -8,7 +8,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -88,9 +87,10 @@ def test_prefect_records_many_flows_at_once(postgres, tmp_path, monkeypatch):
         server.stop()
 
 
-@pytest.mark.skipif(find_spec("psycopg2") is None, reason="MLflow's driver psycopg2 is not installed")
 def test_mlflow_registers_the_same_training_once_whoever_comes_first(postgres, tmp_path):
     from tasks.registration import register
+    from tasks.registry import CANDIDATE, KEY_TAG
+    from tasks.registry_survey import registered_versions
 
     address = f"postgresql+psycopg2://{postgres}/mlflow"
     settings = project(tmp_path / "project", mlflow_tracking_uri=address)
@@ -108,3 +108,5 @@ def test_mlflow_registers_the_same_training_once_whoever_comes_first(postgres, t
     for racer in racers:
         racer.join()
     assert versions == [first.version, first.version]
+    [known] = registered_versions(settings)[concept(settings).name]
+    assert (known.version, known.aliases, known.tags[KEY_TAG]) == (first.version, {CANDIDATE}, first.key)
