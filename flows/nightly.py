@@ -135,7 +135,7 @@ def _work(night: Night) -> None:
     _write_missing_records(night, plan)
     for waiting in choice.waiting:
         assert waiting.failures is not None  # they are why it waits
-        note_passed_over(night.store, waiting.concept, waiting.failures)
+        note_passed_over(night.store, night.settings, waiting.concept, waiting.failures)
     _train(night, choice)
     _measure(night, plan, policy)
     night.warnings += reconcile(night.settings)

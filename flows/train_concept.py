@@ -189,7 +189,7 @@ class _Line:
         assert scores is not None  # `show` has read them
         trained = trained_of(bench.job, bench.manifests, version.version, scores)
         write_trained(bench.store, bench.job.settings, trained)
-        forget_failures(bench.store, bench.job.concept.name)
+        forget_failures(bench.store, bench.job.settings, bench.job.concept.name)
 
     def _run(self, plan: StagePlan) -> bool:
         """Run the stage's task; says whether the artefact was made now. What Prefect remembers must be in the store."""

@@ -1,7 +1,8 @@
 """Concepts that failed at night: how often, why, and for how many nights they are left alone.
 
-    concepts/<name>/failures.json
+    concepts/<name>/failures-<registry>.json
 
+Each project has its own: another with a concept of the same name in this store fails at something else.
 Nights are counted, not hours: a clock that jumps, or a night that comes late, changes nothing.
 """
 
@@ -10,6 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Self
 
 from tasks.jobs import Job
+from tasks.registries import registry_id
+from tasks.settings import Settings
 from tasks.store import Store
 from tasks.trained import CONCEPTS
 
@@ -42,9 +45,9 @@ class Failures:
             return None
 
 
-def failures_path(concept: str) -> str:
-    """Where the record of a concept lies in the store."""
-    return f"{CONCEPTS}{concept}/failures.json"
+def failures_path(settings: Settings, concept: str) -> str:
+    """Where the record of a project's concept lies in the store."""
+    return f"{CONCEPTS}{concept}/failures-{registry_id(settings)}.json"
 
 
 def job_key(job: Job) -> str:
@@ -57,16 +60,17 @@ def note_failure(store: Store, job: Job, cause: str, before: Failures | None) ->
     count = 1 + (before.count if before and before.key == job_key(job) else 0)
     waits = NIGHTS[min(count, len(NIGHTS)) - 1] - 1
     failures = Failures(key=job_key(job), count=count, cause=cause, waits=waits)
-    store.write_record(failures_path(job.concept.name), failures.to_json())
+    store.write_record(failures_path(job.settings, job.concept.name), failures.to_json())
     return failures
 
 
-def note_passed_over(store: Store, concept: str, failures: Failures) -> None:
+def note_passed_over(store: Store, settings: Settings, concept: str, failures: Failures) -> None:
     """Record that a night has passed the concept over. Raises StoreFailed."""
     waits = max(0, failures.waits - 1)
-    store.write_record(failures_path(concept), Failures(**{**asdict(failures), "waits": waits}).to_json())
+    noted = Failures(**{**asdict(failures), "waits": waits})
+    store.write_record(failures_path(settings, concept), noted.to_json())
 
 
-def forget_failures(store: Store, concept: str) -> None:
+def forget_failures(store: Store, settings: Settings, concept: str) -> None:
     """The concept is trained: its earlier failures are over. Raises StoreFailed."""
-    store.delete_record(failures_path(concept))
+    store.delete_record(failures_path(settings, concept))

@@ -132,7 +132,9 @@ class _Known:
         self._settings = settings
         self.inventory: Inventory = store.inventory()
         there = set(store.records(CONCEPTS))
-        wanted = [path for name in names for path in (trained_path(name), failures_path(name)) if path in there]
+        wanted = [
+            path for name in names for path in (trained_path(name), failures_path(settings, name)) if path in there
+        ]
         self._records = store.read_records(wanted)
         self._trained = {name: self._read(trained_path(name)) for name in names}
 
@@ -164,9 +166,14 @@ class _Known:
         record = self._records.get(path)
         return Trained.from_json(record.content) if record else None
 
+    def remembers(self, version: KnownVersion) -> bool:
+        """Whether this version was registered from this store."""
+        path = version_path(self._settings, version.concept, version.tags.get(KEY_TAG, ""))
+        return self.store.record(path) is not None
+
     def failures(self, job: Job) -> Failures | None:
         """Those of nights that wanted to make the same."""
-        record = self._records.get(failures_path(job.concept.name))
+        record = self._records.get(failures_path(self._settings, job.concept.name))
         failures = Failures.from_json(record.content) if record else None
         return failures if failures and failures.key == job_key(job) else None
 
@@ -188,7 +195,7 @@ def _plan(job: Job, known: _Known, versions: list[KnownVersion] | None) -> Conce
         why += [lack for stage, lack in lacking.items() if lack and stage in same]
     version = _version(job, versions or [])
     if versions is not None and not runs:
-        why += _registration_lacks(job, version, versions, trained)
+        why += _registration_lacks(job, version, versions, known)
     if why or runs:
         runs.append(REGISTER)
     return ConceptPlan(
@@ -241,7 +248,7 @@ def _version(job: Job, versions: list[KnownVersion]) -> KnownVersion | None:
 
 
 def _registration_lacks(
-    job: Job, version: KnownVersion | None, versions: list[KnownVersion], trained: Trained | None
+    job: Job, version: KnownVersion | None, versions: list[KnownVersion], known: _Known
 ) -> list[str]:
     """What a registration would put right, of a training whose artefacts are all there."""
     if version is None:
@@ -249,10 +256,15 @@ def _registration_lacks(
     if version.tags.get(GALLERY_TAG) != job.stages[-1].key:
         return ["the registered version shows another gallery"]
     if CANDIDATE not in version.aliases:
-        named = next((other.version for other in versions if CANDIDATE in other.aliases), None)
-        return [
-            f"alias '{CANDIDATE}' names {f'version {named}' if named else 'nothing'}, not version {version.version}"
-        ]
+        named = next((other for other in versions if CANDIDATE in other.aliases), None)
+        names = f"version {named.version}" if named else "nothing"
+        said = f"alias '{CANDIDATE}' names {names}, not version {version.version}"
+        if named and not known.remembers(named):
+            said += (
+                ", and this store did not register that one: two projects with a concept of this name in one MLflow "
+                "take the alias from each other; give one of them another name, or an MLflow of its own"
+            )
+        return [said]
     return []
 
 

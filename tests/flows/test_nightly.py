@@ -158,8 +158,8 @@ def test_what_failed_is_tried_the_next_night_and_then_waits(shared):
     assert len(runs_of(BAD)) == tried
     store = open_store(shared)
     for name in (BAD, DIVERGES):
-        noted = store.record(failures_path(name)).content
-        store.write_record(failures_path(name), noted.replace(b'"waits": 0', b'"waits": 3'))
+        noted = store.record(failures_path(shared, name)).content
+        store.write_record(failures_path(shared, name), noted.replace(b'"waits": 0', b'"waits": 3'))
     would = json.loads(command("nightly", "--dry-run", "--json").stdout)
     assert ([each["concept"] for each in would["waiting"]], would["would_train"]) == ([BAD, DIVERGES], [])
     would = json.loads(command("nightly", "--dry-run", "--retry", "--force", TURTLE, "--json").stdout)
@@ -188,7 +188,7 @@ def test_a_concept_that_changed_is_tried_at_once_and_one_that_is_forced_too(shar
     summary = night("--force", DIVERGES, code=1)
     assert results(summary) == {DIVERGES: "failed", BAD: "trained"}
     assert "failure 3 in a row, tried again in 4 nights" in said(summary, DIVERGES)
-    assert store.record(failures_path(BAD)) is None, "what is trained has no failures any more"
+    assert store.record(failures_path(shared, BAD)) is None, "what is trained has no failures any more"
 
 
 def test_an_outage_is_told_and_not_counted_against_the_concept(shared, monkeypatch):
@@ -196,11 +196,11 @@ def test_an_outage_is_told_and_not_counted_against_the_concept(shared, monkeypat
         raise StoreFailed("store s3://away does not answer", retryable=False)
 
     monkeypatch.setattr(model.train, "train_stage", away)
-    noted = open_store(shared).record(failures_path(DIVERGES)).content
+    noted = open_store(shared).record(failures_path(shared, DIVERGES)).content
     summary = night("--force", DIVERGES, code=1)
     assert results(summary) == {DIVERGES: "failed"}
     assert said(summary, DIVERGES).startswith("store s3://away does not answer (not counted")
-    assert open_store(shared).record(failures_path(DIVERGES)).content == noted
+    assert open_store(shared).record(failures_path(shared, DIVERGES)).content == noted
 
 
 def test_a_night_without_changes_runs_nothing_and_holds_the_registry_against_the_ledger(shared):

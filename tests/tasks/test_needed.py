@@ -140,7 +140,7 @@ def test_the_last_training_of_another_projects_concept_stays_until_it_is_forgott
     # In whatever form a newer version keeps it: what counts are the keys that it names.
     stages = [{"stage": stage, "key": manifest.key} for stage, manifest in last.items()]
     store.write_record("concepts/theirs/trained.jsonl", json.dumps({"schema": 99, "new": stages}).encode())
-    store.write_record("concepts/theirs/failures.json", json.dumps({"key": "f" * 64}).encode())
+    store.write_record("concepts/theirs/failures-0.json", json.dumps({"key": "f" * 64}).encode())
     assert records_of_others(settings, store).keys() == {"theirs"}
     assert cleared(settings, monkeypatch) == places(before) - places(last)
     assert cleared(settings, monkeypatch, "theirs") == places(last)

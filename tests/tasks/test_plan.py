@@ -8,6 +8,7 @@ import pytest
 
 from flows.plan import run_plan
 from model.errors import InputError
+from tasks.failures import forget_failures, note_failure
 from tasks.jobs import Job, plan_jobs
 from tasks.manifest import Facts, Manifest
 from tasks.plan import ConceptPlan, make_plan
@@ -124,6 +125,12 @@ def test_two_projects_with_a_concept_of_one_name_in_one_store_settle_and_explain
     theirs = make_training_project(root, base_folder, evaluator_folder).model_copy(update={"store": trained.store})
     photo(99, 48, 48).save(root / "data/concepts/turtle/images/02.png")
     assert plan_of(theirs).causes == ("never trained",)
+    store, each = open_store(theirs), (trained, theirs)
+    for settings in each:  # in one night
+        note_failure(store, *plan_jobs(settings, ["turtle"]), f"failed in {settings.root}", None)
+    assert [plan_of(settings).failures.cause for settings in each] == [f"failed in {s.root}" for s in each]
+    forget_failures(store, theirs, "turtle")
+    assert plan_of(theirs).failures is None and plan_of(trained).failures is not None
     finished(theirs, tmp_path / "made by them")
     for settings in (trained, theirs, trained):  # though the last record is theirs
         assert plan_of(settings).state == "up to date"
@@ -131,6 +138,21 @@ def test_two_projects_with_a_concept_of_one_name_in_one_store_settle_and_explain
     assert plan_of(trained).causes == ("stage 3: max_train_steps 2 -> 3",)
     finished(trained, tmp_path / "changed", 2)
     assert plan_of(trained).state == plan_of(theirs).state == "up to date"
+
+
+def test_two_projects_with_a_concept_of_one_name_in_one_registry_are_told_what_they_do_to_each_other(
+    trained, tmp_path, base_folder, evaluator_folder
+):
+    shared = {"mlflow_tracking_uri": trained.mlflow_tracking_uri}
+    theirs = make_training_project(tmp_path / "theirs", base_folder, evaluator_folder).model_copy(update=shared)
+    photo(99, 48, 48).save(theirs.concepts_dir / "turtle/images/02.png")
+    finished(theirs, tmp_path / "made by them", 2)
+    (cause,) = plan_of(trained).causes
+    assert cause.startswith(
+        "alias 'candidate' names version 2, not version 1, and this store did not register that one"
+    )
+    assert "give one of them another name, or an MLflow of its own" in cause
+    assert plan_of(theirs).state == "up to date"
 
 
 @pytest.mark.parametrize(

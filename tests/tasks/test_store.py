@@ -171,11 +171,11 @@ def test_records(store):
     assert store.replace_record("concepts/cup/trained.json", b"3", old.version)
     assert not store.replace_record("concepts/cup/trained.json", b"4", old.version)
     assert not store.replace_record("concepts/pot/trained.json", b"4", old.version)
-    assert store.create_record("concepts/cap/failures.json", b"{}")
-    assert store.records("concepts/") == ["concepts/cap/failures.json", "concepts/cup/trained.json"]
+    assert store.create_record("concepts/cap/failures-0.json", b"{}")
+    assert store.records("concepts/") == ["concepts/cap/failures-0.json", "concepts/cup/trained.json"]
     assert store.records("concepts/cup/") == ["concepts/cup/trained.json"]
     read = store.read_records(["concepts/cup/trained.json", "concepts/nobody/trained.json"])
     assert {path: record.content for path, record in read.items()} == {"concepts/cup/trained.json": b"3"}
     store.delete_record("concepts/cup/trained.json")
     store.delete_record("concepts/cup/trained.json")
-    assert store.records("concepts/") == ["concepts/cap/failures.json"]
+    assert store.records("concepts/") == ["concepts/cap/failures-0.json"]
