@@ -137,7 +137,7 @@ def _mlflow_database(settings: Settings) -> Finding:
     except sqlite3.DatabaseError as error:
         raise InputError(f"{file}: {error}; move it away, and trainings in the store are registered again") from error
     return Finding(
-        what="MLflow", state="ok", found=f"{file}: writes and reads; {models} registered models, {versions} versions"
+        what="MLflow", state="ok", found=f"{file}: writes and reads; {models} concepts registered, {versions} versions"
     )
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from model.errors import InputError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # A word that a base has seen is one token or a few long ones; one it has not is spelled out nearly letter by letter.
 _LETTERS_PER_TOKEN = 2
+_SHOWN_LETTERS = 80
 USUAL_TOKENS = 77
 """Of a CLIP text encoder whose configuration does not say."""
 
@@ -94,8 +96,8 @@ def tokenize(tokenizer: CLIPTokenizer, text: str, prompt: ConceptPrompt | None =
     if len(ids) > room:
         written = text.replace(prompt.called, "{}") if prompt else text
         raise InputError(
-            f'prompt "{written}": {len(ids)} tokens, the base takes {room}; '
-            f'"{text[ends[room - 1] :].strip()}" would be cut off, so shorten it'
+            f'prompt "{_beginning(written)}": {len(ids)} tokens, the base takes {room}; '
+            f'"{_beginning(text[ends[room - 1] :])}" would be cut off, so shorten it'
         )
     category = [
         place + 1 + offset
@@ -183,6 +185,11 @@ def _check_all(checks: Iterable[Callable[[], object]]) -> None:
             problems.extend(error.problems)
     if problems:
         raise InputError(*problems)
+
+
+def _beginning(text: str) -> str:
+    """Enough of a text to know it by."""
+    return shorten(text, _SHOWN_LETTERS, placeholder=" ...")
 
 
 def _word_ids(tokenizer: CLIPTokenizer, words: str) -> list[int]:

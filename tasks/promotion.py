@@ -95,8 +95,7 @@ def put_into_production(
     with _spool(settings, concept) as folder:
         with development_registry(settings) as client:
             release = assemble(client, source.version, concept, source.content, manifests, folder)
-        tell(f"copying {len(release.files)} files to {place.where(release.place)}")
-        send(place, release, folder)
+        send(place, release, folder, tell)
         sign_release(settings, place, release, folder)
     record = Promotion(
         **next_record(settings, ledger),

@@ -12,7 +12,7 @@ The same version gives the same bytes whenever it is assembled, so that a second
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,7 +94,7 @@ def assemble(
     return release
 
 
-def send(place: Blobs, release: Release, folder: Path) -> None:
+def send(place: Blobs, release: Release, folder: Path, tell: Callable[[str], None] = lambda _: None) -> None:
     """Copy a release's bytes into production and hash them there; what is there and whole is not sent again.
 
     Raises:
@@ -104,6 +104,7 @@ def send(place: Blobs, release: Release, folder: Path) -> None:
     contents = {f"{release.place}{name}": (folder / name, record) for name, record in release.files.items()}
     lacking = place.problems({name: record for name, (_, record) in contents.items()}, rehash=True)
     if lacking:
+        tell(f"copying {len(lacking)} of {len(contents)} files to {place.where(release.place)}")
         place.put({name: contents[name] for name in lacking}, rehash=True)
     problems = place.problems({name: contents[name][1] for name in lacking}, rehash=True)
     if problems:

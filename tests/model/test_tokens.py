@@ -103,6 +103,9 @@ def test_a_long_prompt_says_what_would_be_cut_off(base):
     assert "20 tokens, the base takes 14" in str(caught.value)
     with pytest.raises(InputError, match='"the box on the red teapot" would be cut off'):
         tokenize(base.tokenizer, text.replace("{}", "red teddy bear"))
+    with pytest.raises(InputError) as caught:
+        tokenize(base.tokenizer, "a photo of a " + "very " * 300)
+    assert len(str(caught.value)) < 300
 
 
 def test_a_prompt_may_be_as_long_as_the_base_reads_with_the_placeholder_as_one_token(base):

@@ -14,7 +14,7 @@ from model.errors import InputError, WorkFailed
 from tasks import release as releases
 from tasks.ledger import Ledger, Promotion, read_ledger
 from tasks.production import disagreements, open_production, production_model, production_registry
-from tasks.promotion import Overtaken, Promoted, check_production, put_into_production, roll_back, settle
+from tasks.promotion import Overtaken, Promoted, Tell, check_production, put_into_production, roll_back, settle
 from tasks.promotion_source import find_source
 from tasks.registry import CHAMPION
 from tasks.s3_url import S3Url
@@ -42,11 +42,11 @@ def settings(lineage_project, tmp_path, monkeypatch) -> Iterator[Settings]:
     connect(lineage_project.settings).delete_registered_model_alias(NAME, CHAMPION)
 
 
-def promote(settings: Settings, version: int, reason: str = "better") -> Promoted:
+def promote(settings: Settings, version: int, reason: str = "better", tell: Tell = lambda _: None) -> Promoted:
     place = check_production(settings)
     ledger = read_ledger(place, CONCEPT)
     source = find_source(settings, open_store(settings), f"{CONCEPT}/{version}")
-    return put_into_production(settings, place, ledger, source, (), {}, reason=reason, approved_by=None)
+    return put_into_production(settings, place, ledger, source, (), {}, reason=reason, approved_by=None, tell=tell)
 
 
 def back(settings: Settings, to: int | None = None) -> Promoted:
@@ -79,7 +79,9 @@ def test_promoting_again_changes_nothing(settings):
     assert first.changed and serving(settings) == 1
     assert connect(settings).get_model_version_by_alias(NAME, CHAMPION).version == 1
     before = everything(settings)
-    again = promote(settings, 1)
+    told: list[str] = []
+    again = promote(settings, 1, tell=told.append)
+    assert told == []
     assert (again.changed, again.record) == (False, first.record)
     assert everything(settings) == before
     with production_registry(settings) as client:
@@ -158,7 +160,9 @@ def test_a_copy_that_was_broken_off_or_damaged_is_made_whole_and_nothing_else_is
     weights.chmod(0o644)
     weights.write_bytes(b"\0" * weights.stat().st_size)
     files[-1].unlink()
-    assert not promote(settings, 1).changed
+    told: list[str] = []
+    assert not promote(settings, 1, tell=told.append).changed
+    assert [words.partition(" of ")[0] for words in told] == ["copying 2"]
     again = everything(settings)
     changed = {name for name in before if again[name] != before[name]}
     assert {settings.production_store / name for name in changed} <= {weights, files[-1]}
