@@ -154,7 +154,7 @@ def test_a_prompt_that_is_too_long_says_what_would_be_cut_before_anything_is_loa
     monkeypatch.setattr("model.base.load_base", lambda *_, **__: pytest.fail("the base was loaded"))
     prompt = "a {} " + "on the red beach " * 4
     done = generate("turtle", prompt, "-n", 1, "-o", tmp_path / "new")
-    refused(done, tmp_path / "new", "would be cut off", f'prompt "{prompt}"')
+    refused(done, tmp_path / "new", "would be cut off", f'prompt "{prompt.strip()}"')
     assert "version 1" not in done.stderr, "no picture was announced"
     assert "Token indices" not in done.stderr
 
