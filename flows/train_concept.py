@@ -107,7 +107,7 @@ def train_concept(
 
 def _carry_out(errand: Errand) -> ConceptOutcome:
     started = time.monotonic()
-    line = _Line(errand)
+    line = Line(errand)
     line.make()
     line.show()
     version = line.register()
@@ -126,7 +126,7 @@ def _planned(name: str, root: Path | None, verify: bool) -> Errand:
     return Errand(job, Silence(), checked=False, verify=verify)
 
 
-class _Line:
+class Line:
     """The tasks of one flow run, and what became of each."""
 
     def __init__(self, errand: Errand) -> None:

@@ -70,19 +70,21 @@ class Survey:
     """By concept; one sentence each."""
 
 
-def plan_jobs(settings: Settings, names: Iterable[str]) -> list[Job]:
+def plan_jobs(settings: Settings, names: Iterable[str], params: Params | None = None) -> list[Job]:
     """The jobs of these concepts by what is there now, without torch and without changing anything.
+
+    `params` take the place of those in params.yaml.
 
     Raises:
         InputError: all problems of settings, params.yaml, models, prompt set and all concepts together.
     """
-    found = survey(settings, names)
+    found = survey(settings, names, params)
     if found.problems:
         raise InputError(*_all(found.problems))
     return list(found.jobs)
 
 
-def survey(settings: Settings, names: Iterable[str]) -> Survey:
+def survey(settings: Settings, names: Iterable[str], given: Params | None = None) -> Survey:
     """Like `plan_jobs`, with the problems of single concepts beside the jobs of the others.
 
     Raises:
@@ -101,7 +103,7 @@ def survey(settings: Settings, names: Iterable[str]) -> Survey:
             return None
 
     concepts, concept_problems = _concepts(settings, dict.fromkeys(names))
-    params = collect(lambda: load_params(settings.params_file))
+    params = given or collect(lambda: load_params(settings.params_file))
     if params is None:
         raise InputError(*problems, *_all(concept_problems))
     base = collect(lambda: _base(settings, params, memory))

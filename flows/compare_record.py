@@ -1,0 +1,51 @@
+"""A comparison in MLflow: a parent run with table, plane and sheets, a child run for each concept by each method."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tasks.jobs import Job
+from tasks.method_table import MethodTable
+from tasks.settings import Settings
+from tasks.tracking import connect, experiment_id, sorted_failures
+from tasks.training_record import with_interval
+from tasks.training_runs import PARENT_TAG
+
+EXPERIMENT = "compare"
+
+
+def record_comparison(settings: Settings, table: MethodTable, jobs: Mapping[tuple[str, str], Job], folder: Path) -> str:
+    """Write the runs; returns the parent's id.
+
+    Raises:
+        TrackingUnreachable, MlflowRefused, InputError: MLflow does not take them.
+    """
+    client = connect(settings)
+    with sorted_failures(settings):
+        experiment = experiment_id(client, settings, EXPERIMENT)
+        tags = {"mlflow.source.name": "conceptbooth compare", "mlflow.note.content": table.to_markdown()}
+        parent = client.create_run(experiment, tags=tags, run_name=" ".join(table.concepts)).info.run_id
+        client.log_param(parent, "methods", ", ".join(table.methods))
+        client.log_param(parent, "concepts", ", ".join(table.concepts))
+        client.log_param(parent, "prompts", len(table.prompts))
+        for method in table.methods:
+            for score in table.scores:
+                name = f"{method.replace(':', '.')}/{score}"  # a colon is no letter of a metric's name everywhere
+                for figure, value in with_interval(name, vars(table.mean(method, score))).items():
+                    client.log_metric(parent, figure, value)
+        for cell in table.cells:
+            job = jobs[cell.concept, cell.method]
+            stages = {f"conceptbooth.stage.{plan.stage}": plan.key for plan in job.stages}
+            facts = {"concept": cell.concept, "method": cell.method, "weights_sha256": cell.weights}
+            child = client.create_run(
+                experiment,
+                tags={PARENT_TAG: parent, **{f"conceptbooth.{name}": value for name, value in facts.items()}, **stages},
+                run_name=f"{cell.concept} {cell.method}",
+            ).info.run_id
+            for score, values in cell.values.items():
+                client.log_metric(child, score, float(np.mean(values)))
+            client.set_terminated(child)
+        client.log_artifacts(parent, str(folder))
+        client.set_terminated(parent)
+    return str(parent)

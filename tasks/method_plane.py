@@ -1,0 +1,35 @@
+"""The plane of identity and text alignment: who gains one by losing the other moves along the falling line."""
+
+from pathlib import Path
+
+from model.interval import Interval
+from tasks.method_table import MEANINGS, TITLES, MethodTable
+
+_BY_IDENTITY = ("dino", "clip_i")
+
+
+def draw_plane(table: MethodTable, file: Path) -> None:
+    """A point with both 95 % intervals for each method, as a PNG."""
+    from matplotlib.figure import Figure  # without pyplot: no window, no state
+
+    identity = next(score for score in _BY_IDENTITY if score in table.scores)
+    figure = Figure(figsize=(7, 5.5), layout="constrained")
+    axes = figure.subplots()
+    for number, method in enumerate(table.methods):
+        x, y = table.mean(method, "clip_t"), table.mean(method, identity)
+        axes.errorbar(
+            x.mean, y.mean, xerr=_ends(x), yerr=_ends(y), fmt="o", capsize=4, label=method, color=f"C{number}"
+        )
+    axes.set_xlabel(f"{TITLES['clip_t']}: {MEANINGS['clip_t']}")
+    axes.set_ylabel(f"{TITLES[identity]}: {MEANINGS[identity]}")
+    over = f"{len(table.concepts)} concepts, {len(table.prompts)} prompts; means with 95 % intervals"
+    axes.set_title(over, fontsize="medium")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(file, dpi=150)
+
+
+def _ends(interval: Interval) -> list[list[float]] | None:
+    if interval.low is None or interval.high is None:
+        return None
+    return [[max(0.0, interval.mean - interval.low)], [max(0.0, interval.high - interval.mean)]]

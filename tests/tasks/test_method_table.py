@@ -1,0 +1,61 @@
+"""The table of a comparison, with known answers."""
+
+import numpy as np
+import pytest
+
+from model.bootstrap import bootstrap_interval
+from tasks.method_table import Cell, MethodTable, signed
+
+CONCEPTS, PROMPTS, PICTURES = ("dog", "pot", "toy"), ("a {}", "b {}"), 4
+RNG = np.random.default_rng(0)
+HARD = RNG.normal(0.5, 0.2, size=(3, 1, 1)) + RNG.normal(0, 0.05, size=(3, 2, 4))
+
+
+def cell(concept: str, method: str, step: float, *, ranked: bool = True) -> Cell:
+    values = {"clip_i": (HARD[CONCEPTS.index(concept)] + step).tolist()}
+    if ranked:
+        values["identity_rank"] = np.full((2, 4), 0.5 + step).tolist()
+    return Cell(concept=concept, method=method, evaluation="e", weights="w", values=values)
+
+
+@pytest.fixture
+def table() -> MethodTable:
+    cells = [
+        cell(concept, method, step, ranked=concept != "toy")
+        for concept in CONCEPTS
+        for method, step in (("first", 0.0), ("second", -0.01))
+    ]
+    return MethodTable(concepts=CONCEPTS, methods=("first", "second"), prompts=PROMPTS, cells=tuple(cells))
+
+
+def test_means_are_over_concepts_prompts_and_pictures(table: MethodTable) -> None:
+    assert table.mean("first", "clip_i") == bootstrap_interval(HARD)
+    assert table.mean("second", "clip_i").mean == pytest.approx(HARD.mean() - 0.01)
+    assert table.mean("first", "clip_i").high - table.mean("first", "clip_i").low > 0.1, "concepts differ"
+
+
+def test_differences_are_paired(table: MethodTable) -> None:
+    """The step is constant, so its interval has no width, though the concepts differ twenty times as much."""
+    found = table.difference("second", "clip_i")
+    assert (found.mean, found.low, found.high) == pytest.approx((-0.01, -0.01, -0.01))
+    assert signed(found) == "-0.010 [-0.010, -0.010]"
+
+
+def test_a_score_is_over_the_concepts_that_have_it(table: MethodTable) -> None:
+    assert table.values("first", "identity_rank").shape == (2, 2, 4)
+    assert table.scores == ("clip_i", "identity_rank")
+
+
+def test_json_traces_every_figure_to_its_pictures(table: MethodTable) -> None:
+    content = table.to_json()
+    first = content["methods"][0]
+    of_first = [each["values"]["clip_i"] for each in content["cells"] if each["method"] == "first"]
+    assert np.mean(of_first) == pytest.approx(first["scores"]["clip_i"]["mean"])
+    assert first["difference_to_first"] is None
+    assert content["methods"][1]["difference_to_first"]["clip_i"]["mean"] == pytest.approx(-0.01)
+
+
+def test_markdown(table: MethodTable) -> None:
+    lines = table.to_markdown().splitlines()
+    assert lines[0] == "| method | CLIP-I | identity rank |"
+    assert lines[-1].startswith("| second - first | -0.010 [-0.010, -0.010] | -0.010 ")
