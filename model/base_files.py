@@ -12,6 +12,7 @@ PREDICTION_TYPES = ("epsilon", "v_prediction")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+_OTHER_CONDITIONS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,23 @@ def _config_problems(configs: dict[str, dict[str, Any]], scheduler: dict[str, An
             problems.append(f"unet/ is a {unet.get('_class_name')}, a text-conditioned UNet2DConditionModel is needed")
         elif not any("CrossAttn" in block for block in unet.get("down_block_types", [])):
             problems.append("unet/ has no cross-attention: it cannot be told by text what to draw")
-        if unet.get("addition_embed_type"):
-            problems.append(f"unet/ also wants '{unet['addition_embed_type']}' conditions; 1.x and 2.x have none")
-        if not isinstance(unet.get("sample_size"), int):
-            problems.append(
-                f"unet/: sample_size {unet.get('sample_size')!r}: one number is needed, for square pictures"
-            )
+        problems += [
+            f"unet/ also wants conditions beside the text ({name} {unet[name]!r}); 1.x and 2.x have none"
+            for name in _OTHER_CONDITIONS
+            if unet.get(name)
+        ]
+        size = unet.get("sample_size")
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            problems.append(f"unet/: sample_size {size!r}: one number is needed, for square pictures")
         if vae and unet.get("in_channels") != vae.get("latent_channels"):
             problems.append(
                 f"unet/ takes {unet.get('in_channels')} channels and vae/ makes {vae.get('latent_channels')}: "
                 "inpainting and upscaling models cannot be bases"
+            )
+        elif unet.get("out_channels") != unet.get("in_channels"):
+            problems.append(
+                f"unet/ takes {unet.get('in_channels')} channels and predicts {unet.get('out_channels')}: "
+                "as many are needed, one for each of the noise's"
             )
         if text_encoder and unet.get("cross_attention_dim") != text_encoder.get("hidden_size"):
             problems.append(

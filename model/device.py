@@ -119,8 +119,11 @@ def _cuda_capability(visible: str | None = None) -> tuple[int, int] | None:
         return None
     try:
         handle, major, minor = ctypes.c_void_p(), ctypes.c_int(), ctypes.c_int()
-        index = int(visible) if visible.isdecimal() else 0
-        if nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(handle)) != 0:
+        if visible.isdecimal():
+            found = nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(int(visible)), ctypes.byref(handle))
+        else:
+            found = nvml.nvmlDeviceGetHandleByUUID(ctypes.c_char_p(visible.encode()), ctypes.byref(handle))
+        if found != 0:
             return None
         if nvml.nvmlDeviceGetCudaComputeCapability(handle, ctypes.byref(major), ctypes.byref(minor)) != 0:
             return None

@@ -7,6 +7,7 @@ told in lines of JSON through a pipe, whose end is theirs too: when the process 
     python -m model.joint FOLDER PIPE
 """
 
+import errno
 import json
 import os
 import shutil
@@ -26,7 +27,7 @@ from model.base import load_base
 from model.checkpoint import Checkpoints
 from model.curve import CurvePoint, Step
 from model.device import DeviceType
-from model.errors import InputError, WorkFailed
+from model.errors import InputError, SetupError, WorkFailed, WorldFailed
 from model.method import Stage
 from model.prompt import ConceptPrompt
 from model.rhythm import Rhythm
@@ -36,7 +37,9 @@ from model.weights import ConceptWeights
 
 _REQUEST, _IMAGES, _PREVIOUS = "request.json", "images", "previous.safetensors"
 _TRAINED, _CURVE, _FAILURE, _LOG = "trained.safetensors", "curve.json", "failure-{}.json", "log.txt"
-_KNOWN = {kind.__name__: kind for kind in (InputError, WorkFailed)}
+_KNOWN = {kind.__name__: kind for kind in (InputError, SetupError, WorkFailed, WorldFailed)}
+_LOST_CONTACT = {errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED, errno.EPIPE, errno.ETIMEDOUT}
+"""What befalls the others when one of the processes ends."""
 _MOMENT = 1.0
 """Seconds that a process which fails leaves to the first one, to say why in its own words."""
 
@@ -142,6 +145,9 @@ def _failure(folder: Path, stage: Stage) -> Exception:
     for failure in told:
         if failure["kind"] in _KNOWN:
             return _KNOWN[failure["kind"]](*failure["said"])
+    for failure in told:
+        if failure["errno"] is not None and failure["errno"] not in _LOST_CONTACT:
+            return OSError(failure["errno"], os.strerror(failure["errno"]))
     said = [f"{failure['kind']}: {' '.join(failure['said'])}" for failure in told]
     last_words = said or (folder / _LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     return WorkFailed(
@@ -158,7 +164,8 @@ def _take_part(folder: Path, pipe: int, request: Mapping[str, Any]) -> None:
     try:
         _train(folder, pipe, request, team, accelerator)
     except BaseException as error:
-        failure = {"kind": type(error).__name__, "said": [str(part) for part in error.args]}
+        number = error.errno if isinstance(error, OSError) else None
+        failure = {"kind": type(error).__name__, "said": [str(part) for part in error.args], "errno": number}
         (folder / _FAILURE.format(team.rank)).write_text(json.dumps(failure), encoding="utf-8")
         if team.rank > 0:
             time.sleep(_MOMENT)

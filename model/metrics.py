@@ -6,7 +6,7 @@ Every picture goes through each model once; its embeddings are handed out too, f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -95,28 +95,48 @@ def embed(
 
     Raises InputError without pictures, for lists that do not match, and for prompts too long.
     """
-    counts = {len(pictures) for pictures in generated}
-    if len(generated) != len(prompts_without_placeholder) or len(counts) != 1 or 0 in counts or not instance_images:
-        raise InputError(
-            f"scores need instance images ({len(instance_images)} given) and for each of the "
-            f"{len(prompts_without_placeholder)} prompts the same number of pictures "
-            f"(given: {[len(pictures) for pictures in generated]})"
-        )
-    text = evaluator.embed_text(prompts_without_placeholder)
-    flat = [picture for pictures in generated for picture in pictures]
-    shape = (len(generated), counts.pop())
-    identity = {}
-    if identity_model:
-        identity = {
-            "identity_generated": identity_model.embed_images(flat).unflatten(0, shape),
-            "identity_instance": identity_model.embed_images(instance_images),
-        }
+    _check_numbers(generated, len(instance_images), len(prompts_without_placeholder))
     return Embeddings(
-        clip_generated=evaluator.embed_images(flat).unflatten(0, shape),
+        clip_text=evaluator.embed_text(prompts_without_placeholder),
         clip_instance=evaluator.embed_images(instance_images),
-        clip_text=text,
-        **identity,
+        identity_instance=identity_model.embed_images(instance_images) if identity_model else None,
+        **_embed_generated(generated, evaluator, identity_model),
     )
+
+
+def embed_others(
+    embeddings: Embeddings,
+    generated: Sequence[Sequence[Image.Image]],
+    *,
+    evaluator: Evaluator,
+    identity_model: IdentityModel | None = None,
+) -> Embeddings:
+    """The same instance images and prompts beside other pictures, made by the same models.
+
+    Raises InputError without pictures, and for lists that do not match the prompts.
+    """
+    _check_numbers(generated, len(embeddings.clip_instance), len(embeddings.clip_text))
+    return replace(embeddings, **_embed_generated(generated, evaluator, identity_model))
+
+
+def _check_numbers(generated: Sequence[Sequence[Image.Image]], instance_images: int, prompts: int) -> None:
+    counts = {len(pictures) for pictures in generated}
+    if len(generated) != prompts or len(counts) != 1 or 0 in counts or not instance_images:
+        raise InputError(
+            f"scores need instance images ({instance_images} given) and for each of the {prompts} prompts the same "
+            f"number of pictures (given: {[len(pictures) for pictures in generated]})"
+        )
+
+
+def _embed_generated(
+    generated: Sequence[Sequence[Image.Image]], evaluator: Evaluator, identity_model: IdentityModel | None
+) -> dict[str, Any]:
+    flat = [picture for pictures in generated for picture in pictures]
+    shape = (len(generated), len(generated[0]))
+    return {
+        "clip_generated": evaluator.embed_images(flat).unflatten(0, shape),
+        "identity_generated": identity_model.embed_images(flat).unflatten(0, shape) if identity_model else None,
+    }
 
 
 def scores_of(embeddings: Embeddings, prompts: Sequence[str]) -> Scores:

@@ -59,7 +59,7 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     """
     from safetensors.torch import save
 
-    from model.metrics import embed, scores_of
+    from model.metrics import embed, embed_others, scores_of
     from model.sample import generate
     from model.weights import ConceptWeights
     from tasks.loaded_base import open_base
@@ -105,10 +105,8 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     instance_images = pictures(bench.store, bench.manifests["prepare"], IMAGES)
     evaluator, identity_model = open_evaluator(job), open_identity_model(job)
 
-    embeddings, of_base = (
-        embed(drawn, instance_images, plain, evaluator=evaluator, identity_model=identity_model)
-        for drawn in (generated, untrained)
-    )
+    embeddings = embed(generated, instance_images, plain, evaluator=evaluator, identity_model=identity_model)
+    of_base = embed_others(embeddings, untrained, evaluator=evaluator, identity_model=identity_model)
     scores, base_scores = scores_of(embeddings, plain), scores_of(of_base, plain)
     document = {
         **scores.to_dict(),

@@ -47,7 +47,12 @@ def test_nothing_on_the_terminal(folder, capfd):
     [
         ("unet/config.json", {"_class_name": "UNet2DModel"}, "UNet2DModel, a text-conditioned"),
         ("unet/config.json", {"down_block_types": ["DownBlock2D"] * 2}, "no cross-attention"),
-        ("unet/config.json", {"addition_embed_type": "text_time"}, "'text_time' conditions"),
+        ("unet/config.json", {"addition_embed_type": "text_time"}, "addition_embed_type 'text_time'"),
+        ("unet/config.json", {"class_embed_type": "projection"}, "class_embed_type 'projection'"),
+        ("unet/config.json", {"num_class_embeds": 10}, "num_class_embeds 10"),
+        ("unet/config.json", {"encoder_hid_dim_type": "image_proj"}, "encoder_hid_dim_type 'image_proj'"),
+        ("unet/config.json", {"out_channels": 8}, "takes 4 channels and predicts 8"),
+        ("unet/config.json", {"sample_size": True}, "sample_size True: one number"),
         ("unet/config.json", {"in_channels": 9}, "inpainting"),
         ("unet/config.json", {"cross_attention_dim": 77}, "text states of width 77"),
         ("unet/config.json", {"sample_size": [8, 16]}, "square"),

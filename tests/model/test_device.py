@@ -81,6 +81,37 @@ def test_a_gpu_that_is_not_here_is_named(monkeypatch):
     assert "GPU 97" in device.missing_gpu("97") and "nvidia-smi" in device.missing_gpu("97")
 
 
+class OneGpu:
+    """The driver's library on a machine with one GPU of compute capability 9.0."""
+
+    UUID = b"GPU-0123"
+
+    def nvmlInit_v2(self):
+        return 0
+
+    def nvmlShutdown(self):
+        return 0
+
+    def nvmlDeviceGetHandleByIndex_v2(self, index, _handle):
+        return 0 if index.value == 0 else 6
+
+    def nvmlDeviceGetHandleByUUID(self, uuid, _handle):
+        return 0 if uuid.value == self.UUID else 6
+
+    def nvmlDeviceGetCudaComputeCapability(self, _handle, major, minor):
+        major._obj.value, minor._obj.value = 9, 0
+        return 0
+
+
+def test_a_gpu_goes_by_its_number_or_its_uuid(monkeypatch):
+    monkeypatch.setattr(device, "_torch_has_cuda", lambda: True)
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: OneGpu())
+    names = ("0", "1", "GPU-0123", "GPU-4567")
+    assert [name for name in names if not device.missing_gpu(name)] == ["0", "GPU-0123"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-0123,GPU-4567")
+    assert device._cuda_capability() == (9, 0)
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(InputError, match=r"device 'tpu'.*auto, cuda, mps, cpu"):
         device.device_type("tpu")

@@ -1,5 +1,6 @@
 """Several processes share every step of a training, and come to what one comes to."""
 
+import errno
 import json
 
 import psutil
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from model.checkpoint import Checkpoints
-from model.errors import InputError, WorkFailed
+from model.errors import InputError, SetupError, WorkFailed
 from model.joint import Processes, _failure, train_jointly
 from model.rhythm import Rhythm
 from model.team import Team
@@ -74,8 +75,8 @@ def test_two_processes_come_to_what_one_comes_to_also_after_a_stop(
 def test_the_process_that_knows_why_is_heard(make_stage, tmp_path):
     stage = make_stage("unet")
 
-    def fail(process, kind, *said):
-        (tmp_path / f"failure-{process}.json").write_text(json.dumps({"kind": kind, "said": said}))
+    def fail(process, kind, *said, number=None):
+        (tmp_path / f"failure-{process}.json").write_text(json.dumps({"kind": kind, "said": said, "errno": number}))
         return _failure(tmp_path, stage)
 
     (tmp_path / "log.txt").write_text("one\nSegmentation fault\n")
@@ -87,6 +88,11 @@ def test_the_process_that_knows_why_is_heard(make_stage, tmp_path):
     known = fail(1, "InputError", "one", "two")
     assert isinstance(known, InputError) and known.problems == ("one", "two")
     assert str(fail(0, "WorkFailed", "loss nan by step 1")) == "loss nan by step 1"
+    assert isinstance(fail(1, "SetupError", "no such base"), WorkFailed), "the first one's words come first"
+    assert type(fail(0, "SetupError", "no such base")) is SetupError
+    fail(0, "BrokenPipeError", "32", "Broken pipe", number=errno.EPIPE)
+    full = fail(1, "OSError", "28", "No space left on device", number=errno.ENOSPC)
+    assert isinstance(full, OSError) and full.errno == errno.ENOSPC
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(base, images, prompt, make_stage):

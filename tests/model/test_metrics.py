@@ -10,7 +10,7 @@ from model import evaluator, identity_model
 from model.errors import InputError
 from model.evaluator import Evaluator
 from model.identity_model import IdentityModel
-from model.metrics import embed, scores_of
+from model.metrics import embed, embed_others, scores_of
 from tests.model.tiny import write_tiny_identity_model
 
 PROMPTS = ["a photo of a turtle", "a turtle on the beach", "a red turtle"]
@@ -178,3 +178,15 @@ def test_what_is_no_clip_model(base_folders, clip_folder, tmp_path):
         Evaluator.load("nowhere")
     with pytest.raises(InputError, match="40 hex digits"):
         Evaluator.load("openai/clip-vit-base-patch32")
+
+
+def test_other_pictures_are_scored_without_looking_at_the_images_again(scorer, generated, images, monkeypatch):
+    afresh = embed(generated[::-1], images, PROMPTS, evaluator=scorer)
+    first = embed(generated, images, PROMPTS, evaluator=scorer)
+    seen, embed_images = [], Evaluator.embed_images
+    monkeypatch.setattr(Evaluator, "embed_images", lambda self, shown: seen.extend(shown) or embed_images(self, shown))
+    others = embed_others(first, generated[::-1], evaluator=scorer)
+    assert len(seen) == sum(len(pictures) for pictures in generated)
+    assert scores_of(others, PROMPTS) == scores_of(afresh, PROMPTS)
+    with pytest.raises(InputError, match="3 prompts"):
+        embed_others(first, generated[:2], evaluator=scorer)

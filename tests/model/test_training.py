@@ -8,7 +8,7 @@ import torch
 from model.errors import InputError, WorkFailed
 from model.prompt import ConceptPrompt
 from model.tokens import tokenize
-from model.train import _prediction_loss, train_stage
+from model.train import _derived_seed, _prediction_loss, train_stage
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,12 @@ def test_same_seed_same_bits_whatever_the_global_generators_say(train, make_stag
         found.append({"embedding": weights.embedding, **weights.unet})
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
     assert not all(torch.equal(found[0][name], found[2][name]) for name in found[0])
+
+
+def test_every_stage_and_purpose_has_dice_of_its_own(make_stage):
+    stages, purposes = [make_stage(name) for name in ("embedding", "cross_attention", "unet")], ("views", "noise")
+    seeds = [_derived_seed(seed, stage, purpose) for seed in (0, 1) for stage in stages for purpose in purposes]
+    assert len(set(seeds)) == len(seeds)
 
 
 def test_gradients_are_clipped(train, make_stage):
