@@ -3,18 +3,13 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-
-from prefect import flow
 
 from flows.compare_record import record_comparison
 from flows.console import notices
-from flows.gpu_slot import gpu_slot
 from flows.prefect_api import flows_run_at, prefect_api
 from flows.progress import TerminalReporter
-from flows.train_concept import Errand, Line
 from model.errors import InputError
 from tasks.artefacts import GENERATIONS, IMAGES
 from tasks.checks import check_jobs
@@ -28,7 +23,6 @@ from tasks.method_plane import draw_plane
 from tasks.method_sheet import draw_method_sheet
 from tasks.method_table import MethodTable
 from tasks.pictures import picture, pictures
-from tasks.reporting import Reporter
 from tasks.settings import Settings
 from tasks.store import Store, open_store
 from tasks.tracking import import_mlflow
@@ -47,17 +41,13 @@ class Comparison:
     """MLflow's run that holds it all."""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Round:
-    """What the flow works on, and what it has found."""
+    """What was done, by concept and label."""
 
     jobs: Mapping[tuple[str, str], Job]
     look_alikes: Path | None
-    reporter: Reporter
-    evaluations: dict[tuple[str, str], Manifest] = field(default_factory=dict)
-
-
-_ROUND: ContextVar[_Round] = ContextVar("round")
+    evaluations: Mapping[tuple[str, str], Manifest]
 
 
 def run_compare(
@@ -85,29 +75,14 @@ def run_compare(
         _refuse_untrained(store, jobs)
     for job in {name: job for (name, _), job in jobs.items()}.values():
         find_look_alikes(settings, job, look_alikes)  # what cannot be read is said before anything is trained
-    work = _Round(jobs=jobs, look_alikes=look_alikes, reporter=TerminalReporter(notices()))
     with prefect_api(settings) as api:
         check_jobs(settings, list(jobs.values()))
         import_mlflow(settings)
         with flows_run_at(api):
-            token = _ROUND.set(work)
-            try:
-                compare(list(dict.fromkeys(names)), list(methods))
-            finally:
-                _ROUND.reset(token)
-    return _put_together(settings, store, work)
+            from flows.compare_flow import evaluate_all  # it imports Prefect, which reads the variable above
 
-
-@flow(name="compare", persist_result=False)
-def compare(names: list[str], methods: list[str]) -> None:
-    """Have the evaluation of every concept by every method in the store; the parameters are what a page shows."""
-    work = _ROUND.get()
-    with gpu_slot():
-        for cell, job in work.jobs.items():
-            line = Line(Errand(job, work.reporter, checked=True))
-            for plan in job.stages:
-                line.obtain(plan)
-            work.evaluations[cell] = line.bench.manifests["evaluate"]
+            evaluations = evaluate_all(jobs, TerminalReporter(notices()))
+    return _put_together(settings, store, _Round(jobs=jobs, look_alikes=look_alikes, evaluations=evaluations))
 
 
 def _refuse_untrained(store: Store, jobs: Mapping[tuple[str, str], Job]) -> None:

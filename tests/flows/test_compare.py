@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -147,3 +149,9 @@ def test_without_training_what_is_not_trained_is_named(shared, monkeypatch):
     said = " ".join(result.stderr.split())
     assert "concept 'new-one' is not trained by attndreambooth (train-1-embedding, train-2-cross_attention, " in said
     assert "concept 'turtle'" not in said
+
+
+def test_prefect_reads_how_loud_it_is_when_that_has_been_said():
+    """Prefect looks at the environment once, when it is imported: later than the command says what to show."""
+    code = "import sys, flows.compare, flows.compare_summary; sys.exit('prefect' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
