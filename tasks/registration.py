@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from model.errors import InputError
+from model.errors import InputError, WorkFailed
 from tasks.concept_package import upload_package
 from tasks.concepts import Concept
 from tasks.file_lock import alone
 from tasks.manifest import Manifest
 from tasks.registered import remember_version
-from tasks.registry import CANDIDATE, PREFIX, TAGS, WEIGHTS_SHA256_TAG, damage, model_name, versions
+from tasks.registry import CANDIDATE, PREFIX, REVOKED_TAG, TAGS, WEIGHTS_SHA256_TAG, damage, model_name, versions
 from tasks.settings import Settings
 from tasks.store import Store, open_store
 from tasks.tracking import (
@@ -76,7 +76,7 @@ def register(settings: Settings, concept: Concept, manifests: Mapping[str, Manif
 
     Raises:
         TrackingUnreachable: MLflow does not answer, or stopped answering; nothing is lost.
-        WorkFailed: MLflow refuses, or files cannot be written.
+        WorkFailed: MLflow refuses, files cannot be written, or the version of this content was revoked.
         InputError: the address in the settings cannot be used.
     """
     store = open_store(settings)
@@ -96,6 +96,7 @@ def confirm(settings: Settings, registered: RegisteredVersion) -> str | None:
 
     Raises:
         TrackingUnreachable: it cannot be told.
+        WorkFailed: it was revoked.
     """
     concept = registered.name.removeprefix(PREFIX)
     client = connect(settings)
@@ -103,6 +104,7 @@ def confirm(settings: Settings, registered: RegisteredVersion) -> str | None:
         there = {int(version.version): version for version in versions(client, concept, registered.key)}
         if registered.version not in there:
             return f"version {registered.version} of {registered.name} is gone from {shown(settings)}"
+        _refuse_revoked(there[registered.version])
         problem = damage(client, settings, there[registered.version])
         if problem is None:
             _name_candidate(client, there[registered.version])
@@ -147,11 +149,21 @@ def _registered_before(
 ) -> tuple["ModelVersion | None", str | None]:
     """The version of this content, and what is wrong with its files where the store can put them right."""
     for version in versions(client, record.concept.name, record.key):
+        _refuse_revoked(version)
         problem = damage(client, settings, version)
         # weights that were trained again may differ in their last bits: they cannot stand for those that are lost
         if problem is None or version.tags[WEIGHTS_SHA256_TAG] == record.weights.sha256:
             return version, problem
     return None, None
+
+
+def _refuse_revoked(version: "ModelVersion") -> None:
+    """WorkFailed for a version that must never be used again: `candidate` is not to come back to it."""
+    if revoked := version.tags.get(REVOKED_TAG):
+        raise WorkFailed(
+            f"version {version.version} of {version.name} holds this very training and was revoked on {revoked}",
+            "train on other images",
+        )
 
 
 def _name_candidate(client: "MlflowClient", version: "ModelVersion") -> None:

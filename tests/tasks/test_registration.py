@@ -10,9 +10,9 @@ import pytest
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import MlflowClient
 
-from model.errors import InputError
+from model.errors import InputError, WorkFailed
 from tasks.registration import _create_version, confirm, register
-from tasks.registry import CANDIDATE, resolve, versions
+from tasks.registry import CANDIDATE, REVOKED_TAG, resolve, versions
 from tasks.settings import Settings
 from tasks.store import Damaged, open_store
 from tasks.tracking import MlflowRefused, connect, experiment_id
@@ -155,6 +155,16 @@ def test_candidate_is_what_the_last_training_registered(settings, client):
     assert confirm(settings, second) is None  # as when Prefect remembers the second
     assert client.get_model_version_by_alias(NAME, CANDIDATE).version == 2
     assert len(versions(client, "turtle")) == 2
+
+
+def test_a_revoked_version_does_not_become_the_candidate_again(settings, client):
+    first = register(settings, concept(settings), training(settings))
+    second = register(settings, concept(settings), training(settings, seed=1))
+    client.set_model_version_tag(NAME, str(first.version), REVOKED_TAG, "2026-11-24: the owner took her consent back")
+    for again in (lambda: register(settings, concept(settings), training(settings)), lambda: confirm(settings, first)):
+        with pytest.raises(WorkFailed, match=r"version 1 of .* was revoked on 2026-11-24: .*; train on other images"):
+            again()
+    assert client.get_model_version_by_alias(NAME, CANDIDATE).version == second.version
 
 
 def test_a_deleted_version_is_made_again_from_its_run(settings, client):
