@@ -5,28 +5,22 @@ The tests share one site and run in order: the first look at it without workers,
 
 import json
 import os
-import re
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
 import yaml
 from prefect import flow
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     ArtifactFilter,
-    LogFilter,
-    LogFilterFlowRunId,
 )
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
@@ -39,64 +33,20 @@ from flows.agreement import expectation
 from flows.deploy import WATCH, _make_watch
 from flows.dispatch_deployed import DEPLOYMENT, Patience, on_workers
 from flows.gpu_slot import slot_name
-from flows.prefect_server import LEASES_ON_DISK, server_client
+from flows.prefect_server import LEASES_ON_DISK
 from flows.server_process import LOOPBACK, free_port, start_server
 from tasks.jobs import plan_jobs
 from tasks.reporting import Silence
-from tasks.settings import Settings, environment, load_settings
+from tasks.settings import load_settings
 from tasks.work_folders import kept_folder
 from tests.data_project import REPOSITORY, commit, git
+from tests.flows.site import Site, logged, runs_of, state, until
 from tests.training_project import add_concept, make_training_project, write_params
 
-CONCEPTBOOTH = str(Path(sys.executable).with_name("conceptbooth"))
 NIGHT_SECONDS = 12
 GPUS = ("alpha", "beta")
-T = TypeVar("T")
 
 pytestmark = pytest.mark.timeout(600)  # a dozen processes on two cores that others may use too
-
-
-@dataclass
-class Site:
-    """A project, a Prefect server, and workers by name."""
-
-    settings: Settings
-    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """The environment of everything that runs on this site."""
-        return os.environ | environment(self.settings) | {"PREFECT_WORKER_QUERY_SECONDS": "1", "OMP_NUM_THREADS": "1"}
-
-    def run(self, *command: str) -> str:
-        done = subprocess.run(command, cwd=self.settings.root, env=self.variables, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def deploy(self) -> dict[str, Any]:
-        return json.loads(self.run(CONCEPTBOOTH, "deploy", "--json"))
-
-    def start_worker(self, name: str, *arguments: str) -> None:
-        with (self.settings.root / f"{name}.log").open("ab") as log:
-            self.workers[name] = subprocess.Popen(
-                [CONCEPTBOOTH, "worker", *arguments],
-                cwd=self.settings.root,
-                env=self.variables | {"WORKER_ID": name},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                # As a shell starts what it puts into the background; a worker has to end on SIGTERM all the same.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-            )
-
-    def stop_worker(self, name: str) -> None:
-        """In good order; it takes its flow runs along."""
-        worker = self.workers.pop(name)
-        worker.terminate()
-        worker.wait(timeout=120)
-
-    def client(self) -> Any:
-        return server_client(self.settings)
 
 
 @pytest.fixture(scope="module")
@@ -174,34 +124,6 @@ def nights(site, deployed) -> None:
     with site.client() as client:
         until(lambda: len(client.read_workers_for_work_pool("gpu")) == len(GPUS), "the workers' start")
     site.start_worker("clock", "--cpu")
-
-
-def until(look: Callable[[], T | None], what: str, seconds: float = 300) -> T:
-    """What `look` finds, once it does."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"{what} did not happen")
-
-
-def state(client: SyncPrefectClient, run_id: UUID) -> str:
-    found = client.read_flow_run(run_id).state
-    return found.name if found else ""
-
-
-def logged(client: SyncPrefectClient, runs: Sequence[UUID], word: str) -> list[tuple[str, datetime, int]]:
-    """Slot, time and process of each log line of these runs that says that a slot was `word`."""
-    lines = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=list(runs))), limit=200)
-    pattern = re.compile(rf"(gpu-\S+) {word} by process (\d+)")
-    found = [(match, line.timestamp) for line in lines if (match := pattern.fullmatch(line.message))]
-    return [(match[1], at, int(match[2])) for match, at in found]
-
-
-def runs_of(client: SyncPrefectClient, deployment: str) -> list[FlowRun]:
-    wanted = client.read_deployment_by_name(deployment).id
-    return [run for run in client.read_flow_runs() if run.deployment_id == wanted]
 
 
 def test_deploy_makes_pools_deployments_and_schedules_that_run(site, deployed):

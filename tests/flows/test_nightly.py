@@ -5,10 +5,8 @@ The tests share one project of three concepts and are nights one after the other
 
 import json
 import os
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -30,6 +28,7 @@ from tasks.settings import Settings
 from tasks.store import StoreFailed, open_store
 from tasks.tracking import connect
 from tasks.trained import read_trained, trained_path
+from tests.flows.receiver import Receiver
 from tests.tasks.test_ledger import record
 from tests.training_project import add_concept, make_training_project, write_params
 
@@ -287,39 +286,6 @@ def test_with_the_registry_down_nothing_is_begun(shared, monkeypatch):
     assert {name: len(runs_of(name)) for name in tried} == tried
     done = command("plan")
     assert done.exit_code == 0 and "the registry is not part of this plan" in done.stderr
-
-
-class Receiver:
-    """A local HTTP server that fails as often as it is told, and keeps what it is sent."""
-
-    def __init__(self, failures: int) -> None:
-        self.bodies: list[dict] = []
-        self.tokens: list[str | None] = []
-        receiver, left = self, [503] * failures
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.tokens.append(self.headers["Authorization"])
-                if left:
-                    self.send_response(left.pop())
-                else:
-                    receiver.bodies.append(json.loads(body))
-                    self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook/s3cret-path"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def __enter__(self) -> "Receiver":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 def test_the_summary_is_sent_and_the_secrets_are_kept(shared, monkeypatch):
