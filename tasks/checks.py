@@ -9,7 +9,7 @@ from model.base_files import base_resolution
 from model.errors import InputError, SetupError
 from tasks.image_sets import local_images
 from tasks.images import inspect_images
-from tasks.jobs import Job
+from tasks.jobs import Job, check_short_side
 from tasks.new_concept import FEWEST_PIXELS
 from tasks.settings import Settings
 from tasks.store import Damaged, Store, open_store
@@ -104,7 +104,9 @@ def _check_base_reads(job: Job) -> None:
 
     recipe = job.recipe
     with _setting_up():
-        tokenizer = open_base(job).tokenizer
+        base = open_base(job)
+        check_short_side(job.settings, recipe.params, base.resolution)  # of a base on the hub it is known only now
+    tokenizer = base.tokenizer
     check_concept(tokenizer, recipe.prompt, recipe.prompts)
     for stage in recipe.method.stages:
         if stage.starts_from == "rare_token":

@@ -162,12 +162,17 @@ def _base(settings: Settings, params: Params, memory: DigestMemory) -> ModelIden
     folder = settings.root / params.base
     if folder.is_dir():
         check_base_folder(folder)
-        if params.prepare.max_short_side < (resolution := base_resolution(folder)):
-            raise InputError(
-                f"{settings.params_file.name}: prepare.max_short_side = {params.prepare.max_short_side}: "
-                f"base model '{params.base}' learns from {resolution} pixels, so at least as many are needed"
-            )
+        check_short_side(settings, params, base_resolution(folder))
     return identify_model(settings, memory, params.base, params.base_revision, "base model")
+
+
+def check_short_side(settings: Settings, params: Params, resolution: int) -> None:
+    """Raise InputError if images would be shrunk below the side of the base's pictures, in pixels."""
+    if params.prepare.max_short_side < resolution:
+        raise InputError(
+            f"{settings.params_file.name}: prepare.max_short_side = {params.prepare.max_short_side}: "
+            f"base model '{params.base}' learns from {resolution} pixels, so at least as many are needed"
+        )
 
 
 def _sharing_problems(settings: Settings, params: Params, device: str) -> Iterator[str]:

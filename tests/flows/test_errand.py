@@ -12,7 +12,8 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.dispatch import train_here
 from flows.train_concept import train_concept
-from model.errors import InputError, WorkFailed
+from model.errors import InputError, SetupError, WorkFailed
+from tasks.checks import check_job
 from tasks.jobs import plan_jobs
 from tasks.register import register_training
 from tasks.reporting import Silence
@@ -92,6 +93,21 @@ def test_images_must_not_be_shrunk_below_what_the_base_learns_from(project):
     assert before <= 64 < after
     with pytest.raises(InputError, match=rf"max_short_side = 64.*{after} pixels"):
         plan_jobs(project, ["turtle"])
+
+
+def test_nor_below_what_a_base_on_the_hub_learns_from(project, monkeypatch):
+    from model.base import load_base
+
+    folder = project.root / "base"
+    config = folder / "unet" / "config.json"
+    config.write_text(config.read_text().replace('"sample_size": 8', '"sample_size": 80'))
+    write_params(project.root, base="somebody/tiny", base_revision="1" * 40, prepare={"max_short_side": 64})
+    (job,) = plan_jobs(project, ["turtle"])
+    monkeypatch.setattr(
+        "tasks.loaded_base.load_base", lambda _id, _commit, device: load_base(str(folder), device=device)
+    )
+    with pytest.raises(SetupError, match="max_short_side = 64: base model 'somebody/tiny' learns from"):
+        check_job(job)
 
 
 def test_a_trace_that_cannot_be_kept_is_shown_and_the_next_concept_runs(project, monkeypatch):
