@@ -8,6 +8,7 @@ import torch
 
 from model.checkpoint_files import Checkpoint
 from model.curve import Figures
+from model.interruption import uninterrupted
 
 _GENERATOR = "generator"
 _PARAMETER, _OPTIMIZER = "parameter/", "optimizer/"
@@ -40,11 +41,12 @@ class LoopState:
 
     @contextmanager
     def update(self) -> Iterator[None]:
-        """Inside, parameters, optimizer, figures and `step` go from one step to the next."""
-        self.whole = False
-        yield
-        self._drawn = self.generator.get_state()  # what a step draws before its update is drawn again after a resume
-        self.whole = True
+        """Inside, parameters, optimizer, figures and `step` go from one step to the next; Ctrl-C waits for the end."""
+        with uninterrupted():
+            self.whole = False
+            yield
+            self._drawn = self.generator.get_state()  # what a step draws before its update is drawn again on a resume
+            self.whole = True
 
     def checkpoint(self, identity: str) -> Checkpoint:
         """This state. Raises WorkFailed if it holds a value that is no finite number: none may ever be kept."""

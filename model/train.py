@@ -14,6 +14,7 @@ from model.base import Base
 from model.checkpoint import Checkpoints
 from model.curve import CurvePoint, Figures, Step
 from model.errors import InputError, WorkFailed
+from model.interruption import uninterrupted
 from model.latents import LatentBank, encode_views
 from model.loop_state import LoopState
 from model.memory import enough_memory
@@ -148,7 +149,9 @@ def _parting_checkpoint(state: LoopState, checkpoints: Checkpoints | None) -> It
         yield
     except BaseException:
         if checkpoints and checkpoints.parting(state.step, state.size) and state.whole:
-            with suppress(WorkFailed):  # a state that cannot be gone on from; why it stopped is said below
+            # A state that cannot be gone on from is none to keep; why it stopped is said below. A second signal (of a
+            # supervisor, or Ctrl-C pressed twice) waits for the few seconds that this takes.
+            with suppress(WorkFailed), uninterrupted():
                 checkpoints.keep(state.checkpoint(checkpoints.identity))
         raise
 

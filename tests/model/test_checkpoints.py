@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import resource
+import signal
 
 import pytest
 import torch
@@ -101,26 +102,58 @@ def test_a_kill_in_the_middle_of_a_step_goes_on_from_the_checkpoint_before(base,
     assert steps[0] == 7 and same(train()[0], resumed)
 
 
-@pytest.mark.parametrize("place", ["forward", "update"])
-def test_an_interruption_anywhere_in_a_step_leaves_a_state_to_go_on_from(base, train, checkpoints, monkeypatch, place):
+def end(how):
+    """What stops a training: an exception, or a signal from outside."""
+    if isinstance(how, signal.Signals):
+        os.kill(os.getpid(), how)
+    else:
+        raise how
+
+
+@pytest.mark.parametrize(
+    ("place", "how", "goes_on_at"),
+    [
+        ("forward", KeyboardInterrupt, 9),  # half a step before its update is a state
+        ("forward", signal.SIGINT, 9),
+        ("update", signal.SIGINT, 10),  # Ctrl-C waits for the end of the update
+        ("update", ZeroDivisionError, 6),  # half an update is no state: the checkpoint before
+    ],
+)
+def test_whatever_stops_a_step_anywhere_leaves_a_state_to_go_on_from(
+    base, train, checkpoints, monkeypatch, place, how, goes_on_at
+):
     calls = 0
 
     def interrupt(*_):
         nonlocal calls
         calls += 1
         if calls == 9:
-            raise KeyboardInterrupt
+            end(how)
 
     with monkeypatch.context() as patched:
         hook = base.unet.register_forward_hook(interrupt if place == "forward" else lambda *_: None)
         if place == "update":
             real = torch.optim.AdamW.step
             patched.setattr(torch.optim.AdamW, "step", lambda *a, **k: (real(*a, **k), interrupt())[0])
-        stopped(train, checkpoints=checkpoints("5 steps"))
+        stopped(train, checkpoints=checkpoints("5 steps"), error=(KeyboardInterrupt, ZeroDivisionError))
         hook.remove()
     resumed, steps = train(checkpoints=checkpoints())
-    assert steps[0] == {"forward": 9, "update": 6}[place], "half an update is no state; half a step before it is one"
+    assert steps[0] == goes_on_at
     assert same(train()[0], resumed)
+
+
+def test_a_second_signal_does_not_cost_the_last_checkpoint(train, checkpoints, monkeypatch):
+    """Prefect's worker and a supervisor may both tell a training to end."""
+
+    def impatient(tensors, path):
+        os.kill(os.getpid(), signal.SIGINT)
+        save_file(tensors, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(model.checkpoint_files, "save_file", impatient)
+        stopped(train, stop_after=8, checkpoints=checkpoints("60 seconds"))
+    _, steps = train(checkpoints=checkpoints())
+    assert steps[0] == 9
 
 
 def test_without_a_rhythm_nothing_is_written_and_by_the_clock_only_when_it_is_time(train, checkpoints, tmp_path):
