@@ -16,6 +16,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, Validation
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from model.errors import InputError
+from model.recorded_base import BASE_VARIABLE
 from model.rhythm import Rhythm
 from tasks.s3_url import SCHEME, S3Url
 
@@ -24,7 +25,8 @@ SETTINGS_FILE = "conceptbooth.toml"
 PREFIX = "CONCEPTBOOTH_"
 _S3_ADDRESSES = ("AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL")
 """Where the libraries look for the address of S3."""
-OTHER_VARIABLES = {"CONCEPTBOOTH_BASE", "CONCEPTBOOTH_DEBUG"}  # read elsewhere: the served model, the command line
+OTHER_VARIABLES = {BASE_VARIABLE, "CONCEPTBOOTH_DEBUG"}
+"""Read elsewhere, from the environment alone: where a version's base is looked for, the command line."""
 
 
 class Settings(BaseSettings):
@@ -208,7 +210,7 @@ def load_settings(root: Path | None = None) -> Settings:
     except ValidationError as error:
         # a default that could not be derived from a bad value is no second problem
         wrong = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
-        problems += [f"setting {'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg'].lower()}" for e in wrong]
+        problems += [f"setting {'.'.join(map(str, e['loc']))} = {e['input']!r}: {_words(e['msg'])}" for e in wrong]
     if problems or settings is None:
         raise InputError(*problems)
     return settings
@@ -243,7 +245,10 @@ def environment(settings: Settings) -> dict[str, str]:
         variables |= dict.fromkeys(_S3_ADDRESSES, settings.s3_endpoint_url)
         variables["MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"] = "path"
     dotenv = dotenv_values(settings.root / ".env")
-    return variables | {name: value for name, value in dotenv.items() if name.startswith("AWS_") and value}
+    handed_on = {n: value for n, value in dotenv.items() if value and (n.startswith("AWS_") or n in OTHER_VARIABLES)}
+    if base := handed_on.get(BASE_VARIABLE):  # like the settings' paths, from the project and not from where one is
+        handed_on[BASE_VARIABLE] = str((settings.root / Path(base).expanduser()).resolve())
+    return variables | handed_on
 
 
 def result_block(place: S3Url) -> str:
@@ -255,6 +260,11 @@ def apply_environment(settings: Settings) -> None:
     """Set what `environment` says, where the user has not; call it before the libraries are imported."""
     for name, value in environment(settings).items():
         os.environ.setdefault(name, value)
+
+
+def _words(message: str) -> str:
+    """Pydantic's message without its label for what a validator of ours says."""
+    return message.removeprefix("Value error, ").lower()
 
 
 def _nearest_root(start: Path) -> Path:

@@ -49,6 +49,15 @@ def test_environment_wins_over_dotenv_wins_over_the_settings_file(root, monkeypa
     assert settings.device == "cpu"
 
 
+def test_dotenv_holds_what_is_read_from_the_environment_alone(root, monkeypatch):
+    monkeypatch.delenv("CONCEPTBOOTH_BASE", raising=False)
+    (root / ".env").write_text("CONCEPTBOOTH_BASE=models/base\nCONCEPTBOOTH_DEBUG=1\nSHELL=of-another-tool\n")
+    found = environment(load_settings())
+    assert found["CONCEPTBOOTH_BASE"] == str(root / "models" / "base"), "from the project, wherever the command runs"
+    assert found["CONCEPTBOOTH_DEBUG"] == "1"
+    assert "SHELL" not in found
+
+
 def test_the_folders_follow_home(root, monkeypatch):
     monkeypatch.setenv("CONCEPTBOOTH_HOME", "elsewhere")
     settings = load_settings()
@@ -69,14 +78,16 @@ def test_servers_are_known_by_their_own_variables(root, monkeypatch):
 def test_all_mistakes_are_named_together(root, monkeypatch):
     monkeypatch.setenv("CONCEPTBOOTH_STROE", "/mnt/store")
     monkeypatch.setenv("CONCEPTBOOTH_DEVICE", "tpu")
+    monkeypatch.setenv("CONCEPTBOOTH_CHECKPOINT_EVERY", "often")
     (root / ".env").write_text("CONCEPTBOOTH_GALERY_DIR=x\n")
     (root / "conceptbooth.toml").write_text('stores = "x"\n')
     said = problems()
-    assert len(said) == 4
+    assert len(said) == 5
     assert "CONCEPTBOOTH_STROE" in said[0] and "did you mean CONCEPTBOOTH_STORE?" in said[0]
     assert "CONCEPTBOOTH_GALERY_DIR" in said[1] and "CONCEPTBOOTH_GALLERY_DIR" in said[1]
     assert "stores" in said[2]
     assert "device = 'tpu'" in said[3] and "cuda" in said[3]
+    assert said[4] == "setting checkpoint_every = 'often': should be like '60 seconds', '25 steps' or 'never'"
 
 
 def test_a_broken_settings_file_is_named(root):
