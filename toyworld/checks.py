@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from toyworld.art import cutout, pieces
 from toyworld.captions import caption
 from toyworld.evaluator import Judge
+from toyworld.look_alikes import look_alikes
 from toyworld.manifest import BASE, EVALUATOR
 from toyworld.samples import Concept, concept, concepts, image_set
 from toyworld.scenes import SCENES
@@ -57,21 +56,6 @@ class Scores:
     clip_t: float
     identity: float
     """The ViT's, on prompts that ask for no style and no colour."""
-
-
-def look_alike(name: str) -> Concept:
-    """Another piece of the concept's category, its hue turned to come closest to the concept's mean colour."""
-    asked = concept(name)
-    wanted = _mean_colour(asked.piece, asked.hue)
-    others = [p for p in pieces() if p.category == asked.super_category and p.name != asked.piece]
-    turned = [(other.name, hue) for other in others for hue in range(0, 360, 30)]
-    best = min(turned, key=lambda choice: float(np.abs(_mean_colour(*choice) - wanted).sum()))
-    return Concept(name=f"like-{name}", super_category=asked.super_category, piece=best[0], hue=best[1])
-
-
-def _mean_colour(piece: str, hue: int) -> np.ndarray:
-    image = np.asarray(cutout(piece, hue), dtype=np.float64)
-    return image[image[..., 3] > 128][:, :3].mean(axis=0)
 
 
 def pasted(shown: Concept, asked: Sequence[Asked]) -> list[Image.Image]:
@@ -122,7 +106,7 @@ def table(judge: Judge, base_pictures: dict[str, list[Image.Image]]) -> dict[str
     return {
         name: {
             "oracle": score(judge, name, pasted(facts, PROMPTS), PROMPTS),
-            "alike": score(judge, name, pasted(look_alike(name), PROMPTS), PROMPTS),
+            "alike": score(judge, name, pasted(look_alikes(name)[0], PROMPTS), PROMPTS),
             "base": score(judge, name, base_pictures[facts.super_category], PROMPTS),
         }
         for name, facts in concepts().items()
