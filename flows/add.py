@@ -74,15 +74,15 @@ def limits(settings: Settings) -> tuple[int, Callable[[Concept], None]]:
     params = load_params(settings.params_file)
     folder = settings.root / params.base
     source = model_source(str(folder) if folder.is_dir() else params.base, params.base_revision)
-    if source.folder is None:  # on the hub: its tokenizer is asked when the training starts
+    if source.folder is None:  # on the hub: its tokenizers are asked when the training starts
         return FEWEST_PIXELS, lambda concept: None
     check_base_folder(folder)
 
     def check_words(concept: Concept) -> None:
-        from model.tokens import base_tokenizer, check_concept
+        from model.tokens import base_tokenizers, check_concept
 
         check_concept(
-            base_tokenizer(folder, str(folder)), ConceptPrompt(concept.placeholder_token, concept.super_category)
+            base_tokenizers(folder, str(folder)), ConceptPrompt(concept.placeholder_token, concept.super_category)
         )
 
     return min(FEWEST_PIXELS, base_resolution(folder)), check_words

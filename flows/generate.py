@@ -168,13 +168,13 @@ def _folder_problems(folder: Path) -> list[str]:
 def _check_lengths(
     base_reference: str, base_revision: str | None, version: ResolvedVersion, prompts: Sequence[str]
 ) -> None:
-    """InputError for prompts that are too long; by the tokenizer alone, before models are loaded, which takes seconds.
+    """InputError for prompts that are too long; by the tokenizers alone, before models are loaded, which takes seconds.
 
-    A base on the hub is loaded first: its tokenizer comes with it.
+    A base on the hub is loaded first: its tokenizers come with it.
     """
     if base_revision is None:
-        from model.tokens import base_tokenizer, check_lengths
+        from model.tokens import base_tokenizers, check_lengths
         from model.weights_file import read_prompt
 
         prompt = read_prompt(version.folder / WEIGHTS_FILE)
-        check_lengths(base_tokenizer(Path(base_reference), base_reference), prompt, prompts)
+        check_lengths(base_tokenizers(Path(base_reference), base_reference), prompt, prompts)

@@ -86,7 +86,7 @@ class ConceptModel(PythonModel):
         try:
             texts = [self._concept.prompt.fill(prompt) for prompt, _, _ in requests]
             for text in texts:  # all are looked at before the first is drawn
-                tokenize(self._base.tokenizer, text, self._concept.prompt)
+                tokenize(self._base.tokenizers, text, self._concept.prompt)
             for text, (prompt, count, seed) in zip(texts, requests, strict=True):
                 sampling = Sampling(seed=seed, **(params or {}))
                 (pictures,) = generate(self._base, self._concept, [text], count, sampling, autocast=self._autocast)

@@ -15,7 +15,7 @@ from model.memory import enough_memory
 from model.numerics import autocast_to
 from model.sample import denoise, initial_noise
 from model.sampling_options import Sampling
-from model.text_encoding import encode_text
+from model.text_encoding import encode_nothing, encode_text
 from model.tokens import tokenize
 from model.weights import ConceptWeights
 
@@ -47,14 +47,13 @@ def attention_maps(
     draws for the same prompt, seed and index. Raises InputError for a prompt that is too long, and WorkFailed if the
     device's memory does not suffice.
     """
-    prompt = tokenize(base.tokenizer, text or weights.prompt.text, weights.prompt)
+    prompt = tokenize(base.tokenizers, text or weights.prompt.text, weights.prompt)
     with enough_memory("drawing attention maps", base.device, "the batch size here", 1), weights.applied(base):
         with autocast_to(autocast, base.device):
-            states = encode_text(base, [prompt], weights.embedding)
-            no_text = encode_text(base, [tokenize(base.tokenizer, "")])
+            wanted, no_text = encode_text(base, [prompt], weights.embeddings), encode_nothing(base)
         noise = initial_noise(base, sampling.seed, image_index)
         with recorded_columns(base.unet, prompt) as columns:
-            latents = denoise(base, noise, states, no_text, sampling, autocast)
+            latents = denoise(base, noise, wanted, no_text, sampling, autocast)
         maps = [_layer_map(layer, latents.shape[-1]) for layer in columns.take()]
         average = torch.stack(maps).mean(dim=0).cpu().numpy()  # (words, height, width)
         placeholder, *category = (_stretch(word) for word in average)

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from transformers import CLIPTextModel
 
-from model.base_files import ModelSource, check_base_folder, model_source
+from model.base_files import ModelSource, base_family, check_base_folder, model_source
+from model.families import Family
 from model.pretrained import fetch, load_frozen
 from model.quiet import quiet_libraries
-from model.tokens import base_tokenizer
+from model.text_encoder import TextEncoder
+from model.tokens import base_tokenizers
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
@@ -34,12 +36,17 @@ class Base:
     """A frozen text-to-image model, float32, in evaluation mode."""
 
     source: ModelSource
-    tokenizer: CLIPTokenizer
-    text_encoder: CLIPTextModel
+    family: Family
+    text_encoders: tuple[TextEncoder, ...]
     vae: AutoencoderKL
     unet: UNet2DConditionModel
     noise_scheduler: DDPMScheduler
     device: torch.device
+
+    @property
+    def tokenizers(self) -> tuple[CLIPTokenizer, ...]:
+        """Those of its text encoders, in their order."""
+        return tuple(encoder.tokenizer for encoder in self.text_encoders)
 
     @property
     def prediction_type(self) -> str:
@@ -72,14 +79,17 @@ def load_base(reference: str, revision: str | None = None, *, device: torch.devi
         # CUDA's convolutions are quicker in this layout; on a CPU it did not pay.
         return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model
 
-    text_encoder = load(CLIPTextModel, "text_encoder")
-    tokenizer = base_tokenizer(folder, reference)
+    family = base_family(folder)
+    text_encoders = tuple(
+        TextEncoder(part=part, tokenizer=tokenizer, model=load(getattr(transformers, part.model_class), part.folder))
+        for part, tokenizer in zip(family.text, base_tokenizers(folder, reference), strict=True)
+    )
     with quiet_libraries():
         noise_scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
     return Base(
         source=source,
-        tokenizer=tokenizer,
-        text_encoder=text_encoder,
+        family=family,
+        text_encoders=text_encoders,
         vae=load(AutoencoderKL, "vae"),
         unet=load(UNet2DConditionModel, "unet"),
         noise_scheduler=noise_scheduler,

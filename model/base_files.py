@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
+from model.families import STABLE_DIFFUSION, Family
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -67,6 +68,11 @@ def check_base_folder(folder: Path) -> None:
     problems += [problem for part in _WEIGHTS if (problem := _weights_problem(folder, part))]
     if problems:
         raise InputError(*(f"base model '{folder}': {problem}" for problem in problems))
+
+
+def base_family(folder: Path) -> Family:
+    """What kind of base a checked folder holds."""
+    return STABLE_DIFFUSION
 
 
 def base_resolution(folder: Path) -> int:

@@ -1,19 +1,20 @@
 """A concept as a pipeline of diffusers that needs nothing of ours."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import DPMSolverMultistepScheduler
 
 from model.base import Base
+from model.families import Family
 from model.quiet import quiet_libraries
 from model.weights import ConceptWeights, put_parameters
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
 
 
-def concept_pipeline(base: Base, weights: ConceptWeights) -> "StableDiffusionPipeline":
+def concept_pipeline(base: Base, weights: ConceptWeights) -> "DiffusionPipeline":
     """The pipeline that draws as `model.sample.generate` does; `base` is changed for good and belongs to it.
 
     Raises InputError if the weights do not fit the base.
@@ -21,27 +22,32 @@ def concept_pipeline(base: Base, weights: ConceptWeights) -> "StableDiffusionPip
     weights.check_fits(base)
     put_parameters(base.unet, weights.unet)
     add_word(base, weights)
+    text: dict[str, Any] = {}
+    for encoder in base.text_encoders:
+        text |= {encoder.part.folder: encoder.model, encoder.part.tokenizer: encoder.tokenizer}
     with quiet_libraries():
-        from diffusers import (
-            StableDiffusionPipeline,
-        )  # which advises on other image libraries when it is first imported
-
-        return StableDiffusionPipeline(
+        return pipeline_class(base.family)(
             vae=base.vae,
-            text_encoder=base.text_encoder,
-            tokenizer=base.tokenizer,
             unet=base.unet,
             scheduler=DPMSolverMultistepScheduler.from_config(base.noise_scheduler.config),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
+            **text,
+            **base.family.pipeline_options,
         )
+
+
+def pipeline_class(family: Family) -> Any:
+    """The family's pipeline in diffusers."""
+    with quiet_libraries():  # it advises on other image libraries when it is first imported
+        import diffusers
+
+        return getattr(diffusers, family.pipeline)
 
 
 @torch.no_grad()
 def add_word(base: Base, weights: ConceptWeights) -> None:
-    """Make [V] a word of the base's own tokenizer and text encoder, with the learned embedding."""
-    base.tokenizer.add_tokens([weights.prompt.placeholder_token])
-    place = base.tokenizer.convert_tokens_to_ids(weights.prompt.placeholder_token)
-    embeddings = base.text_encoder.resize_token_embeddings(place + 1, mean_resizing=False)
-    embeddings.weight[place] = weights.embedding[0].to(embeddings.weight)  # (width,)
+    """Make [V] a word of the base's own tokenizers and text encoders, with the learned embeddings."""
+    for encoder, embedding in zip(base.text_encoders, weights.embeddings, strict=True):
+        encoder.tokenizer.add_tokens([weights.prompt.placeholder_token])
+        place = encoder.tokenizer.convert_tokens_to_ids(weights.prompt.placeholder_token)
+        rows = encoder.model.resize_token_embeddings(place + 1, mean_resizing=False).weight
+        rows[place] = embedding[0].to(rows)  # (width,)

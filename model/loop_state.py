@@ -1,6 +1,6 @@
 """What the steps of a training change: with it and what they only read, training goes on exactly where it was."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,8 +18,8 @@ _PARAMETER, _OPTIMIZER = "parameter/", "optimizer/"
 class LoopState:
     """The state of a training between two steps."""
 
-    embedding: torch.Tensor
-    """[V], (1, width); a parameter in the stage that trains it."""
+    embeddings: Sequence[torch.Tensor]
+    """[V] in each text encoder, (1, width); parameters in the stage that trains them."""
     parameters: dict[str, torch.nn.Parameter]
     """Everything that is trained, by name."""
     optimizer: torch.optim.AdamW

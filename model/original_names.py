@@ -51,9 +51,10 @@ def original_checkpoint(base: Base) -> dict[str, torch.Tensor]:
     """All weights of a base, as it is now, under the original's names."""
     unet = original_unet(base.unet.state_dict(), base.unet.config.layers_per_block)
     vae = original_vae(base.vae.state_dict(), len(base.vae.config.block_out_channels))
-    text = base.text_encoder.state_dict()
+    (encoder,) = base.text_encoders
+    text = encoder.model.state_dict()
     # Stable Diffusion 2.x reads by OpenCLIP's encoder, whose activation is another one than that of OpenAI's
-    is_open_clip = base.text_encoder.config.hidden_act == "gelu"
+    is_open_clip = encoder.model.config.hidden_act == "gelu"
     return unet | vae | (original_open_clip(text) if is_open_clip else original_clip(text))
 
 

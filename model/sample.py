@@ -13,9 +13,10 @@ from model.errors import InputError
 from model.latents import decode
 from model.memory import enough_memory
 from model.numerics import autocast_to
+from model.predict import predict
 from model.quiet import quiet_libraries
 from model.sampling_options import Sampling
-from model.text_encoding import encode_text
+from model.text_encoding import PromptEmbeds, encode_nothing, encode_text
 from model.tokens import TokenizedPrompt, tokenize
 from model.weights import ConceptWeights
 
@@ -54,15 +55,16 @@ def generate(
         weights.applied(base) if weights else nullcontext(),
     ):
         with autocast_to(autocast, base.device):
-            text = _encode_all(base, weights, tokenized)  # (prompts, tokens, width)
-            no_text = encode_text(base, [tokenize(base.tokenizer, "")])  # (1, tokens, width)
+            text, no_text = _encode_all(base, weights, tokenized), encode_nothing(base)
         for start in range(0, len(jobs), sampling.batch_size):
             batch = jobs[start : start + sampling.batch_size]
             # All or none: what is drawn side by side is rounded otherwise than what is drawn alone.
             finished = [picture for job in batch if (picture := drawn(*job)) is not None]
             if len(finished) < len(batch):
                 noise = torch.cat([initial_noise(base, sampling.seed, image) for _, image in batch])
-                latents = denoise(base, noise, text[[prompt for prompt, _ in batch]], no_text, sampling, autocast)
+                rows = [prompt for prompt, _ in batch]
+                wanted = text.each(lambda part, rows=rows: part[rows])  # type: ignore[misc]
+                latents = denoise(base, noise, wanted, no_text, sampling, autocast)
                 finished = decode(base, latents)
             for (prompt, image), picture in zip(batch, finished, strict=True):
                 pictures[prompt].append(picture)
@@ -84,26 +86,26 @@ def initial_noise(base: Base, seed: int, image: int) -> torch.Tensor:
 def denoise(
     base: Base,
     noise: torch.Tensor,
-    text: torch.Tensor,
-    no_text: torch.Tensor,
+    text: PromptEmbeds,
+    no_text: PromptEmbeds,
     sampling: Sampling,
     autocast: str = "none",
 ) -> torch.Tensor:
     """Latents (batch, channels, height, width) from noise of that shape, by DPM-Solver++ (arXiv 2211.01095).
 
-    `text` (batch, tokens, width) is what to draw, `no_text` (1, tokens, width) the empty prompt that guidance leads
-    away from. With guidance both halves go through the UNet as one batch, the empty prompt's first.
+    `text` is what to draw, one prompt for each picture, `no_text` the empty prompt that guidance leads away from. With
+    guidance both halves go through the UNet as one batch, the empty prompt's first.
     """
     with quiet_libraries():
         solver = DPMSolverMultistepScheduler.from_config(base.noise_scheduler.config)
     solver.set_timesteps(sampling.num_inference_steps, device=base.device)
     guided = sampling.guidance_scale != 1
-    states = torch.cat([no_text.expand(len(text), -1, -1), text]) if guided else text
+    read = PromptEmbeds.joined([no_text.expanded(len(noise)), text]) if guided else text
     latents = noise * solver.init_noise_sigma
     for timestep in solver.timesteps:
         model_input = solver.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
         with autocast_to(autocast, base.device):
-            prediction = base.unet(model_input, timestep, states).sample.float()
+            prediction = predict(base, model_input, timestep, read).float()
         if guided:
             without, with_text = prediction.chunk(2)
             prediction = without + sampling.guidance_scale * (with_text - without)
@@ -118,7 +120,7 @@ def _tokenize_all(
     tokenized = []
     for text in prompts:
         try:
-            tokenized.append(tokenize(base.tokenizer, text, weights.prompt if weights else None))
+            tokenized.append(tokenize(base.tokenizers, text, weights.prompt if weights else None))
         except InputError as error:
             problems += error.problems
     if problems:
@@ -126,8 +128,8 @@ def _tokenize_all(
     return tokenized
 
 
-def _encode_all(base: Base, weights: ConceptWeights | None, prompts: Sequence[TokenizedPrompt]) -> torch.Tensor:
-    """Text states (prompts, tokens, width), each prompt encoded once."""
-    embedding = weights.embedding if weights else None
+def _encode_all(base: Base, weights: ConceptWeights | None, prompts: Sequence[TokenizedPrompt]) -> PromptEmbeds:
+    """Each prompt encoded once."""
+    embeddings = weights.embeddings if weights else ()
     parts = [prompts[start : start + _TEXT_BATCH] for start in range(0, len(prompts), _TEXT_BATCH)]
-    return torch.cat([encode_text(base, part, embedding) for part in parts])
+    return PromptEmbeds.joined([encode_text(base, part, embeddings) for part in parts])

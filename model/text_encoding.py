@@ -1,53 +1,98 @@
-"""Text states for the UNet: the frozen text encoder reads a prompt in which [V] has a learned embedding."""
+"""What the UNet reads of prompts: the frozen text encoders read them, with learned embeddings in the places of [V]."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 
 from model.base import Base
 from model.method import Stage
 from model.prompt import ConceptPrompt
-from model.tokens import TokenizedPrompt, rare_token_id, super_category_ids
+from model.text_encoder import TextEncoder
+from model.tokens import TokenizedPrompt, rare_token_ids, super_category_ids, tokenize
+
+
+@dataclass(frozen=True)
+class PromptEmbeds:
+    """What the UNet reads of some prompts."""
+
+    states: torch.Tensor
+    """(prompts, tokens, width): the states of all text encoders, side by side."""
+
+    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> PromptEmbeds:
+        """`change` made to everything; the first dimension is that of the prompts."""
+        return PromptEmbeds(change(self.states))
+
+    def expanded(self, count: int) -> PromptEmbeds:
+        """One prompt as often as there are pictures."""
+        return self.each(lambda part: part.expand(count, *part.shape[1:]))
+
+    @classmethod
+    def joined(cls, parts: Sequence[PromptEmbeds]) -> PromptEmbeds:
+        """The prompts of all parts, one part behind the other."""
+        return cls(torch.cat([part.states for part in parts]))
 
 
 def encode_text(
-    base: Base, prompts: Sequence[TokenizedPrompt], placeholder_embedding: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Text states (prompts, tokens, width), the last hidden states as Stable Diffusion 1.x and 2.x read them.
+    base: Base, prompts: Sequence[TokenizedPrompt], embeddings: Sequence[torch.Tensor] = ()
+) -> PromptEmbeds:
+    """What the text encoders make of prompts.
 
-    `placeholder_embedding` (1, width) takes the places of [V]; gradients flow back to it and to nothing else. The
-    base's own embedding matrix is neither enlarged nor changed, so one base serves any number of concepts.
+    `embeddings`, one (1, width) for each text encoder, take the places of [V]; gradients flow back to them and to
+    nothing else. The base's own embedding matrices are neither enlarged nor changed, so one base serves any number of
+    concepts.
     """
-    ids = torch.tensor([prompt.ids for prompt in prompts], device=base.device)  # (prompts, tokens)
-    is_placeholder = torch.zeros_like(ids, dtype=torch.bool)
+    is_placeholder = torch.zeros(len(prompts), len(prompts[0].ids[0]), dtype=torch.bool, device=base.device)
     for row, prompt in enumerate(prompts):
-        is_placeholder[row, list(prompt.placeholder)] = True
-    if not is_placeholder.any():
-        return base.text_encoder(ids).last_hidden_state
-    if placeholder_embedding is None:
-        raise ValueError("a prompt holds [V], and no embedding for it was given")
-    learned = placeholder_embedding.to(base.device)
+        is_placeholder[row, list(prompt.placeholder)] = True  # (prompts, tokens)
+    if any(prompt.placeholder for prompt in prompts) and len(embeddings) != len(base.text_encoders):
+        raise ValueError("a prompt holds [V], and no embedding of it for each text encoder was given")
+    states = []
+    for number, encoder in enumerate(base.text_encoders):
+        ids = torch.tensor([prompt.ids[number] for prompt in prompts], device=base.device)  # (prompts, tokens)
+        with _word_put_in(encoder, is_placeholder, embeddings[number] if embeddings else None):
+            states.append(encoder.model(ids).last_hidden_state)
+    return PromptEmbeds(torch.cat(states, dim=-1))
+
+
+def encode_nothing(base: Base) -> PromptEmbeds:
+    """The one empty prompt, which guidance leads away from."""
+    return encode_text(base, [tokenize(base.tokenizers, "")])
+
+
+def initial_embeddings(base: Base, stage: Stage, prompt: ConceptPrompt) -> list[torch.Tensor]:
+    """The embeddings (1, width) from which [V] starts in each text encoder.
+
+    A rare token's, or the mean over the super-category's tokens. Raises InputError for words that the base does not
+    have.
+    """
+    if stage.starts_from == "rare_token":
+        words = [[word] for word in rare_token_ids(base.tokenizers, stage.rare_token, prompt)]
+    else:
+        words = super_category_ids(base.tokenizers, prompt.super_category)
+    return [
+        encoder.embeddings[torch.tensor(ids, device=base.device)].detach().mean(dim=0, keepdim=True).clone()
+        for encoder, ids in zip(base.text_encoders, words, strict=True)
+    ]
+
+
+@contextmanager
+def _word_put_in(encoder: TextEncoder, is_placeholder: torch.Tensor, embedding: torch.Tensor | None) -> Iterator[None]:
+    """Inside, the text encoder reads `embedding` (1, width) at the places of [V], (prompts, tokens)."""
+    if embedding is None:
+        yield
+        return
+    learned = embedding.to(is_placeholder.device)
 
     def put_in(_module: object, _inputs: object, rows: torch.Tensor) -> torch.Tensor:
         return torch.where(is_placeholder[..., None], learned.to(rows.dtype), rows)  # (prompts, tokens, width)
 
-    # transformers' CLIPTextModel takes no embeddings as input, hence the hook.
-    hook = base.text_encoder.get_input_embeddings().register_forward_hook(put_in)
+    # transformers' CLIP text models take no embeddings as input, hence the hook.
+    hook = encoder.model.get_input_embeddings().register_forward_hook(put_in)
     try:
-        return base.text_encoder(ids).last_hidden_state
+        yield
     finally:
         hook.remove()
-
-
-def initial_embedding(base: Base, stage: Stage, prompt: ConceptPrompt) -> torch.Tensor:
-    """The embedding (1, width) from which [V] starts: a rare token's, or the mean over the super-category's tokens.
-
-    Raises InputError for words that the base does not have.
-    """
-    if stage.starts_from == "rare_token":
-        words = [rare_token_id(base.tokenizer, stage.rare_token, prompt)]
-    else:
-        words = super_category_ids(base.tokenizer, prompt.super_category)
-    ids = torch.tensor(words, device=base.device)
-    rows = base.text_encoder.get_input_embeddings().weight[ids]  # (tokens, width)
-    return rows.detach().mean(dim=0, keepdim=True).clone()

@@ -1,14 +1,18 @@
-"""Prompts as token ids, with the places of [V] and of the super-category; needs the base's tokenizer, not torch."""
+"""Prompts as token ids, with the places of [V] and of the super-category; needs the base's tokenizers, not torch.
+
+`tokenizers` are those of a base's text encoders, in their order; what one of them objects to is an error.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from model.base_files import base_family
 from model.errors import InputError
 from model.prompt import ConceptPrompt
 from model.quiet import quiet_libraries
@@ -16,6 +20,8 @@ from model.quiet import quiet_libraries
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
+T = TypeVar("T")
+Tokenizers = Sequence["CLIPTokenizer"]
 # A word that a base has seen is one token or a few long ones; one it has not is spelled out nearly letter by letter.
 _LETTERS_PER_TOKEN = 2
 _SHOWN_LETTERS = 80
@@ -25,12 +31,12 @@ USUAL_TOKENS = 77
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizedPrompt:
-    """One prompt, ready for the text encoder."""
+    """One prompt, ready for the text encoders."""
 
-    ids: tuple[int, ...]
-    """As many as the text encoder takes, padding included; the id at a place of [V] is only a stand-in."""
+    ids: tuple[tuple[int, ...], ...]
+    """For each text encoder as many as it takes, padding included; the id at a place of [V] is only a stand-in."""
     placeholder: tuple[int, ...] = ()
-    """Places of [V]."""
+    """Places of [V], the same for all text encoders."""
     super_category: tuple[int, ...] = ()
     """Places of the super-category's tokens right behind [V]."""
 
@@ -48,36 +54,99 @@ def load_tokenizer(folder: Path, what: str) -> CLIPTokenizer:
         raise InputError(f"{what}: its tokenizer cannot be read ({error})") from error
 
 
-def base_tokenizer(folder: Path, reference: str) -> CLIPTokenizer:
-    """The tokenizer of a base model's folder, which takes no more tokens than the base's text encoder does.
+def base_tokenizers(folder: Path, reference: str) -> tuple[CLIPTokenizer, ...]:
+    """The tokenizers of a base model's folder, which take no more tokens than all its text encoders do.
 
-    Raises InputError if its files cannot be read.
+    Raises InputError if their files cannot be read.
     """
-    what = f"base model '{reference}'"
-    tokenizer = load_tokenizer(folder / "tokenizer", what)
-    try:
-        config = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
-        tokenizer.model_max_length = min(
-            tokenizer.model_max_length, config.get("max_position_embeddings", USUAL_TOKENS)
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{what}: text_encoder/config.json cannot be read ({error})") from error
-    return tokenizer
+    what, parts = f"base model '{reference}'", base_family(folder).text
+    tokenizers = tuple(load_tokenizer(folder / part.tokenizer, what) for part in parts)
+    longest = [tokenizer.model_max_length for tokenizer in tokenizers]
+    for part in parts:
+        try:
+            config = json.loads((folder / part.folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{what}: {part.folder}/config.json cannot be read ({error})") from error
+        longest.append(config.get("max_position_embeddings", USUAL_TOKENS))
+    for tokenizer in tokenizers:
+        tokenizer.model_max_length = min(longest)
+    return tokenizers
 
 
-def check_lengths(tokenizer: CLIPTokenizer, prompt: ConceptPrompt, prompts: Sequence[str]) -> None:
+def check_lengths(tokenizers: Tokenizers, prompt: ConceptPrompt, prompts: Sequence[str]) -> None:
     """Raise InputError, with all of them, for prompts (with `{}`) that are too long."""
-    _check_all(lambda text=text: tokenize(tokenizer, prompt.fill(text), prompt) for text in prompts)  # type: ignore[misc]
+    _all_of(lambda text=text: tokenize(tokenizers, prompt.fill(text), prompt) for text in prompts)  # type: ignore[misc]
 
 
-def tokenize(tokenizer: CLIPTokenizer, text: str, prompt: ConceptPrompt | None = None) -> TokenizedPrompt:
+def tokenize(tokenizers: Tokenizers, text: str, prompt: ConceptPrompt | None = None) -> TokenizedPrompt:
     """Token ids of `text`, in which `prompt`'s placeholder token stands for [V].
 
-    The tokenizer is not changed: the text is cut at [V], and its parts are encoded apart, which for a tokenizer that
+    The tokenizers are not changed: the text is cut at [V], and its parts are encoded apart, which for a tokenizer that
     never joins words is the same as adding a token to it.
 
-    Raises InputError, naming what would be cut off, for a text longer than the tokenizer takes.
+    Raises InputError, naming what would be cut off, for a text longer than the tokenizers take, and for one in which
+    they find [V] at different places: the UNet reads the states of all text encoders side by side.
     """
+    first, *others = _of_each(tokenizers, lambda tokenizer: _tokenize(tokenizer, text, prompt))
+    if any((other.placeholder, other.super_category) != (first.placeholder, first.super_category) for other in others):
+        raise InputError(
+            f'prompt "{_beginning(_written(text, prompt))}": the base\'s tokenizers read it as different numbers of '
+            "tokens, so that [V] has no one place in it; choose other words"
+        )
+    return replace(first, ids=tuple(read.ids[0] for read in (first, *others)))
+
+
+def super_category_ids(tokenizers: Tokenizers, super_category: str) -> list[list[int]]:
+    """Token ids of the super-category for each tokenizer.
+
+    Raises InputError if it is empty or holds a word that the base does not know.
+    """
+    if not super_category.strip():
+        raise InputError('super-category: empty; say what kind of thing it is, such as "teddy bear"')
+    return _of_each(tokenizers, lambda tokenizer: _known_ids(tokenizer, super_category))
+
+
+def rare_token_ids(tokenizers: Tokenizers, word: str, prompt: ConceptPrompt) -> list[int]:
+    """Token id of a rare token for each tokenizer. InputError if it is not one token, or part of the super-category."""
+    return _of_each(tokenizers, lambda tokenizer: _rare_token_id(tokenizer, word, prompt))
+
+
+def check_placeholder(tokenizers: Tokenizers, placeholder_token: str) -> None:
+    """Raise InputError if the placeholder token already means something to the base."""
+    for tokenizer in tokenizers:
+        vocabulary: dict[str, Any] = tokenizer.get_vocab()
+        if placeholder_token in vocabulary or f"{placeholder_token}</w>" in vocabulary:
+            raise InputError(
+                f"placeholder token '{placeholder_token}': a word of the base already; choose another name"
+            )
+
+
+def check_concept(tokenizers: Tokenizers, prompt: ConceptPrompt, prompts: Sequence[str] = ()) -> None:
+    """Raise InputError, with all problems, unless a base can be taught `prompt` and asked for `prompts` (with `{}`)."""
+    _all_of(
+        [
+            lambda: check_placeholder(tokenizers, prompt.placeholder_token),
+            lambda: _check_super_category(tokenizers, prompt),
+            lambda: check_lengths(tokenizers, prompt, prompts),
+        ]
+    )
+
+
+def _check_super_category(tokenizers: Tokenizers, prompt: ConceptPrompt) -> None:
+    """Raise InputError unless the base knows the super-category and the instance prompt has room for it."""
+    for tokenizer, ids in zip(tokenizers, super_category_ids(tokenizers, prompt.super_category), strict=True):
+        others = len(_word_ids(tokenizer, prompt.template.replace("{}", " "))) + 1  # one more for [V]
+        room = tokenizer.model_max_length - 2 - others
+        if prompt.names_category and 0 < room < len(ids):
+            raise InputError(
+                f"super-category '{prompt.super_category}': {len(ids)} tokens, and \"{prompt.template}\" leaves room "
+                f"for {room}; say in a word or two what kind of thing it is"
+            )
+    check_lengths(tokenizers, prompt, [prompt.template])
+
+
+def _tokenize(tokenizer: CLIPTokenizer, text: str, prompt: ConceptPrompt | None) -> TokenizedPrompt:
+    """The prompt as one tokenizer reads it."""
     category_ids = _word_ids(tokenizer, prompt.super_category) if prompt else []
     ids: list[int] = []
     ends: list[int] = []  # where each token ends in `text`
@@ -94,9 +163,8 @@ def tokenize(tokenizer: CLIPTokenizer, text: str, prompt: ConceptPrompt | None =
         start += len(part) + (len(prompt.placeholder_token) if prompt else 0)
     room = tokenizer.model_max_length - 2  # start and end token
     if len(ids) > room:
-        written = text.replace(prompt.called, "{}") if prompt else text
         raise InputError(
-            f'prompt "{_beginning(written)}": {len(ids)} tokens, the base takes {room}; '
+            f'prompt "{_beginning(_written(text, prompt))}": {len(ids)} tokens, the base takes {room}; '
             f'"{_beginning(text[ends[room - 1] :])}" would be cut off, so shorten it'
         )
     category = [
@@ -107,16 +175,13 @@ def tokenize(tokenizer: CLIPTokenizer, text: str, prompt: ConceptPrompt | None =
     ]
     padding = [tokenizer.pad_token_id] * (room - len(ids))
     return TokenizedPrompt(
-        ids=(tokenizer.bos_token_id, *ids, tokenizer.eos_token_id, *padding),
+        ids=((tokenizer.bos_token_id, *ids, tokenizer.eos_token_id, *padding),),
         placeholder=tuple(placeholder),
         super_category=tuple(category),
     )
 
 
-def super_category_ids(tokenizer: CLIPTokenizer, super_category: str) -> list[int]:
-    """Token ids of the super-category. Raises InputError if it is empty or holds a word that the base does not know."""
-    if not super_category.strip():
-        raise InputError('super-category: empty; say what kind of thing it is, such as "teddy bear"')
+def _known_ids(tokenizer: CLIPTokenizer, super_category: str) -> list[int]:
     unknown = []
     for word in super_category.split():
         ids = _word_ids(tokenizer, word)
@@ -130,8 +195,7 @@ def super_category_ids(tokenizer: CLIPTokenizer, super_category: str) -> list[in
     return _word_ids(tokenizer, super_category)
 
 
-def rare_token_id(tokenizer: CLIPTokenizer, word: str, prompt: ConceptPrompt) -> int:
-    """Token id of a rare token. Raises InputError if it is not one token, or part of the super-category."""
+def _rare_token_id(tokenizer: CLIPTokenizer, word: str, prompt: ConceptPrompt) -> int:
     ids = _word_ids(tokenizer, word)
     if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
         raise InputError(
@@ -145,46 +209,28 @@ def rare_token_id(tokenizer: CLIPTokenizer, word: str, prompt: ConceptPrompt) ->
     return ids[0]
 
 
-def check_placeholder(tokenizer: CLIPTokenizer, placeholder_token: str) -> None:
-    """Raise InputError if the placeholder token already means something to the base."""
-    vocabulary: dict[str, Any] = tokenizer.get_vocab()
-    if placeholder_token in vocabulary or f"{placeholder_token}</w>" in vocabulary:
-        raise InputError(f"placeholder token '{placeholder_token}': a word of the base already; choose another name")
+def _of_each(tokenizers: Tokenizers, read: Callable[[CLIPTokenizer], T]) -> list[T]:
+    """What `read` gives for each tokenizer; what they object to together is said once."""
+    return _all_of(lambda tokenizer=tokenizer: read(tokenizer) for tokenizer in tokenizers)  # type: ignore[misc]
 
 
-def check_concept(tokenizer: CLIPTokenizer, prompt: ConceptPrompt, prompts: Sequence[str] = ()) -> None:
-    """Raise InputError, with all problems, unless a base can be taught `prompt` and asked for `prompts` (with `{}`)."""
-    _check_all(
-        [
-            lambda: check_placeholder(tokenizer, prompt.placeholder_token),
-            lambda: _check_super_category(tokenizer, prompt),
-            lambda: check_lengths(tokenizer, prompt, prompts),
-        ]
-    )
-
-
-def _check_super_category(tokenizer: CLIPTokenizer, prompt: ConceptPrompt) -> None:
-    """Raise InputError unless the base knows the super-category and the instance prompt has room for it."""
-    words = len(super_category_ids(tokenizer, prompt.super_category))
-    others = len(_word_ids(tokenizer, prompt.template.replace("{}", " "))) + 1  # one more for [V]
-    room = tokenizer.model_max_length - 2 - others
-    if prompt.names_category and 0 < room < words:
-        raise InputError(
-            f"super-category '{prompt.super_category}': {words} tokens, and \"{prompt.template}\" leaves room for "
-            f"{room}; say in a word or two what kind of thing it is"
-        )
-    check_lengths(tokenizer, prompt, [prompt.template])
-
-
-def _check_all(checks: Iterable[Callable[[], object]]) -> None:
-    problems: list[str] = []
-    for check in checks:
+def _all_of(reads: Iterable[Callable[[], T]]) -> list[T]:
+    """What all of them give. Raises InputError with every problem of any of them, each once."""
+    found: list[T] = []
+    problems: dict[str, None] = {}
+    for read in reads:
         try:
-            check()
+            found.append(read())
         except InputError as error:
-            problems.extend(error.problems)
+            problems |= dict.fromkeys(error.problems)
     if problems:
         raise InputError(*problems)
+    return found
+
+
+def _written(text: str, prompt: ConceptPrompt | None) -> str:
+    """The text as the user wrote it."""
+    return text.replace(prompt.called, "{}") if prompt else text
 
 
 def _beginning(text: str) -> str:

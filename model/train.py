@@ -20,13 +20,13 @@ from model.loop_state import LoopState
 from model.memory import enough_memory
 from model.method import Stage
 from model.numerics import autocast_to, deterministic
+from model.predict import predict
 from model.prompt import ConceptPrompt
 from model.team import Team
-from model.text_encoding import encode_text, initial_embedding
-from model.tokens import TokenizedPrompt, check_concept, rare_token_id, tokenize
-from model.weights import ConceptWeights, borrowed_parameters, put_parameters
+from model.text_encoding import PromptEmbeds, encode_text, initial_embeddings
+from model.tokens import TokenizedPrompt, check_concept, rare_token_ids, tokenize
+from model.weights import ConceptWeights, borrowed_parameters, named_embeddings, put_parameters
 
-_EMBEDDING = "embedding"
 _ALONE = Team()
 
 
@@ -91,7 +91,7 @@ def train_stage(
             base=base,
             stage=stage,
             bank=encode_views(base, images, stage, _derived_seed(seed, stage, "views")),
-            prompt=tokenize(base.tokenizer, prompt.text, prompt),
+            prompt=tokenize(base.tokenizers, prompt.text, prompt),
             autocast=autocast,
             team=team,
         )
@@ -106,7 +106,7 @@ def train_stage(
             base.unet.zero_grad(set_to_none=True)
         weights = ConceptWeights(
             prompt=prompt,
-            embedding=state.embedding.detach().cpu().clone(),
+            embeddings=tuple(embedding.detach().cpu().clone() for embedding in state.embeddings),
             unet={name: base.unet.get_parameter(name).detach().to("cpu", copy=True) for name in changed_names},
         )
     return TrainedStage(weights=weights, curve=tuple(state.figures.curve))
@@ -118,14 +118,14 @@ def run_loop(
     """Take optimizer steps from `state.step` until the stage is done, and keep checkpoints on the way."""
     base, stage = setup.base, setup.stage
     # The text only changes while its embedding is trained; otherwise it is encoded once for all steps.
-    trains_text = state.embedding.requires_grad
+    trains_text = any(embedding.requires_grad for embedding in state.embeddings)
     with torch.no_grad(), autocast_to(setup.autocast, base.device):
-        constant_text = None if trains_text else encode_text(base, [setup.prompt], state.embedding)
+        constant_text = None if trains_text else encode_text(base, [setup.prompt], state.embeddings)
     with _columns(setup) as columns:
         while state.step < stage.max_train_steps:
             latents = setup.bank.sample(stage.batch_size, state.generator)  # (batch, channels, height, width)
             with autocast_to(setup.autocast, base.device):
-                text = encode_text(base, [setup.prompt], state.embedding) if constant_text is None else constant_text
+                text = encode_text(base, [setup.prompt], state.embeddings) if constant_text is None else constant_text
                 prediction_loss = _prediction_loss(base, latents, text, state.generator, setup.team)
                 attention_loss = _attention_loss(setup, columns)
             loss = prediction_loss + attention_loss
@@ -161,7 +161,7 @@ def _gradients(state: LoopState) -> Iterator[torch.Tensor]:
 
 
 def _prediction_loss(
-    base: Base, latents: torch.Tensor, text: torch.Tensor, generator: torch.Generator, team: Team = _ALONE
+    base: Base, latents: torch.Tensor, text: PromptEmbeds, generator: torch.Generator, team: Team = _ALONE
 ) -> torch.Tensor:
     """Mean squared error of the UNet's prediction of the noise, or of the velocity, over this process's share."""
     scheduler = base.noise_scheduler
@@ -170,7 +170,7 @@ def _prediction_loss(
     latents, noise, timesteps = (team.share(rows).to(latents.device) for rows in (latents, noise, timesteps))
     noisy = scheduler.add_noise(latents, noise, timesteps)
     target = noise if base.prediction_type == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
-    prediction = base.unet(noisy, timesteps, text.expand(len(latents), -1, -1)).sample
+    prediction = predict(base, noisy, timesteps, text.expanded(len(latents)))
     return F.mse_loss(prediction.float(), target.float())
 
 
@@ -200,13 +200,14 @@ def _initial_state(
 ) -> LoopState:
     """The state before the first step, or that of the newest checkpoint."""
     base, stage = setup.base, setup.stage
-    embedding = previous.embedding.to(base.device) if previous else initial_embedding(base, stage, prompt)
+    start = previous.embeddings if previous else initial_embeddings(base, stage, prompt)
+    embeddings = [embedding.to(base.device) for embedding in start]
     parameters = {name: base.unet.get_parameter(name) for name in trained_names}
-    if stage.trains == _EMBEDDING:
-        embedding = torch.nn.Parameter(embedding.clone())
-        parameters = {_EMBEDDING: embedding}
+    if stage.trains == "embedding":
+        learnt = [torch.nn.Parameter(embedding.clone()) for embedding in embeddings]
+        embeddings, parameters = list(learnt), named_embeddings(learnt)
     state = LoopState(
-        embedding=embedding,
+        embeddings=embeddings,
         parameters=parameters,
         optimizer=torch.optim.AdamW(
             parameters.values(),
@@ -258,9 +259,9 @@ def _check_input(
         problems.append(f"stage '{stage.name}': its predecessor was trained on {previous.prompt}, not on {prompt}")
     if problems:
         raise InputError(*problems)
-    check_concept(base.tokenizer, prompt)
+    check_concept(base.tokenizers, prompt)
     if stage.starts_from == "rare_token":
-        rare_token_id(base.tokenizer, stage.rare_token, prompt)
+        rare_token_ids(base.tokenizers, stage.rare_token, prompt)
     if previous is not None:
         previous.check_fits(base)
 

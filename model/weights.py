@@ -1,7 +1,7 @@
-"""What a concept model keeps: the embedding of [V] and the UNet parameters that differ from the base's."""
+"""What a concept model keeps: the embeddings of [V] and the UNet parameters that differ from the base's."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from model.prompt import ConceptPrompt
 from model.weights_file import FACTS, FORMAT, read_prompt, unknown_format
 
 FILE_NAME = "concept.safetensors"
+_EMBEDDINGS = ("embedding", "embedding_2")  # one for each text encoder that a base may have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +24,14 @@ class ConceptWeights:
     """A concept as it stands after a stage: all that has to be put into the base to draw it."""
 
     prompt: ConceptPrompt
-    embedding: torch.Tensor
-    """The learned embedding of [V], (1, width), float32."""
+    embeddings: tuple[torch.Tensor, ...]
+    """The learned embedding of [V] in each of the base's text encoders, (1, width), float32."""
     unet: dict[str, torch.Tensor] = field(default_factory=dict)
     """Trained UNet parameters by name, float32; empty while the UNet is still the base's."""
 
     def save(self, path: Path) -> None:
         """Write one safetensors file; the same weights give the same bytes. Raises OSError if there is no room."""
-        tensors = {"embedding": self.embedding} | {f"unet.{name}": tensor for name, tensor in self.unet.items()}
+        tensors = named_embeddings(self.embeddings) | {f"unet.{name}": tensor for name, tensor in self.unet.items()}
         facts = {"format": FORMAT, **asdict(self.prompt)}
         content = to_bytes(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
@@ -47,24 +48,23 @@ class ConceptWeights:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         except (OSError, SafetensorError) as error:
             raise InputError(f"concept weights '{path}': cannot be read ({error})") from error
-        try:
-            embedding = tensors.pop("embedding")
-        except KeyError as error:
-            raise unknown_format(path, error) from error
+        embeddings = tuple(tensors.pop(name) for name in _EMBEDDINGS if name in tensors)
+        if not embeddings:
+            raise unknown_format(path, KeyError(_EMBEDDINGS[0]))
         unet = {name.removeprefix("unet."): tensor for name, tensor in tensors.items()}
-        return cls(prompt=prompt, embedding=embedding, unet=unet)
+        return cls(prompt=prompt, embeddings=embeddings, unet=unet)
 
     def check_fits(self, base: Base) -> None:
         """Raise InputError if these weights were trained on a base of another shape."""
-        width = base.text_encoder.config.hidden_size
+        shapes = [tuple(embedding.shape) for embedding in self.embeddings]
         parameters = dict(base.unet.named_parameters())
         wrong = [
             name
             for name, tensor in self.unet.items()
             if name not in parameters or parameters[name].shape != tensor.shape
         ]
-        if tuple(self.embedding.shape) != (1, width) or wrong:
-            found = f"unet parameter {wrong[0]}" if wrong else f"embedding of shape {tuple(self.embedding.shape)}"
+        if shapes != [(1, encoder.width) for encoder in base.text_encoders] or wrong:
+            found = f"unet parameter {wrong[0]}" if wrong else f"embedding of shape {', '.join(map(str, shapes))}"
             raise InputError(
                 f"concept {self.prompt.placeholder_token}: {found} does not fit base model "
                 f"'{base.source.reference}'; use the base that it was trained on"
@@ -74,13 +74,18 @@ class ConceptWeights:
     def applied(self, base: Base) -> Iterator[None]:
         """Inside, the base's UNet has this concept's parameters; afterwards its own, bit for bit.
 
-        The embedding is not part of it: it is given to `model.text_encoding.encode_text` with each prompt.
+        The embeddings are not part of it: they are given to `model.text_encoding.encode_text` with each prompt.
         Raises InputError if the weights do not fit the base.
         """
         self.check_fits(base)
         with borrowed_parameters(base.unet, self.unet):
             put_parameters(base.unet, self.unet)
             yield
+
+
+def named_embeddings(embeddings: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The embeddings of [V] by the names that they have in files and in trainings."""
+    return dict(zip(_EMBEDDINGS, embeddings, strict=False))
 
 
 @contextmanager

@@ -99,18 +99,17 @@ def _check_devices(job: Job) -> None:
 
 
 def _check_base_reads(job: Job) -> None:
-    from model.tokens import check_concept, rare_token_id
+    from model.tokens import check_concept, rare_token_ids
     from tasks.loaded_base import open_base
 
     recipe = job.recipe
     with _setting_up():
         base = open_base(job)
         check_short_side(job.settings, recipe.params, base.resolution)  # of a base on the hub it is known only now
-    tokenizer = base.tokenizer
-    check_concept(tokenizer, recipe.prompt, recipe.prompts)
+    check_concept(base.tokenizers, recipe.prompt, recipe.prompts)
     for stage in recipe.method.stages:
         if stage.starts_from == "rare_token":
-            rare_token_id(tokenizer, stage.rare_token, recipe.prompt)
+            rare_token_ids(base.tokenizers, stage.rare_token, recipe.prompt)
 
 
 def _check_evaluator_reads(job: Job) -> None:

@@ -122,7 +122,8 @@ def _write_original(
     weights.check_fits(base)
     put_parameters(base.unet, weights.unet)
     name = f"cb-{record.concept.name}"  # not the bare name: it would stand for that word in every prompt
-    for place, tensors in ((checkpoints, original_checkpoint(base)), (embeddings, {"emb_params": weights.embedding})):
+    word = {"emb_params": weights.embeddings[0]}
+    for place, tensors in ((checkpoints, original_checkpoint(base)), (embeddings, word)):
         (folder / place).mkdir(parents=True)
         whole = {key: tensor.contiguous() for key, tensor in tensors.items()}
         save_file(whole, folder / place / f"{name}.safetensors", metadata={"format": "pt"})

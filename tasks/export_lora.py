@@ -34,20 +34,15 @@ def write_lora(
     """
     from safetensors.torch import save_file
 
+    from model.concept_pipeline import pipeline_class
     from model.low_rank import low_rank, restored
-    from model.quiet import quiet_libraries
-
-    with quiet_libraries():
-        from diffusers import (
-            StableDiffusionPipeline,
-        )  # which advises on other image libraries when it is first imported
 
     found = low_rank(base, weights, rank)
     if not found.layers:
         raise InputError(f"concept '{record.concept.name}': its training changed no layer that a LoRA could stand for")
-    StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=found.layers)
+    pipeline_class(base.family).save_lora_weights(folder, unet_lora_layers=found.layers)
     token = record.concept.placeholder_token
-    save_file({token: weights.embedding.contiguous()}, folder / EMBEDDING, metadata={"format": "pt"})
+    save_file({token: weights.embeddings[0].contiguous()}, folder / EMBEDDING, metadata={"format": "pt"})
     loss: dict[str, Any] = {
         "rank": rank,
         "relative_error": found.relative,

@@ -47,7 +47,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     weights = settings.home / "weights"
     weights.mkdir()
     embedding = torch.full((1, WIDTH), 0.5)
-    ConceptWeights(prompt=ConceptPrompt("<turtle>", "turtle"), embedding=embedding).save(
+    ConceptWeights(prompt=ConceptPrompt("<turtle>", "turtle"), embeddings=(embedding,)).save(
         weights / "concept.safetensors"
     )
     (weights / "curves.json").write_bytes(open_store(settings).file(last, "curves.json").read_bytes())

@@ -45,11 +45,11 @@ def settings(tmp_path_factory):
 def weights(settings) -> ConceptWeights:
     """Weights that draw something else than the base does."""
     base = load_base(str(settings.root / "base"))
-    width = base.text_encoder.config.hidden_size
+    width = base.text_encoders[0].width
     name, parameter = next((n, p) for n, p in base.unet.named_parameters() if n.endswith("attn2.to_k.weight"))
     return ConceptWeights(
         prompt=ConceptPrompt("<turtle>", "turtle"),
-        embedding=torch.linspace(-1, 1, width)[None],
+        embeddings=(torch.linspace(-1, 1, width)[None],),
         unet={name: parameter.detach() + 0.5},
     )
 

@@ -69,11 +69,11 @@ def test_term_and_its_gradients_agree_with_explicit_softmax(
     base, cross_attention_unet, super_category, dtype, tolerance
 ):
     prompt = ConceptPrompt("<v>", super_category)
-    tokenized = tokenize(base.tokenizer, prompt.text, prompt)
+    tokenized = tokenize(base.tokenizers, prompt.text, prompt)
     assert len(tokenized.super_category) == len(super_category.split())
     unet = torch.nn.Module.to(cross_attention_unet, dtype)  # diffusers' own `to` warns of float64
-    text = encode_text(base, [tokenized], torch.randn(1, 16, generator=torch.Generator().manual_seed(5)))
-    text = (text * 3).to(dtype).detach().requires_grad_(True)
+    text = encode_text(base, [tokenized], [torch.randn(1, 16, generator=torch.Generator().manual_seed(5))])
+    text = (text.states * 3).to(dtype).detach().requires_grad_(True)
     watched = {"text": text} | {n: p for n, p in unet.named_parameters() if p.requires_grad}
 
     def gradients(value):
@@ -113,7 +113,7 @@ def test_term_and_its_gradients_agree_with_explicit_softmax(
 
 def test_several_tokens_count_as_their_mean(base):
     prompt = ConceptPrompt("<v>", "teddy bear")
-    tokenized = tokenize(base.tokenizer, prompt.text, prompt)
+    tokenized = tokenize(base.tokenizers, prompt.text, prompt)
     place = tokenized.placeholder[0]
     assert tokenized.super_category == (place + 1, place + 2)
 
@@ -134,8 +134,8 @@ def test_the_same_attention_costs_nothing_and_batches_count_per_sample():
 @torch.no_grad()
 def test_recording_does_not_change_what_the_unet_says(bases, prompt):
     for base in bases.values():
-        tokenized = tokenize(base.tokenizer, prompt.text, prompt)
-        text = encode_text(base, [tokenized], torch.randn(1, 16))
+        tokenized = tokenize(base.tokenizers, prompt.text, prompt)
+        text = encode_text(base, [tokenized], [torch.randn(1, 16)]).states
         expected = forward(base.unet, text, torch.float32)
         with recorded_columns(base.unet, tokenized):
             torch.testing.assert_close(forward(base.unet, text, torch.float32), expected, rtol=1e-5, atol=1e-6)
@@ -143,7 +143,7 @@ def test_recording_does_not_change_what_the_unet_says(bases, prompt):
 
 def test_processors_come_back_after_an_error(base, prompt):
     before = base.unet.attn_processors
-    tokenized = tokenize(base.tokenizer, prompt.text, prompt)
+    tokenized = tokenize(base.tokenizers, prompt.text, prompt)
     with pytest.raises(KeyboardInterrupt), recorded_columns(base.unet, tokenized):
         during = base.unet.attn_processors
         assert all((during[name] is not before[name]) == (".attn2." in name) for name in before)
@@ -171,6 +171,6 @@ def test_columns_are_float32_under_bfloat16_autocast():
 
 @pytest.mark.parametrize("text", ["a box", "a <v> turtle and a <v> turtle"])
 def test_a_prompt_without_the_concept_once_cannot_be_recorded(base, prompt, text):
-    tokenized = tokenize(base.tokenizer, text, prompt)
+    tokenized = tokenize(base.tokenizers, text, prompt)
     with pytest.raises(ValueError, match="does not hold"), recorded_columns(base.unet, tokenized):
         pass

@@ -15,6 +15,7 @@ from model.checkpoint import Checkpoints
 from model.errors import WorkFailed
 from model.rhythm import Rhythm
 from model.train import train_stage
+from model.weights import named_embeddings
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def figures(trained):
 
 
 def same(one, other) -> bool:
-    tensors = [{"embedding": trained.weights.embedding, **trained.weights.unet} for trained in (one, other)]
+    tensors = [named_embeddings(trained.weights.embeddings) | trained.weights.unet for trained in (one, other)]
     equal = tensors[0].keys() == tensors[1].keys() and all(
         torch.equal(tensors[0][n], tensors[1][n]) for n in tensors[0]
     )

@@ -23,7 +23,7 @@ def weights(base):
         name: parameter + 0.1 * torch.randn(parameter.shape, generator=generator)
         for name, parameter in base.unet.named_parameters()
     }
-    return ConceptWeights(prompt=ConceptPrompt("<owl>", "turtle"), embedding=torch.zeros(1, 16), unet=unet)
+    return ConceptWeights(prompt=ConceptPrompt("<owl>", "turtle"), embeddings=(torch.zeros(1, 16),), unet=unet)
 
 
 @pytest.mark.parametrize("rank", [2, 1000])

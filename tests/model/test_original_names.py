@@ -50,7 +50,7 @@ def same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> b
 
 
 def test_diffusers_reads_the_names_back_to_the_very_weights(base):
-    unet, vae, text = (dict(part.state_dict()) for part in (base.unet, base.vae, base.text_encoder))
+    unet, vae, text = (dict(part.state_dict()) for part in (base.unet, base.vae, base.text_encoders[0].model))
     checkpoint = original_checkpoint(base)
     assert len(checkpoint) == len(unet) + len(vae) + len(text)
     assert same(convert_ldm_unet_checkpoint(dict(checkpoint), base.unet.config), unet)
@@ -60,8 +60,8 @@ def test_diffusers_reads_the_names_back_to_the_very_weights(base):
 
 
 def test_open_clips_names_are_read_back_too(base):
-    text = dict(base.text_encoder.state_dict())
-    read = convert_open_clip_checkpoint(CLIPTextModel(base.text_encoder.config), original_open_clip(text))
+    text = dict(base.text_encoders[0].model.state_dict())
+    read = convert_open_clip_checkpoint(CLIPTextModel(base.text_encoders[0].model.config), original_open_clip(text))
     assert same({name.removeprefix("text_model."): tensor for name, tensor in read.items()}, text)
     names = original_open_clip(text)
     assert "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight" in names

@@ -35,8 +35,8 @@ def test_pictures_are_those_of_the_pipeline_in_diffusers(bases, kind, guidance_s
     base = bases[kind]
     pipeline = StableDiffusionPipeline(
         vae=base.vae,
-        text_encoder=base.text_encoder,
-        tokenizer=base.tokenizer,
+        text_encoder=base.text_encoders[0].model,
+        tokenizer=base.tokenizers[0],
         unet=base.unet,
         scheduler=DPMSolverMultistepScheduler.from_config(base.noise_scheduler.config),
         safety_checker=None,
@@ -115,7 +115,7 @@ def test_attention_maps_agree_with_explicit_softmax(base, concept):
         probabilities = plain.probabilities[len(plain.probabilities) // 2 :]  # of the second picture
     finally:
         base.unet.set_attn_processor(before)
-    place = tokenize(base.tokenizer, concept.prompt.text, concept.prompt).placeholder[0]
+    place = tokenize(base.tokenizers, concept.prompt.text, concept.prompt).placeholder[0]
     total = np.zeros((2, 8, 8))
     for layer in probabilities:
         side = int(layer.shape[2] ** 0.5)

@@ -6,7 +6,7 @@ import torch
 
 from model.errors import InputError
 from model.prompt import ConceptPrompt
-from model.text_encoding import encode_text, initial_embedding
+from model.text_encoding import encode_text, initial_embeddings
 from model.tokens import check_concept, check_lengths, super_category_ids, tokenize
 
 
@@ -15,8 +15,9 @@ from model.tokens import check_concept, check_lengths, super_category_ids, token
     "text", ["", "a red teapot on the beach", "A photo, of the box's snow!", "xyz", "\u00e9t\u00e9"]
 )
 def test_plain_text_as_the_tokenizer_itself_has_it(bases, kind, text):
-    tokenizer = bases[kind].tokenizer
-    assert list(tokenize(tokenizer, text).ids) == tokenizer(text, padding="max_length")["input_ids"]
+    tokenizers = bases[kind].tokenizers
+    expected = [tokenizer(text, padding="max_length")["input_ids"] for tokenizer in tokenizers]
+    assert [list(ids) for ids in tokenize(tokenizers, text).ids] == expected
 
 
 @torch.no_grad()
@@ -29,48 +30,49 @@ def test_text_states_as_with_a_token_added_to_the_model(bases, kind, text):
     row = torch.randn(1, 16, generator=torch.Generator().manual_seed(0))
     prompt = ConceptPrompt("<v>", "teddy bear")
 
-    tokenizer, text_encoder = copy.deepcopy(base.tokenizer), copy.deepcopy(base.text_encoder)
+    (encoder,) = base.text_encoders
+    tokenizer, text_encoder = copy.deepcopy(encoder.tokenizer), copy.deepcopy(encoder.model)
     tokenizer.add_tokens(["<v>"])
     text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     text_encoder.get_input_embeddings().weight[-1] = row[0]
     ids = tokenizer(text, padding="max_length", return_tensors="pt")["input_ids"]
     expected = text_encoder(ids).last_hidden_state
 
-    torch.testing.assert_close(encode_text(base, [tokenize(base.tokenizer, text, prompt)], row), expected)
+    torch.testing.assert_close(encode_text(base, [tokenize(base.tokenizers, text, prompt)], [row]).states, expected)
 
 
 def test_places_of_the_concept(base):
     prompt = ConceptPrompt("<v>", "teddy bear")
-    tokenized = tokenize(base.tokenizer, "a photo of a <v> teddy bear in the snow", prompt)
+    tokenized = tokenize(base.tokenizers, "a photo of a <v> teddy bear in the snow", prompt)
     assert (tokenized.placeholder, tokenized.super_category) == ((5,), (6, 7))
-    alone = tokenize(base.tokenizer, "a <v> in the snow", prompt)
+    alone = tokenize(base.tokenizers, "a <v> in the snow", prompt)
     assert (alone.placeholder, alone.super_category) == ((2,), ())
 
 
 def test_gradients_reach_the_learned_row_and_nothing_else(base):
     row = torch.nn.Parameter(torch.randn(1, 16))
-    before = base.text_encoder.get_input_embeddings().weight.clone()
+    before = base.text_encoders[0].embeddings.clone()
     prompt = ConceptPrompt("<v>", "turtle")
-    encode_text(base, [tokenize(base.tokenizer, prompt.text, prompt)], row).square().sum().backward()
+    encode_text(base, [tokenize(base.tokenizers, prompt.text, prompt)], [row]).states.square().sum().backward()
     assert row.grad.abs().sum() > 0
-    assert all(parameter.grad is None for parameter in base.text_encoder.parameters())
-    assert torch.equal(base.text_encoder.get_input_embeddings().weight, before)
-    assert not base.text_encoder.get_input_embeddings()._forward_hooks
+    assert all(parameter.grad is None for parameter in base.text_encoders[0].model.parameters())
+    assert torch.equal(base.text_encoders[0].embeddings, before)
+    assert not base.text_encoders[0].model.get_input_embeddings()._forward_hooks
 
 
 def test_a_concept_without_its_embedding_is_an_error(base, prompt):
     with pytest.raises(ValueError, match="no embedding"):
-        encode_text(base, [tokenize(base.tokenizer, prompt.text, prompt)])
+        encode_text(base, [tokenize(base.tokenizers, prompt.text, prompt)])
 
 
 def test_the_embedding_starts_from_the_super_category(base, make_stage):
-    rows = base.text_encoder.get_input_embeddings().weight
-    ids = base.tokenizer("teddy bear", add_special_tokens=False)["input_ids"]
+    rows = base.text_encoders[0].embeddings
+    ids = base.tokenizers[0]("teddy bear", add_special_tokens=False)["input_ids"]
     stage = make_stage("embedding")
     bear, turtle = ConceptPrompt("<v>", "teddy bear"), ConceptPrompt("<v>", "turtle")
-    assert torch.equal(initial_embedding(base, stage, bear)[0], rows[ids].mean(dim=0))
-    ids = base.tokenizer("turtle", add_special_tokens=False)["input_ids"]
-    assert torch.equal(initial_embedding(base, stage, turtle)[0], rows[ids[0]])
+    assert torch.equal(initial_embeddings(base, stage, bear)[0][0], rows[ids].mean(dim=0))
+    ids = base.tokenizers[0]("turtle", add_special_tokens=False)["input_ids"]
+    assert torch.equal(initial_embeddings(base, stage, turtle)[0][0], rows[ids[0]])
 
 
 def test_a_long_prompt_is_quoted_as_it_was_written_and_the_library_adds_nothing(base, caplog):
@@ -79,7 +81,7 @@ def test_a_long_prompt_is_quoted_as_it_was_written_and_the_library_adds_nothing(
     transformers.addHandler(caplog.handler)
     try:
         with pytest.raises(InputError) as caught:
-            check_lengths(base.tokenizer, ConceptPrompt("<v>", "teddy bear"), [text, "a {}", f"{text} box"])
+            check_lengths(base.tokenizers, ConceptPrompt("<v>", "teddy bear"), [text, "a {}", f"{text} box"])
     finally:
         transformers.removeHandler(caplog.handler)
     assert [problem.split(":")[0] for problem in caught.value.problems] == [f'prompt "{text}"', f'prompt "{text} box"']
@@ -89,7 +91,7 @@ def test_a_long_prompt_is_quoted_as_it_was_written_and_the_library_adds_nothing(
 def test_a_super_category_that_fills_the_prompt_is_what_is_blamed(base):
     long = " ".join(["red teapot"] * 6)
     with pytest.raises(InputError) as caught:
-        check_concept(base.tokenizer, ConceptPrompt("<v>", long))
+        check_concept(base.tokenizers, ConceptPrompt("<v>", long))
     (said,) = caught.value.problems
     assert said.startswith(f"super-category '{long}': 12 tokens, and \"a photo of a {{}}\" leaves room for 9;")
 
@@ -98,38 +100,38 @@ def test_a_long_prompt_says_what_would_be_cut_off(base):
     text = "a photo of a {} in the snow on the beach in the box on the red teapot"
     prompt = ConceptPrompt("<v>", "teddy bear")
     with pytest.raises(InputError) as caught:
-        tokenize(base.tokenizer, prompt.fill(text), prompt)
+        tokenize(base.tokenizers, prompt.fill(text), prompt)
     assert '"the box on the red teapot" would be cut off' in str(caught.value)
     assert "20 tokens, the base takes 14" in str(caught.value)
     with pytest.raises(InputError, match='"the box on the red teapot" would be cut off'):
-        tokenize(base.tokenizer, text.replace("{}", "red teddy bear"))
+        tokenize(base.tokenizers, text.replace("{}", "red teddy bear"))
     with pytest.raises(InputError) as caught:
-        tokenize(base.tokenizer, "a photo of a " + "very " * 300)
+        tokenize(base.tokenizers, "a photo of a " + "very " * 300)
     assert len(str(caught.value)) < 300
 
 
 def test_a_prompt_may_be_as_long_as_the_base_reads_with_the_placeholder_as_one_token(base):
     text = "a <v> turtle " + " ".join(["snow"] * 11)
     prompt = ConceptPrompt("<v>", "turtle")
-    assert tokenize(base.tokenizer, text, prompt).ids[-1] == base.tokenizer.eos_token_id
+    assert tokenize(base.tokenizers, text, prompt).ids[0][-1] == base.tokenizers[0].eos_token_id
     with pytest.raises(InputError, match='"snow" would be cut off'):
-        tokenize(base.tokenizer, f"{text} snow", prompt)
+        tokenize(base.tokenizers, f"{text} snow", prompt)
 
 
 @pytest.mark.parametrize(("category", "said"), [("", "empty"), ("xqzv", "'xqzv'"), ("teddy \U0001f9a5", "\U0001f9a5")])
 def test_a_super_category_that_the_base_does_not_know(base, category, said):
     with pytest.raises(InputError, match="super-category") as caught:
-        super_category_ids(base.tokenizer, category)
+        super_category_ids(base.tokenizers, category)
     assert said in str(caught.value)
-    assert len(super_category_ids(base.tokenizer, "teddy bear")) == 2
+    assert [len(ids) for ids in super_category_ids(base.tokenizers, "teddy bear")] == [2]
 
 
 def test_all_problems_of_a_concept_together(base):
-    tokenizer = copy.deepcopy(base.tokenizer)
+    tokenizer = copy.deepcopy(base.tokenizers[0])
     tokenizer.add_tokens(["<taken>"])
     with pytest.raises(InputError) as caught:
         check_concept(
-            tokenizer, ConceptPrompt("<taken>", "wug"), ["a {} " + "in the snow " * 6, "a {} on the beach", "a box"]
+            [tokenizer], ConceptPrompt("<taken>", "wug"), ["a {} " + "in the snow " * 6, "a {} on the beach", "a box"]
         )
     assert len(caught.value.problems) == 4
     assert "'<taken>': a word of the base already" in str(caught.value)

@@ -8,7 +8,7 @@ import torch
 from model.errors import InputError, WorkFailed
 from model.latents import to_pixels
 from model.prompt import ConceptPrompt
-from model.text_encoding import encode_text
+from model.text_encoding import PromptEmbeds, encode_text
 from model.tokens import tokenize
 from model.train import _derived_seed, _prediction_loss, train_stage
 
@@ -42,13 +42,13 @@ def attn2_names(base):
 
 @pytest.mark.parametrize("trains", ["embedding", "cross_attention", "unet"])
 def test_what_is_trained_and_what_is_frozen(base, train, make_stage, first, trains):
-    frozen = {"text_encoder": snapshot(base.text_encoder), "vae": snapshot(base.vae)}
+    frozen = {"text_encoder": snapshot(base.text_encoders[0].model), "vae": snapshot(base.vae)}
     unet = snapshot(base.unet)
     seen = []
 
     def look(step):
         for part in frozen:
-            module = getattr(base, part)
+            module = base.vae if part == "vae" else base.text_encoders[0].model
             assert not any(p.requires_grad or p.grad is not None for p in module.parameters()), part
             assert changed(module, frozen[part]) == set(), part
         seen.append(changed(base.unet, unet))
@@ -60,12 +60,14 @@ def test_what_is_trained_and_what_is_frozen(base, train, make_stage, first, trai
     assert weights.unet.keys() == wanted
     assert seen[-1] == wanted
     assert all(not torch.equal(weights.unet[name], unet[name]) for name in wanted)
-    rows = base.text_encoder.get_input_embeddings().weight
+    rows = base.text_encoders[0].embeddings
     start = (
-        rows[base.tokenizer("turtle", add_special_tokens=False)["input_ids"][0]] if not previous else first.embedding
+        rows[base.tokenizers[0]("turtle", add_special_tokens=False)["input_ids"][0]]
+        if not previous
+        else first.embeddings[0]
     )
-    assert weights.embedding.shape == (1, 16)
-    assert torch.equal(weights.embedding.flatten(), start.flatten()) == (trains != "embedding")
+    assert weights.embeddings[0].shape == (1, 16)
+    assert torch.equal(weights.embeddings[0].flatten(), start.flatten()) == (trains != "embedding")
     assert changed(base.unet, unet) == set(), "the base is as before"
     assert not any(p.requires_grad or p.grad is not None for p in base.unet.parameters())
 
@@ -89,7 +91,7 @@ def test_same_seed_same_bits_whatever_the_global_generators_say(train, make_stag
         state = torch.get_rng_state()
         weights = train(make_stage(trains), previous, seed=seed).weights
         assert torch.equal(torch.get_rng_state(), state)
-        found.append({"embedding": weights.embedding, **weights.unet})
+        found.append({"embedding": weights.embeddings[0], **weights.unet})
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
     assert not all(torch.equal(found[0][name], found[2][name]) for name in found[0])
 
@@ -102,9 +104,9 @@ def test_every_stage_and_purpose_has_dice_of_its_own(make_stage):
 
 def test_gradients_are_clipped(train, make_stage):
     # Adam does not see the gradients' scale until they are as small as its epsilon of 1e-8.
-    start = train(make_stage("embedding", learning_rate=1e-30)).weights.embedding
+    start = train(make_stage("embedding", learning_rate=1e-30)).weights.embeddings[0]
     free, clipped = (
-        (train(make_stage("embedding", weight_decay=0.0, max_grad_norm=norm)).weights.embedding - start).norm()
+        (train(make_stage("embedding", weight_decay=0.0, max_grad_norm=norm)).weights.embeddings[0] - start).norm()
         for norm in (1.0, 1e-12)
     )
     assert clipped < 0.01 * free
@@ -127,7 +129,7 @@ def test_the_target_is_what_the_base_predicts(bases, kind):
             return type("Output", (), {"sample": {"sd1": noise, "sd2": velocity}[kind]})
 
     knowing = dataclasses.replace(base, unet=Knowing())
-    loss = _prediction_loss(knowing, latents, torch.zeros(1, 16, 16), torch.Generator().manual_seed(7))
+    loss = _prediction_loss(knowing, latents, PromptEmbeds(torch.zeros(1, 16, 16)), torch.Generator().manual_seed(7))
     assert loss < 1e-10
 
 
@@ -138,7 +140,7 @@ def error_on_a_fixed_batch(base, images, weights):
     with torch.no_grad(), weights.applied(base):
         latents = base.vae.encode(pixels).latent_dist.mean * base.vae.config.scaling_factor
         latents = latents[torch.randint(len(latents), (64,), generator=dice)]
-        text = encode_text(base, [tokenize(base.tokenizer, weights.prompt.text, weights.prompt)], weights.embedding)
+        text = encode_text(base, [tokenize(base.tokenizers, weights.prompt.text, weights.prompt)], weights.embeddings)
         return _prediction_loss(base, latents, text, dice).item()
 
 
@@ -184,7 +186,7 @@ def test_constant_text_and_images_are_encoded_once(base, train, make_stage, firs
         return hook
 
     hooks = [
-        base.text_encoder.get_input_embeddings().register_forward_pre_hook(count("text", size=False)),
+        base.text_encoders[0].model.get_input_embeddings().register_forward_pre_hook(count("text", size=False)),
         base.vae.encoder.register_forward_pre_hook(count("views", size=True)),
     ]
     try:
@@ -265,15 +267,15 @@ def test_textual_inversion_never_says_the_super_category(base, train, make_stage
     assert alone.text == "a photo of a <v>" and alone.without_placeholder(alone.template) == "a photo of a turtle"
     unweighted = {"attention_mean_weight": 0.0, "attention_variance_weight": 0.0}
     read: list[list[int]] = []
-    module = base.text_encoder.get_input_embeddings()
+    module = base.text_encoders[0].model.get_input_embeddings()
     hook = module.register_forward_pre_hook(lambda _module, inputs: read.extend(inputs[0].tolist()))
     try:
         weights = train(make_stage("embedding", **unweighted), prompt=alone).weights
     finally:
         hook.remove()
-    assert {tuple(row) for row in read} == {tokenize(base.tokenizer, alone.text, alone).ids}
-    words = base.tokenizer("a photo of a", add_special_tokens=False)["input_ids"]
-    assert read[0][1:5] == words and read[0][6] == base.tokenizer.eos_token_id  # one place between them: [V]
+    assert {tuple(row) for row in read} == set(tokenize(base.tokenizers, alone.text, alone).ids)
+    words = base.tokenizers[0]("a photo of a", add_special_tokens=False)["input_ids"]
+    assert read[0][1:5] == words and read[0][6] == base.tokenizers[0].eos_token_id  # one place between them: [V]
     assert weights.prompt.fill("a {} in snow") == "a <v> in snow"
     with pytest.raises(InputError, match="needs a prompt that names the super-category"):
         train(make_stage("embedding"), prompt=alone)
@@ -282,8 +284,8 @@ def test_textual_inversion_never_says_the_super_category(base, train, make_stage
 def test_dreambooth_s_word_is_a_rare_token_that_stays(base, train, make_stage):
     rare = {"starts_from": "rare_token", "attention_mean_weight": 0.0, "attention_variance_weight": 0.0}
     weights = train(make_stage("unet", rare_token="q", **rare)).weights
-    row = base.tokenizer("q", add_special_tokens=False)["input_ids"][0]
-    assert torch.equal(weights.embedding[0], base.text_encoder.get_input_embeddings().weight[row])
+    row = base.tokenizers[0]("q", add_special_tokens=False)["input_ids"][0]
+    assert torch.equal(weights.embeddings[0][0], base.text_encoders[0].embeddings[row])
     assert weights.unet.keys() == {name for name, _ in base.unet.named_parameters()}
     with pytest.raises(InputError, match="rare token 'sks': the base reads it as 3 tokens"):
         train(make_stage("unet", rare_token="sks", **rare))

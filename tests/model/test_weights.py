@@ -17,7 +17,7 @@ def weights(base):
     names = [name for name, _ in base.unet.named_parameters() if ".attn2." in name]
     return ConceptWeights(
         prompt=ConceptPrompt("<v>", "teddy bear", "a {} in the snow"),
-        embedding=torch.randn(1, 16, generator=generator),
+        embeddings=(torch.randn(1, 16, generator=generator),),
         unet={name: torch.randn(base.unet.get_parameter(name).shape, generator=generator) for name in names},
     )
 
@@ -26,7 +26,7 @@ def test_saved_and_loaded_bit_for_bit(weights, tmp_path):
     weights.save(tmp_path / "one.safetensors")
     loaded = ConceptWeights.load(tmp_path / "one.safetensors")
     assert loaded.prompt == weights.prompt
-    assert torch.equal(loaded.embedding, weights.embedding)
+    assert torch.equal(loaded.embeddings[0], weights.embeddings[0])
     assert loaded.unet.keys() == weights.unet.keys()
     assert all(torch.equal(loaded.unet[name], tensor) for name, tensor in weights.unet.items())
     loaded.save(tmp_path / "two.safetensors")
@@ -55,7 +55,7 @@ def test_applied_and_taken_back_bit_for_bit(base, weights):
 
 def test_weights_of_another_base_are_refused(base, weights):
     wrong_embedding = copy.copy(weights)
-    object.__setattr__(wrong_embedding, "embedding", torch.zeros(1, 768))
+    object.__setattr__(wrong_embedding, "embeddings", (torch.zeros(1, 768),))
     wrong_unet = copy.copy(weights)
     object.__setattr__(wrong_unet, "unet", {"mid_block.nothing.weight": torch.zeros(1)})
     for wrong in (wrong_embedding, wrong_unet):

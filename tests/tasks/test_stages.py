@@ -113,7 +113,7 @@ def test_each_stage_goes_on_from_the_weights_of_the_one_before(trained):
         ConceptWeights.load(trained.store.file(trained.manifests[plan.stage], "concept.safetensors"))
         for plan in trained.job.trainings
     )
-    assert one.embedding.equal(two.embedding) and two.embedding.equal(three.embedding)
+    assert one.embeddings[0].equal(two.embeddings[0]) and two.embeddings[0].equal(three.embeddings[0])
     kept = [name for name in two.unet if ".attn2." in name]
     assert kept and all((two.unet[name] - three.unet[name]).abs().max() < 0.01 for name in kept)
 
