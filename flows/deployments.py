@@ -2,7 +2,7 @@
 
 import asyncio
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,12 @@ from model.errors import InputError
 from tasks.yaml_files import read_yaml
 
 FILE = "prefect.yaml"
+_DEPLOYMENT_WORDS = (
+    "name version version_type tags description schedules paused concurrency_limit flow_name entrypoint parameters "
+    "enforce_parameter_schema build push pull work_pool triggers sla"
+).split()
+_SCHEDULE_WORDS = "cron interval rrule timezone anchor_date day_or active parameters slug replaces".split()
+"""What Prefect reads of a deployment and of a schedule; it passes over everything else without a word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +38,8 @@ def read_deployments(file: Path) -> list[Deployment]:
 
     Raises:
         InputError: the file is not there or no YAML; a deployment without a name, entrypoint or work pool; two of one
-            name; a schedule that Prefect does not understand, in a time zone that does not exist, or that never runs.
-            All problems together.
+            name; a word that Prefect does not know; a schedule that it does not understand, in a time zone that does
+            not exist, or that never runs. All problems together.
     """
     content = read_yaml(file, FILE)
     entries = content.get("deployments") if isinstance(content, Mapping) else None
@@ -51,6 +57,7 @@ def read_deployments(file: Path) -> list[Deployment]:
         }
         missing = [name for name, value in facts.items() if not isinstance(value, str) or not value]
         problems += [f"{label}: {name} is missing" for name in missing]
+        problems += [f"{label}: {problem}" for problem in _unknown_words(entry, _DEPLOYMENT_WORDS)]
         next_runs, wrong = _next_runs(label, entry.get("schedules") or [])
         problems += wrong
         if not missing:
@@ -71,6 +78,14 @@ def unknown_pool(deployment: Deployment, known: Sequence[str]) -> str:
         f"{FILE}: deployment {deployment.name}: work pool '{deployment.pool}' is unknown; "
         f"{hint}`prefect work-pool create {deployment.pool} --type process` makes it"
     )
+
+
+def _unknown_words(entry: Mapping[str, Any], known: Sequence[str]) -> Iterator[str]:
+    """What is wrong with the keys of an entry: one that is misspelt would leave its default in force."""
+    for word in entry:
+        if word not in known:
+            near = difflib.get_close_matches(str(word), known, n=1)
+            yield f"{word} is unknown; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}")
 
 
 def _next_runs(label: str, schedules: Any) -> tuple[tuple[datetime, ...], list[str]]:
@@ -97,19 +112,23 @@ def _next_run(schedule: Mapping[str, Any]) -> datetime:
     (kind, *others) = [kind for kind in kinds if schedule.get(kind) is not None] or [""]
     if not kind or others:
         raise InputError(f"schedule {dict(schedule)}: it has one of {', '.join(kinds)}")
-    zone = schedule.get("timezone")
-    if zone is not None and zone not in available_timezones():
-        raise InputError(f"there is no time zone {zone!r}; zones are called as in Europe/Berlin or Etc/UTC")
+    problems = list(_unknown_words(schedule, _SCHEDULE_WORDS))
     facts = {name: schedule[name] for name in (kind, "timezone", "anchor_date", "day_or") if name in schedule}
+    zone = facts.get("timezone")
+    if zone is not None and zone not in available_timezones():
+        problems.append(f"there is no time zone {zone!r}; zones are called as in Europe/Berlin or Etc/UTC")
+        del facts["timezone"]
     try:
         dates = asyncio.run(kinds[kind](**facts).get_dates(n=1))
+        if not dates:
+            raise ValueError
     except ValidationError as error:
         said = "; ".join(str(problem["msg"]).removeprefix("Value error, ") for problem in error.errors())
-        raise InputError(f"{kind} = {schedule[kind]!r}: {said[:1].lower()}{said[1:]}") from error
-    except ValueError:  # what the search for the next date raises when it has looked fifty years ahead
-        dates = []
-    if not dates:
-        raise InputError(
+        problems.append(f"{kind} = {schedule[kind]!r}: {said[:1].lower()}{said[1:]}")
+    except ValueError:  # also what the search for the next date raises when it has looked fifty years ahead
+        problems.append(
             f"{kind} = {schedule[kind]!r} never runs: no such date will come; correct it or set active: false"
         )
+    if problems:
+        raise InputError(*problems)
     return dates[0]

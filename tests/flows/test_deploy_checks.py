@@ -53,6 +53,8 @@ def problems_of(error: pytest.ExceptionInfo[InputError]) -> str:
         ('{rrule: "FREQ=DAILY;UNTIL=20200101T000000Z"}', ["never runs"]),
         ("{timezone: Europe/Berlin}", ["one of cron, interval, rrule"]),
         ('{cron: "0 2 * * *", interval: 60}', ["one of cron, interval, rrule"]),
+        ('{cron: "0 2 * * *", timezon: Europe/Berlin}', ["timezon is unknown; did you mean timezone?"]),
+        ('{cron: "0 0 30 2 *", timezone: Mars/Base}', ["never runs", "no time zone 'Mars/Base'"]),
     ],
 )
 def test_a_schedule_that_would_run_nothing_is_refused(tmp_path, schedule, words):
@@ -65,6 +67,14 @@ def test_a_schedule_that_would_run_nothing_is_refused(tmp_path, schedule, words)
 def test_a_schedule_that_is_switched_off_may_be_anything(tmp_path):
     (deployment,) = read_deployments(write_file(tmp_path, '{cron: "0 0 30 2 *", active: false}'))
     assert deployment.next_runs == ()
+
+
+@pytest.mark.parametrize("word", ["schedule", "shedules"])
+def test_a_word_that_prefect_passes_over_is_refused(tmp_path, word):
+    file = write_file(tmp_path)
+    file.write_text(file.read_text().replace("schedules", word))
+    with pytest.raises(InputError, match=f"deployment nightly: {word} is unknown; did you mean schedules"):
+        read_deployments(file)
 
 
 def test_a_night_in_summer_and_in_winter_begins_at_the_same_hour_there(tmp_path):
