@@ -7,6 +7,7 @@ from typing import TypeVar
 from model.base_files import base_resolution, check_base_folder
 from model.device import numeric_policy
 from model.errors import InputError
+from model.method import Method
 from model.prompt import ConceptPrompt
 from tasks.concepts import Concept, load_concept
 from tasks.hashing import DigestMemory
@@ -53,6 +54,7 @@ class _Shared:
     """What all concepts of one project have in common."""
 
     params: Params
+    method: Method
     base: ModelIdentity
     evaluator: ModelIdentity
     identity_model: ModelIdentity | None
@@ -120,6 +122,7 @@ def survey(settings: Settings, names: Iterable[str], given: Params | None = None
     memory.save()
     shared = _Shared(
         params=params,
+        method=params.training(),
         base=base,
         evaluator=evaluator,
         identity_model=identity_model,
@@ -191,7 +194,7 @@ def _identity_model(settings: Settings, params: Params, memory: DigestMemory) ->
 
 
 def _job(settings: Settings, shared: _Shared, concept: Concept, images: ImageSet) -> Job:
-    params, method = shared.params, shared.params.training()
+    params, method = shared.params, shared.method
     template = concept.instance_prompt or method.instance_prompt
     recipe = Recipe(
         image_set=images.digest,
