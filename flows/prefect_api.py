@@ -7,16 +7,19 @@ training.
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from flows.result_storage import save_result_block
 from flows.server_process import LOOPBACK, ServerProcess, free_port, start_server
 from model.errors import WorkFailed
+from tasks.file_lock import alone
 from tasks.s3_url import S3Url
 from tasks.settings import Settings, result_block
 
@@ -123,11 +126,22 @@ def _reach(url: str) -> None:
         ) from error
 
 
+def database_alone() -> AbstractContextManager[None]:
+    """Inside, no other server of ours makes or migrates the tables of Prefect's database: of two at once, one fails."""
+    lock = Path(os.environ["PREFECT_HOME"]) / "migration.lock"
+    return alone(lock, lambda: print("waiting: another server is making the database's tables", file=sys.stderr))
+
+
 def _serve(port: int) -> None:
     """What the child process runs; it ends with its parent, in whatever way that one ends."""
     import uvicorn
 
     parent = os.getppid()
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            with database_alone():
+                await super().startup(sockets)
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -136,7 +150,7 @@ def _serve(port: int) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     app = "prefect.server.api.server:create_app"
-    uvicorn.run(app, factory=True, host=LOOPBACK, port=port, log_level="error", lifespan="on")
+    Server(uvicorn.Config(app, factory=True, host=LOOPBACK, port=port, log_level="error", lifespan="on")).run()
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ from pathlib import Path
 from types import FrameType
 
 from flows.console import notices, results
+from flows.prefect_api import database_alone
 from flows.server_process import LOOPBACK, ServerProcess, free_port, start_server
 from model.errors import WorkFailed
 from tasks.settings import Settings
-from tasks.tracking import SERVER_SCHEMES, scheme_of, shown
+from tasks.tracking import SERVER_SCHEMES, scheme_of, shown, tables_alone
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 LOOK_SECONDS = 1.0
@@ -69,7 +70,8 @@ def serve(settings: Settings) -> None:
 def _running(settings: Settings, logs: Path) -> Iterator[tuple[list[Page], list[ServerProcess]]]:
     """Both pages and our servers behind them, which answer; they are stopped at the end, or if one never comes up."""
     with ExitStack() as stopping:
-        with notices().status("starting the pages of Prefect and MLflow, up to half a minute"):
+        starting = notices().status("starting the pages of Prefect and MLflow, up to half a minute")
+        with starting, database_alone(), tables_alone(settings):  # a training may be making the same tables
             if prefect := _start_prefect(settings, logs):
                 stopping.callback(prefect.stop)
             if mlflow := _start_mlflow(settings, logs):

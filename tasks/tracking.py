@@ -6,7 +6,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
@@ -68,9 +68,13 @@ def connect(settings: Settings) -> "MlflowClient":
             reach_database(uri)
         from mlflow.tracking import MlflowClient
 
-        # alone: of two processes that make the tables of a new database at once, one would fail
-        with alone(settings.home / "locks" / "mlflow"):
+        with tables_alone(settings):
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def tables_alone(settings: Settings) -> AbstractContextManager[None]:
+    """Inside, no other process of this project makes the tables of a new MLflow database: of two at once, one fails."""
+    return alone(settings.home / "locks" / "mlflow")
 
 
 def import_mlflow(settings: Settings) -> None:

@@ -3,6 +3,9 @@
 import fcntl
 import json
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -11,8 +14,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import temporary_settings
 
-from flows.prefect_api import prefect_api
+from flows.prefect_api import PrefectApi, database_alone, prefect_api
 from flows.progress import PageReporter
+from flows.server_process import answers
 from tasks.settings import Settings
 
 
@@ -27,10 +31,27 @@ def progress_on_the_pages() -> list[float]:
         return [artifact.data for artifact in client.read_artifacts(artifact_filter=ArtifactFilter(key=key))]
 
 
-def test_work_goes_on_with_one_warning_when_the_api_is_gone(tmp_path: Path) -> None:
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrefectApi]:
+    """A server over a new database, whose tables another one was about to make when it started."""
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    with database_alone(), ExitStack() as stopping:
+        api = stopping.enter_context(prefect_api(settings_at(tmp_path)))
+        assert api.server is not None
+        while "waiting: another server" not in api.server.log.read_text(encoding="utf-8"):
+            api.server.check_alive()
+            assert not answers(api.server.health)
+            time.sleep(0.1)
+        assert not (tmp_path / "prefect.db").exists()
+        stopping = stopping.pop_all()
+    with stopping:
+        yield api
+
+
+def test_work_goes_on_with_one_warning_when_the_api_is_gone(api: PrefectApi) -> None:
     warnings: list[str] = []
     reporter = PageReporter(warnings.append, clock=iter(range(0, 1000, 10)).__next__)
-    with prefect_api(settings_at(tmp_path)) as api, temporary_settings({"api.url": api.url}):
+    with temporary_settings({"api.url": api.url}):
         api.wait_until_it_answers()
         reporter.begin("watched train-1-embedding", 4, "steps")
         reporter.advance(1, "loss 0.5")
