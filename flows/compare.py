@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tasks.jobs import Job
 from tasks.look_alikes import find_look_alikes
 from tasks.manifest import Manifest
 from tasks.method_cells import embed_look_alikes, read_cell
-from tasks.method_choice import Drawing, comparison_jobs, without_gallery
+from tasks.method_choice import Place, Wanted, comparison_jobs, without_gallery
 from tasks.method_plane import draw_plane
 from tasks.method_sheet import draw_method_sheet
 from tasks.method_table import MethodTable
@@ -43,18 +43,32 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class _Round:
-    """What was done, by concept and label."""
+    """What was done, by its place."""
 
-    jobs: Mapping[tuple[str, str], Job]
+    jobs: Mapping[Place, Job]
     look_alikes: Path | None
-    evaluations: Mapping[tuple[str, str], Manifest]
+    evaluations: Mapping[Place, Manifest]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(place.concept for place in self.jobs))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(place.method for place in self.jobs))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(place.seed for place in self.jobs))
+
+    def first(self, name: str, method: str | None = None) -> Place:
+        """The concept's place of the first seed, and of the first method unless another is named."""
+        return Place(name, method or self.methods[0], self.seeds[0])
 
 
 def run_compare(
     settings: Settings,
-    names: Sequence[str],
-    methods: Sequence[str],
-    drawing: Drawing,
+    wanted: Wanted,
     *,
     look_alikes: Path | None = None,
     train: bool = True,
@@ -67,29 +81,41 @@ def run_compare(
         WorkFailed: a stage failed; what was finished is in the store, and the same call carries on.
     """
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "NOTSET" if verbose else "CRITICAL"
-    found = comparison_jobs(settings, names, methods, drawing)
-    jobs = {cell: without_gallery(job) for cell, job in found.items()}
-    store = open_store(settings)
-    store.probe()
+    jobs, store = _checked(settings, wanted, look_alikes)
     if not train:
         _refuse_untrained(store, jobs)
-    for job in {name: job for (name, _), job in jobs.items()}.values():
-        find_look_alikes(settings, job, look_alikes)  # what cannot be read is said before anything is trained
     with prefect_api(settings) as api:
         check_jobs(settings, list(jobs.values()))
         import_mlflow(settings)
         with flows_run_at(api):
             from flows.compare_flow import evaluate_all  # it imports Prefect, which reads the variable above
 
-            evaluations = evaluate_all(jobs, TerminalReporter(notices()))
+            evaluations = evaluate_all(jobs, store, TerminalReporter(notices()))
     return _put_together(settings, store, _Round(jobs=jobs, look_alikes=look_alikes, evaluations=evaluations))
 
 
-def _refuse_untrained(store: Store, jobs: Mapping[tuple[str, str], Job]) -> None:
+def _checked(settings: Settings, wanted: Wanted, look_alikes: Path | None) -> tuple[dict[Place, Job], Store]:
+    """What is to be done, and the store; InputError with all that is wrong with either or the look-alikes."""
+    jobs = {place: without_gallery(job) for place, job in comparison_jobs(settings, wanted).items()}
+    store = open_store(settings)
+    store.probe()
+    problems: list[str] = []
+    for job in {place.concept: job for place, job in jobs.items()}.values():
+        try:
+            find_look_alikes(settings, job, look_alikes)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*dict.fromkeys(problems))
+    return jobs, store
+
+
+def _refuse_untrained(store: Store, jobs: Mapping[Place, Job]) -> None:
     """InputError, with all of them, for what would have to be trained."""
     problems = [
-        f"concept '{name}' is not trained by {label} ({', '.join(missing)}): leave --no-train out, or the method"
-        for (name, label), job in jobs.items()
+        f"concept '{place.concept}' is not trained by {place.method} from seed {place.seed} ({', '.join(missing)}): "
+        "leave --no-train out, or the method"
+        for place, job in jobs.items()
         if (missing := [plan.stage for plan in job.trainings if store.find(plan.stage, plan.key) is None])
     ]
     if problems:
@@ -97,11 +123,23 @@ def _refuse_untrained(store: Store, jobs: Mapping[tuple[str, str], Job]) -> None
 
 
 def _put_together(settings: Settings, store: Store, work: _Round) -> Comparison:
-    names = tuple(dict.fromkeys(name for name, _ in work.jobs))
-    labels = tuple(dict.fromkeys(label for _, label in work.jobs))
+    table = _table(settings, store, work)
+    content = table.to_json()
+    folder = settings.home / "comparisons" / digest_of(content)[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / TABLE_JSON).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (folder / TABLE_MARKDOWN).write_text(table.to_markdown(), encoding="utf-8")
+    draw_plane(table, folder / PLANE)
+    for name in work.names:
+        _draw_sheet(store, work, name, folder / f"{name}.png")
+    run_id = record_comparison(settings, table, work.jobs, folder)
+    return Comparison(table=table, folder=folder, run_id=run_id)
+
+
+def _table(settings: Settings, store: Store, work: _Round) -> MethodTable:
     cells, notes = [], []
-    for name in names:
-        job = work.jobs[name, labels[0]]
+    for name in work.names:
+        job = work.jobs[work.first(name)]
         embedded = embed_look_alikes(job, find_look_alikes(settings, job, work.look_alikes))
         if embedded is None:
             notes.append(
@@ -109,31 +147,29 @@ def _put_together(settings: Settings, store: Store, work: _Round) -> Comparison:
                 f"concepts of the category '{job.concept.super_category}'"
             )
         cells += [
-            read_cell(store, work.jobs[name, label], label, work.evaluations[name, label], embedded) for label in labels
+            read_cell(store, own, place, work.evaluations[place], embedded)
+            for place, own in work.jobs.items()
+            if place.concept == name
         ]
-    prompts = tuple(next(iter(work.jobs.values())).recipe.prompts)
-    table = MethodTable(concepts=names, methods=labels, prompts=prompts, cells=tuple(cells), notes=tuple(notes))
-    content = table.to_json()
-    folder = settings.home / "comparisons" / digest_of(content)[:12]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / TABLE_JSON).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    (folder / TABLE_MARKDOWN).write_text(table.to_markdown(), encoding="utf-8")
-    draw_plane(table, folder / PLANE)
-    for name in names:
-        _draw_sheet(store, work, name, labels, folder / f"{name}.png")
-    run_id = record_comparison(settings, table, work.jobs, folder)
-    return Comparison(table=table, folder=folder, run_id=run_id)
+    return MethodTable(
+        concepts=work.names,
+        methods=work.methods,
+        seeds=work.seeds,
+        prompts=tuple(next(iter(work.jobs.values())).recipe.prompts),
+        cells=tuple(cells),
+        notes=tuple(notes),
+    )
 
 
-def _draw_sheet(store: Store, work: _Round, name: str, labels: Sequence[str], file: Path) -> None:
-    job = work.jobs[name, labels[0]]
+def _draw_sheet(store: Store, work: _Round, name: str, file: Path) -> None:
+    job = work.jobs[work.first(name)]
     prepare = store.get("prepare", job.stages[0].key)
     rows = {
-        label: [
-            picture(store, work.evaluations[name, label], f"{GENERATIONS}/{number:02}/00.png")
+        method: [
+            picture(store, work.evaluations[work.first(name, method)], f"{GENERATIONS}/{number:02}/00.png")
             for number in range(len(job.recipe.prompts))
         ]
-        for label in labels
+        for method in work.methods
     }
     images = pictures(store, prepare, IMAGES)
     draw_method_sheet(name, job.concept.super_category, images, job.recipe.prompts, rows).save(file, optimize=True)

@@ -1,5 +1,6 @@
 """The Prefect flow of a comparison: the evaluation of every concept by every method, doing only what is missing."""
 
+import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -10,31 +11,34 @@ from flows.gpu_slot import gpu_slot
 from flows.train_concept import Errand, Line
 from tasks.jobs import Job
 from tasks.manifest import Manifest
+from tasks.method_choice import Place
 from tasks.reporting import Reporter
+from tasks.store import Damaged, Store
 
 
 @dataclass(kw_only=True)
 class _Round:
     """What the flow works on, and what it has found."""
 
-    jobs: Mapping[tuple[str, str], Job]
+    jobs: Mapping[Place, Job]
+    store: Store
     reporter: Reporter
-    evaluations: dict[tuple[str, str], Manifest] = field(default_factory=dict)
+    evaluations: dict[Place, Manifest] = field(default_factory=dict)
 
 
 _ROUND: ContextVar[_Round] = ContextVar("round")
 
 
-def evaluate_all(jobs: Mapping[tuple[str, str], Job], reporter: Reporter) -> dict[tuple[str, str], Manifest]:
-    """The evaluations of jobs by concept and label, in a flow run at the API that is in use.
+def evaluate_all(jobs: Mapping[Place, Job], store: Store, reporter: Reporter) -> dict[Place, Manifest]:
+    """The evaluations of jobs by their places, in a flow run at the API that is in use.
 
     Raises:
         WorkFailed: a stage failed; what was finished is in the store.
     """
-    work = _Round(jobs=jobs, reporter=reporter)
+    work = _Round(jobs=jobs, store=store, reporter=reporter)
     token = _ROUND.set(work)
     try:
-        compare(list(dict.fromkeys(name for name, _ in jobs)), list(dict.fromkeys(label for _, label in jobs)))
+        compare(list(dict.fromkeys(place.concept for place in jobs)), list(dict.fromkeys(p.method for p in jobs)))
     finally:
         _ROUND.reset(token)
     return work.evaluations
@@ -44,9 +48,30 @@ def evaluate_all(jobs: Mapping[tuple[str, str], Job], reporter: Reporter) -> dic
 def compare(names: list[str], methods: list[str]) -> None:
     """Have the evaluation of every concept by every method in the store; the parameters are what a page shows."""
     work = _ROUND.get()
+    missing = {place for place, job in work.jobs.items() if not _is_there(work.store, job)}
+    started, made = time.monotonic(), 0
     with gpu_slot():
-        for cell, job in work.jobs.items():
+        for number, (place, job) in enumerate(work.jobs.items(), 1):
             line = Line(Errand(job, work.reporter, checked=True))
             for plan in job.stages:
                 line.obtain(plan)
-            work.evaluations[cell] = line.bench.manifests["evaluate"]
+            work.evaluations[place] = line.bench.manifests["evaluate"]
+            if place in missing:
+                made += 1
+                missing.remove(place)
+                left = (time.monotonic() - started) / made * len(missing)
+                said = f"{place.concept} by {place.method}, seed {place.seed}: {number} of {len(work.jobs)} trainings"
+                work.reporter.tell(f"{said}, about {_words(left)} left" if missing else said)
+
+
+def _is_there(store: Store, job: Job) -> bool:
+    last = job.stages[-1]
+    try:
+        return store.find(last.stage, last.key) is not None
+    except Damaged:
+        return False
+
+
+def _words(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"

@@ -1,4 +1,4 @@
-"""A comparison in MLflow: a parent run with table, plane and sheets, a child run for each concept by each method."""
+"""A comparison in MLflow: a parent run with table, plane and sheets, a child run for each training."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.jobs import Job
+from tasks.method_choice import Place
 from tasks.method_table import MethodTable
 from tasks.settings import Settings
 from tasks.tracking import connect, experiment_id, sorted_failures
@@ -15,7 +16,7 @@ from tasks.training_runs import PARENT_TAG
 EXPERIMENT = "compare"
 
 
-def record_comparison(settings: Settings, table: MethodTable, jobs: Mapping[tuple[str, str], Job], folder: Path) -> str:
+def record_comparison(settings: Settings, table: MethodTable, jobs: Mapping[Place, Job], folder: Path) -> str:
     """Write the runs; returns the parent's id.
 
     Raises:
@@ -28,20 +29,26 @@ def record_comparison(settings: Settings, table: MethodTable, jobs: Mapping[tupl
         parent = client.create_run(experiment, tags=tags, run_name=" ".join(table.concepts)).info.run_id
         client.log_param(parent, "methods", ", ".join(table.methods))
         client.log_param(parent, "concepts", ", ".join(table.concepts))
+        client.log_param(parent, "seeds", ", ".join(map(str, table.seeds)))
         client.log_param(parent, "prompts", len(table.prompts))
         for method in table.methods:
             for score in table.scores:
-                name = f"{method.replace(':', '.')}/{score}"  # a colon is no letter of a metric's name everywhere
+                name = f"{_metric_name(method)}/{score}"
                 for figure, value in with_interval(name, vars(table.mean(method, score))).items():
                     client.log_metric(parent, figure, value)
         for cell in table.cells:
-            job = jobs[cell.concept, cell.method]
+            job = jobs[Place(cell.concept, cell.method, cell.seed)]
             stages = {f"conceptbooth.stage.{plan.stage}": plan.key for plan in job.stages}
-            facts = {"concept": cell.concept, "method": cell.method, "weights_sha256": cell.weights}
+            facts = {
+                "concept": cell.concept,
+                "method": cell.method,
+                "seed": str(cell.seed),
+                "weights_sha256": cell.weights,
+            }
             child = client.create_run(
                 experiment,
                 tags={PARENT_TAG: parent, **{f"conceptbooth.{name}": value for name, value in facts.items()}, **stages},
-                run_name=f"{cell.concept} {cell.method}",
+                run_name=f"{cell.concept} {cell.method} {cell.seed}",
             ).info.run_id
             for score, values in cell.values.items():
                 client.log_metric(child, score, float(np.mean(values)))
@@ -49,3 +56,8 @@ def record_comparison(settings: Settings, table: MethodTable, jobs: Mapping[tupl
         client.log_artifacts(parent, str(folder))
         client.set_terminated(parent)
     return str(parent)
+
+
+def _metric_name(method: str) -> str:
+    """A method's label in the letters that MLflow takes everywhere; it knows no plus, and a colon not on Windows."""
+    return method.replace("+", "_and_").replace(":", ".")

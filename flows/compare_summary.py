@@ -7,7 +7,7 @@ from flows.compare import PLANE, Comparison
 from flows.console import print_json, results
 from flows.summary import path_from_here
 from model.interval import Interval
-from tasks.method_table import MEANINGS, TITLES, signed
+from tasks.method_table import MEANINGS, TITLES, MethodTable, signed
 
 
 def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
@@ -17,20 +17,10 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
         print_json(table.to_json() | {"folder": str(folder), "mlflow_run": comparison.run_id})
         return
     console = results()
-    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    shown.add_column("method", no_wrap=True)
-    for score in table.scores:
-        shown.add_column(TITLES[score])
-    for method in table.methods:
-        shown.add_row(Text(method, style="bold"), *(str(table.mean(method, score)) for score in table.scores))
-    if len(table.methods) > 1:
-        shown.add_section()
-    for method in table.methods[1:]:
-        row = [_coloured(table.difference(method, score)) for score in table.scores]
-        shown.add_row(f"{method} - {table.methods[0]}", *row)
-    over = f"{len(table.concepts)} concepts, {len(table.prompts)} prompts, the same seeds; 95 % intervals"
-    console.print(Text(f"Means over {over}", style="bold"), soft_wrap=True)
-    console.print(shown)
+    console.print(Text(f"{table.over}; the same noise for all methods", style="bold"), soft_wrap=True)
+    against = f", and of paired differences to {table.methods[0]}" if len(table.methods) > 1 else ""
+    console.print(Text(f"means with 95 % intervals{against}", style="dim"), soft_wrap=True)
+    console.print(_shown(table))
     for score in table.scores:
         console.print(Text(f"  {TITLES[score]}: {MEANINGS[score]}", style="dim"), soft_wrap=True)
     for note in table.notes:
@@ -39,6 +29,21 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     for title, file in [("Plane", PLANE), *((name, f"{name}.png") for name in table.concepts)]:
         console.print(Text.assemble((f"{title}  ", "bold"), path_from_here(folder / file)), soft_wrap=True)
     console.print(Text.assemble(("MLflow  ", "bold"), f"run {comparison.run_id}"), soft_wrap=True)
+
+
+def _shown(table: MethodTable) -> Table:
+    """A score after the other, because all side by side need more columns than a terminal has."""
+    first, *others = table.methods
+    shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    shown.add_column(overflow="fold")
+    for title in ("mean", *(["difference"] if others else [])):
+        shown.add_column(title, no_wrap=True)
+    for score in table.scores:
+        shown.add_row(Text(TITLES[score], style="bold"))
+        for method in table.methods:
+            row = [Text(f"  {method}"), Text(str(table.mean(method, score)))]
+            shown.add_row(*row, *([_coloured(table.difference(method, score))] if method != first else []))
+    return shown
 
 
 def _coloured(interval: Interval) -> Text:

@@ -9,6 +9,7 @@ from PIL import Image
 from tasks.artefacts import EMBEDDINGS, SCORES, WEIGHTS
 from tasks.jobs import Job
 from tasks.manifest import Manifest
+from tasks.method_choice import Place
 from tasks.method_table import TITLES, Cell
 from tasks.store import Store
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def read_cell(store: Store, job: Job, label: str, evaluation: Manifest, look_alikes: "Tensor | None") -> Cell:
-    """The values of one concept by one method; `look_alikes` are embeddings (pictures, width) of `embed_look_alikes`.
+def read_cell(store: Store, job: Job, place: Place, evaluation: Manifest, look_alikes: "Tensor | None") -> Cell:
+    """The values of one training; `look_alikes` are embeddings (pictures, width) of `embed_look_alikes`.
 
     Raises:
         Damaged, StoreFailed: scores or embeddings in the store are not as they were.
@@ -34,9 +35,21 @@ def read_cell(store: Store, job: Job, label: str, evaluation: Manifest, look_ali
         by = "identity" if job.recipe.identity_model else "clip"
         ranks = identity_rank(tensors[f"{by}_generated"], tensors[f"{by}_instance"], look_alikes)
         values["identity_rank"] = ranks.double().tolist()
+    values["identity_x_text"] = identity_x_text(values["dino" if "dino" in values else "clip_i"], values["clip_t"])
     last = job.trainings[-1]
     weights = store.get(last.stage, last.key).files[WEIGHTS].sha256
-    return Cell(concept=job.concept.name, method=label, evaluation=evaluation.key, weights=weights, values=values)
+    return Cell(**place._asdict(), evaluation=evaluation.key, weights=weights, values=values)
+
+
+def identity_x_text(identity: Sequence[Sequence[float]], text: Sequence[Sequence[float]]) -> list[list[float]]:
+    """The product of both cosines of each picture (prompts, pictures), what is below 0 taken for 0.
+
+    A picture must be the concept and follow its prompt; that some are the one and some the other raises no mean.
+    """
+    return [
+        [max(0.0, one) * max(0.0, other) for one, other in zip(*pair, strict=True)]
+        for pair in zip(identity, text, strict=True)
+    ]
 
 
 def embed_look_alikes(job: Job, pictures: Sequence[Image.Image]) -> "Tensor | None":

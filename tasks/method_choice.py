@@ -1,9 +1,11 @@
-"""Which methods are compared, on which prompts: jobs of one concept that differ in the method alone."""
+"""Which methods are compared, on which prompts: jobs of one concept that differ in method and training seed alone."""
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from model.errors import InputError
 from model.methods import METHODS, get_method
@@ -20,6 +22,18 @@ class MethodChoice:
     preset: str
     label: str
     """As who asked wrote it: `method` or `method:preset`."""
+    stages: Mapping[str, Mapping[str, Any]] | None = None
+    """Changes to the preset; None: those of params.yaml where this is its own method and preset."""
+
+
+class Place(NamedTuple):
+    """One training of a comparison."""
+
+    concept: str
+    method: str
+    """Its label."""
+    seed: int
+    """Of the training; all draw from the same seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,40 +72,63 @@ def choose_methods(params: Params, wanted: Sequence[str]) -> list[MethodChoice]:
     return choices
 
 
-def comparison_jobs(
-    settings: Settings, names: Sequence[str], methods: Sequence[str], drawing: Drawing
-) -> dict[tuple[str, str], Job]:
-    """The job of each concept by each method, by concept and label; all draw the same prompts from the same seeds.
+def chosen(labels: Sequence[str]) -> Callable[[Params], Sequence[MethodChoice]]:
+    """What `Wanted.methods` is for methods that are called by their labels."""
+    return lambda params: choose_methods(params, labels)
 
-    Changes that params.yaml makes to stages count for its own method and preset alone.
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be compared."""
+
+    concepts: Sequence[str]
+    methods: Callable[[Params], Sequence[MethodChoice]]
+    """Says which, or raises InputError; the others are held against the first."""
+    seeds: Sequence[int] = ()
+    """Of the trainings; none: that of params.yaml."""
+    drawing: Drawing = field(default_factory=Drawing)
+
+
+def comparison_jobs(settings: Settings, wanted: Wanted) -> dict[Place, Job]:
+    """The job of each concept by each method from each seed; all draw the same prompts from the same noise.
+
+    A concept's jobs stand together, those of one seed too, so that methods with the same first stages share them.
 
     Raises:
-        InputError: anything is wrong with concepts, methods, prompts or parameters; all of it together.
+        InputError: anything is wrong with concepts, methods, seeds, prompts or parameters; all of it together.
     """
     params = load_params(settings.params_file)
-    problems: list[str] = []
-    jobs: dict[tuple[str, str], Job] = {}
-    choices: list[MethodChoice] = []
+    problems = [f"seed {seed}: asked for twice, leave one out" for seed, n in Counter(wanted.seeds).items() if n > 1]
+    choices: Sequence[MethodChoice] = ()
     try:
-        choices = choose_methods(params, methods)
+        choices = wanted.methods(params)
     except InputError as error:
         problems += error.problems
+    found: dict[Place, Job] = {}
     # Also without a method that exists, so that one look shows everything.
     for choice in choices or [MethodChoice(method=params.method, preset=params.preset, label="")]:
-        try:
-            changed = _changed(params, choice, drawing)
-            jobs |= {(job.concept.name, choice.label): job for job in plan_jobs(settings, names, changed)}
-        except InputError as error:
-            problems += error.problems
+        for seed in dict.fromkeys(wanted.seeds or [params.seed]):
+            try:
+                changed = _changed(params, choice, wanted.drawing, seed)
+            except InputError as error:
+                problems += error.problems
+                changed = _changed(params, choice, Drawing(prompts=wanted.drawing.prompts), params.seed)
+            try:
+                jobs = plan_jobs(settings, wanted.concepts, changed)
+                found |= {Place(job.concept.name, choice.label, seed): job for job in jobs}
+            except InputError as error:
+                problems += error.problems
     if problems:
         raise InputError(*dict.fromkeys(problems))
-    return jobs
+    order = {name: place for place, name in enumerate(wanted.concepts)}
+    return dict(sorted(found.items(), key=lambda item: (order[item[0].concept], item[0].seed)))
 
 
-def _changed(params: Params, choice: MethodChoice, drawing: Drawing) -> Params:
+def _changed(params: Params, choice: MethodChoice, drawing: Drawing, seed: int) -> Params:
     content = params.model_dump()
     own = (params.method, params.preset) == (choice.method, choice.preset)
-    content |= {"method": choice.method, "preset": choice.preset, "stages": content["stages"] if own else {}}
+    stages = choice.stages if choice.stages is not None else content["stages"] if own else {}
+    content |= {"method": choice.method, "preset": choice.preset, "stages": stages, "seed": seed}
     if drawing.prompts is not None:
         content["evaluation"]["prompts"] = str(drawing.prompts.absolute())
     if drawing.images_per_prompt is not None:

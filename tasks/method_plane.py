@@ -22,8 +22,7 @@ def draw_plane(table: MethodTable, file: Path) -> None:
         )
     axes.set_xlabel(f"{TITLES['clip_t']}: {MEANINGS['clip_t']}")
     axes.set_ylabel(f"{TITLES[identity]}: {MEANINGS[identity]}")
-    over = f"{len(table.concepts)} concepts, {len(table.prompts)} prompts; means with 95 % intervals"
-    axes.set_title(over, fontsize="medium")
+    axes.set_title(f"{table.over}; means with 95 % intervals", fontsize="medium")
     axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(file, dpi=150)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,24 +16,28 @@ TITLES = {
     "identity_rank": "identity rank",
     "clip_t": "CLIP-T",
     "retrieval": "retrieval",
+    "identity_x_text": "identity x text",
 }
-"""The scores as a table shows them: likeness first, then the prompt."""
+"""The scores as a table shows them: likeness first, then the prompt, then both."""
 MEANINGS = {
     "clip_i": "likeness to the concept's images, by CLIP",
     "dino": "likeness to the concept's images, by the identity model",
     "identity_rank": "whether the concept's images come before those of its look-alikes (mean average precision)",
     "clip_t": "how well the prompt is followed, by CLIP",
     "retrieval": "share of pictures nearest to their own prompt of all prompts",
+    "identity_x_text": "product of each picture's DINO (without an identity model: CLIP-I) and CLIP-T",
 }
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What one method has made of one concept."""
+    """What one method has made of one concept from one seed."""
 
     concept: str
     method: str
+    seed: int
+    """Of the training."""
     evaluation: str
     """Key of the stage whose artefact holds the pictures."""
     weights: str
@@ -48,6 +53,8 @@ class MethodTable:
     concepts: tuple[str, ...]
     methods: tuple[str, ...]
     """The others are compared with the first."""
+    seeds: tuple[int, ...]
+    """Of the trainings."""
     prompts: tuple[str, ...]
     cells: tuple[Cell, ...]
     notes: tuple[str, ...] = ()
@@ -57,19 +64,41 @@ class MethodTable:
         """Those that at least one concept has, in the table's order."""
         return tuple(name for name in TITLES if any(name in cell.values for cell in self.cells))
 
+    @property
+    def over(self) -> str:
+        """What the means are over, in words."""
+        counts = (len(self.concepts), "concept"), (len(self.seeds), "training seed"), (len(self.prompts), "prompt")
+        return ", ".join(f"{count} {thing}{'' if count == 1 else 's'}" for count, thing in counts)
+
     def values(self, method: str, score: str) -> np.ndarray:
-        """(concepts, prompts, pictures), of the concepts that have this score."""
-        cells = {cell.concept: cell for cell in self.cells if cell.method == method}
-        having = [cells[concept].values for concept in self.concepts if score in cells[concept].values]
-        return np.array([values[score] for values in having])
+        """(concepts, seeds, prompts, pictures), of the concepts that have this score."""
+        cells = {(cell.concept, cell.seed): cell for cell in self.cells if cell.method == method}
+        having = [concept for concept in self.concepts if score in cells[concept, self.seeds[0]].values]
+        return np.array([[cells[concept, seed].values[score] for seed in self.seeds] for concept in having])
 
     def mean(self, method: str, score: str) -> Interval:
-        """With its 95 % bootstrap interval over concepts, prompts and pictures."""
-        return bootstrap_interval(self.values(method, score))
+        """With its 95 % bootstrap interval: concepts are drawn anew, then seeds, prompts and pictures of each."""
+        return self._means[method, score]
 
     def difference(self, method: str, score: str) -> Interval:
-        """How much higher than the first method's, picture by picture from the same noise."""
-        return bootstrap_interval(self.values(method, score) - self.values(self.methods[0], score))
+        """How much higher than the first method's, picture by picture from the same seed and noise."""
+        return self._differences[method, score]
+
+    @cached_property
+    def _means(self) -> dict[tuple[str, str], Interval]:
+        return {
+            (method, score): bootstrap_interval(self.values(method, score))
+            for method in self.methods
+            for score in self.scores
+        }
+
+    @cached_property
+    def _differences(self) -> dict[tuple[str, str], Interval]:
+        return {
+            (method, score): bootstrap_interval(self.values(method, score) - self.values(self.methods[0], score))
+            for method in self.methods
+            for score in self.scores
+        }
 
     def to_json(self) -> dict[str, Any]:
         """All of it, down to the value of each picture."""
@@ -86,20 +115,30 @@ class MethodTable:
                 }
                 for method in self.methods
             ],
+            "seeds": list(self.seeds),
             "prompts": list(self.prompts),
             "cells": [asdict(cell) for cell in self.cells],
             "notes": list(self.notes),
         }
 
     def to_markdown(self) -> str:
-        """For a page or a document."""
+        """Means, and below them how much higher each is than the first method's, for a page or a document."""
+        means = [[method, *(str(self.mean(method, score)) for score in self.scores)] for method in self.methods]
+        differences = [
+            [f"{method} - {self.methods[0]}", *(signed(self.difference(method, score)) for score in self.scores)]
+            for method in self.methods[1:]
+        ]
         titles = [TITLES[score] for score in self.scores]
-        rows = [["method", *titles], ["---"] * (len(titles) + 1)]
-        rows += [[method, *(str(self.mean(method, score)) for score in self.scores)] for method in self.methods]
-        for method in self.methods[1:]:
-            differences = [signed(self.difference(method, score)) for score in self.scores]
-            rows.append([f"{method} - {self.methods[0]}", *differences])
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+        tables = [markdown_table(["method", *titles], means)]
+        if differences:
+            tables.append(markdown_table(["difference", *titles], differences))
+        return "\n".join(tables)
+
+
+def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, its first column text and the others figures."""
+    lines = [titles, ["---", *["--:"] * (len(titles) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def signed(interval: Interval) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option, Typer
+from typer import Argument, BadParameter, Option, Typer
 
 from flows.console import ReportingCommand
 
@@ -49,6 +49,14 @@ def project() -> "Settings":
     settings = load_settings()
     apply_environment(settings)
     return settings
+
+
+def whole_numbers(option: str, text: str | None) -> tuple[int, ...]:
+    """The numbers of an option such as `--seeds 0,1`; none if it is not given. BadParameter if one is none."""
+    parts = [part.strip() for part in (text or "").split(",")] if text is not None else []
+    if wrong := [part for part in parts if not part.isdecimal()]:
+        raise BadParameter(f"{option} {text}: {wrong[0]!r} is no whole number; say them as in {option} 0,1")
+    return tuple(int(part) for part in parts)
 
 
 def complete_concept(incomplete: str) -> list[str]:

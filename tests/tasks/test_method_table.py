@@ -4,31 +4,33 @@ import numpy as np
 import pytest
 
 from model.bootstrap import bootstrap_interval
+from tasks.method_cells import identity_x_text
 from tasks.method_table import Cell, MethodTable, signed
 
-CONCEPTS, PROMPTS, PICTURES = ("dog", "pot", "toy"), ("a {}", "b {}"), 4
+CONCEPTS, SEEDS, PROMPTS, PICTURES = ("dog", "pot", "toy"), (0, 7), ("a {}", "b {}"), 4
 RNG = np.random.default_rng(0)
-HARD = RNG.normal(0.5, 0.2, size=(3, 1, 1)) + RNG.normal(0, 0.05, size=(3, 2, 4))
+HARD = RNG.normal(0.5, 0.2, size=(3, 1, 1, 1)) + RNG.normal(0, 0.05, size=(3, 2, 2, PICTURES))
 
 
-def cell(concept: str, method: str, step: float, *, ranked: bool = True) -> Cell:
-    values = {"clip_i": (HARD[CONCEPTS.index(concept)] + step).tolist()}
+def cell(concept: str, method: str, seed: int, step: float, *, ranked: bool = True) -> Cell:
+    values = {"clip_i": (HARD[CONCEPTS.index(concept), SEEDS.index(seed)] + step).tolist()}
     if ranked:
         values["identity_rank"] = np.full((2, 4), 0.5 + step).tolist()
-    return Cell(concept=concept, method=method, evaluation="e", weights="w", values=values)
+    return Cell(concept=concept, method=method, seed=seed, evaluation="e", weights="w", values=values)
 
 
 @pytest.fixture
 def table() -> MethodTable:
     cells = [
-        cell(concept, method, step, ranked=concept != "toy")
+        cell(concept, method, seed, step, ranked=concept != "toy")
         for concept in CONCEPTS
+        for seed in reversed(SEEDS)
         for method, step in (("first", 0.0), ("second", -0.01))
     ]
-    return MethodTable(concepts=CONCEPTS, methods=("first", "second"), prompts=PROMPTS, cells=tuple(cells))
+    return MethodTable(concepts=CONCEPTS, methods=("first", "second"), seeds=SEEDS, prompts=PROMPTS, cells=tuple(cells))
 
 
-def test_means_are_over_concepts_prompts_and_pictures(table: MethodTable) -> None:
+def test_means_are_over_concepts_seeds_prompts_and_pictures(table: MethodTable) -> None:
     assert table.mean("first", "clip_i") == bootstrap_interval(HARD)
     assert table.mean("second", "clip_i").mean == pytest.approx(HARD.mean() - 0.01)
     assert table.mean("first", "clip_i").high - table.mean("first", "clip_i").low > 0.1, "concepts differ"
@@ -42,7 +44,7 @@ def test_differences_are_paired(table: MethodTable) -> None:
 
 
 def test_a_score_is_over_the_concepts_that_have_it(table: MethodTable) -> None:
-    assert table.values("first", "identity_rank").shape == (2, 2, 4)
+    assert table.values("first", "identity_rank").shape == (2, 2, 2, 4)
     assert table.scores == ("clip_i", "identity_rank")
 
 
@@ -56,6 +58,11 @@ def test_json_traces_every_figure_to_its_pictures(table: MethodTable) -> None:
 
 
 def test_markdown(table: MethodTable) -> None:
-    lines = table.to_markdown().splitlines()
-    assert lines[0] == "| method | CLIP-I | identity rank |"
-    assert lines[-1].startswith("| second - first | -0.010 [-0.010, -0.010] | -0.010 ")
+    means, differences = table.to_markdown().split("\n\n")
+    assert means.splitlines()[:2] == ["| method | CLIP-I | identity rank |", "| --- | --: | --: |"]
+    assert differences.splitlines()[-1].startswith("| second - first | -0.010 [-0.010, -0.010] | -0.010 ")
+    assert table.over == "3 concepts, 2 training seeds, 2 prompts"
+
+
+def test_a_picture_must_be_the_concept_and_follow_its_prompt() -> None:
+    assert identity_x_text([[0.8, 0.0, -0.5]], [[0.5, 0.9, -0.5]]) == [[0.4, 0.0, 0.0]]
