@@ -14,7 +14,7 @@ from tasks.concepts import load_concept
 from tasks.dvc_command import make_samples
 from tasks.image_sets import ImagesMissing, image_set
 from tasks.jobs import plan_jobs
-from tasks.params import load_params
+from tasks.samples import is_sample
 from tasks.settings import Settings
 from tasks.store import open_store
 from tasks.tracking import import_mlflow
@@ -50,7 +50,7 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
 
 def _is_unmade_sample(settings: Settings, name: str) -> bool:
     try:
-        if name in load_params(settings.params_file).samples:
+        if is_sample(settings, name):
             image_set(settings, load_concept(settings, name))
     except ImagesMissing:
         return True

@@ -103,7 +103,7 @@ def _check_clip_folder(folder: Path, what: str) -> None:
     try:
         model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError) as error:
-        raise InputError(f"{what}: its config.json cannot be read ({first_line(error)})") from error
+        raise InputError(f"{what}: its config.json cannot be read ({first_line(error)}); name a CLIPModel") from error
     if model_type != "clip":
         raise InputError(f"{what} is a {model_type} model; one with image and text, a CLIPModel, is needed")
     if not any(folder.glob("model*.safetensors")):

@@ -45,7 +45,8 @@ class IdentityModel:
         try:
             model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
         except (OSError, ValueError) as error:
-            raise InputError(f"{what}: its config.json cannot be read ({first_line(error)})") from error
+            said = f"{what}: its config.json cannot be read ({first_line(error)}); name a ViTModel or Dinov2Model"
+            raise InputError(said) from error
         if model_type not in _KINDS:
             raise InputError(f"{what} is a {model_type} model; a ViTModel or Dinov2Model, such as DINO, is needed")
         model_class, options = _KINDS[model_type]

@@ -1,8 +1,19 @@
 """The sample concepts that come with the project: dvc.yaml makes their images, dvc.lock says what came out."""
 
+from model.errors import InputError
 from tasks.folder_hash import path_digest
 from tasks.settings import Settings
 from tasks.yaml_files import read_yaml
+
+
+def is_sample(settings: Settings, name: str) -> bool:
+    """Whether params.yaml names a concept as one that comes with the project, whatever else may be wrong there."""
+    try:
+        content = read_yaml(settings.params_file, settings.params_file.name)
+    except InputError:
+        return False
+    samples = content.get("samples") if isinstance(content, dict) else None
+    return isinstance(samples, list) and name in samples
 
 
 def sample_is_current(settings: Settings, name: str) -> bool:

@@ -131,6 +131,17 @@ def test_absurd_numbers_in_params_are_reported_together(project: Path) -> None:
         assert any(said in line for line in named)
 
 
+def test_images_that_the_training_makes_itself_are_no_problem(project: Path) -> None:
+    sample = project / "data" / "concepts" / "plum-turtle"
+    sample.mkdir()
+    (sample / "concept.yaml").write_text(CONCEPT)
+    text = PARAMS.read_text(encoding="utf-8")
+    (project / "params.yaml").write_text(text.replace("preset: toyworld", "preset: nothing"))
+    done = conceptbooth("train", "plum-turtle", "--json", cwd=project)
+    (problem,) = json.loads(done.stderr)["problems"]
+    assert "preset 'nothing'" in problem
+
+
 def test_completion_knows_the_concepts(project: Path) -> None:
     done = conceptbooth(
         cwd=project,
