@@ -17,6 +17,7 @@ from tasks.score_words import interval, read_scores
 from tasks.store import Damaged, Store
 
 SHOWN_PER_PROMPT = 3
+SHOWN_CLASS_IMAGES = 12
 THUMBNAIL = 192
 """Longest side of a picture on the page, in pixels."""
 
@@ -64,6 +65,7 @@ def write_page(page: Path, store: Store, chain: Chain, lineage: Mapping[str, Any
         sources=[_model_node(lineage, kind, title) for kind, title in _MODELS if lineage[kind]],
         readings=read_scores(scores) if scores else (),
         images=[_picture(store, chain.manifests.get("prepare"), image["file"]) for image in lineage["images"]],
+        class_images=_class_images(store, chain),
         scenes=_scenes(store, chain),
         previews={
             stage["stage"]: _picture(
@@ -86,6 +88,9 @@ def draw_chain(lineage: Mapping[str, Any]) -> list[Node]:
         nodes.append(_node(lineage, "images", "images", lineage["image_set"]["digest"], ("image",), count))
     if prepared := lineage["prepared"]:
         nodes.append(_node(lineage, "prepared", "prepared", prepared["key"], ("prepare ",), ""))
+    if drawn := lineage["class_images"]:
+        remark = f"{drawn['parameters']['count']} pictures by the base"
+        nodes.append(_node(lineage, "class_images", "class images", drawn["key"], ("class_images ",), remark))
     for stage in reversed(lineage["stages"]):
         _, place, name = stage["stage"].split("-", 2)
         steps = stage["parameters"].get("stage", {}).get("max_train_steps")
@@ -141,6 +146,13 @@ def _scenes(store: Store, chain: Chain) -> list[dict[str, Any]]:
         pictures = [_picture(store, evaluation, name) for name in names]
         scenes.append({"prompt": prompt, "score": score, "pictures": pictures})
     return scenes
+
+
+def _class_images(store: Store, chain: Chain) -> list[str | None]:
+    """The first class images of a training with prior preservation."""
+    drawn = chain.manifests.get("class_images")
+    names = sorted(drawn.files, key=lambda name: (len(name), name))[:SHOWN_CLASS_IMAGES] if drawn else ()
+    return [_picture(store, drawn, name) for name in names]
 
 
 def _picture(store: Store, manifest: Manifest | None, name: str) -> str | None:

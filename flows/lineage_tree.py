@@ -10,7 +10,14 @@ from rich.tree import Tree
 from tasks.score_words import interval
 
 SHORT = 12  # of the hex digits of a key
-_TOLD = ("learning_rate", "max_train_steps", "batch_size", "attention_mean_weight", "attention_variance_weight")
+_TOLD = (
+    "learning_rate",
+    "max_train_steps",
+    "batch_size",
+    "attention_mean_weight",
+    "attention_variance_weight",
+    "prior_weight",
+)
 _SCORES = (("clip_i", "CLIP-I"), ("clip_t", "CLIP-T"))
 _MOST_PROMPTS = 12
 
@@ -38,6 +45,8 @@ def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
     if prepared := lineage["prepared"]:
         branch = tree.add(_node("prepared images", prepared["key"][:SHORT], _made(prepared), *_origin(prepared)))
         _images(branch, lineage)
+    if drawn := lineage["class_images"]:
+        tree.add(_class_images(drawn))
     for problem in lineage["problems"]:
         tree.add(Text(problem, style="bold red"))
     return tree
@@ -104,6 +113,15 @@ def _training(stage: Mapping[str, Any]) -> RenderableType:
     return _node(
         f"stage {name[1]}, {name[2]}", stage["key"][:SHORT], told, losses, f"{seeded}, {_made(stage)}", *_origin(stage)
     )
+
+
+def _class_images(stage: Mapping[str, Any]) -> RenderableType:
+    facts = stage["parameters"]
+    said = (
+        f'{facts["count"]} pictures of "{facts["prompt"]}" by the base, seed {stage["seed"]}, guidance '
+        f"{number(facts['guidance_scale'])}, {facts['num_inference_steps']} steps"
+    )
+    return _node("class images", stage["key"][:SHORT], said, _made(stage), *_origin(stage))
 
 
 def _images(branch: Tree, lineage: Mapping[str, Any]) -> None:

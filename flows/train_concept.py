@@ -23,6 +23,7 @@ from model.errors import SetupError, WorldFailed
 from tasks.artefacts import CONTACT_SHEET, PAGE, SCORES
 from tasks.caching import Bench
 from tasks.checks import check_jobs
+from tasks.class_images import draw_class_images
 from tasks.draw_gallery import draw_gallery
 from tasks.evaluate import evaluate
 from tasks.failures import forget_failures
@@ -37,7 +38,13 @@ from tasks.store import Damaged
 from tasks.train_stage import train
 from tasks.trained import trained_of, write_trained
 
-_TASKS: dict[str, Task[..., Any]] = {"prepare": prepare, "train": train, "evaluate": evaluate, "gallery": draw_gallery}
+_TASKS: dict[str, Task[..., Any]] = {
+    "prepare": prepare,
+    "class_images": draw_class_images,
+    "train": train,
+    "evaluate": evaluate,
+    "gallery": draw_gallery,
+}
 T = TypeVar("T")
 
 

@@ -20,13 +20,20 @@ class CurvePoint:
 
     step: int
     loss: float
-    """What is minimised: the mean squared error of the prediction plus `attention_loss`."""
+    """What is minimised: the mean squared error of the prediction plus the other losses."""
     attention_loss: float
     """The weighted attention-map term."""
     learning_rate: float
     grad_norm: float
     """Over all trained parameters, before clipping."""
     samples_per_second: float
+    """Pictures of the concept."""
+    prior_loss: float | None = None
+    """The weighted loss on class images; None without prior preservation."""
+
+    def written(self) -> dict[str, Any]:
+        """The figures that the stage has, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +44,11 @@ class Step(CurvePoint):
     max_train_steps: int
 
 
+def term_names(stage: Stage) -> tuple[str, ...]:
+    """Parts of a stage's loss that have a curve of their own."""
+    return ("attention_loss", "prior_loss") if stage.has_prior else ("attention_loss",)
+
+
 class Figures:
     """Sums figures on the device, and reads them where the curve has a point: step 1, every tenth, and the last."""
 
@@ -45,13 +57,18 @@ class Figures:
         self.curve: list[CurvePoint] = []
         self._stage = stage
         self._last_good = last_good
-        self._sums = torch.zeros(3, device=device)  # loss, attention loss, gradient norm
+        self._names = ("loss", "grad_norm", *term_names(stage))
+        self._sums = torch.zeros(len(self._names), device=device)
         self._steps = 0
         self._since = time.monotonic()
 
-    def add(self, step: int, loss: torch.Tensor, attention_loss: torch.Tensor, grad_norm: torch.Tensor) -> Step:
-        """Count one finished step (the first is 1). Raises WorkFailed if the loss is no longer a number."""
-        self._sums += torch.stack([loss.detach(), attention_loss.detach(), grad_norm.detach()])
+    def add(self, step: int, *, loss: torch.Tensor, grad_norm: torch.Tensor, **terms: torch.Tensor) -> Step:
+        """Count one finished step (the first is 1); `terms` are the parts of the loss that `term_names` says.
+
+        Raises WorkFailed if the loss is no longer a number.
+        """
+        figures = {"loss": loss, "grad_norm": grad_norm, **terms}
+        self._sums += torch.stack([figures[name].detach() for name in self._names])
         self._steps += 1
         if step == 1 or step % _POINT_EVERY == 0 or step == self._stage.max_train_steps:
             self.curve.append(self._point(step))
@@ -60,7 +77,7 @@ class Figures:
 
     def to_json(self) -> dict[str, Any]:
         """Everything that `resume` needs. Raises WorkFailed if the loss is no longer a number."""
-        sums = self._read_sums(self.curve[-1].step + self._steps) if self._steps else [0.0, 0.0, 0.0]
+        sums = self._read_sums(self.curve[-1].step + self._steps) if self._steps else [0.0] * len(self._names)
         return {
             "curve": [asdict(point) for point in self.curve],
             "sums": sums,
@@ -77,7 +94,7 @@ class Figures:
 
     def _read_sums(self, step: int) -> list[float]:
         sums: list[float] = self._sums.tolist()  # waits for the device
-        loss, _, grad_norm = sums
+        loss, grad_norm, *_ = sums
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             raise self.diverged(f"loss {loss}, gradient norm {grad_norm}", step)
         return sums
@@ -90,16 +107,14 @@ class Figures:
         )
 
     def _point(self, step: int) -> CurvePoint:
-        loss, attention_loss, grad_norm = (value / self._steps for value in self._read_sums(step))
+        sums = self._read_sums(step)
         now = time.monotonic()
         seconds = max(now - self._since, 1e-9)
         point = CurvePoint(
             step=step,
-            loss=loss,
-            attention_loss=attention_loss,
             learning_rate=self._stage.learning_rate,
-            grad_norm=grad_norm,
             samples_per_second=self._steps * self._stage.batch_size / seconds,
+            **{name: value / self._steps for name, value in zip(self._names, sums, strict=True)},
         )
         self._sums.zero_()
         self._steps, self._since = 0, now

@@ -1,8 +1,9 @@
 """A training whose steps several processes share: accelerate starts them, this process watches and ends them.
 
-They work in a folder: `request.json`, `images/` and `previous.safetensors` go in, `trained.safetensors` and
-`curve.json` come out, or a `failure-<process>.json`; `log.txt` holds what the libraries say. What happens on the way is
-told in lines of JSON through a pipe, whose end is theirs too: when the process that watches is gone, so are they.
+They work in a folder: `request.json`, `images/`, `class_images/` and `previous.safetensors` go in,
+`trained.safetensors` and `curve.json` come out, or a `failure-<process>.json`; `log.txt` holds what the libraries say.
+What happens on the way is told in lines of JSON through a pipe, whose end is theirs too: when the process that watches
+is gone, so are they.
 
     python -m model.joint FOLDER PIPE
 """
@@ -35,7 +36,7 @@ from model.team import Team
 from model.train import TrainedStage, train_stage
 from model.weights import ConceptWeights
 
-_REQUEST, _IMAGES, _PREVIOUS = "request.json", "images", "previous.safetensors"
+_REQUEST, _IMAGES, _CLASS_IMAGES, _PREVIOUS = "request.json", "images", "class_images", "previous.safetensors"
 _TRAINED, _CURVE, _FAILURE, _LOG = "trained.safetensors", "curve.json", "failure-{}.json", "log.txt"
 _KNOWN = {kind.__name__: kind for kind in (InputError, SetupError, WorkFailed, WorldFailed)}
 _LOST_CONTACT = {errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED, errno.EPIPE, errno.ETIMEDOUT}
@@ -64,6 +65,7 @@ def train_jointly(
     prompt: ConceptPrompt,
     previous: ConceptWeights | None,
     seed: int,
+    class_images: Sequence[Image.Image] = (),
     autocast: str = "none",
     on_step: Callable[[Step], None] = lambda step: None,
     checkpoints: Checkpoints | None = None,
@@ -76,9 +78,10 @@ def train_jointly(
     Raises InputError and WorkFailed as `train_stage` does, and WorkFailed if a process dies.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    (folder / _IMAGES).mkdir(parents=True)
-    for number, image in enumerate(images):
-        image.save(folder / _IMAGES / f"{number:06}.png")
+    for room, pictures in ((_IMAGES, images), (_CLASS_IMAGES, class_images)):
+        (folder / room).mkdir(parents=True)
+        for number, image in enumerate(pictures):
+            image.save(folder / room / f"{number:06}.png")
     if previous:
         previous.save(folder / _PREVIOUS)
     request = {
@@ -177,12 +180,16 @@ def _train(folder: Path, pipe: int, request: Mapping[str, Any], team: Team, acce
     def tell(**what: Any) -> None:
         os.write(pipe, (json.dumps(what) + "\n").encode())
 
+    def pictures(room: str) -> list[Image.Image]:
+        return [Image.open(path) for path in sorted((folder / room).iterdir())]
+
     first = team.rank == 0
     processes, kept, previous = Processes(**request["processes"]), request["checkpoints"], folder / _PREVIOUS
     trained = train_stage(
         base=load_base(processes.base, processes.base_revision, device=accelerator.device),
         stage=Stage(**request["stage"]),
-        images=[Image.open(path) for path in sorted((folder / _IMAGES).iterdir())],
+        images=pictures(_IMAGES),
+        class_images=pictures(_CLASS_IMAGES),
         prompt=ConceptPrompt(**request["prompt"]),
         previous=ConceptWeights.load(previous) if previous.exists() else None,
         seed=request["seed"],

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -43,6 +43,14 @@ def encode_views(base: Base, images: Sequence[Image.Image], stage: Stage, seed: 
         means.append(distribution.mean)
         stds.append(distribution.std)
     return LatentBank(torch.cat(means), torch.cat(stds), base.vae.config.scaling_factor)
+
+
+def encode_as_they_are(base: Base, images: Sequence[Image.Image], stage: Stage) -> LatentBank:
+    """Encode each image once, neither turned nor cropped nor mirrored: the base's own pictures are no photographs."""
+    once = replace(
+        stage, augmented_views=len(images), rotation_probability=0.0, flip_probability=0.0, smallest_crop=1.0
+    )
+    return encode_views(base, images, once, seed=0)
 
 
 @torch.no_grad()

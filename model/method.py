@@ -4,7 +4,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from model.limits import as_floats, number, problems_of, whole_number, word
 
@@ -29,7 +29,7 @@ class Stage:
     max_train_steps: int = whole_number(1, 1_000_000)
     """Optimizer steps."""
     batch_size: int = whole_number(1, 1024, default=8)
-    """Pictures a step."""
+    """Pictures of the concept a step; with prior preservation as many class images beside them."""
     attention_mean_weight: float = number(0, 1e6)
     """Weight of the squared difference between the mean attention of [V] and of the super-category."""
     attention_variance_weight: float = number(0, 1e6)
@@ -45,6 +45,12 @@ class Stage:
 
     rare_token: str = word(default="")
     """A word that the base has one token for and hardly ever met; of a stage that starts from it."""
+
+    prior_weight: float = number(0, 1e6, default=0.0)
+    """Prior preservation (arXiv 2208.12242, equation 2): weight of the loss on class images, which the base draws of
+    the super-category before the training; 0 is none."""
+    class_images: int = whole_number(0, 100_000, default=0)
+    """How many class images there are, of prior preservation."""
 
     augmented_views: int = whole_number(1, 100_000, default=256)
     """Augmented views of the images that are encoded once, before the first step, and drawn from at every step."""
@@ -67,12 +73,31 @@ class Stage:
             problems.append(f"{self.name}.rare_token: the stage starts from one, so name it, such as sks")
         if self.starts_from != "rare_token" and self.rare_token:
             problems.append(f"{self.name}.rare_token = {self.rare_token!r}: the stage starts from none")
+        if self.has_prior and self.class_images == 0:
+            problems.append(
+                f"{self.name}.class_images = 0: prior preservation needs some, such as 200; or set prior_weight to 0"
+            )
+        if self.class_images and self.prior_weight == 0:
+            problems.append(
+                f"{self.name}.class_images = {self.class_images}: of no use while prior_weight is 0; set that, such as "
+                "to 1, or leave both out"
+            )
         return problems
+
+    def facts(self) -> dict[str, Any]:
+        """All fields by name; options that are not used are left out, so that a new one changes no other stage."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if value or name not in _OPTIONS}
 
     @property
     def has_attention_term(self) -> bool:
         """Whether the attention-map term is part of the loss."""
         return self.attention_mean_weight != 0 or self.attention_variance_weight != 0
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether the stage preserves the base's prior with class images."""
+        return self.prior_weight != 0
 
     def uneven_share(self, processes: int) -> str | None:
         """What is wrong with a batch that so many processes cannot share evenly; None if nothing."""
@@ -105,9 +130,19 @@ class Method:
                 for stage in self.stages
                 if stage.has_attention_term
             ]
+        counts = {f"{stage.name}.class_images": stage.class_images for stage in self.stages if stage.has_prior}
+        if len(set(counts.values())) > 1:
+            said = " and ".join(f"{name} = {count}" for name, count in counts.items())
+            problems.append(f"{said}: one set of class images serves all stages of a method, so give one number")
         return problems
 
+    @property
+    def class_images(self) -> int:
+        """How many class images its stages read; 0 for a method without prior preservation."""
+        return max(stage.class_images for stage in self.stages)
 
+
+_OPTIONS = {"prior_weight", "class_images"}
 # What a stage is cannot be turned by a setting; that would be another method.
 _FIXED = {"name", "trains", "starts_from"}
 STAGE_SETTINGS = tuple(field.name for field in dataclasses.fields(Stage) if field.name not in _FIXED)

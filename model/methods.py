@@ -111,6 +111,14 @@ def _textual_inversion(preset: str) -> Method:
     return Method(name="textual_inversion", stages=(_inversion(preset),), names_category=False)
 
 
+_PRIOR: dict[str, dict[str, Any]] = {
+    # arXiv 2208.12242: a weight of 1, about 1000 class images; diffusers' example with them trains longer.
+    PUBLISHED: {"prior_weight": 1.0, "class_images": 1000},
+    DIFFUSERS: {"prior_weight": 1.0, "class_images": 200, "max_train_steps": 800},
+    TOYWORLD: {"prior_weight": 1.0, "class_images": 100},
+}
+
+
 def _dreambooth(preset: str) -> Method:
     """DreamBooth, arXiv 2208.12242, without prior preservation: the whole UNet, [V] a rare token that stays."""
     return Method(
@@ -126,6 +134,12 @@ def _dreambooth(preset: str) -> Method:
             ),
         ),
     )
+
+
+def _dreambooth_prior(preset: str) -> Method:
+    """DreamBooth with prior preservation: beside each picture of the concept the base's own of the super-category."""
+    (unet,) = _dreambooth(preset).stages
+    return Method(name="dreambooth_prior", stages=(dataclasses.replace(unet, **_PRIOR[preset]),))
 
 
 def _inversion_and_dreambooth(preset: str) -> Method:
@@ -151,6 +165,7 @@ METHODS: dict[str, Presets] = {
     },
     "textual_inversion": _presets(_textual_inversion),
     "dreambooth": _presets(_dreambooth),
+    "dreambooth_prior": _presets(_dreambooth_prior),
     "textual_inversion+dreambooth": _presets(_inversion_and_dreambooth),
     # What each part of AttnDreamBooth is good for.
     "attndreambooth_no_term": _changed("attndreambooth_no_term", _without_term),

@@ -67,6 +67,11 @@ class ConceptPrompt:
         return self.fill(self.template)
 
     @property
+    def class_text(self) -> str:
+        """The instance prompt of the class, what class images show: "a photo of a turtle"."""
+        return self.without_placeholder(self.template)
+
+    @property
     def called(self) -> str:
         """What `{}` becomes: "<turtle> turtle", or "<turtle>"."""
         return f"{self.placeholder_token} {self.super_category}" if self.names_category else self.placeholder_token

@@ -2,29 +2,27 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
-from model.attention import AttentionColumns, attention_term, recorded_columns
 from model.base import Base
 from model.checkpoint import Checkpoints
 from model.curve import CurvePoint, Figures, Step
 from model.errors import InputError, WorkFailed
 from model.interruption import uninterrupted
-from model.latents import LatentBank, encode_views
+from model.latents import encode_as_they_are, encode_views
 from model.loop_state import LoopState
 from model.memory import enough_memory
 from model.method import Stage
 from model.numerics import autocast_to, deterministic
-from model.predict import predict
+from model.objective import LoopSetup, columns_of, step_losses
 from model.prompt import ConceptPrompt
 from model.team import Team
-from model.text_encoding import PromptEmbeds, encode_text, initial_embeddings
-from model.tokens import TokenizedPrompt, check_concept, rare_token_ids, tokenize
+from model.text_encoding import encode_text, initial_embeddings
+from model.tokens import check_concept, rare_token_ids, tokenize
 from model.weights import ConceptWeights, borrowed_parameters, named_embeddings, put_parameters
 
 _ALONE = Team()
@@ -39,18 +37,6 @@ class TrainedStage:
     """The first step, every tenth, and the last."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoopSetup:
-    """What every step reads and none changes."""
-
-    base: Base
-    stage: Stage
-    bank: LatentBank
-    prompt: TokenizedPrompt
-    autocast: str
-    team: Team
-
-
 def train_stage(
     *,
     base: Base,
@@ -59,6 +45,7 @@ def train_stage(
     prompt: ConceptPrompt,
     previous: ConceptWeights | None,
     seed: int,
+    class_images: Sequence[Image.Image] = (),
     autocast: str = "none",
     on_step: Callable[[Step], None] = lambda step: None,
     checkpoints: Checkpoints | None = None,
@@ -66,10 +53,11 @@ def train_stage(
 ) -> TrainedStage:
     """Train one stage on the instance images, from the weights that the stage before has left.
 
-    `autocast` is `none` or `bfloat16`; weights are float32 throughout. The base is as before when this returns or
-    fails. The same arguments on the same machine give bitwise the same weights (see `model.numerics.deterministic`),
-    also where `checkpoints` hold a part of the training, which then goes on from there. Whatever stops it, such as
-    Ctrl-C, it leaves one last checkpoint first if that takes a few seconds only.
+    `class_images` are what the base draws of the super-category, for a stage with prior preservation. `autocast` is
+    `none` or `bfloat16`; weights are float32 throughout. The base is as before when this returns or fails. The same
+    arguments on the same machine give bitwise the same weights (see `model.numerics.deterministic`), also where
+    `checkpoints` hold a part of the training, which then goes on from there. Whatever stops it, such as Ctrl-C, it
+    leaves one last checkpoint first if that takes a few seconds only.
 
     In a `team` every process calls this with the same arguments and gets the same result, which is that of one process
     but for rounding (`model.joint` starts them).
@@ -77,7 +65,7 @@ def train_stage(
     Raises InputError if the stage lacks its predecessor, the images, or a prompt that the base can read, and
     WorkFailed if the loss is no longer a number or the device's memory does not suffice.
     """
-    _check_input(base, stage, images, prompt, previous, team)
+    _check_input(base, stage, images, class_images, prompt, previous, team)
     kept_unet = previous.unet if previous else {}
     trained_names = _trained_unet_names(base, stage)
     changed_names = sorted({*kept_unet, *trained_names})
@@ -87,11 +75,15 @@ def train_stage(
         borrowed_parameters(base.unet, changed_names),
     ):
         put_parameters(base.unet, kept_unet)
+        banks, texts = [encode_views(base, images, stage, _derived_seed(seed, stage, "views"))], [prompt.text]
+        if stage.has_prior:
+            banks.append(encode_as_they_are(base, class_images, stage))
+            texts.append(prompt.class_text)
         setup = LoopSetup(
             base=base,
             stage=stage,
-            bank=encode_views(base, images, stage, _derived_seed(seed, stage, "views")),
-            prompt=tokenize(base.tokenizers, prompt.text, prompt),
+            banks=banks,
+            prompts=[tokenize(base.tokenizers, text, prompt) for text in texts],
             autocast=autocast,
             team=team,
         )
@@ -120,23 +112,20 @@ def run_loop(
     # The text only changes while its embedding is trained; otherwise it is encoded once for all steps.
     trains_text = any(embedding.requires_grad for embedding in state.embeddings)
     with torch.no_grad(), autocast_to(setup.autocast, base.device):
-        constant_text = None if trains_text else encode_text(base, [setup.prompt], state.embeddings)
-    with _columns(setup) as columns:
+        constant_text = None if trains_text else encode_text(base, setup.prompts, state.embeddings)
+    with columns_of(setup) as columns:
         while state.step < stage.max_train_steps:
-            latents = setup.bank.sample(stage.batch_size, state.generator)  # (batch, channels, height, width)
             with autocast_to(setup.autocast, base.device):
-                text = encode_text(base, [setup.prompt], state.embeddings) if constant_text is None else constant_text
-                prediction_loss = _prediction_loss(base, latents, text, state.generator, setup.team)
-                attention_loss = _attention_loss(setup, columns)
-            loss = prediction_loss + attention_loss
-            loss.backward()
-            setup.team.average([*_gradients(state), loss, attention_loss])
+                text = encode_text(base, setup.prompts, state.embeddings) if constant_text is None else constant_text
+                losses = step_losses(setup, text, state.generator, columns)
+            losses["loss"].backward()
+            setup.team.average([*_gradients(state), *losses.values()])
             grad_norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), stage.max_grad_norm)
             with state.update():
                 state.optimizer.step()
                 state.optimizer.zero_grad(set_to_none=True)
                 state.step += 1
-                done = state.figures.add(state.step, loss, attention_loss, grad_norm)
+                done = state.figures.add(state.step, grad_norm=grad_norm, **losses)
             if checkpoints and state.step < stage.max_train_steps and checkpoints.due(state.step):
                 checkpoints.keep(state.checkpoint(checkpoints.identity))
             on_step(done)
@@ -158,36 +147,6 @@ def _parting_checkpoint(state: LoopState, checkpoints: Checkpoints | None) -> It
 
 def _gradients(state: LoopState) -> Iterator[torch.Tensor]:
     return (parameter.grad for parameter in state.parameters.values() if parameter.grad is not None)
-
-
-def _prediction_loss(
-    base: Base, latents: torch.Tensor, text: PromptEmbeds, generator: torch.Generator, team: Team = _ALONE
-) -> torch.Tensor:
-    """Mean squared error of the UNet's prediction of the noise, or of the velocity, over this process's share."""
-    scheduler = base.noise_scheduler
-    noise = torch.randn(latents.shape, generator=generator)
-    timesteps = torch.randint(scheduler.config.num_train_timesteps, latents.shape[:1], generator=generator)
-    latents, noise, timesteps = (team.share(rows).to(latents.device) for rows in (latents, noise, timesteps))
-    noisy = scheduler.add_noise(latents, noise, timesteps)
-    target = noise if base.prediction_type == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
-    prediction = predict(base, noisy, timesteps, text.expanded(len(latents)))
-    return F.mse_loss(prediction.float(), target.float())
-
-
-def _columns(setup: LoopSetup) -> AbstractContextManager[AttentionColumns | None]:
-    """The recorder of attention columns, or None for a stage without the attention-map term."""
-    return recorded_columns(setup.base.unet, setup.prompt) if setup.stage.has_attention_term else nullcontext()
-
-
-def _attention_loss(setup: LoopSetup, columns: AttentionColumns | None) -> torch.Tensor:
-    """The stage's attention-map term for the forward pass that has just been."""
-    if columns is None:
-        return torch.zeros((), device=setup.base.device)
-    return attention_term(
-        columns.take(),
-        mean_weight=setup.stage.attention_mean_weight,
-        variance_weight=setup.stage.attention_variance_weight,
-    )
 
 
 def _initial_state(
@@ -239,6 +198,7 @@ def _check_input(
     base: Base,
     stage: Stage,
     images: Sequence[Image.Image],
+    class_images: Sequence[Image.Image],
     prompt: ConceptPrompt,
     previous: ConceptWeights | None,
     team: Team,
@@ -248,6 +208,10 @@ def _check_input(
         problems.append(uneven)
     if not images:
         problems.append(f"stage '{stage.name}': no instance images")
+    if len(class_images) != stage.class_images:
+        problems.append(
+            f"stage '{stage.name}': {len(class_images)} class images were given, class_images is {stage.class_images}"
+        )
     if stage.starts_from == "previous_stage" and previous is None:
         problems.append(f"stage '{stage.name}': starts from the stage before, and its weights were not given")
     if stage.starts_from != "previous_stage" and previous is not None:

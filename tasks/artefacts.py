@@ -3,6 +3,9 @@
 # prepare
 IMAGES, ORIGINS = "images", "images.json"
 
+# class images
+CLASS_IMAGES = "class_images"
+
 # train
 WEIGHTS, CURVES = "concept.safetensors", "curves.json"
 

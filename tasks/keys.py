@@ -25,6 +25,7 @@ MODEL_SUFFIXES = (".json", ".safetensors", ".txt")
 
 _ENTRY = {
     "prepare": "tasks.prepare",
+    "class_images": "tasks.class_images",
     "train": "tasks.train_stage",
     "evaluate": "tasks.evaluate",
     "gallery": "tasks.draw_gallery",
@@ -32,6 +33,7 @@ _ENTRY = {
 _TORCH = ("torch", "diffusers", "transformers", "tokenizers", "numpy", "pillow")
 _PACKAGES = {
     "prepare": ("numpy", "pillow"),
+    "class_images": _TORCH,
     "train": _TORCH,
     "evaluate": _TORCH,
     "gallery": ("jinja2", "pillow"),
@@ -66,7 +68,7 @@ class StagePlan:
     """One stage that may have to run: its key and everything that went into the key."""
 
     stage: str
-    """Its name in the store: "prepare", "train-1-embedding", ..., "evaluate", "gallery"."""
+    """Its name in the store: "prepare", "class_images", "train-1-embedding", ..., "evaluate", "gallery"."""
     reads: Mapping[str, str]
     """Kind of what it reads (an earlier stage, "image_set"): key."""
     parameters: Mapping[str, Any]
@@ -89,7 +91,7 @@ class StagePlan:
 
     @property
     def kind(self) -> str:
-        """The stage's kind: prepare, train, evaluate, gallery."""
+        """The stage's kind: prepare, class_images, train, evaluate, gallery."""
         return self.stage.split("-")[0]
 
 
@@ -144,18 +146,20 @@ def find_workings() -> dict[str, Workings]:
 
 
 def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
-    """All stages in the order in which they run: prepare, the method's training stages, evaluate, gallery."""
+    """All stages in the order in which they run: prepare, class images, training stages, evaluate, gallery."""
     params = recipe.params
     prepare = _plan(recipe, "prepare", reads={"image_set": recipe.image_set}, parameters=params.prepare.model_dump())
+    class_images = [_class_images(recipe)] if recipe.method.class_images else []
     shared = {"processes": str(recipe.processes)} if recipe.processes > 1 else {}
     trainings: list[StagePlan] = []
     for number, stage in enumerate(recipe.method.stages, 1):
-        before = {plan.stage: plan.key for plan in trainings[-1:] if stage.starts_from == "previous_stage"}
+        before = [prepare, *class_images] if stage.has_prior else [prepare]
+        before += trainings[-1:] if stage.starts_from == "previous_stage" else []
         trainings.append(
             _plan(
                 recipe,
                 f"train-{number}-{stage.name}",
-                reads={prepare.stage: prepare.key, **before},
+                reads={plan.stage: plan.key for plan in before},
                 parameters={"stage": _fields(stage), "prompt": _fields(recipe.prompt)},
                 models={"base": recipe.base.identity},
                 seed=params.seed,
@@ -185,7 +189,27 @@ def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
         reads={plan.stage: plan.key for plan in (prepare, evaluate)},
         parameters=dict(recipe.captions),
     )
-    return (prepare, *trainings, evaluate, gallery)
+    return (prepare, *class_images, *trainings, evaluate, gallery)
+
+
+def _class_images(recipe: Recipe) -> StagePlan:
+    """Pictures of the super-category by the untrained base: all concepts of a super-category share them."""
+    sampling = recipe.params.sampling
+    return _plan(
+        recipe,
+        "class_images",
+        reads={},
+        parameters={
+            "prompt": recipe.prompt.class_text,
+            "count": recipe.method.class_images,
+            "guidance_scale": sampling.guidance_scale,
+            "num_inference_steps": sampling.num_inference_steps,
+            "batch_size": sampling.batch_size,
+        },
+        models={"base": recipe.base.identity},
+        seed=recipe.params.seed,
+        numeric_policy=recipe.numeric_policy,
+    )
 
 
 def identify_model(
@@ -219,4 +243,4 @@ def _plan(recipe: Recipe, stage: str, **facts: Any) -> StagePlan:
 @lru_cache(maxsize=256)
 def _fields(value: Stage | ConceptPrompt) -> dict[str, Any]:
     """A flat dataclass as plain values; a thousand concepts share the stages of one method."""
-    return dataclasses.asdict(value)
+    return value.facts() if isinstance(value, Stage) else dataclasses.asdict(value)

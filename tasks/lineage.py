@@ -37,7 +37,7 @@ class Chain:
 
     head: Head
     links: tuple[Link, ...]
-    """In the order in which they were made: prepare, the training stages, evaluate, gallery."""
+    """In the order in which they were made: prepare, class images, the training stages, evaluate, gallery."""
     images: tuple[Mapping[str, Any], ...]
     """Each image: what was prepared from it, and the file that was brought (`original`), where that is known."""
     scores: Mapping[str, Any] | None
@@ -62,8 +62,8 @@ class Chain:
         """What the concept's owner stated at last: licence, source, consent, originals of the images."""
         stated: dict[str, Any] = {}
         for manifest in self.manifests.values():
-            # images prepared for another concept may be shared: what is stated of them is that one's
-            if manifest.stage != "prepare" or manifest.labels.get("concept") == self.head.concept:
+            # prepared and class images may be shared: what is stated is then of the concept that they were made for
+            if manifest.stage not in ("prepare", "class_images") or manifest.labels.get("concept") == self.head.concept:
                 stated |= manifest.stated
         gallery = self.manifests.get("gallery")
         if gallery:  # a changed licence text draws the gallery anew and nothing else

@@ -46,6 +46,7 @@ def document(
         "evaluator": evaluation and evaluation.evaluator and dict(evaluation.evaluator),
         "identity_model": evaluation and evaluation.identity_model and dict(evaluation.identity_model),
         "prepared": prepare and _stage(prepare),
+        "class_images": _stage(manifests["class_images"]) if "class_images" in manifests else None,
         "image_set": prepare
         and {
             "digest": chain.image_set,

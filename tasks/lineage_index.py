@@ -21,7 +21,7 @@ from tasks.settings import Settings
 from tasks.store import Damaged, Store
 from tasks.training_record import evaluated_content
 
-INDEXED = ("prepare", "train", "evaluate", "gallery")
+INDEXED = ("prepare", "class_images", "train", "evaluate", "gallery")
 """Kinds of stages of which lineage is made."""
 _SCHEMA = 1
 _BATCH = 2000  # manifests read at a time

@@ -15,7 +15,13 @@ from tasks.trained import Trained, TrainedStage
 
 _SHOWN = 3
 """Names that are listed before the rest is only counted."""
-_CODE = {"prepare": "preparation", "train": "training", "evaluate": "evaluation", "gallery": "gallery"}
+_CODE = {
+    "prepare": "preparation",
+    "class_images": "class images",
+    "train": "training",
+    "evaluate": "evaluation",
+    "gallery": "gallery",
+}
 _PROMPT = {
     "placeholder_token": "placeholder token",
     "super_category": "super-category",
@@ -42,8 +48,8 @@ class Making:
 
 
 def stage_words(stage: str) -> str:
-    """How people call a stage: "stage 3" for train-3-unet."""
-    return f"stage {stage.split('-')[1]}" if stage.startswith("train-") else stage
+    """How people call a stage: "stage 3" for train-3-unet, "class images" for class_images."""
+    return f"stage {stage.split('-')[1]}" if stage.startswith("train-") else stage.replace("_", " ")
 
 
 def causes(job: Job, before: Trained) -> list[str]:
@@ -131,9 +137,10 @@ def _parameters(pairs: Sequence[Pair]) -> Iterator[str]:
             yield from _prompts(then.get("prompts", []), now.get("prompts", []))
             for name, a, b in _changes(then, now):
                 if name != "prompts":
-                    yield f"{plan.stage}: {name} {_change(a, b)}"
+                    yield f"{stage_words(plan.stage)}: {name} {_change(a, b)}"
             if (seed := old["seed"]) != plan.seed:
-                yield f"{plan.stage}: seed {_change(seed, plan.seed)}"
+                whose = "" if plan.kind == "class_images" else f"{plan.stage}: "  # theirs is the training's
+                yield f"{whose}seed {_change(seed, plan.seed)}"
         for name, a, b in _changes(old["numeric_policy"], plan.numeric_policy):
             yield f"{name} {_change(a, b)}"
 

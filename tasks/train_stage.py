@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,7 +12,7 @@ from model.device import DeviceType
 from model.method import Stage
 from model.prompt import ConceptPrompt
 from model.rhythm import Rhythm
-from tasks.artefacts import CURVES, IMAGES, WEIGHTS
+from tasks.artefacts import CLASS_IMAGES, CURVES, IMAGES, WEIGHTS
 from tasks.caching import TASK, Bench, Metrics, keep
 from tasks.keys import StagePlan
 from tasks.pictures import pictures
@@ -50,6 +49,8 @@ def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     before = next((kind for kind in plan.reads if kind.startswith("train-")), None)
     previous = ConceptWeights.load(bench.store.file(bench.manifests[before], WEIGHTS)) if before else None
     images = pictures(bench.store, bench.manifests["prepare"], IMAGES)
+    drawn = bench.manifests["class_images"] if stage.has_prior else None
+    class_images = pictures(bench.store, drawn, CLASS_IMAGES) if drawn else []
     settings, base = bench.job.settings, bench.job.recipe.base
     kept = kept_folder(settings, plan)
     checkpoints = Checkpoints(
@@ -72,14 +73,15 @@ def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
             prompt=prompt,
             previous=previous,
             seed=plan.seed,
+            class_images=class_images,
             autocast=plan.numeric_policy["autocast"],
             on_step=lambda step: advance(step.step, f"loss {step.loss:.4f}"),
             checkpoints=checkpoints,
         )
     trained.weights.save(folder / WEIGHTS)
-    points = [asdict(point) | {"max_train_steps": stage.max_train_steps} for point in trained.curve]
+    points = [point.written() | {"max_train_steps": stage.max_train_steps} for point in trained.curve]
     # What the clock says differs from run to run, and the same weights shall be the same artefact.
     pace = [point.pop("samples_per_second") for point in points]
     (folder / CURVES).write_text(json.dumps(points, indent=1) + "\n", encoding="utf-8")
-    last = trained.curve[-1]
-    return {"loss": last.loss, "attention_loss": last.attention_loss, "samples_per_second": pace}
+    losses = {name: value for name, value in points[-1].items() if name.endswith("loss")}
+    return {**losses, "samples_per_second": pace}

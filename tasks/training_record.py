@@ -28,6 +28,8 @@ class TrainingRecord:
 
     concept: Concept
     prepare: Manifest
+    class_images: Manifest | None = None
+    """Of a training with prior preservation."""
     stages: tuple[Manifest, ...]
     """Of the training, in the order in which they ran."""
     evaluation: Manifest
@@ -42,6 +44,7 @@ class TrainingRecord:
         return cls(
             concept=concept,
             prepare=manifests["prepare"],
+            class_images=manifests.get("class_images"),
             stages=_training_stages(manifests),
             evaluation=evaluation,
             gallery=manifests["gallery"],
@@ -83,7 +86,8 @@ class TrainingRecord:
 
     def tags(self) -> dict[str, str]:
         """What runs and versions carry: keys, data version, origin. Every value is text."""
-        manifests = (self.prepare, *self.stages, self.evaluation, self.gallery)
+        drawn = (self.class_images,) if self.class_images else ()
+        manifests = (self.prepare, *drawn, *self.stages, self.evaluation, self.gallery)
         git = self.evaluation.git or {}
         facts = {
             "concept": self.concept.name,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 MOST_METRICS, MOST_PARAMETERS = 1000, 100  # of one request to MLflow
-FIGURES = ("loss", "attention_loss", "learning_rate", "grad_norm", "samples_per_second")
+FIGURES = ("loss", "attention_loss", "prior_loss", "learning_rate", "grad_norm", "samples_per_second")
 PARENT_TAG = "mlflow.parentRunId"
 REGISTRAR_TAG = "conceptbooth.registrar"
 
@@ -162,6 +162,7 @@ def _curves(store: Store, manifest: Manifest, start: int, end: int) -> list[Any]
         Metric(name, point[name], start + (end - start) * point["step"] // last, point["step"])
         for point in points
         for name in FIGURES
+        if name in point  # not every stage has every part of the loss
     ]
 
 

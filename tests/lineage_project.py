@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from tasks.caching import Bench, keep
+from tasks.class_images import write_class_images
 from tasks.draw_gallery import draw
 from tasks.evaluate import evaluate_weights
 from tasks.jobs import plan_jobs
@@ -21,7 +22,13 @@ from tasks.trained import trained_of, write_trained
 from tests.data_project import REPOSITORY, commit, git, photo
 from tests.training_project import make_training_project, write_params
 
-WORKS = {"prepare": prepare_images, "train": train_weights, "evaluate": evaluate_weights, "gallery": draw}
+WORKS = {
+    "prepare": prepare_images,
+    "class_images": write_class_images,
+    "train": train_weights,
+    "evaluate": evaluate_weights,
+    "gallery": draw,
+}
 CONCEPT = "owl"
 
 

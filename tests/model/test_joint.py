@@ -43,8 +43,11 @@ def at_work(folder) -> list[psutil.Process]:
 def test_two_processes_come_to_what_one_comes_to_also_after_a_stop(
     base, images, prompt, previous, make_stage, jointly, tmp_path
 ):
-    stage = make_stage("unet", max_train_steps=6, batch_size=4)
-    alone = train_stage(base=base, stage=stage, images=images, prompt=prompt, previous=previous, seed=0)
+    stage = make_stage("unet", max_train_steps=6, batch_size=4, prior_weight=0.5, class_images=2)
+    drawn = [image.resize((16, 16)) for image in images[:2]]
+    alone = train_stage(
+        base=base, stage=stage, images=images, class_images=drawn, prompt=prompt, previous=previous, seed=0
+    )
     kept, steps = tmp_path / "kept", []
 
     def stop(step):
@@ -57,10 +60,12 @@ def test_two_processes_come_to_what_one_comes_to_also_after_a_stop(
         return Checkpoints(kept, identity="this one", every=Rhythm.parse("2 steps"), warn=pytest.fail)
 
     with pytest.raises(KeyboardInterrupt):
-        jointly(stage, on_step=stop, checkpoints=checkpoints())
+        jointly(stage, class_images=drawn, on_step=stop, checkpoints=checkpoints())
     assert at_work(tmp_path) == [] and not (tmp_path / "joint").exists()
     first_part = list(steps)
-    together = jointly(stage, on_step=lambda step: steps.append(step.step), checkpoints=checkpoints())
+    together = jointly(
+        stage, class_images=drawn, on_step=lambda step: steps.append(step.step), checkpoints=checkpoints()
+    )
 
     assert first_part == [1, 2, 3] and steps[3] in (3, 5) and steps[-1] == 6  # the killed one may have been ahead
     assert sorted(path.name for path in kept.iterdir()) == ["step-00000002", "step-00000004"]
@@ -68,7 +73,7 @@ def test_two_processes_come_to_what_one_comes_to_also_after_a_stop(
     for name, tensor in alone.weights.unet.items():
         torch.testing.assert_close(together.weights.unet[name], tensor, rtol=0, atol=1e-5)
     for one, other in zip(together.curve, alone.curve, strict=True):
-        for figure in ("step", "loss", "attention_loss", "grad_norm"):
+        for figure in ("step", "loss", "attention_loss", "prior_loss", "grad_norm"):
             assert getattr(one, figure) == pytest.approx(getattr(other, figure), rel=1e-4), figure
 
 

@@ -7,10 +7,11 @@ import torch
 
 from model.errors import InputError, WorkFailed
 from model.latents import to_pixels
+from model.objective import prediction_losses
 from model.prompt import ConceptPrompt
 from model.text_encoding import PromptEmbeds, encode_text
 from model.tokens import tokenize
-from model.train import _derived_seed, _prediction_loss, train_stage
+from model.train import _derived_seed, train_stage
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,8 @@ def test_the_target_is_what_the_base_predicts(bases, kind):
             return type("Output", (), {"sample": {"sd1": noise, "sd2": velocity}[kind]})
 
     knowing = dataclasses.replace(base, unet=Knowing())
-    loss = _prediction_loss(knowing, latents, PromptEmbeds(torch.zeros(1, 16, 16)), torch.Generator().manual_seed(7))
+    text = PromptEmbeds(torch.zeros(1, 16, 16))
+    (loss,) = prediction_losses(knowing, [latents], text, torch.Generator().manual_seed(7))
     assert loss < 1e-10
 
 
@@ -141,7 +143,7 @@ def error_on_a_fixed_batch(base, images, weights):
         latents = base.vae.encode(pixels).latent_dist.mean * base.vae.config.scaling_factor
         latents = latents[torch.randint(len(latents), (64,), generator=dice)]
         text = encode_text(base, [tokenize(base.tokenizers, weights.prompt.text, weights.prompt)], weights.embeddings)
-        return _prediction_loss(base, latents, text, dice).item()
+        return prediction_losses(base, [latents], text, dice)[0].item()
 
 
 def test_training_learns_the_images(base, images, train, make_stage, first):

@@ -12,6 +12,7 @@ from model.sampling_options import Sampling
 from model.weights import ConceptWeights
 from tasks.caching import Bench, keep
 from tasks.checks import check_job
+from tasks.class_images import write_class_images
 from tasks.draw_gallery import draw
 from tasks.evaluate import evaluate_weights
 from tasks.folder_hash import FolderFile, folder_digest
@@ -25,7 +26,13 @@ from tasks.train_stage import train_weights
 from tests.data_project import photo
 from tests.training_project import PROMPTS, make_training_project, write_concept, write_params
 
-WORKS = {"prepare": prepare_images, "train": train_weights, "evaluate": evaluate_weights, "gallery": draw}
+WORKS = {
+    "prepare": prepare_images,
+    "class_images": write_class_images,
+    "train": train_weights,
+    "evaluate": evaluate_weights,
+    "gallery": draw,
+}
 
 
 class Listener(Silence):
