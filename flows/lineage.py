@@ -33,7 +33,7 @@ def show_lineage(settings: Settings, reference: str, *, proved: bool, as_json: b
         raise InputError(f"--html {page}: there is no folder {page.parent}")
     store = open_store(settings)
     chain = _chain(settings, store, reference, proved=proved)
-    verification = verify(settings, store, chain) if proved else None
+    verification = verify(settings, store, chain, released=True) if proved else None
     promotions, notes = _promotions(settings, chain)
     lineage = document(chain, promotions, verification, notes)
     if page is not None:

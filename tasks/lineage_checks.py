@@ -4,7 +4,7 @@ What cannot be checked is a result of its own, and is never counted as good.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from model.errors import InputError
 from tasks.hashing import digest_of, file_digest
 from tasks.keys import MODEL_SUFFIXES
-from tasks.ledger import examine_ledger
+from tasks.ledger import Ledger, examine_ledger
 from tasks.lineage import Chain, read_chain
 from tasks.lineage_head import find_head
 from tasks.lineage_image_checks import check_images
@@ -23,7 +23,9 @@ from tasks.manifest import MODELS, Manifest
 from tasks.production import open_production
 from tasks.provenance import cached_hub_files
 from tasks.registry_checks import check_version
+from tasks.release_checks import check_ledger_signature, check_releases
 from tasks.settings import Settings
+from tasks.signing import public_key_of, signing_key_problems
 from tasks.store import Store, StoreFailed
 from tasks.training_record import evaluated_content
 
@@ -40,13 +42,19 @@ def verify_version(settings: Settings, store: Store, reference: str) -> Verifica
     return verify(settings, store, chain)
 
 
-def verify(settings: Settings, store: Store, chain: Chain) -> Verification:
-    """Check everything about a chain that can be checked from here; failures are results, not exceptions."""
+def verify(settings: Settings, store: Store, chain: Chain, *, released: bool = False) -> Verification:
+    """Check everything about a chain that can be checked from here; failures are results, not exceptions.
+
+    With `released` also what production holds of it. Promotion asks without: it puts a damaged copy right itself.
+    """
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     checks: list[Check] = [*check_version(settings, chain)]
     if chain.unread:
         checks += [unchecked(f"{link.stage} {link.key[:12]}", chain.unread) for link in chain.links]
-        checks += [*_check_ledger(settings, chain), unchecked("models and images", "which they are could not be read")]
+        checks += [
+            *_check_production(settings, chain, released=False),
+            unchecked("models and images", "which they are could not be read"),
+        ]
         return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks), whole=False)
     for problem in dict.fromkeys((*chain.problems, *chain.head.doubts)):
         checks.append(fault("chain", problem))
@@ -55,7 +63,7 @@ def verify(settings: Settings, store: Store, chain: Chain) -> Verification:
         checks += _check_key(manifest)
         checks += _check_reads(manifest, chain.manifests)
     checks += _check_content(chain)
-    checks += _check_ledger(settings, chain)
+    checks += _check_production(settings, chain, released=released)
     checks += _check_models(settings, chain)
     checks += check_images(settings, chain)
     return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks))
@@ -128,13 +136,32 @@ def _check_content(chain: Chain) -> Iterator[Check]:
         yield fault("content", f"registered as {chain.head.content[:12]}, and the manifests give {given[:12]}")
 
 
-def _check_ledger(settings: Settings, chain: Chain) -> Iterator[Check]:
-    """The concept's production ledger is a whole chain, and its records of this content name these artefacts."""
+def _check_production(settings: Settings, chain: Chain, *, released: bool) -> Iterator[Check]:
+    """The concept's production ledger, and with `released` what production holds of this content."""
     try:
-        ledger, problems = examine_ledger(open_production(settings), chain.head.concept)
+        place = open_production(settings)
+        ledger, problems = examine_ledger(place, chain.head.concept)
     except (StoreFailed, InputError) as failure:
         yield unchecked("ledger", str(failure))
         return
+    yield from _check_ledger(chain, ledger, problems)
+    of_this = [record for record in ledger.records if record.content == chain.head.content and record.release]
+    if not (released and of_this):
+        return
+    unusable = signing_key_problems(settings)
+    if unusable:
+        yield unchecked("ledger and releases: signatures", "; ".join(unusable))
+    key = public_key_of(settings) if settings.signing_key and not unusable else None
+    try:
+        if not problems:
+            yield from check_ledger_signature(place, ledger, key)
+        yield from check_releases(place, of_this, key)
+    except StoreFailed as failure:
+        yield unchecked("releases", str(failure))
+
+
+def _check_ledger(chain: Chain, ledger: Ledger, problems: Sequence[str]) -> Iterator[Check]:
+    """It is a whole chain, and its records of this content name these artefacts."""
     for problem in problems:
         yield fault("ledger", problem.removeprefix("ledger "))
     if ledger.records and not problems:

@@ -1,7 +1,7 @@
 """The files of a registered package: the list of their hashes among them, and what others leave beside them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -18,16 +18,17 @@ LEFT_BY_LOADING = (MLFLOW_NOTE, BYTECODE)
 
 def write_listing(package: Path) -> None:
     """List a finished package's files with their hashes."""
-    listed = json.dumps(_hashes(package), indent=1, sort_keys=True) + "\n"
-    (package / LISTING).write_text(listed, encoding="utf-8")
+    (package / LISTING).write_text(_text(_hashes(package)), encoding="utf-8")
 
 
 def check_package(what: str, package: Path) -> Iterator[Check]:
     """Each file of a package in a folder, hashed and compared with the list."""
     try:
-        listed = json.loads((package / LISTING).read_text(encoding="utf-8"))
+        text = (package / LISTING).read_text(encoding="utf-8")
         there = _hashes(package)
-        wanted = {str(name): str(sha256) for name, sha256 in listed.items()}
+        wanted = {str(name): str(sha256) for name, sha256 in json.loads(text).items()}
+        if text != _text(wanted):
+            raise ValueError("not as it was written")
     except FileNotFoundError:
         yield unchecked(f"{what}: other files of its package", f"it has no list of them ({LISTING})")
         return
@@ -35,7 +36,7 @@ def check_package(what: str, package: Path) -> Iterator[Check]:
         yield unchecked(f"{what}: other files of its package", f"cannot be read: {error}")
         return
     except (ValueError, AttributeError):
-        yield fault(f"{what}: {LISTING}", "its bytes have changed: it is no list of files")
+        yield fault(f"{what}: {LISTING}", "its bytes have changed: it is not the list that was written")
         return
     for name, sha256 in wanted.items():
         if name not in there:
@@ -66,3 +67,7 @@ def is_mlflow_note(content: bytes) -> bool:
 def _hashes(package: Path) -> dict[str, str]:
     paths = {path.relative_to(package).as_posix(): path for path in sorted(package.rglob("*")) if path.is_file()}
     return {name: file_digest(path) for name, path in paths.items() if name != LISTING}
+
+
+def _text(hashes: Mapping[str, str]) -> str:
+    return json.dumps(hashes, indent=1, sort_keys=True) + "\n"

@@ -1,15 +1,24 @@
 """A registered version against the chain that the store holds: its tags, and the files of its package."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from model.errors import InputError, WorkFailed
 from tasks.artefacts import WEIGHTS
+from tasks.hashing import file_digest
 from tasks.lineage import Chain
 from tasks.lineage_results import Check, fault, good, unchecked
 from tasks.package_files import check_package
-from tasks.registry import WEIGHTS_SHA256_TAG, damage, files_uri, local_folder, model_name
+from tasks.registry import WEIGHTS_SHA256_TAG, damage, local_folder, model_name
 from tasks.settings import Settings
-from tasks.tracking import connect, sorted_failures
+from tasks.tracking import artifacts_at, connect, sorted_failures
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
 
 _STAGE_TAG = "conceptbooth.stage."
 
@@ -25,20 +34,14 @@ def check_version(settings: Settings, chain: Chain) -> Iterator[Check]:
         client = connect(settings)
         with sorted_failures(settings):
             version = client.get_model_version(model_name(head.concept), str(head.version))
-            folder = local_folder(files_uri(client, version))
-            problem = damage(client, settings, version)
     except (InputError, WorkFailed) as failure:
         yield unchecked(what, str(failure))
         return
-    if problem:
-        yield fault(f"{what}: files", problem)
-    elif folder is None:
-        said = "their names are there, the size of the weights is right; their bytes lie elsewhere and were not read"
-        yield unchecked(f"{what}: files of its package", said)
-    else:
-        yield good(f"{what}: {WEIGHTS}", "its sha256 is that of the registration")
-    if folder is not None and folder.parent.is_dir():
-        yield from check_package(what, folder.parent)
+    try:
+        with sorted_failures(settings):
+            yield from _check_files(client, settings, version, what)
+    except (InputError, WorkFailed) as failure:
+        yield unchecked(f"{what}: files of its package", str(failure))
     if chain.unread:
         yield unchecked(f"{what}: tags", "the store that they name does not answer")
         return
@@ -56,3 +59,31 @@ def check_version(settings: Settings, chain: Chain) -> Iterator[Check]:
         same, named = tag == weights, f"{what}: tag {WEIGHTS_SHA256_TAG}"
         said = f"says {tag[:12]}, the last stage left {weights[:12]}"
         yield good(named, "is that of the last stage's weights") if same else fault(named, said)
+
+
+def _check_files(client: "MlflowClient", settings: Settings, version: "ModelVersion", what: str) -> tuple[Check, ...]:
+    """Every file of the package, hashed; fetched first where it lies in a bucket or behind a server."""
+    place = client.get_model_version_download_uri(version.name, version.version)
+    if local_folder(place) is None and (problem := damage(client, settings, version)):
+        return (fault(f"{what}: files", problem),)  # nothing is fetched of which names and sizes are wrong already
+    with _package(client, place) as package:
+        weights, named = package / "artifacts" / WEIGHTS, f"{what}: {WEIGHTS}"
+        if not weights.is_file():
+            registered = fault(named, f"missing in {place}")
+        elif file_digest(weights) == version.tags[WEIGHTS_SHA256_TAG]:
+            registered = good(named, "its sha256 is that of the registration")
+        else:
+            registered = fault(named, f"in {place} is not what was registered")
+        return registered, *check_package(what, package)
+
+
+@contextmanager
+def _package(client: "MlflowClient", place: str) -> Iterator[Path]:
+    """The folder of a package, or a copy of it that goes away again."""
+    folder = local_folder(place)
+    if folder is not None:
+        yield folder
+        return
+    with TemporaryDirectory() as copy:
+        artifacts_at(client, place).download_artifacts("", copy)
+        yield Path(copy)

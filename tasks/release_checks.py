@@ -6,7 +6,7 @@ verified, and the manifests in it compared with each other and with the weights.
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,30 +44,50 @@ def check_place(place: Blobs, public_key: bytes) -> Verification:
         checks += [fault(f"ledger of {concept}", problem) for problem in problems]
         if not problems:
             checks.append(good(f"ledger of {concept}", f"{len(ledger.records)} records follow one another"))
-            checks += _ledger_signature(place, ledger, public_key)
-        seen: set[str] = set()
-        for record in ledger.records:
-            if record.release and record.release not in seen:
-                seen.add(record.release)
-                checks += _release(place, record, record.release, public_key)
+            checks += check_ledger_signature(place, ledger, public_key)
+        checks += check_releases(place, ledger.records, public_key)
     return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks))
 
 
-def _ledger_signature(place: Blobs, ledger: Ledger, public_key: bytes) -> Iterator[Check]:
-    what = f"ledger of {ledger.concept}: signature"
+def check_releases(place: Blobs, records: Iterable[Promotion], public_key: bytes | None) -> Iterator[Check]:
+    """Every release that these records name: its files, its manifests, its signature (`check_ledger_signature`)."""
+    first: dict[str, Promotion] = {}
+    for record in records:
+        if record.release:
+            first.setdefault(record.release, record)
+    for identity, record in first.items():
+        yield from _release(place, record, identity, public_key)
+
+
+def check_ledger_signature(place: Blobs, ledger: Ledger, public_key: bytes | None) -> Iterator[Check]:
+    """The signature over a ledger; without a key one that is there stays unchecked, and none is asked for."""
+
+    def hold(signature: bytes, key: bytes) -> None:
+        verify_documents(ledger_documents(ledger), signature, key)
+
     path = ledger_signature_path(ledger.concept)
+    yield from _signature(place, f"ledger of {ledger.concept}", path, public_key, hold, "over every record")
+
+
+def _signature(
+    place: Blobs, of: str, path: str, public_key: bytes | None, hold: Callable[[bytes, bytes], None], over: str
+) -> Iterator[Check]:
+    what = f"{of}: signature"
     signature = place.read(path)
-    if signature is None:
+    if public_key is None:
+        if signature is not None:
+            yield unchecked(what, "no signing key is set here; `conceptbooth verify-release` takes its public half")
+    elif signature is None:
         yield fault(what, f"missing ({place.where(path)})")
-        return
-    try:
-        verify_documents(ledger_documents(ledger), signature.content, public_key)
-        yield good(what, "is the key's, over every record")
-    except NotSigned as error:
-        yield fault(what, str(error))
+    else:
+        try:
+            hold(signature.content, public_key)
+            yield good(what, f"is the key's, {over}")
+        except NotSigned as error:
+            yield fault(what, str(error))
 
 
-def _release(place: Blobs, record: Promotion, identity: str, public_key: bytes) -> Iterator[Check]:
+def _release(place: Blobs, record: Promotion, identity: str, public_key: bytes | None) -> Iterator[Check]:
     what = f"release {record.concept}/{identity[:16]}"
     try:
         release = read_release(place, record.concept, identity)
@@ -90,20 +110,16 @@ def _release(place: Blobs, record: Promotion, identity: str, public_key: bytes) 
     yield good(what, f"{len(release.files)} files are what release.json says")
     with TemporaryDirectory() as folder:
         releases.fetch(place, release, Path(folder))
-        yield _release_signature(place, release, Path(folder), public_key)
+        yield from _release_signature(place, release, Path(folder), public_key)
         yield from _lineage(record, release, Path(folder))
 
 
-def _release_signature(place: Blobs, release: Release, folder: Path, public_key: bytes) -> Check:
-    what, path = f"release {release.concept}/{release.id[:16]}: signature", release_signature_path(release)
-    signature = place.read(path)
-    if signature is None:
-        return fault(what, f"missing ({place.where(path)})")
-    try:
-        verify(folder, signature.content, public_key)
-    except NotSigned as error:
-        return fault(what, str(error))
-    return good(what, "is the key's, over every file")
+def _release_signature(place: Blobs, release: Release, folder: Path, public_key: bytes | None) -> Iterator[Check]:
+    def hold(signature: bytes, key: bytes) -> None:
+        verify(folder, signature, key)
+
+    what, path = f"release {release.concept}/{release.id[:16]}", release_signature_path(release)
+    yield from _signature(place, what, path, public_key, hold, "over every file")
 
 
 def _lineage(record: Promotion, release: Release, folder: Path) -> Iterator[Check]:

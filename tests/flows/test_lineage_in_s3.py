@@ -1,6 +1,7 @@
 """Lineage of a project whose store is a bucket: proved there, and told as unchecked where it does not answer."""
 
 import json
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -9,9 +10,14 @@ from typer.testing import CliRunner, Result
 import tasks.s3
 from flows.cli import app
 from tasks.hashing import file_digest
+from tasks.lineage_checks import verify_version
+from tasks.registration import register
 from tasks.s3 import s3_client
+from tasks.settings import load_settings
+from tasks.store import open_store
 from tests.lineage_project import CONCEPT, Trained, copy_of
 from tests.s3 import RelayServer, relay
+from tests.tasks.finished_training import migrated_database
 
 
 @pytest.fixture
@@ -88,3 +94,36 @@ def test_a_production_that_does_not_answer_is_no_reason_to_show_nothing(lineage_
     facts = json.loads(result.stdout)
     assert [check["what"] for check in facts["verification"]["unchecked"]] == ["ledger"]
     assert facts["notes"][0].startswith("promotions and revocations are not known: ") and facts["evaluation"]
+
+
+@pytest.fixture
+def relayed(s3_server, monkeypatch) -> Iterator[RelayServer]:
+    """Amazon's variables lead to S3 through this."""
+    with relay(s3_server) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        yield server
+
+
+def test_a_package_in_a_bucket_is_hashed_as_one_in_a_folder_is(lineage_project, tmp_path, s3_bucket, relayed):
+    """Else the gate `lineage: verified` would be shut for everybody whose MLflow keeps its files elsewhere."""
+    settings = copy_of(lineage_project.settings, tmp_path / "project")
+    (settings.root / "conceptbooth.toml").write_text(f'mlflow_artifact_root = "s3://{s3_bucket}/mlflow"\n')
+    settings = load_settings(settings.root)
+    shutil.copyfile(migrated_database(), settings.home / "mlflow" / "mlflow.db")
+    bench = lineage_project.bench
+    register(settings, bench.job.concept, bench.manifests)
+    found = verify_version(settings, open_store(settings), CONCEPT)
+    assert (found.of("fault"), found.of("unchecked")) == ((), ())
+    assert any(check.what.endswith(": code/model/weights.py") for check in found.checks)
+
+    listed = s3_client().list_objects_v2(Bucket=s3_bucket, Prefix="mlflow/")["Contents"]
+    for ending in ("code/model/weights.py", "artifacts/concept.safetensors"):
+        key = next(entry["Key"] for entry in listed if entry["Key"].endswith(ending))
+        content = s3_client().get_object(Bucket=s3_bucket, Key=key)["Body"].read()
+        s3_client().put_object(Bucket=s3_bucket, Key=key, Body=content[:-1] + bytes([content[-1] ^ 1]))
+        faults = verify_version(settings, open_store(settings), CONCEPT).of("fault")
+        s3_client().put_object(Bucket=s3_bucket, Key=key, Body=content)
+        assert any(check.what.endswith(ending.removeprefix("artifacts/")) for check in faults), faults
+    relayed.answer = (503, "SlowDown")
+    found = verify_version(settings, open_store(settings), CONCEPT)
+    assert not found.of("fault") and any("package" in check.what for check in found.of("unchecked"))

@@ -212,6 +212,18 @@ def test_what_others_put_into_a_package_is_named(lineage_project):
     assert missed.said == "it has no list of them (sha256.json)"
 
 
+def test_the_list_of_a_package_is_exact_though_it_would_still_be_read(lineage_project):
+    """White space changes no meaning; it is a changed byte all the same."""
+    listing = resolve(lineage_project.settings, CONCEPT).folder.parent / "sha256.json"
+    content = listing.read_bytes()
+    try:
+        listing.write_bytes(content.replace(b"\n ", b"  ", 1))
+        (fault,) = verified(lineage_project.settings).of("fault")
+    finally:
+        listing.write_bytes(content)
+    assert fault.what.endswith(": sha256.json")
+
+
 @contextmanager
 def forged(settings: Settings, manifest: Manifest, **changes: Any) -> Iterator[None]:
     """Inside, the manifest says something else, and is sealed over that."""

@@ -21,11 +21,16 @@ import tasks.promotion
 from model.errors import InputError
 from tasks.folder_blobs import FolderBlobs
 from tasks.ledger import read_ledger
+from tasks.lineage import read_chain
+from tasks.lineage_checks import verify
+from tasks.lineage_head import find_head
+from tasks.lineage_index import open_index
 from tasks.lineage_results import Verification
 from tasks.production import open_production
 from tasks.promotion import check_production, put_into_production, roll_back
 from tasks.promotion_source import find_source
 from tasks.registry import CHAMPION
+from tasks.release import SIGNATURE, release_place
 from tasks.release_checks import check_place
 from tasks.settings import Settings
 from tasks.signing import public_key_of, read_public_key, signing_key_problems
@@ -112,6 +117,35 @@ def test_one_flipped_bit_is_found_and_named(settings, kind):
     finally:
         file.write_bytes(content)
     assert any(KINDS[kind] in f"{check.what}: {check.said}" for check in faults), faults
+
+
+def test_lineage_looks_at_production_too_and_says_what_it_has_no_key_for(settings):
+    """Version 1 serves: `lineage owl/1 --verify` reads its release byte for byte."""
+
+    def lineage(settings: Settings) -> Verification:
+        store = open_store(settings)
+        with open_index(settings, store) as index:
+            chain = read_chain(store, index, find_head(settings, store, index, f"{CONCEPT}/1"))
+        return verify(settings, store, chain, released=True)
+
+    found = lineage(settings)
+    assert (found.of("fault"), found.of("unchecked")) == ((), ())
+    assert len([check for check in found.of("good") if check.what.endswith("signature")]) == 2
+    keyless = lineage(settings.model_copy(update={"signing_key": None}))
+    assert (
+        not keyless.of("fault") and [c.what.rpartition(": ")[2] for c in keyless.of("unchecked")] == ["signature"] * 2
+    )
+    release = release_place(CONCEPT, read_ledger(open_production(settings), CONCEPT).find(1).release)
+    for name, said in (("model/artifacts/concept.safetensors", "bytes have changed"), (SIGNATURE, "")):
+        file = settings.production_store / release / name
+        content = file.read_bytes()
+        file.chmod(0o644)
+        try:
+            file.write_bytes(content[:-20] + bytes([content[-20] ^ 1]) + content[-19:])
+            faults = lineage(settings).of("fault")
+        finally:
+            file.write_bytes(content)
+        assert [said in check.said for check in faults] == [True], faults
 
 
 def test_a_file_that_was_put_in_is_seen_by_whoever_loads_the_folder(settings):
