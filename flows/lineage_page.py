@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from flows.lineage_tree import SHORT, git_words, number, size_words
+from flows.lineage_tree import SHORT, git_words, number, size_words, when_words
 from tasks.artefacts import GENERATIONS, PREVIEW, STAGES
 from tasks.gallery import embedded
 from tasks.lineage import Chain
@@ -56,6 +56,7 @@ def write_page(page: Path, store: Store, chain: Chain, lineage: Mapping[str, Any
         "git": git_words,
         "number": number,
         "interval": interval,
+        "when": when_words,
     }
     environment.filters |= filters
     scores = lineage["evaluation"] and lineage["evaluation"]["scores"]
@@ -107,7 +108,9 @@ def draw_chain(lineage: Mapping[str, Any]) -> list[Node]:
             _node(lineage, "version", f"version {version['version']}", str(version["content"]), prefixes, aliases)
         )
     if entries := lineage["promotions"]:
-        nodes.append(_node(lineage, "promotions", "production", f"record {entries[-1]['seq']}", ("ledger",), ""))
+        nodes.append(
+            _node(lineage, "promotions", "production", f"record {entries[-1]['seq']}", ("ledger", "release"), "")
+        )
     return nodes
 
 

@@ -28,8 +28,7 @@ def lineage_head(lineage: Mapping[str, Any]) -> Tree:
     if revoked := lineage["revoked"]:
         tree.add(Text(f"revoked on {revoked['at'][:10]} (record {revoked['seq']}): {revoked['reason']}", "bold red"))
     for entry in lineage["promotions"]:
-        facts = ", ".join(f"{name} {value}" for name, value in entry.items() if isinstance(value, str | int))
-        tree.add(_node(f"promotion {entry['seq']}", facts))
+        tree.add(_promotion(entry))
     if lineage["evaluation"]:
         tree.add(_evaluation(lineage["evaluation"], lineage["evaluator"]))
     return tree
@@ -41,7 +40,8 @@ def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
     for stage in lineage["stages"]:
         tree.add(_training(stage))
     if base := lineage["base"]:
-        tree.add(_node("base model", base["reference"], *_model(base)))
+        files = (f"{name} {sha256[:SHORT]}" for name, sha256 in base.get("files", {}).items())
+        tree.add(_node("base model", base["reference"], *_model(base), ", ".join(files)))
     if prepared := lineage["prepared"]:
         branch = tree.add(_node("prepared images", prepared["key"][:SHORT], _made(prepared), *_origin(prepared)))
         _images(branch, lineage)
@@ -66,6 +66,11 @@ def git_words(git: Mapping[str, Any] | None) -> str:
     return f"git {git['commit'][:SHORT]}{', with changes that are in no commit' if git['dirty'] else ''}"
 
 
+def when_words(at: str) -> str:
+    """A time for people: manifests and records have it in UTC, as ISO 8601."""
+    return f"{at.removesuffix('+00:00').replace('T', ' ')} UTC" if at.endswith("+00:00") else at
+
+
 def number(value: Any) -> str:
     """A parameter as people write it: 2e-6, 0.05."""
     return f"{value:g}".replace("e-0", "e-") if isinstance(value, float) else str(value)
@@ -78,6 +83,21 @@ def _version(lineage: Mapping[str, Any]) -> Text:
         line.append("".join(f" @{alias}" for alias in version["aliases"]), style="cyan")
         line.append(f"  content {str(version['content'])[:SHORT]}", style="dim")
     return line
+
+
+def _promotion(entry: Mapping[str, Any]) -> RenderableType:
+    """A record of the production ledger, and for ever which gates it passed over."""
+    passed = sum(gate["passed"] for gate in entry["gates"])
+    over = [f"passed over {gate}: {reason}" for gate, reason in entry["overridden"].items()]
+    approved = f", approved by {entry['approved_by']}" if entry["approved_by"] else ""
+    return _node(
+        f"production record {entry['seq']}",
+        entry["action"],
+        f"{entry['model']} version {entry['production_version']}, release {str(entry['release'])[:SHORT]}",
+        f"{when_words(entry['at'])} by {entry['by']}{approved}: {entry['reason']}",
+        f"{passed} of {len(entry['gates'])} gates passed" if entry["gates"] else "",
+        *over,
+    )
 
 
 def _evaluation(stage: Mapping[str, Any], evaluator: Mapping[str, Any] | None) -> RenderableType:
@@ -136,7 +156,7 @@ def _images(branch: Tree, lineage: Mapping[str, Any]) -> None:
 
 
 def _made(stage: Mapping[str, Any]) -> str:
-    return f"{stage['created']}, {stage['wall_seconds']:.1f} s on {stage['device']}"
+    return f"{when_words(stage['created'])}, {stage['wall_seconds']:.1f} s on {stage['device']}"
 
 
 def _origin(stage: Mapping[str, Any]) -> tuple[str, str]:

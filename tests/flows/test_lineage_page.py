@@ -92,13 +92,17 @@ def test_a_fault_is_on_the_page_at_its_place_and_the_page_is_written_all_the_sam
 def test_promotions_are_shown_with_their_gates_and_what_was_passed_over(browser, lineage_project, tmp_path):
     page = tmp_path / "lineage.html"
     with promoted(lineage_project.settings, lineage_project.first):
-        assert show_lineage(lineage_project.settings, "owl/1", proved=True, as_json=False, page=page) == 0
+        assert show_lineage(lineage_project.settings, "owl/1", proved=False, as_json=False, page=page) == 0
     browser.show(page, 400)
     assert browser.value("document.querySelector('.chain li:last-child strong').textContent") == "production"
     told = browser.value("document.querySelector('#promotions').closest('section').textContent")
     for words in ("Record 1", "tester", "git_clean (nothing that matters)", "scores"):
         assert words in told
     assert browser.value("document.documentElement.scrollWidth") <= 400
+    browser.show(page, 1400)  # the longest chain: no title is broken inside a word
+    titles = "[...document.querySelectorAll('.box strong')]"
+    whole = "e => { e.style.overflowWrap = 'normal'; return e.scrollWidth <= e.clientWidth; }"
+    assert browser.value(f"{titles}.every({whole})")
 
 
 def test_where_the_page_cannot_be_written_is_said_before_any_work(
