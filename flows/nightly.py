@@ -195,7 +195,8 @@ def _measure(night: Night, plan: Plan, policy: Policy) -> None:
     """Hold what is new, or was never measured by this policy, against the champions."""
     registered = registered_versions(night.settings) if night.outcomes else plan.registered
     ours = {concept.concept for concept in plan.concepts}
-    asked = candidates([found for name, found in registered.items() if name in ours], policy, CANDIDATE)
+    of_ours = [found for name, found in registered.items() if name in ours]
+    asked = candidates(night.settings, of_ours, policy, CANDIDATE)
     night.verdicts = gate(night.settings, night.store, policy, asked)
 
 

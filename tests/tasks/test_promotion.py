@@ -10,13 +10,16 @@ from dataclasses import replace
 import pytest
 
 import tasks.promotion
+from flows.gate import candidates, gate
 from model.errors import InputError, WorkFailed
 from tasks import release as releases
+from tasks.gate import Verdict, load_policy
 from tasks.ledger import Ledger, Promotion, read_ledger
 from tasks.production import disagreements, open_production, production_model, production_registry
 from tasks.promotion import Overtaken, Promoted, Tell, check_production, put_into_production, roll_back, settle
 from tasks.promotion_source import find_source
-from tasks.registry import CHAMPION
+from tasks.registry import CANDIDATE, CHAMPION, GATE_TAG
+from tasks.registry_survey import registered_versions
 from tasks.s3_url import S3Url
 from tasks.settings import Settings
 from tasks.store import StoreFailed, open_store
@@ -219,6 +222,28 @@ def test_rollback_goes_to_what_served_before_and_names_what_it_takes_back(settin
     assert back(settings, to=1).changed is False
     with pytest.raises(InputError, match="no promotion 7; they go from 1 to 3"):
         back(settings, to=7)
+
+
+def test_the_night_holds_back_what_was_rolled_back_though_it_had_passed_before(settings):
+    """Version 2 was measured against version 1 before it served: after the rollback it would be as good as then."""
+    store, policy, client = open_store(settings), load_policy(settings), connect(settings)
+
+    def measured() -> Verdict | None:
+        registered = registered_versions(settings)
+        verdicts = gate(settings, store, policy, candidates(settings, [registered[CONCEPT]], policy, CANDIDATE))
+        return verdicts.get(CONCEPT)
+
+    promote(settings, 1)
+    try:
+        passed = measured()
+        assert passed is not None and passed.passed and measured() is None
+        promote(settings, 2)
+        back(settings)
+        held = measured()
+        assert held is not None and not held.passed and "handles come out twice" in held.said
+        assert held.said.startswith("was taken out of production on ") and measured() is None
+    finally:
+        client.delete_model_version_tag(NAME, "2", GATE_TAG)
 
 
 def test_rollback_refuses_bytes_that_are_not_what_they_were(settings):

@@ -221,7 +221,7 @@ def test_what_everyone_saw_leaves_nothing_to_serve_and_never_comes_back(settings
 
     connect(settings).set_registered_model_alias(NAME, CANDIDATE, "3")  # by hand: the night's gate must see through it
     policy, versions = load_policy(settings), registered_versions(settings)
-    verdicts = gate(settings, open_store(settings), policy, candidates(versions.values(), policy, CANDIDATE))
+    verdicts = gate(settings, open_store(settings), policy, candidates(settings, versions.values(), policy, CANDIDATE))
     assert not verdicts[CONCEPT].passed and verdicts[CONCEPT].said == f"was revoked on {why}"
 
     added = ["add", "owl-again", *map(str, lineage_project.originals), "--category", "turtle", "--json"]
