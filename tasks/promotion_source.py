@@ -43,12 +43,13 @@ def find_source(settings: Settings, store: Store, reference: str) -> Source:
     with open_index(settings, store) as index:
         head = find_head(settings, store, index, f"{resolved.concept}/{resolved.version}")
         chain = read_chain(store, index, head)
+    said, again = "; ".join(chain.problems), f"`conceptbooth train {resolved.concept}` makes it again"
     if head.content is None or "evaluate" not in chain.manifests:
-        said = f": {'; '.join(chain.problems)}" if chain.problems else ""
         raise InputError(
-            f"{called} has no evaluation in the store{said}; nothing is promoted unseen: `conceptbooth train "
-            f"{resolved.concept}` makes it again"
+            f"{called} has no evaluation in the store{f': {said}' if said else ''}; nothing is promoted unseen: {again}"
         )
+    if "prepare" not in chain.manifests:  # no override helps: a release says which images it was made from
+        raise InputError(f"{called}: which images it was made from is not known: {said}; {again}")
     evaluation = read_evaluation(store, head.key)
     client = connect(settings)
     with sorted_failures(settings):
