@@ -1,6 +1,8 @@
 """`conceptbooth takedown`: what an image is in, confirmed, and then taken down."""
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.padding import Padding
@@ -13,6 +15,7 @@ from flows.sightings import sightings_table
 from flows.summary import command, path_from_here
 from model.errors import InputError
 from tasks.dvc_storage import dvc_storage
+from tasks.image_remains import Remains, image_remains
 from tasks.lineage_index import open_index
 from tasks.production import open_production
 from tasks.promotion import check_production
@@ -46,14 +49,18 @@ def run_takedown(settings: Settings, image: str, *, reason: str | None, yes: boo
         for record in done.ledgers:
             if problem := announce(settings, place, record):
                 notices().print(Text(f"{problem}; the same command tries again", "yellow"), soft_wrap=True)
+    with open_index(settings, store) as index:
+        remains = image_remains(settings, store, index, plan.images)
     if as_json:
-        print_json(_document(plan, done))
+        print_json(_document(plan, done, remains))
     elif done:
         _show_done(settings, plan, done)
     elif dry_run:
         results().print(Text("Nothing was done (--dry-run)." if plan.to_do else "There is nothing to do.", "dim"))
     else:
         results().print(Text("Nothing is left to do."))
+    if not as_json:
+        _show_remains(remains)
     return FAILED if not dry_run and any(change.obstacle for change in plan.sets) else DONE
 
 
@@ -110,7 +117,20 @@ def _show_done(settings: Settings, plan: TakedownPlan, done: Done) -> None:
             notices().print(Text(said, style="bold yellow"), soft_wrap=True)
 
 
-def _document(plan: TakedownPlan, done: Done | None) -> dict[str, Any]:
+def _show_remains(remains: Sequence[Remains]) -> None:
+    """Where the bytes are, by what lets them go: a takedown takes an image out of use, and erases nothing."""
+    console = results()
+    if not remains:
+        console.print(Text("  its bytes: in neither the store nor DVC's cache and remote"), soft_wrap=True)
+        return
+    console.print(Text("  its bytes are kept in:"), soft_wrap=True)
+    for way in dict.fromkeys(each.let_go_by for each in remains):
+        for each in (each for each in remains if each.let_go_by == way):
+            console.print(Text(f"    {each.where}"), soft_wrap=True)
+        console.print(Text(f"      let go by {way}", style="dim"), soft_wrap=True)
+
+
+def _document(plan: TakedownPlan, done: Done | None, remains: Sequence[Remains]) -> dict[str, Any]:
     takedown = done.takedown if done else plan.before
     record = takedown and {
         "number": takedown.number,
@@ -119,4 +139,10 @@ def _document(plan: TakedownPlan, done: Done | None) -> dict[str, Any]:
         "reason": takedown.reason,
         "finished": takedown.finished,
     }
-    return {"schema": 1, **plan.to_json(), "done": done is not None, "takedown": record}
+    return {
+        "schema": 1,
+        **plan.to_json(),
+        "done": done is not None,
+        "takedown": record,
+        "remains": [asdict(each) for each in remains],
+    }

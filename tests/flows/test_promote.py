@@ -184,11 +184,11 @@ def test_bad_input_is_named_before_anything_is_done(project, lineage_project, tm
     with moved_away(lineage_project.settings.store / "stages" / "evaluate" / evaluation):
         (problem,) = refused("promote", CONCEPT)
     assert problem.startswith("concept 'owl' version 2 has no evaluation in the store: ")
+    assert "nothing is promoted unseen: `conceptbooth train owl` makes it again" in problem
     prepared = lineage_project.bench.manifests["prepare"].key
     with moved_away(lineage_project.settings.store / "stages" / "prepare" / prepared):
         (problem,) = refused("promote", CONCEPT, "--override", "lineage", "--reason", "in a hurry")
     assert problem.startswith("concept 'owl' version 2: which images it was made from is not known: prepare ")
-    assert "nothing is promoted unseen: `conceptbooth train owl` makes it again" in problem
     assert refused("rollback", CONCEPT) == ["concept 'owl' was never promoted: there is nothing to roll back"]
     assert refused("releases", CONCEPT) == ["concept 'owl' was never promoted"]
     (problem,) = refused("verify-release", tmp_path, "--key", tmp_path / "public.pem")

@@ -336,3 +336,10 @@ def test_it_is_planned_confirmed_and_done_once(settings, tmp_path):
     again = run("3" * 64, "--reason", "x", "--yes")
     assert again.exit_code == 0 and "Nothing is left to do" in again.stdout
     assert len(ledger_of(settings).records) == 3
+
+    in_cache, in_store = done["remains"]
+    assert in_cache["where"].startswith("DVC's cache, ") and "dvc gc" in in_cache["let_go_by"]
+    for each in (in_cache, in_store):
+        assert each["where"] in again.stdout
+        Path(each["where"].partition(", ")[2]).unlink()  # where it said, and nowhere else
+    assert "its bytes: in neither the store nor DVC's cache and remote" in run("3" * 64, "--reason", "x").stdout
