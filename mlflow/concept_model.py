@@ -44,7 +44,7 @@ class ConceptModel(PythonModel):
         from model.device import open_device
         from model.errors import InputError
         from model.recorded_base import find_recorded_base
-        from model.weights import ConceptWeights, put_parameters
+        from model.weights import ConceptWeights
 
         facts = json.loads(Path(context.artifacts["facts"]).read_text(encoding="utf-8"))
         self._autocast = facts["autocast"]
@@ -55,12 +55,11 @@ class ConceptModel(PythonModel):
             device = open_device(os.environ.get("CONCEPTBOOTH_DEVICE", "auto"))
             self._base = load_base(reference, revision, device=device)
             weights = ConceptWeights.load(Path(context.artifacts["weights"]))
-            weights.check_fits(self._base)
+            # This base serves this concept alone: it stays changed, instead of anew for every picture.
+            weights.put_into(self._base)
         except InputError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
-        # This base serves this concept alone: its UNet stays changed, instead of anew for every picture.
-        put_parameters(self._base.unet, weights.unet)
-        self._concept = replace(weights, unet={})
+        self._concept = replace(weights, unet={}, text={})
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None

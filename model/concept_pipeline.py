@@ -8,7 +8,7 @@ from diffusers import DPMSolverMultistepScheduler
 from model.base import Base
 from model.families import Family
 from model.quiet import quiet_libraries
-from model.weights import ConceptWeights, put_parameters
+from model.weights import ConceptWeights
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -19,8 +19,7 @@ def concept_pipeline(base: Base, weights: ConceptWeights) -> "DiffusionPipeline"
 
     Raises InputError if the weights do not fit the base.
     """
-    weights.check_fits(base)
-    put_parameters(base.unet, weights.unet)
+    weights.put_into(base)
     add_word(base, weights)
     text: dict[str, Any] = {}
     for encoder in base.text_encoders:

@@ -61,6 +61,20 @@ def word(*, default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"limits": OneWord()})
 
 
+@dataclass(frozen=True)
+class Switch:
+    """On or off."""
+
+    def problem(self, label: str, value: object) -> str | None:
+        """One sentence if `value` is not allowed, else None."""
+        return None if isinstance(value, bool) else f"{label} = {as_written(value)}: true or false is needed"
+
+
+def switch(*, default: bool) -> Any:
+    """A dataclass field that is true or false."""
+    return dataclasses.field(default=default, metadata={"limits": Switch()})
+
+
 def as_floats(options: Any) -> None:
     """Turn allowed whole numbers in `number` fields of a frozen dataclass instance into floats.
 

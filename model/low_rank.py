@@ -1,15 +1,16 @@
-"""A concept's change of the UNet as a LoRA of chosen rank, and what is lost by that.
+"""A concept's change of UNet and text encoders as a LoRA of chosen rank, and what is lost by that.
 
 The change of each linear layer and convolution, as a matrix (out, in x height x width), is cut to its largest singular
 values, the best approximation of that rank (Eckart and Young, 1936). Biases and norms have no place in a LoRA.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 
 from model.base import Base
-from model.weights import ConceptWeights
+from model.weights import ConceptWeights, modules_of, parameters_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class LowRank:
     """The layers of a LoRA, and what it loses."""
 
     layers: dict[str, torch.Tensor]
-    """By the names of peft: `<layer>.lora_A.weight` (rank, in, ...), `<layer>.lora_B.weight` (out, rank, ...)."""
+    """By the names of peft: `unet.<layer>.lora_A.weight` (rank, in, ...), `unet.<layer>.lora_B.weight` (out, rank,
+    ...), and the same of text encoders."""
     losses: tuple[Loss, ...]
     """Of every parameter that the training changed."""
 
@@ -44,20 +46,30 @@ class LowRank:
         return error / change if change else 0.0
 
 
+def matrix_layers(base: Base) -> set[str]:
+    """The layers whose change a LoRA can hold, as `unet.conv_in`."""
+    return {
+        f"{place}.{name}"
+        for place, module in modules_of(base).items()
+        for name, layer in module.named_modules()
+        if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d)
+    }
+
+
 @torch.no_grad()
 def low_rank(base: Base, weights: ConceptWeights, rank: int) -> LowRank:
-    """The concept's UNet as changes of at most `rank`. Raises InputError if the weights do not fit the base."""
+    """The concept as changes of at most `rank`. Raises InputError if the weights do not fit the base."""
     weights.check_fits(base)
+    before, linear = parameters_of(base), matrix_layers(base)
     layers: dict[str, torch.Tensor] = {}
     losses = []
-    for name, trained in weights.unet.items():
-        change = trained.float() - base.unet.get_parameter(name).cpu().float()
+    for name, trained in weights.changed.items():
+        change = trained.float() - before[name].cpu().float()
         norm = float(change.norm())
         if norm == 0:
             continue
         layer, _, kind = name.rpartition(".")
-        module = base.unet.get_submodule(layer)
-        if kind != "weight" or not isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
+        if kind != "weight" or layer not in linear:
             losses.append(Loss(parameter=name, change=norm, error=norm))
             continue
         left, values, right = torch.linalg.svd(change.flatten(1), full_matrices=False)
@@ -70,14 +82,23 @@ def low_rank(base: Base, weights: ConceptWeights, rank: int) -> LowRank:
     return LowRank(layers=layers, losses=tuple(losses))
 
 
+def as_diffusers_saves(layers: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    """A LoRA's layers as the arguments of a diffusers pipeline's `save_lora_weights`, such as `unet_lora_layers`."""
+    arguments: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in layers.items():
+        place, _, layer = name.partition(".")
+        arguments.setdefault(f"{place}_lora_layers", {})[layer] = tensor
+    return arguments
+
+
 @torch.no_grad()
 def restored(base: Base, weights: ConceptWeights, found: LowRank) -> ConceptWeights:
     """The concept as it is with the LoRA in the place of its own weights; `base` is still the base."""
-    unet = {}
+    before, changed = parameters_of(base), {}
     for loss in found.losses:
         layer = loss.parameter.rpartition(".")[0]
-        before = base.unet.get_parameter(loss.parameter).cpu()
         if f"{layer}.lora_A.weight" in found.layers and loss.parameter.endswith(".weight"):
             down, up = found.layers[f"{layer}.lora_A.weight"], found.layers[f"{layer}.lora_B.weight"]
-            unet[loss.parameter] = before + (up.flatten(1) @ down.flatten(1)).reshape(before.shape)
-    return replace(weights, unet=unet)
+            own = before[loss.parameter].detach().cpu()
+            changed[loss.parameter] = own + (up.flatten(1) @ down.flatten(1)).reshape(own.shape)
+    return ConceptWeights.of(weights.prompt, weights.embeddings, changed)

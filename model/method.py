@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from model.limits import as_floats, number, problems_of, whole_number, word
+from model.limits import as_floats, number, problems_of, switch, whole_number, word
 
 Trains = Literal["embedding", "cross_attention", "unet"]
 StartsFrom = Literal["super_category", "rare_token", "previous_stage"]
@@ -46,6 +46,9 @@ class Stage:
     rare_token: str = word(default="")
     """A word that the base has one token for and hardly ever met; of a stage that starts from it."""
 
+    train_text_encoder: bool = switch(default=False)
+    """Whether a stage that trains the UNet trains the text encoders with it: all but their words' embeddings."""
+
     prior_weight: float = number(0, 1e6, default=0.0)
     """Prior preservation (arXiv 2208.12242, equation 2): weight of the loss on class images, which the base draws of
     the super-category before the training; 0 is none."""
@@ -73,6 +76,11 @@ class Stage:
             problems.append(f"{self.name}.rare_token: the stage starts from one, so name it, such as sks")
         if self.starts_from != "rare_token" and self.rare_token:
             problems.append(f"{self.name}.rare_token = {self.rare_token!r}: the stage starts from none")
+        if self.train_text_encoder is True and self.trains != "unet":
+            problems.append(
+                f"{self.name}.train_text_encoder = true: the text encoder is trained beside the whole UNet or not at "
+                f"all, and this stage trains the {self.trains.replace('_', ' ')}"
+            )
         if self.has_prior and self.class_images == 0:
             problems.append(
                 f"{self.name}.class_images = 0: prior preservation needs some, such as 200; or set prior_weight to 0"
@@ -93,6 +101,11 @@ class Stage:
     def has_attention_term(self) -> bool:
         """Whether the attention-map term is part of the loss."""
         return self.attention_mean_weight != 0 or self.attention_variance_weight != 0
+
+    @property
+    def trains_text(self) -> bool:
+        """Whether what the UNet reads of a prompt changes from step to step."""
+        return self.trains == "embedding" or self.train_text_encoder
 
     @property
     def has_prior(self) -> bool:
@@ -142,7 +155,7 @@ class Method:
         return max(stage.class_images for stage in self.stages)
 
 
-_OPTIONS = {"prior_weight", "class_images"}
+_OPTIONS = {"train_text_encoder", "prior_weight", "class_images"}
 # What a stage is cannot be turned by a setting; that would be another method.
 _FIXED = {"name", "trains", "starts_from"}
 STAGE_SETTINGS = tuple(field.name for field in dataclasses.fields(Stage) if field.name not in _FIXED)

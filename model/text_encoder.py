@@ -28,6 +28,12 @@ class TextEncoder:
         return self.model.get_input_embeddings().weight
 
     @property
+    def layer_names(self) -> list[str]:
+        """Names of its parameters, without the words."""
+        words = self.embeddings
+        return [name for name, parameter in self.model.named_parameters() if parameter is not words]
+
+    @property
     def width(self) -> int:
         """Of its states, and of the embedding that [V] has in it."""
         return int(self.model.config.hidden_size)

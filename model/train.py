@@ -23,7 +23,7 @@ from model.prompt import ConceptPrompt
 from model.team import Team
 from model.text_encoding import encode_text, initial_embeddings
 from model.tokens import check_concept, rare_token_ids, tokenize
-from model.weights import ConceptWeights, borrowed_parameters, named_embeddings, put_parameters
+from model.weights import ConceptWeights, borrowed_parameters, named_embeddings, parameters_of, put_parameters
 
 _ALONE = Team()
 
@@ -66,15 +66,15 @@ def train_stage(
     WorkFailed if the loss is no longer a number or the device's memory does not suffice.
     """
     _check_input(base, stage, images, class_images, prompt, previous, team)
-    kept_unet = previous.unet if previous else {}
-    trained_names = _trained_unet_names(base, stage)
-    changed_names = sorted({*kept_unet, *trained_names})
+    parameters, kept = parameters_of(base), previous.changed if previous else {}
+    trained_names = _trained_names(base, stage)
+    changed = {name: parameters[name] for name in sorted({*kept, *trained_names})}
     with (
         enough_memory(f"stage '{stage.name}'", base.device, f"{stage.name}.batch_size", stage.batch_size),
         deterministic(base.device),
-        borrowed_parameters(base.unet, changed_names),
+        borrowed_parameters(changed),
     ):
-        put_parameters(base.unet, kept_unet)
+        put_parameters(parameters, kept)
         banks, texts = [encode_views(base, images, stage, _derived_seed(seed, stage, "views"))], [prompt.text]
         if stage.has_prior:
             banks.append(encode_as_they_are(base, class_images, stage))
@@ -94,12 +94,13 @@ def train_stage(
             with _parting_checkpoint(state, checkpoints):
                 run_loop(setup, state, on_step, checkpoints)
         finally:
-            base.unet.requires_grad_(False)
-            base.unet.zero_grad(set_to_none=True)
-        weights = ConceptWeights(
-            prompt=prompt,
-            embeddings=tuple(embedding.detach().cpu().clone() for embedding in state.embeddings),
-            unet={name: base.unet.get_parameter(name).detach().to("cpu", copy=True) for name in changed_names},
+            for parameter in state.parameters.values():
+                parameter.requires_grad_(False)
+                parameter.grad = None
+        weights = ConceptWeights.of(
+            prompt,
+            [embedding.detach().cpu().clone() for embedding in state.embeddings],
+            {name: parameter.detach().to("cpu", copy=True) for name, parameter in changed.items()},
         )
     return TrainedStage(weights=weights, curve=tuple(state.figures.curve))
 
@@ -109,10 +110,9 @@ def run_loop(
 ) -> None:
     """Take optimizer steps from `state.step` until the stage is done, and keep checkpoints on the way."""
     base, stage = setup.base, setup.stage
-    # The text only changes while its embedding is trained; otherwise it is encoded once for all steps.
-    trains_text = any(embedding.requires_grad for embedding in state.embeddings)
+    # What is read of the prompts may stay the same all the time; then it is encoded once for all steps.
     with torch.no_grad(), autocast_to(setup.autocast, base.device):
-        constant_text = None if trains_text else encode_text(base, setup.prompts, state.embeddings)
+        constant_text = None if stage.trains_text else encode_text(base, setup.prompts, state.embeddings)
     with columns_of(setup) as columns:
         while state.step < stage.max_train_steps:
             with autocast_to(setup.autocast, base.device):
@@ -161,10 +161,11 @@ def _initial_state(
     base, stage = setup.base, setup.stage
     start = previous.embeddings if previous else initial_embeddings(base, stage, prompt)
     embeddings = [embedding.to(base.device) for embedding in start]
-    parameters = {name: base.unet.get_parameter(name) for name in trained_names}
+    every = parameters_of(base)
+    parameters = {name: every[name] for name in trained_names}
     if stage.trains == "embedding":
         learnt = [torch.nn.Parameter(embedding.clone()) for embedding in embeddings]
-        embeddings, parameters = list(learnt), named_embeddings(learnt)
+        embeddings, parameters = list(learnt), dict(zip(named_embeddings(learnt), learnt, strict=True))
     state = LoopState(
         embeddings=embeddings,
         parameters=parameters,
@@ -187,11 +188,15 @@ def _initial_state(
     return state
 
 
-def _trained_unet_names(base: Base, stage: Stage) -> list[str]:
-    names = [name for name, _ in base.unet.named_parameters()]
-    return {"embedding": [], "cross_attention": [name for name in names if ".attn2." in name], "unet": names}[
-        stage.trains
-    ]
+def _trained_names(base: Base, stage: Stage) -> list[str]:
+    """Which of the base's parameters a stage trains."""
+    names = [f"unet.{name}" for name, _ in base.unet.named_parameters()]
+    text = [f"{encoder.part.folder}.{name}" for encoder in base.text_encoders for name in encoder.layer_names]
+    return {
+        "embedding": [],
+        "cross_attention": [name for name in names if ".attn2." in name],
+        "unet": [*names, *(text if stage.train_text_encoder else ())],
+    }[stage.trains]
 
 
 def _check_input(

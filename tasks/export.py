@@ -117,10 +117,8 @@ def _write_original(
     from safetensors.torch import save_file
 
     from model.original_names import original_checkpoint
-    from model.weights import put_parameters
 
-    weights.check_fits(base)
-    put_parameters(base.unet, weights.unet)
+    weights.put_into(base)
     name = f"cb-{record.concept.name}"  # not the bare name: it would stand for that word in every prompt
     word = {"emb_params": weights.embeddings[0]}
     for place, tensors in ((checkpoints, original_checkpoint(base)), (embeddings, word)):

@@ -35,12 +35,12 @@ def write_lora(
     from safetensors.torch import save_file
 
     from model.concept_pipeline import pipeline_class
-    from model.low_rank import low_rank, restored
+    from model.low_rank import as_diffusers_saves, low_rank, restored
 
     found = low_rank(base, weights, rank)
     if not found.layers:
         raise InputError(f"concept '{record.concept.name}': its training changed no layer that a LoRA could stand for")
-    pipeline_class(base.family).save_lora_weights(folder, unet_lora_layers=found.layers)
+    pipeline_class(base.family).save_lora_weights(folder, **as_diffusers_saves(found.layers))
     token = record.concept.placeholder_token
     save_file({token: weights.embeddings[0].contiguous()}, folder / EMBEDDING, metadata={"format": "pt"})
     loss: dict[str, Any] = {
@@ -48,7 +48,7 @@ def write_lora(
         "relative_error": found.relative,
         "parameters": {loss.parameter: loss.relative for loss in found.losses},
     }
-    said = f"Rank {rank}: {found.relative:.1%} of the UNet's change is lost (Frobenius norm; {LOSS} has each layer's)."
+    said = f"Rank {rank}: {found.relative:.1%} of the model's change is lost (Frobenius norm; {LOSS} has each layer's)."
     if score:
         cut = score(restored(base, weights, found))
         whole = {name: record.scores[name]["mean"] for name in ("clip_i", "clip_t")}

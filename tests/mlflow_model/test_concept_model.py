@@ -20,7 +20,7 @@ from model.content_credentials import read_credentials
 from model.prompt import ConceptPrompt
 from model.sample import generate
 from model.sampling_options import Sampling
-from model.weights import ConceptWeights
+from model.weights import ConceptWeights, parameters_of
 from tasks.concept_package import NEEDED, write_package
 from tasks.store import open_store
 from tasks.training_record import TrainingRecord
@@ -43,15 +43,14 @@ def settings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def weights(settings) -> ConceptWeights:
-    """Weights that draw something else than the base does."""
+    """Weights of UNet and text encoder that draw something else than the base does."""
     base = load_base(str(settings.root / "base"))
     width = base.text_encoders[0].width
-    name, parameter = next((n, p) for n, p in base.unet.named_parameters() if n.endswith("attn2.to_k.weight"))
-    return ConceptWeights(
-        prompt=ConceptPrompt("<turtle>", "turtle"),
-        embeddings=(torch.linspace(-1, 1, width)[None],),
-        unet={name: parameter.detach() + 0.5},
-    )
+    changed = {
+        next((name, parameter.detach() + 0.5) for name, parameter in parameters_of(base).items() if name.endswith(end))
+        for end in ("attn2.to_k.weight", "mlp.fc1.weight")
+    }
+    return ConceptWeights.of(ConceptPrompt("<turtle>", "turtle"), [torch.linspace(-1, 1, width)[None]], dict(changed))
 
 
 @pytest.fixture(scope="module")

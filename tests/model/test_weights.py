@@ -8,17 +8,20 @@ from safetensors.torch import save_file
 
 from model.errors import InputError
 from model.prompt import ConceptPrompt
-from model.weights import ConceptWeights
+from model.weights import ConceptWeights, parameters_of
 
 
 @pytest.fixture
 def weights(base):
     generator = torch.Generator().manual_seed(0)
-    names = [name for name, _ in base.unet.named_parameters() if ".attn2." in name]
-    return ConceptWeights(
-        prompt=ConceptPrompt("<v>", "teddy bear", "a {} in the snow"),
-        embeddings=(torch.randn(1, 16, generator=generator),),
-        unet={name: torch.randn(base.unet.get_parameter(name).shape, generator=generator) for name in names},
+    return ConceptWeights.of(
+        ConceptPrompt("<v>", "teddy bear", "a {} in the snow"),
+        [torch.randn(1, 16, generator=generator)],
+        {
+            name: torch.randn(parameter.shape, generator=generator)
+            for name, parameter in parameters_of(base).items()
+            if ".attn2." in name or ".mlp." in name
+        },
     )
 
 
@@ -27,8 +30,9 @@ def test_saved_and_loaded_bit_for_bit(weights, tmp_path):
     loaded = ConceptWeights.load(tmp_path / "one.safetensors")
     assert loaded.prompt == weights.prompt
     assert torch.equal(loaded.embeddings[0], weights.embeddings[0])
-    assert loaded.unet.keys() == weights.unet.keys()
-    assert all(torch.equal(loaded.unet[name], tensor) for name, tensor in weights.unet.items())
+    assert loaded.unet.keys() == weights.unet.keys() and loaded.text.keys() == weights.text.keys()
+    assert weights.unet and weights.text
+    assert all(torch.equal(loaded.changed[name], tensor) for name, tensor in weights.changed.items())
     loaded.save(tmp_path / "two.safetensors")
     assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
 
@@ -45,12 +49,12 @@ def test_no_room_is_the_systems_own_error(weights, tmp_path):
 
 
 def test_applied_and_taken_back_bit_for_bit(base, weights):
-    before = {name: parameter.clone() for name, parameter in base.unet.named_parameters()}
+    before = {name: parameter.clone() for name, parameter in parameters_of(base).items()}
     with pytest.raises(KeyboardInterrupt), weights.applied(base):
-        for name, parameter in base.unet.named_parameters():
-            assert torch.equal(parameter, weights.unet.get(name, before[name]))
+        for name, parameter in parameters_of(base).items():
+            assert torch.equal(parameter, weights.changed.get(name, before[name]))
         raise KeyboardInterrupt
-    assert all(torch.equal(parameter, before[name]) for name, parameter in base.unet.named_parameters())
+    assert all(torch.equal(parameter, before[name]) for name, parameter in parameters_of(base).items())
 
 
 def test_weights_of_another_base_are_refused(base, weights):
@@ -58,7 +62,9 @@ def test_weights_of_another_base_are_refused(base, weights):
     object.__setattr__(wrong_embedding, "embeddings", (torch.zeros(1, 768),))
     wrong_unet = copy.copy(weights)
     object.__setattr__(wrong_unet, "unet", {"mid_block.nothing.weight": torch.zeros(1)})
-    for wrong in (wrong_embedding, wrong_unet):
+    wrong_text = copy.copy(weights)
+    object.__setattr__(wrong_text, "text", {"text_encoder_2.final_layer_norm.weight": torch.zeros(1)})
+    for wrong in (wrong_embedding, wrong_unet, wrong_text):
         with pytest.raises(InputError, match="does not fit base model"), wrong.applied(base):
             pass
 
