@@ -8,10 +8,10 @@ from rich.text import Text
 
 from flows.console import notices, print_json, results
 from flows.summary import command, path_from_here
-from model.base_files import base_resolution, check_base_folder, model_source
 from model.prompt import ConceptPrompt
+from tasks.base_limits import base_folder, fewest_pixels
 from tasks.concepts import FACTS, Concept, shown_path
-from tasks.new_concept import FEWEST_PIXELS, add_concept
+from tasks.new_concept import add_concept
 from tasks.params import load_params
 from tasks.settings import Settings
 
@@ -71,18 +71,15 @@ def run_add(
 
 def limits(settings: Settings) -> tuple[int, Callable[[Concept], None]]:
     """The fewest pixels of an image, and the check of a concept's words, by the base model that params.yaml names."""
-    params = load_params(settings.params_file)
-    folder = settings.root / params.base
-    source = model_source(str(folder) if folder.is_dir() else params.base, params.base_revision)
-    if source.folder is None:  # on the hub: its tokenizers are asked when the training starts
-        return FEWEST_PIXELS, lambda concept: None
-    check_base_folder(folder)
+    folder = base_folder(settings, load_params(settings.params_file))
 
     def check_words(concept: Concept) -> None:
+        if folder is None:  # on the hub: its tokenizers are asked when the training starts
+            return
         from model.tokens import base_tokenizers, check_concept
 
         check_concept(
             base_tokenizers(folder, str(folder)), ConceptPrompt(concept.placeholder_token, concept.super_category)
         )
 
-    return min(FEWEST_PIXELS, base_resolution(folder)), check_words
+    return fewest_pixels(folder), check_words

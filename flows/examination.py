@@ -11,9 +11,10 @@ from packaging.requirements import Requirement
 
 from flows.finding import Finding, found_at_once, found_by, problems
 from flows.places import looks
-from model.base_files import base_resolution, check_base_folder
+from model.base_files import base_resolution
 from model.device import numeric_policy
 from model.errors import InputError
+from tasks.base_limits import base_folder, check_short_side
 from tasks.concepts import concept_names, load_concept
 from tasks.hashing import DigestMemory
 from tasks.image_sets import ImagesMissing, git_state, image_set
@@ -105,13 +106,14 @@ def _git(settings: Settings) -> Finding:
 
 
 def _base(settings: Settings, params: Params, memory: DigestMemory) -> Finding:
+    folder = base_folder(settings, params)
     identity = identify_model(settings, memory, params.base, params.base_revision, "base model")
     memory.save()
-    if identity.revision is None:
-        check_base_folder(Path(identity.location))
-        pixels = base_resolution(Path(identity.location))
-        return Finding(what="base model", state="ok", found=f"{_described(identity)}, {pixels} pixels")
-    return Finding(what="base model", state="ok", found=_described(identity))
+    if folder is None:
+        return Finding(what="base model", state="ok", found=_described(identity))
+    pixels = base_resolution(folder)
+    check_short_side(settings, params, pixels)
+    return Finding(what="base model", state="ok", found=f"{_described(identity)}, {pixels} pixels")
 
 
 def _measuring(

@@ -7,26 +7,19 @@ import numpy as np
 from PIL import Image
 
 from model.method import Stage
+from model.shrinking import shrunk
 
 
 def augmented_view(image: Image.Image, stage: Stage, resolution: int, rng: random.Random) -> Image.Image:
     """One random square view (resolution x resolution, RGB) of an image of any size, by the stage's settings."""
     # Turning a photograph of 2048 px only to shrink it would be most of the work.
-    view = _shrink(image.convert("RGB"), math.ceil(resolution / stage.smallest_crop))
+    view = shrunk(image.convert("RGB"), math.ceil(resolution / stage.smallest_crop))
     if rng.random() < stage.rotation_probability:
         view = _rotate(view, rng.uniform(-stage.rotation_degrees, stage.rotation_degrees))
     view = _random_square(view, stage.smallest_crop, resolution, rng)
     if rng.random() < stage.flip_probability:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return view
-
-
-def _shrink(image: Image.Image, short_side: int) -> Image.Image:
-    factor = short_side / min(image.size)
-    if factor >= 1:
-        return image
-    width, height = (max(short_side, round(side * factor)) for side in image.size)
-    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _rotate(image: Image.Image, degrees: float) -> Image.Image:

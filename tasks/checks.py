@@ -3,14 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
-from model.base_files import base_resolution
 from model.errors import InputError, SetupError
+from tasks.base_limits import base_folder, check_short_side, fewest_pixels
 from tasks.image_sets import local_images
 from tasks.images import inspect_images
-from tasks.jobs import Job, check_short_side
-from tasks.new_concept import FEWEST_PIXELS
+from tasks.jobs import Job
 from tasks.settings import Settings
 from tasks.store import Damaged, Store, open_store
 from tasks.taken_down import TakenDown, read_taken_down
@@ -82,9 +80,8 @@ def _check_not_taken_down(taken: TakenDown, job: Job) -> None:
 
 
 def _check_images(job: Job) -> None:
-    folder = Path(job.recipe.base.location)
-    fewest = min(FEWEST_PIXELS, base_resolution(folder)) if folder.is_dir() else FEWEST_PIXELS
-    inspect_images(list(local_images(job.settings, job.concept, job.images).values()), fewest)
+    images = local_images(job.settings, job.concept, job.images)
+    inspect_images(list(images.values()), fewest_pixels(base_folder(job.settings, job.recipe.params)))
 
 
 def _check_devices(job: Job) -> None:

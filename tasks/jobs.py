@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from model.base_files import base_resolution, check_base_folder
+from model.base_files import base_resolution
 from model.device import numeric_policy
 from model.errors import InputError
 from model.method import Method
 from model.prompt import ConceptPrompt
+from tasks.base_limits import base_folder, check_short_side
 from tasks.concepts import Concept, load_concept
 from tasks.hashing import DigestMemory
 from tasks.image_sets import ImageSet, git_state, image_set
@@ -162,20 +163,9 @@ def _all(problems: Mapping[str, tuple[str, ...]]) -> list[str]:
 
 
 def _base(settings: Settings, params: Params, memory: DigestMemory) -> ModelIdentity:
-    folder = settings.root / params.base
-    if folder.is_dir():
-        check_base_folder(folder)
+    if folder := base_folder(settings, params):
         check_short_side(settings, params, base_resolution(folder))
     return identify_model(settings, memory, params.base, params.base_revision, "base model")
-
-
-def check_short_side(settings: Settings, params: Params, resolution: int) -> None:
-    """Raise InputError if images would be shrunk below the side of the base's pictures, in pixels."""
-    if params.prepare.max_short_side < resolution:
-        raise InputError(
-            f"{settings.params_file.name}: prepare.max_short_side = {params.prepare.max_short_side}: "
-            f"base model '{params.base}' learns from {resolution} pixels, so at least as many are needed"
-        )
 
 
 def _sharing_problems(settings: Settings, params: Params, device: str) -> Iterator[str]:

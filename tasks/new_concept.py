@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import Image
-
 from model.errors import InputError, WorkFailed
+from model.shrinking import shrunk
+from tasks.base_limits import FEWEST_PIXELS
 from tasks.concepts import (
     CONCEPT_FILE,
     FACTS,
@@ -34,8 +34,6 @@ from tasks.store import StoreFailed, open_store
 from tasks.taken_down import read_taken_down
 from tasks.yaml_files import write_yaml
 
-FEWEST_PIXELS = 256
-"""Short side of the smallest image that a base of 512 pixels learns from without learning the blur."""
 MOST_STORED_PIXELS = 1536
 """Short side above which images are scaled down before they are stored.
 
@@ -221,7 +219,7 @@ def _put_together(settings: Settings, intake: _Intake) -> None:
         origins = []
         for index, image in enumerate(intake.images):
             file = images / f"{index:0{digits}d}.png"
-            _for_storage(normalise_image(image.path)).save(file)
+            shrunk(normalise_image(image.path), MOST_STORED_PIXELS).save(file)
             origins.append(
                 ImageOrigin(
                     file=file.name,
@@ -246,11 +244,3 @@ def new_folder(settings: Settings, concept: Concept) -> Iterator[Path]:
         facts = {fact: value for fact in FACTS if (value := getattr(concept, fact)) is not None}
         write_yaml(folder / CONCEPT_FILE, facts, "What this concept is; conceptbooth checks it before each use.")
         folder.rename(concept.folder)
-
-
-def _for_storage(picture: Image.Image) -> Image.Image:
-    short = min(picture.size)
-    if short <= MOST_STORED_PIXELS:
-        return picture
-    width, height = (round(side * MOST_STORED_PIXELS / short) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.LANCZOS)

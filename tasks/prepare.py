@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from prefect import task
 
+from model.shrinking import shrunk
 from tasks.artefacts import IMAGES, ORIGINS
 from tasks.caching import TASK, Bench, Metrics, keep
 from tasks.hashing import file_digest
@@ -33,7 +33,7 @@ def prepare_images(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     origins = []
     # Sorted here, where code is part of the key: the order decides which image a training step sees.
     for number, (original, path) in enumerate(sorted(images.items())):
-        image = shrink(normalise_image(path), plan.parameters["max_short_side"])
+        image = shrunk(normalise_image(path), plan.parameters["max_short_side"])
         name = f"{IMAGES}/{number:0{digits}}.png"
         image.save(folder / name)
         origins.append(
@@ -47,11 +47,3 @@ def prepare_images(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
         )
     (folder / ORIGINS).write_text(json.dumps(origins, indent=2) + "\n", encoding="utf-8")
     return {"images": len(origins)}
-
-
-def shrink(image: Image.Image, max_short_side: int) -> Image.Image:
-    """The image, made smaller where its shorter side has more pixels than allowed."""
-    scale = max_short_side / min(image.size)
-    if scale >= 1:
-        return image
-    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)

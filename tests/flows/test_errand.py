@@ -11,6 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.dispatch import train_here
+from flows.examination import examine
 from flows.train_concept import train_concept
 from model.errors import InputError, SetupError, WorkFailed
 from tasks.checks import check_job
@@ -93,6 +94,8 @@ def test_images_must_not_be_shrunk_below_what_the_base_learns_from(project):
     assert before <= 64 < after
     with pytest.raises(InputError, match=rf"max_short_side = 64.*{after} pixels"):
         plan_jobs(project, ["turtle"])
+    told = next(finding for finding in examine(project) if finding.what == "base model")
+    assert told.state == "problem" and f"{after} pixels" in told.found
 
 
 def test_nor_below_what_a_base_on_the_hub_learns_from(project, monkeypatch):

@@ -6,8 +6,14 @@ from PIL import Image, ImageChops
 
 from model.augment import augmented_view
 from model.latents import encode_views, to_images, to_pixels
+from model.shrinking import shrunk
 
 STILL = {"rotation_probability": 0.0, "flip_probability": 0.0, "smallest_crop": 1.0}
+
+
+def test_images_are_shrunk_to_the_shorter_side_and_never_enlarged():
+    assert shrunk(Image.new("RGB", (300, 150)), 100).size == (200, 100)
+    assert shrunk(Image.new("RGB", (99, 50)), 100).size == (99, 50)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (300, 100), (33, 90), (10, 10)])

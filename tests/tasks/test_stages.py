@@ -19,7 +19,7 @@ from tasks.folder_hash import FolderFile, folder_digest
 from tasks.hashing import digest_of, file_digest
 from tasks.jobs import plan_jobs
 from tasks.pictures import picture, pictures
-from tasks.prepare import prepare_images, shrink
+from tasks.prepare import prepare_images
 from tasks.reporting import Silence
 from tasks.store import Damaged
 from tasks.train_stage import train_weights
@@ -96,11 +96,6 @@ def test_prepare_leaves_upright_rgb_and_says_which_file_each_came_from(trained):
     prepared = pictures(trained.store, manifest, "images")
     originals = [Image.open(path) for path in sorted(concept.images.iterdir())]
     assert all(np.array_equal(a, b) for a, b in zip(prepared, originals, strict=True))
-
-
-def test_images_are_shrunk_to_the_shorter_side_and_never_enlarged():
-    assert shrink(Image.new("RGB", (300, 150)), 100).size == (200, 100)
-    assert shrink(Image.new("RGB", (99, 50)), 100).size == (99, 50)
 
 
 def test_a_training_stage_leaves_weights_and_curves(trained):
