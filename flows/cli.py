@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Exit, Option, Typer
 
-from flows.commands import every_day, export, get_started, look_inside, operate, pictures, release
+from flows.commands import compare, every_day, export, get_started, look_inside, operate, pictures, release
 from flows.console import DEBUG_VARIABLE, DONE
 
 app = Typer(
@@ -16,7 +16,8 @@ app = Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (get_started, every_day, look_inside, pictures, release, export, operate):  # as the help shows them
+# As the help shows them.
+for module in (get_started, every_day, compare, look_inside, pictures, release, export, operate):
     app.add_typer(module.panel.commands)
 
 

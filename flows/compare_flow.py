@@ -23,14 +23,14 @@ class _Round:
     jobs: Mapping[Place, Job]
     store: Store
     reporter: Reporter
-    evaluations: dict[Place, Manifest] = field(default_factory=dict)
+    found: dict[Place, Mapping[str, Manifest]] = field(default_factory=dict)
 
 
 _ROUND: ContextVar[_Round] = ContextVar("round")
 
 
-def evaluate_all(jobs: Mapping[Place, Job], store: Store, reporter: Reporter) -> dict[Place, Manifest]:
-    """The evaluations of jobs by their places, in a flow run at the API that is in use.
+def carry_out_all(jobs: Mapping[Place, Job], store: Store, reporter: Reporter) -> dict[Place, Mapping[str, Manifest]]:
+    """What the jobs leave, by their places and then by stage, in a flow run at the API that is in use.
 
     Raises:
         WorkFailed: a stage failed; what was finished is in the store.
@@ -41,12 +41,12 @@ def evaluate_all(jobs: Mapping[Place, Job], store: Store, reporter: Reporter) ->
         compare(list(dict.fromkeys(place.concept for place in jobs)), list(dict.fromkeys(p.method for p in jobs)))
     finally:
         _ROUND.reset(token)
-    return work.evaluations
+    return work.found
 
 
 @flow(name="compare", persist_result=False)
 def compare(names: list[str], methods: list[str]) -> None:
-    """Have the evaluation of every concept by every method in the store; the parameters are what a page shows."""
+    """Have everything that the jobs make in the store; the parameters are what a page shows."""
     work = _ROUND.get()
     missing = {place for place, job in work.jobs.items() if not _is_there(work.store, job)}
     started, made = time.monotonic(), 0
@@ -55,7 +55,7 @@ def compare(names: list[str], methods: list[str]) -> None:
             line = Line(Errand(job, work.reporter, checked=True))
             for plan in job.stages:
                 line.obtain(plan)
-            work.evaluations[place] = line.bench.manifests["evaluate"]
+            work.found[place] = dict(line.bench.manifests)
             if place in missing:
                 made += 1
                 missing.remove(place)

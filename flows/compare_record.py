@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from tasks.jobs import Job
 from tasks.method_choice import Place
 from tasks.method_table import MethodTable
@@ -50,8 +48,8 @@ def record_comparison(settings: Settings, table: MethodTable, jobs: Mapping[Plac
                 tags={PARENT_TAG: parent, **{f"conceptbooth.{name}": value for name, value in facts.items()}, **stages},
                 run_name=f"{cell.concept} {cell.method} {cell.seed}",
             ).info.run_id
-            for score, values in cell.values.items():
-                client.log_metric(child, score, float(np.mean(values)))
+            for score in cell.values:
+                client.log_metric(child, score, cell.mean(score))
             client.set_terminated(child)
         client.log_artifacts(parent, str(folder))
         client.set_terminated(parent)

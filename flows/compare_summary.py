@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from flows.compare import PLANE, Comparison
+from flows.compare import Comparison
 from flows.console import print_json, results
 from flows.summary import path_from_here
 from model.interval import Interval
@@ -26,8 +26,15 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     for note in table.notes:
         console.print(Text(f"  {note}", style="yellow"), soft_wrap=True)
     console.print()
-    for title, file in [("Plane", PLANE), *((name, f"{name}.png") for name in table.concepts)]:
-        console.print(Text.assemble((f"{title}  ", "bold"), path_from_here(folder / file)), soft_wrap=True)
+    drawn = comparison.pictures
+    for title, files in (
+        ("Plane", [drawn.plane]),
+        ("Pictures", drawn.sheets.values()),
+        ("Attention", drawn.attention.values()),
+        ("Stages", drawn.stages.values()),
+    ):
+        for file in files:
+            console.print(Text.assemble((f"{title}  ", "bold"), path_from_here(file)), soft_wrap=True)
     console.print(Text.assemble(("MLflow  ", "bold"), f"run {comparison.run_id}"), soft_wrap=True)
 
 

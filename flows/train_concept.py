@@ -25,6 +25,7 @@ from tasks.caching import Bench
 from tasks.checks import check_jobs
 from tasks.class_images import draw_class_images
 from tasks.draw_gallery import draw_gallery
+from tasks.draw_maps import draw_maps
 from tasks.evaluate import evaluate
 from tasks.failures import forget_failures
 from tasks.jobs import Job, plan_jobs
@@ -44,6 +45,7 @@ _TASKS: dict[str, Task[..., Any]] = {
     "train": train,
     "evaluate": evaluate,
     "gallery": draw_gallery,
+    "maps": draw_maps,
 }
 T = TypeVar("T")
 

@@ -43,10 +43,13 @@ class AttentionColumns:
 
 
 @contextmanager
-def recorded_columns(unet: UNet2DConditionModel, prompt: TokenizedPrompt) -> Iterator[AttentionColumns]:
+def recorded_columns(
+    unet: UNet2DConditionModel, prompt: TokenizedPrompt, word: Sequence[int] = ()
+) -> Iterator[AttentionColumns]:
     """Inside, every forward pass of the UNet leaves the attention columns of [V] and of its super-category, if named.
 
-    Only cross-attention (`attn2`) is touched, and it has its own processors back afterwards, also after an error.
+    `word` are the places, side by side, of another word whose column stands behind those two. Only cross-attention
+    (`attn2`) is touched, and it has its own processors back afterwards, also after an error.
     Raises ValueError if the prompt does not hold [V] once, and its super-category nowhere but right behind it.
     """
     places = [*prompt.placeholder, *prompt.super_category]
@@ -55,7 +58,8 @@ def recorded_columns(unet: UNet2DConditionModel, prompt: TokenizedPrompt) -> Ite
     columns = AttentionColumns()
     layers = [module for name, module in unet.named_modules() if name.endswith(".attn2")]
     before = [layer.processor for layer in layers]
-    recorder = _ColumnRecorder(columns, slice(places[0], places[-1] + 1))
+    words = [each for each in (prompt.placeholder, prompt.super_category, word) if each]
+    recorder = _ColumnRecorder(columns, [slice(each[0], each[-1] + 1) for each in words])
     try:
         for layer in layers:
             layer.set_processor(recorder)
@@ -66,12 +70,12 @@ def recorded_columns(unet: UNet2DConditionModel, prompt: TokenizedPrompt) -> Ite
 
 
 class _ColumnRecorder:
-    """A cross-attention processor whose output is that of diffusers' AttnProcessor2_0, and which keeps two columns."""
+    """A cross-attention processor whose output is that of diffusers' AttnProcessor2_0, and which keeps few columns."""
 
-    def __init__(self, columns: AttentionColumns, places: slice) -> None:
-        """`places` of the tokens to watch: that of [V], then those of its super-category."""
+    def __init__(self, columns: AttentionColumns, words: Sequence[slice]) -> None:
+        """`words` to watch, by the places of their tokens: [V], then its super-category."""
         self._columns = columns
-        self._places = places  # no list: it would be copied to the device in every layer of every step
+        self._words = words  # slices, not lists: those would be copied to the device in every layer of every step
 
     def __call__(
         self,
@@ -89,21 +93,19 @@ class _ColumnRecorder:
         query = heads(attn.to_q(hidden_states))
         key = heads(attn.to_k(encoder_hidden_states))
         value = heads(attn.to_v(encoder_hidden_states))
-        self._columns.layers.append(self._two_columns(query, key, attn.scale))
+        self._columns.layers.append(self._columns_of_words(query, key, attn.scale))
         output = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
         output = output.transpose(1, 2).flatten(2)  # (batch, pixels, channels)
         for layer in attn.to_out:
             output = layer(output)
         return output
 
-    def _two_columns(self, query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
-        """Probabilities (batch, heads, pixels, words) of [V] and of the super-category, the mean over its tokens."""
+    def _columns_of_words(self, query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
+        """Probabilities (batch, heads, pixels, words), for each word the mean over its tokens."""
         precise = torch.promote_types(query.dtype, torch.float32)
         # Under bfloat16 autocast the scores would carry errors of a percent and more into the probabilities.
         with torch.autocast(query.device.type, enabled=False):
             scores = (query.to(precise) * scale) @ key.to(precise).transpose(-1, -2)  # (batch, heads, pixels, tokens)
+            total = scores.logsumexp(dim=-1, keepdim=True)
             # exp(score - logsumexp) is the softmax, written for the few columns that are wanted.
-            columns = torch.exp(scores[..., self._places] - scores.logsumexp(dim=-1, keepdim=True))
-            if columns.shape[-1] == 1:
-                return columns
-            return torch.stack([columns[..., 0], columns[..., 1:].mean(dim=-1)], dim=-1)
+            return torch.stack([torch.exp(scores[..., word] - total).mean(dim=-1) for word in self._words], dim=-1)

@@ -1,4 +1,4 @@
-"""Where a concept's words look: cross-attention of [V] and of its super-category over one picture."""
+"""Where a concept's words look: cross-attention of [V], of its super-category and of another word over one picture."""
 
 import math
 from dataclasses import dataclass
@@ -16,19 +16,21 @@ from model.numerics import autocast_to
 from model.sample import denoise, initial_noise
 from model.sampling_options import Sampling
 from model.text_encoding import encode_nothing, encode_text
-from model.tokens import tokenize
+from model.tokens import tokenize, word_places
 from model.weights import ConceptWeights
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionMaps:
-    """One generated picture and where two of its prompt's words looked."""
+    """One generated picture and where words of its prompt looked."""
 
     image: Image.Image
     placeholder: np.ndarray
     """Attention of [V], (height, width) of the latents, stretched to 0..1."""
     super_category: np.ndarray | None
     """Attention of the super-category, mean over its tokens; same shape and range. None if the prompt lacks it."""
+    word: np.ndarray | None
+    """Attention of the other word, likewise. None if none was asked for."""
 
 
 @torch.no_grad()
@@ -38,27 +40,32 @@ def attention_maps(
     sampling: Sampling,
     *,
     text: str | None = None,
+    word: str | None = None,
     image_index: int = 0,
     autocast: str = "none",
 ) -> AttentionMaps:
-    """Draw one picture and average the attention of [V] and super-category over layers, heads and sampling steps.
+    """Draw one picture and average the attention of some words over layers, heads and sampling steps.
 
-    `text` is a filled-in prompt, by default the instance prompt. The picture is the one that `model.sample.generate`
-    draws for the same prompt, seed and index. Raises InputError for a prompt that is too long, and WorkFailed if the
-    device's memory does not suffice.
+    `text` is a filled-in prompt, by default the instance prompt, and `word` a word of it beside [V] and super-category.
+    The picture is the one that `model.sample.generate` draws for the same prompt, seed and index. Raises InputError for
+    a prompt that is too long or lacks the word, and WorkFailed if the device's memory does not suffice.
     """
     prompt = tokenize(base.tokenizers, text or weights.prompt.text, weights.prompt)
+    places = word_places(base.tokenizers, prompt, word) if word else ()
     with enough_memory("drawing attention maps", base.device, "the batch size here", 1), weights.applied(base):
         with autocast_to(autocast, base.device):
             wanted, no_text = encode_text(base, [prompt], weights.embeddings), encode_nothing(base)
         noise = initial_noise(base, sampling.seed, image_index)
-        with recorded_columns(base.unet, prompt) as columns:
+        with recorded_columns(base.unet, prompt, places) as columns:
             latents = denoise(base, noise, wanted, no_text, sampling, autocast)
         maps = [_layer_map(layer, latents.shape[-1]) for layer in columns.take()]
         average = torch.stack(maps).mean(dim=0).cpu().numpy()  # (words, height, width)
-        placeholder, *category = (_stretch(word) for word in average)
+        found = iter([_stretch(column) for column in average])
         return AttentionMaps(
-            image=decode(base, latents)[0], placeholder=placeholder, super_category=category[0] if category else None
+            image=decode(base, latents)[0],
+            placeholder=next(found),
+            super_category=next(found) if prompt.super_category else None,
+            word=next(found) if word else None,
         )
 
 

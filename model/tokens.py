@@ -96,6 +96,17 @@ def tokenize(tokenizers: Tokenizers, text: str, prompt: ConceptPrompt | None = N
     return replace(first, ids=tuple(read.ids[0] for read in (first, *others)))
 
 
+def word_places(tokenizers: Tokenizers, prompt: TokenizedPrompt, word: str) -> tuple[int, ...]:
+    """Places of a word, or of words side by side, in a prompt. InputError if it is not in it, or more than once."""
+    first, wanted = prompt.ids[0], tuple(_word_ids(tokenizers[0], word))
+    starts = [start for start in range(len(first)) if wanted and first[start : start + len(wanted)] == wanted]
+    taken = {*prompt.placeholder, *prompt.super_category}
+    starts = [start for start in starts if not taken & set(range(start, start + len(wanted)))]
+    if len(starts) != 1:
+        raise InputError(f"word '{word}': {len(starts)} times in the prompt beside the concept; name one that is once")
+    return tuple(range(starts[0], starts[0] + len(wanted)))
+
+
 def super_category_ids(tokenizers: Tokenizers, super_category: str) -> list[list[int]]:
     """Token ids of the super-category for each tokenizer.
 

@@ -194,6 +194,7 @@ def _job(settings: Settings, shared: _Shared, concept: Concept, images: ImageSet
         method=method,
         params=params,
         prompts=tuple(prompt.text for prompt in shared.prompts),
+        words={prompt.text: prompt.word for prompt in shared.prompts if prompt.word},
         base=shared.base,
         evaluator=shared.evaluator,
         identity_model=shared.identity_model,

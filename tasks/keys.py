@@ -29,6 +29,7 @@ _ENTRY = {
     "train": "tasks.train_stage",
     "evaluate": "tasks.evaluate",
     "gallery": "tasks.draw_gallery",
+    "maps": "tasks.draw_maps",
 }
 _TORCH = ("torch", "diffusers", "transformers", "tokenizers", "numpy", "pillow")
 _PACKAGES = {
@@ -37,6 +38,7 @@ _PACKAGES = {
     "train": _TORCH,
     "evaluate": _TORCH,
     "gallery": ("jinja2", "pillow"),
+    "maps": _TORCH,
 }
 
 
@@ -91,7 +93,7 @@ class StagePlan:
 
     @property
     def kind(self) -> str:
-        """The stage's kind: prepare, class_images, train, evaluate, gallery."""
+        """The stage's kind: prepare, class_images, train, evaluate, gallery, maps."""
         return self.stage.split("-")[0]
 
 
@@ -116,6 +118,8 @@ class Recipe:
     params: Params
     prompts: Sequence[str]
     """The evaluation's prompts, each with one {}."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """By prompt the word whose attention is shown beside that of the concept."""
     base: ModelIdentity
     evaluator: ModelIdentity
     identity_model: ModelIdentity | None = None
@@ -208,6 +212,24 @@ def _class_images(recipe: Recipe) -> StagePlan:
         },
         models={"base": recipe.base.identity},
         seed=recipe.params.seed,
+        numeric_policy=recipe.numeric_policy,
+    )
+
+
+def plan_maps(recipe: Recipe, trainings: Sequence[StagePlan]) -> StagePlan:
+    """Pictures with attention maps after every training stage: of the prompts that have a word, or of the first."""
+    params = recipe.params
+    return _plan(
+        recipe,
+        "maps",
+        reads={plan.stage: plan.key for plan in trainings},
+        parameters={
+            "prompts": [[prompt, word] for prompt, word in recipe.words.items()] or [[recipe.prompts[0], None]],
+            "guidance_scale": params.sampling.guidance_scale,
+            "num_inference_steps": params.sampling.num_inference_steps,
+        },
+        models={"base": recipe.base.identity},
+        seed=params.evaluation.seed,
         numeric_policy=recipe.numeric_policy,
     )
 

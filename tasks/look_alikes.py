@@ -24,14 +24,19 @@ def find_look_alikes(settings: Settings, job: Job, folder: Path | None) -> list[
     """
     paths = [path for other in _same_kind(settings, job.concept) for path in _images_of(settings, other)]
     if folder is not None:
-        if not folder.is_dir():
-            raise InputError(f"--look-alikes {folder}: there is no such folder")
+        check_folder(folder)
         own = folder / job.concept.name
         found = find_images([own if own.is_dir() else folder])
         if found.problems:
             raise InputError(*found.problems)
         paths += found.files
     return _read(paths)
+
+
+def check_folder(folder: Path | None) -> None:
+    """InputError if a folder of look-alikes is named that is not there."""
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"--look-alikes {folder}: there is no such folder")
 
 
 def _same_kind(settings: Settings, concept: Concept) -> list[Concept]:

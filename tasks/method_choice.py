@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from model.errors import InputError
 from model.methods import METHODS, get_method
 from tasks.jobs import Job, plan_jobs
+from tasks.keys import plan_maps
 from tasks.params import Params, load_params, parse_params
 from tasks.settings import Settings
 
@@ -138,6 +139,7 @@ def _changed(params: Params, choice: MethodChoice, drawing: Drawing, seed: int) 
     return parse_params(content, "compare")
 
 
-def without_gallery(job: Job) -> Job:
-    """The job up to its evaluation: a comparison shows its own pictures and registers nothing."""
-    return dataclasses.replace(job, stages=tuple(plan for plan in job.stages if plan.kind != "gallery"))
+def comparison_job(job: Job, *, maps: bool) -> Job:
+    """The job up to its evaluation, with attention maps if wanted: a comparison draws its own sheets."""
+    stages = [plan for plan in job.stages if plan.kind != "gallery"]
+    return dataclasses.replace(job, stages=(*stages, *([plan_maps(job.recipe, job.trainings)] if maps else [])))

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
-from tasks.sheet import ACCENT, FAINT, Sheet
+from tasks.row_titles import write_title
+from tasks.sheet import FAINT, Sheet
 
 TILE, GAP, MARGIN, NAMES = 128, 8, 48, 240
 _LETTERS, _LINES, _LINE = 17, 5, 20
@@ -34,13 +35,15 @@ def draw_method_sheet(
     for place, image in enumerate(shown):
         sheet.paste((left + place * (TILE + GAP), y), image)
     y += TILE + 24
-    for place, prompt in enumerate(prompts):
-        words = prompt.replace("{}", "[V]")
-        for line, part in enumerate(textwrap.wrap(words, _LETTERS, max_lines=_LINES, placeholder=" …")):
+    broken = [
+        textwrap.wrap(prompt.replace("{}", "[V]"), _LETTERS, max_lines=_LINES, placeholder=" …") for prompt in prompts
+    ]
+    for place, lines in enumerate(broken):
+        for line, part in enumerate(lines):
             sheet.write((left + place * (TILE + GAP), y + line * _LINE), part, 16, FAINT)
-    y += _LINES * _LINE + 12
+    y += max(map(len, broken)) * _LINE + 12
     for method, pictures in rows.items():
-        sheet.write((MARGIN, y + TILE // 2 - 12), method, 24, ACCENT, bold=True, until=left - GAP)
+        write_title(sheet, MARGIN, y + TILE // 2, NAMES - GAP, method)
         for place, picture in enumerate(pictures):
             sheet.paste((left + place * (TILE + GAP), y), picture)
         y += TILE + GAP

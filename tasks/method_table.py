@@ -45,6 +45,10 @@ class Cell:
     values: Mapping[str, Sequence[Sequence[float]]]
     """By score, for each prompt, of each picture in the order of the pictures' numbers."""
 
+    def mean(self, score: str) -> float:
+        """Over all its pictures."""
+        return float(np.mean(self.values[score]))
+
 
 @dataclass(frozen=True, kw_only=True)
 class MethodTable:
@@ -63,6 +67,11 @@ class MethodTable:
     def scores(self) -> tuple[str, ...]:
         """Those that at least one concept has, in the table's order."""
         return tuple(name for name in TITLES if any(name in cell.values for cell in self.cells))
+
+    @property
+    def pictures(self) -> int:
+        """Of each prompt in each training."""
+        return len(self.cells[0].values["clip_t"][0])
 
     @property
     def over(self) -> str:

@@ -1,5 +1,6 @@
 """Prompt sets: the prompts that a concept model is judged by, one YAML file each under data/prompts."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,8 @@ class EvaluationPrompt(BaseModel):
     text: Annotated[str, StringConstraints(strict=True, strip_whitespace=True)] = Field(alias="prompt")
     tags: tuple[Tag, ...] = ()
     """What the prompt asks for beyond the concept, such as background or style."""
+    word: Annotated[str, StringConstraints(strict=True, pattern=r"^\S+$")] | None = None
+    """The word of it, such as box or sketch, whose attention a comparison shows beside that of the concept."""
 
 
 class _PromptSet(BaseModel):
@@ -33,7 +36,8 @@ def load_prompt_set(path: Path) -> tuple[EvaluationPrompt, ...]:
     """The prompts of a prompt set, in the file's order.
 
     Raises:
-        InputError: no such file, unknown keys, a prompt without exactly one {}, a prompt twice; all of it together.
+        InputError: no such file, unknown keys, a prompt without exactly one {}, a prompt twice, a word that its prompt
+            does not have once; all of it together.
     """
     if not path.exists():
         raise InputError(f"prompt set {path}: there is no such file; name one as evaluation.prompts in params.yaml")
@@ -43,18 +47,25 @@ def load_prompt_set(path: Path) -> tuple[EvaluationPrompt, ...]:
     try:
         prompts = _PromptSet.model_validate(content).prompts
     except ValidationError as error:
-        problems += schema_problems(error, str(path), ("prompts", "prompt", "tags"))
+        problems += schema_problems(error, str(path), ("prompts", "prompt", "tags", "word"))
     # also asked of a file that is wrong in other ways, so that one look shows everything
-    texts = _texts(content)
+    entries = _entries(content)
+    texts = [text for text, _ in entries]
     problems += [f"{path}: {problem}" for text in texts for problem in prompt_problems(text)]
     repeated = [text for text, count in Counter(texts).items() if count > 1]
     problems += [f'{path}: prompt "{text}" stands twice: leave one out' for text in repeated]
+    problems += [
+        f"{path}: word '{word}': not once in \"{text}\"; name a word of the prompt, or none"
+        for text, word in entries
+        if isinstance(word, str) and re.findall(r"[\w'-]+", text).count(word) != 1
+    ]
     if problems:
         raise InputError(*problems)
     return tuple(prompts)
 
 
-def _texts(content: Any) -> list[str]:
+def _entries(content: Any) -> list[tuple[str, Any]]:
+    """Prompts as far as they are texts, each with its word."""
     entries = content.get("prompts") if isinstance(content, dict) else None
-    prompts = [entry.get("prompt") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    return [" ".join(prompt.split()) for prompt in prompts if isinstance(prompt, str)]
+    listed = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [(" ".join(e["prompt"].split()), e.get("word")) for e in listed if isinstance(e.get("prompt"), str)]

@@ -14,7 +14,6 @@ from flows.commands.shared import (
     Verbose,
     complete_concept,
     project,
-    whole_numbers,
 )
 from flows.console import DONE, FAILED, print_json
 
@@ -199,42 +198,3 @@ def generate(
     from flows.generate import generate_pictures
 
     generate_pictures(project(), concept, prompts, count=count, folder=output, seed=seed, as_json=as_json)
-
-
-@panel.command(
-    "compare red-teapot --methods attndreambooth,textual_inversion,dreambooth",
-    "compare red-teapot my-dog --methods attndreambooth,dreambooth:diffusers --seeds 0,1 --images-per-prompt 8",
-    "compare red-teapot --methods attndreambooth --prompts data/prompts/neti.yaml --no-train --json",
-)
-def compare(
-    names: ConceptNames,
-    methods: Annotated[str, Option(metavar="A,B", help="METHOD or METHOD:PRESET; the others are held against A.")],
-    seeds: Annotated[
-        str | None, Option(metavar="N,M", help="Training seeds, each a training; else that of params.yaml.")
-    ] = None,
-    prompts: Annotated[Path | None, Option(metavar="FILE", help="Prompt set; else that of params.yaml.")] = None,
-    images_per_prompt: Annotated[int | None, Option(metavar="N", help="Pictures of each prompt.")] = None,
-    steps: Annotated[int | None, Option(metavar="N", help="Sampling steps of each picture.")] = None,
-    look_alikes: Annotated[
-        Path | None, Option(metavar="DIR", help="Images of other things of the kind, in DIR/NAME or DIR itself.")
-    ] = None,
-    train: Annotated[bool, Option("--train/--no-train", help="Train what is not trained yet.")] = True,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
-) -> None:
-    """Hold methods side by side: the same concepts, prompts and seeds; scores, differences, pictures.
-
-    Registers nothing: what a concept's model is made by stands in params.yaml.
-    """
-    from flows.compare import run_compare
-    from flows.compare_summary import show_comparison
-    from tasks.method_choice import Drawing, Wanted, chosen
-
-    wanted = Wanted(
-        concepts=names,
-        methods=chosen([label.strip() for label in methods.split(",") if label.strip()]),
-        seeds=whole_numbers("--seeds", seeds),
-        drawing=Drawing(prompts=prompts, images_per_prompt=images_per_prompt, num_inference_steps=steps),
-    )
-    comparison = run_compare(project(), wanted, look_alikes=look_alikes, train=train, verbose=verbose)
-    show_comparison(comparison, as_json=as_json)

@@ -1,30 +1,36 @@
 """Methods side by side, on a real Prefect API and MLflow database with tiny models."""
 
+import csv
 import dataclasses
 import itertools
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from prefect.settings import temporary_settings
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.compare import Comparison, run_compare
+from flows.compare import Comparison, Part, run_compare
+from flows.compare_command import Output
+from flows.compare_report import BEGIN, CELLS, END, Occasion, check_report, write_report
 from flows.compare_summary import show_comparison
+from flows.tune import run_tune
 from model.errors import InputError
 from model.methods import METHODS
-from tasks.method_choice import Drawing, Wanted, chosen
+from tasks.method_choice import Drawing, Wanted, chosen, comparison_jobs
 from tasks.method_table import signed
 from tasks.pictures import picture
 from tasks.settings import Settings
 from tasks.store import open_store
 from tasks.tracking import connect
-from tests.training_project import add_concept, make_training_project
+from tests.training_project import PROMPTS, add_concept, make_training_project
 
 BOTH = "textual_inversion+dreambooth:tiny"
 METHODS_ASKED = ["attndreambooth", BOTH]
@@ -57,6 +63,8 @@ def shared(tmp_path_factory, base_folder, evaluator_folder, prefect_url) -> Iter
     root = tmp_path_factory.mktemp("compare") / "project"
     make_training_project(root, base_folder, evaluator_folder)
     add_concept(root, "tortoise", 20)
+    prompts = [{"prompt": PROMPTS[0], "word": "snow"}, {"prompt": PROMPTS[1]}]
+    (root / "prompts.yaml").write_text(yaml.safe_dump({"prompts": prompts}))
     with temporary_settings({"results.local_storage_path": root / "results"}):
         yield Settings(root=root, prefect_api_url=prefect_url)
 
@@ -99,7 +107,8 @@ def test_what_it_leaves(shared, done):
     mean = np.mean([cell["values"]["dino"] for cell in content["cells"] if cell["method"] == BOTH])
     assert content["methods"][1]["scores"]["dino"]["mean"] == pytest.approx(mean)
     assert Image.open(done.folder / "plane.png").width > 500
-    assert {path.name for path in done.folder.glob("*.png")} == {"plane.png", "turtle.png", "tortoise.png"}
+    sheets = {f"{name}{what}.png" for name in ("turtle", "tortoise") for what in ("", "-attention", "-stages")}
+    assert {path.name for path in done.folder.glob("*.png")} == {"plane.png", *sheets}
     client = connect(shared)
     parent = client.get_run(done.run_id)
     name = "textual_inversion_and_dreambooth.tiny/clip_i"  # MLflow refuses a plus
@@ -125,6 +134,31 @@ def test_a_sheet_shows_the_same_noise_in_a_column(shared, done):
         assert any((sheet[y : y + height, 296 : 296 + width] == tile).all() for y in rows)
 
 
+def test_maps_are_of_every_stage_and_of_the_prompts_that_have_a_word(shared, done):
+    """Their pictures are those that were scored, but for rounding."""
+    store = open_store(shared)
+    maps = [store.get(stage, key) for stage, key in store.artefacts() if stage == "maps"]
+    assert len(maps) == 4, "of the first seed"
+    maps = [manifest for manifest in maps if manifest.labels["concept"] == "turtle"]
+    assert {manifest.labels["method"] for manifest in maps} == {"attndreambooth", BOTH.split(":")[0]}
+    (own,) = [manifest for manifest in maps if manifest.labels["method"] == "attndreambooth"]
+    stages = ("embedding", "cross_attention", "unet")
+    names = ("picture", "attention_placeholder", "attention_super_category", "attention_word")
+    assert set(own.files) == {f"stages/{stage}/00/{name}.png" for stage in stages for name in names}
+    assert own.parameters["prompts"] == [[PROMPTS[0], "snow"]]
+    (cell,) = [c for c in done.table.cells if (c.concept, c.method, c.seed) == ("turtle", "attndreambooth", 0)]
+    scored = picture(store, store.get("evaluate", cell.evaluation), "generations/00/00.png")
+    shown = picture(store, own, "stages/unet/00/picture.png")
+    assert np.abs(np.asarray(scored).astype(int) - np.asarray(shown)).max() <= 1
+    sheet = np.asarray(Image.open(done.folder / "turtle-stages.png"))
+    tile = np.asarray(shown.resize((128, 128), Image.Resampling.NEAREST))[8:-8, 8:-8]
+    assert any(
+        (sheet[y : y + len(tile), x : x + len(tile)] == tile).all()
+        for y, x in np.argwhere((sheet == tile[0, 0]).all(axis=-1))
+        if y + len(tile) <= len(sheet) and x + len(tile) <= sheet.shape[1]
+    )
+
+
 def test_again_nothing_is_trained_and_nothing_else_comes_out(shared, done):
     again = run_compare(shared, EVERYTHING, train=False)
     assert again.folder == done.folder
@@ -137,7 +171,7 @@ def test_everything_that_is_wrong_is_said_at_once(shared, done, tmp_path):
     asked = ["attndreambooth", "attndreamboth", "attndreambooth:quick"]
     bad = wanted(["turtle", "tortle"], asked, Drawing(prompts=prompts, images_per_prompt=0), seeds=(3, 3, 2**32))
     with pytest.raises(InputError) as caught:
-        run_compare(shared, bad)
+        run_compare(shared, bad, look_alikes=tmp_path / "nowhere")
     said = "\n".join(caught.value.problems)
     for part in (
         "method 'attndreamboth': unknown",
@@ -147,10 +181,91 @@ def test_everything_that_is_wrong_is_said_at_once(shared, done, tmp_path):
         "seed 3: asked for twice",
         'prompt "a photo": no {}',
         "concept 'tortle': there is none; did you mean 'turtle'?",
+        "nowhere: there is no such folder",
     ):
         assert part in said
-    with pytest.raises(InputError, match="nowhere: there is no such folder"):
-        run_compare(shared, wanted(["turtle"], ["attndreambooth"]), look_alikes=tmp_path / "nowhere")
+
+
+def test_a_part_trains_its_own_concepts_and_no_others(shared, done):
+    two = wanted(["turtle", "tortoise"], ["attndreambooth"], Drawing(images_per_prompt=1, num_inference_steps=2))
+    assert run_compare(shared, two, part=Part(number=2, parts=2)) is None
+    assert run_compare(shared, wanted(["tortoise"], ["attndreambooth"], two.drawing), train=False)
+    store, evaluations = open_store(shared), []
+    for place, job in comparison_jobs(shared, two).items():
+        (plan,) = [plan for plan in job.stages if plan.kind == "evaluate"]
+        evaluations.append((place.concept, store.find(plan.stage, plan.key) is not None))
+    assert evaluations == [("turtle", False), ("tortoise", True)]
+
+
+def test_the_report_leads_to_pictures_and_keys_and_keeps_other_words(done, tmp_path):
+    page = tmp_path / "results.md"
+    page.write_text(f"# Ours\n\nbefore\n\n{BEGIN}\nold\n{END}\n\nafter\n")
+    check_report(page)
+    write_report(page, done, Occasion(command="conceptbooth compare turtle", seconds=61.0))
+    text = page.read_text()
+    assert text.startswith("# Ours\n\nbefore\n") and text.endswith("\nafter\n") and "old" not in text
+    assert "conceptbooth compare turtle" in text and "| of it this command | 1 min 01 s |" in text
+    assert done.table.to_markdown().rstrip() in text
+    shown = re.findall(r"!\[[^]]+\]\((results/[^)]+)\)", text)
+    assert len(shown) == len(set(shown)) == 7 and all(Image.open(tmp_path / name).width > 500 for name in shown)
+    rows = list(csv.DictReader((tmp_path / "results" / CELLS).open()))
+    assert {row["evaluation"] for row in rows} == {cell.evaluation for cell in done.table.cells}
+    mean = np.mean([float(row["dino"]) for row in rows if row["method"] == BOTH])
+    assert mean == pytest.approx(done.table.mean(BOTH, "dino").mean, abs=1e-4)
+    write_report(page, done, Occasion(command="conceptbooth compare turtle", seconds=61.0))
+    assert page.read_text() == text, "written again it is the same"
+
+
+def test_a_report_that_cannot_be_written_is_said_before_any_work(shared, tmp_path, monkeypatch):
+    monkeypatch.chdir(shared.root)
+    page = tmp_path / "mine.md"
+    page.write_text("my own words")
+    command = ["compare", "tortle", "--methods", "attndreambooth", "--report", str(page)]
+    result = CliRunner().invoke(app, command)
+    said = " ".join(result.stderr.split())
+    assert result.exit_code == 2 and "would be lost" in said and "did you mean 'turtle'" in said
+    for file, way_out in (("no/where.md", "there is no folder"), ("page.html", "ends in .md")):
+        result = CliRunner().invoke(app, [*command[:-1], file])
+        assert result.exit_code == 2 and way_out in " ".join(result.stderr.split())
+    for part in ("0/2", "3/2", "two", "1/0"):
+        assert CliRunner().invoke(app, [*command[:-2], "--part", part]).exit_code == 2
+    assert page.read_text() == "my own words"
+
+
+GRID = """
+concepts: [turtle]
+seeds: [0]
+images_per_prompt: 1
+methods:
+  textual_inversion:
+    preset: toyworld
+    tries:
+      - embedding: {max_train_steps: 1, batch_size: 1, augmented_views: 4}
+      - embedding: {max_train_steps: 2, batch_size: 1, augmented_views: 4, learning_rate: 0.5}
+  textual_inversion+dreambooth:
+    preset: tiny
+    tries: [{}, {unet: {learning_rate: 0.001}}]
+"""
+
+
+def test_tuning_says_what_was_best_of_each_method_and_writes_it_down(shared, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("sys.argv", ["conceptbooth", "tune", "grid.yaml"])
+    (tmp_path / "grid.yaml").write_text(GRID)
+    output = Output(part=None, report=tmp_path / "tuning.md", as_json=True, verbose=False)
+    run_tune(shared, tmp_path / "grid.yaml", output)
+    said = json.loads(capsys.readouterr().out)
+    assert [each["label"] for each in said["tries"]] == [
+        f"{method}.{number}" for method in ("textual_inversion", BOTH.split(":")[0]) for number in (1, 2)
+    ]
+    assert [each["samples"] for each in said["tries"]] == [1, 2, 4, 4]
+    for method in ("textual_inversion", BOTH.split(":")[0]):
+        tries = [each for each in said["tries"] if each["method"] == method]
+        highest = max(each["scores"]["identity_x_text"] for each in tries)
+        assert [each["scores"]["identity_x_text"] == highest for each in tries] == [each["best"] for each in tries]
+        assert tries[0]["scores"] != tries[1]["scores"]
+    page = (tmp_path / "tuning.md").read_text()
+    assert "conceptbooth tune grid.yaml" in page and "| unet.learning_rate 0.001 | 4 |" in page
+    assert page.count("| **") == 2
 
 
 def test_seeds_are_numbers(shared, monkeypatch):

@@ -8,7 +8,7 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from model.attention_maps import attention_maps, overlay
 from model.errors import InputError, WorkFailed
 from model.sample import Sampling, generate, initial_noise
-from model.tokens import tokenize
+from model.tokens import tokenize, word_places
 from model.train import train_stage
 from tests.model.test_attention import ExplicitSoftmax
 
@@ -102,7 +102,7 @@ def test_too_little_memory_says_what_to_turn(base, concept):
 
 
 def test_attention_maps_agree_with_explicit_softmax(base, concept):
-    maps = attention_maps(base, concept, SAMPLING, image_index=1)
+    maps = attention_maps(base, concept, SAMPLING, word="photo", image_index=1)
     expected_picture = generate(base, concept, [concept.prompt.text], 2, dataclasses.replace(SAMPLING, batch_size=1))[
         0
     ][1]
@@ -115,13 +115,14 @@ def test_attention_maps_agree_with_explicit_softmax(base, concept):
         probabilities = plain.probabilities[len(plain.probabilities) // 2 :]  # of the second picture
     finally:
         base.unet.set_attn_processor(before)
-    place = tokenize(base.tokenizers, concept.prompt.text, concept.prompt).placeholder[0]
-    total = np.zeros((2, 8, 8))
+    prompt = tokenize(base.tokenizers, concept.prompt.text, concept.prompt)
+    place, (photo,) = prompt.placeholder[0], word_places(base.tokenizers, prompt, "photo")
+    total = np.zeros((3, 8, 8))
     for layer in probabilities:
         side = int(layer.shape[2] ** 0.5)
-        own = layer[1].mean(dim=0)[:, [place, place + 1]].T.reshape(1, 2, side, side)
+        own = layer[1].mean(dim=0)[:, [place, place + 1, photo]].T.reshape(1, 3, side, side)
         total += torch.nn.functional.interpolate(own, size=(8, 8), mode="bilinear")[0].numpy()
-    for found, raw in zip((maps.placeholder, maps.super_category), total, strict=True):
+    for found, raw in zip((maps.placeholder, maps.super_category, maps.word), total, strict=True):
         assert found.shape == (8, 8)
         assert (found.min(), found.max()) == (0, 1)
         np.testing.assert_allclose(found, (raw - raw.min()) / (raw.max() - raw.min()), atol=1e-3)

@@ -75,6 +75,24 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     assert said[5] == 'prompt "a {}" stands twice: leave one out'
 
 
+def test_a_word_stands_once_in_its_prompt(tmp_path: Path) -> None:
+    file = tmp_path / "set.yaml"
+    right = "prompts:\n- {prompt: 'a {}, in a box.', word: box}\n"
+    file.write_text(f"{right}- {{prompt: 'a {{}} in a boxcar', word: box}}\n- tags: [X]")
+    with pytest.raises(InputError) as caught:
+        load_prompt_set(file)
+    assert [problem for problem in caught.value.problems if ": word " in problem] == [
+        f"{file}: word 'box': not once in \"a {{}} in a boxcar\"; name a word of the prompt, or none"
+    ]
+    file.write_text(right)
+    assert load_prompt_set(file)[0].word == "box"
+
+
+def test_comparisons_show_a_word_of_every_set_that_comes_along() -> None:
+    for file in (Path(__file__).parents[2] / "data" / "prompts").glob("*.yaml"):
+        assert sum(prompt.word is not None for prompt in load_prompt_set(file)) == 2, file.name
+
+
 @pytest.mark.parametrize("content", ["", "- a {}", "prompts: []", "prompts: a {}", "prompts:\n- tags: [x]"])
 def test_a_file_without_prompts(tmp_path: Path, content: str) -> None:
     file = tmp_path / "set.yaml"
