@@ -85,7 +85,7 @@ class _ColumnRecorder:
         attention_mask: torch.Tensor | None = None,
         temb: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        assert attention_mask is None, "Stable Diffusion 1.x and 2.x attend to all tokens"
+        assert attention_mask is None, "Stable Diffusion attends to all tokens"
 
         def heads(states: torch.Tensor) -> torch.Tensor:
             return states.unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # (batch, heads, pixels or tokens, depth)

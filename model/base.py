@@ -9,7 +9,7 @@ import torch
 import transformers
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 
-from model.base_files import ModelSource, base_family, check_base_folder, model_source
+from model.base_files import ModelSource, check_base_folder, empty_prompt_is_zero, model_source
 from model.families import Family
 from model.pretrained import fetch, load_frozen
 from model.quiet import quiet_libraries
@@ -20,14 +20,11 @@ if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
 # Other files of a hub repository (half precision, pickles, single-file checkpoints) would only cost time and disk.
-_HUB_FILES = [
+_HUB_CONFIGS = [
     "model_index.json",
     "scheduler/scheduler_config.json",
-    "tokenizer/*",
+    "tokenizer*/*",
     "*/config.json",
-    "unet/diffusion_pytorch_model.safetensors",
-    "vae/diffusion_pytorch_model.safetensors",
-    "text_encoder/model.safetensors",
 ]
 
 
@@ -41,6 +38,8 @@ class Base:
     vae: AutoencoderKL
     unet: UNet2DConditionModel
     noise_scheduler: DDPMScheduler
+    zeros_for_nothing: bool
+    """Whether zeros stand for the empty prompt, as they did in its training."""
     device: torch.device
 
     @property
@@ -59,19 +58,29 @@ class Base:
         return int(self.unet.config.sample_size * self.vae_scale_factor)
 
     @property
+    def time_ids(self) -> torch.Tensor:
+        """Sizes of a picture as the base draws it, whole and in its own resolution, (1, 6): see `augment.View`."""
+        side = self.resolution
+        return torch.tensor([[side, side, 0, 0, side, side]], dtype=torch.float32, device=self.device)
+
+    @property
     def vae_scale_factor(self) -> int:
         """Pixels to one latent, along one side."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
 
 def load_base(reference: str, revision: str | None = None, *, device: torch.device | str = "cpu") -> Base:
-    """Load Stable Diffusion 1.x or 2.x from a pipeline folder, or from the hub at a 40-digit commit.
+    """Load Stable Diffusion 1.x, 2.x or XL from a pipeline folder, or from the hub at a 40-digit commit.
 
     Raises InputError if it is not there, is another kind of model, or is not in safetensors.
     """
     source = model_source(reference, revision)
-    folder = fetch(source, _HUB_FILES)
-    check_base_folder(folder)
+    folder = fetch(source, _HUB_CONFIGS)
+    family = check_base_folder(folder, with_weights=source.folder is not None)
+    if source.folder is None:  # gigabytes come only once it is known that they can be used
+        weights = [f"{part}/{name}.safetensors" for part, name in family.models.items()]
+        folder = fetch(source, _HUB_CONFIGS + weights)
+        check_base_folder(folder)
     device = torch.device(device)
 
     def load(model_class: Any, part: str) -> Any:
@@ -79,7 +88,6 @@ def load_base(reference: str, revision: str | None = None, *, device: torch.devi
         # CUDA's convolutions are quicker in this layout; on a CPU it did not pay.
         return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model
 
-    family = base_family(folder)
     text_encoders = tuple(
         TextEncoder(part=part, tokenizer=tokenizer, model=load(getattr(transformers, part.model_class), part.folder))
         for part, tokenizer in zip(family.text, base_tokenizers(folder, reference), strict=True)
@@ -93,5 +101,6 @@ def load_base(reference: str, revision: str | None = None, *, device: torch.devi
         vae=load(AutoencoderKL, "vae"),
         unet=load(UNet2DConditionModel, "unet"),
         noise_scheduler=noise_scheduler,
+        zeros_for_nothing=empty_prompt_is_zero(folder, family),
         device=device,
     )

@@ -2,17 +2,22 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
-from model.families import STABLE_DIFFUSION, Family
+from model.families import FAMILIES, STABLE_DIFFUSION, STABLE_DIFFUSION_XL, Family
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+_INDEX = "model_index.json"
+_FAMILIES = ", ".join(family.name for family in FAMILIES)
+_TIME_IDS = 6
+"""How many sizes a UNet of `text_time` is told of a picture: `model.augment.View.time_ids`."""
+_SHIFTS = ("shift_factor", "latents_mean", "latents_std")
 _OTHER_CONDITIONS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
 
 
@@ -49,30 +54,49 @@ def model_source(reference: str, revision: str | None = None, *, what: str = "ba
     return ModelSource(reference, revision)
 
 
-def check_base_folder(folder: Path) -> None:
-    """Raise InputError, with all problems, unless `folder` is a Stable Diffusion 1.x or 2.x pipeline in safetensors."""
-    problems: list[str] = []
-    if not (folder / "model_index.json").exists() and not any((folder / part).is_dir() for part in _WEIGHTS):
+def check_base_folder(folder: Path, *, with_weights: bool = True) -> Family:
+    """The family of the pipeline in `folder`; `with_weights` False looks at the configurations alone.
+
+    Raises InputError, with all problems, unless it is one of `model.families`, in safetensors.
+    """
+    if not (folder / _INDEX).exists() and not any((folder / part).is_dir() for part in STABLE_DIFFUSION.models):
         raise InputError(
-            f"base model '{folder}': no diffusers pipeline folder (it has no model_index.json); name one of Stable "
-            "Diffusion 1.x or 2.x, or a hub id with its commit"
+            f"base model '{folder}': no diffusers pipeline folder (it has no {_INDEX}); name one of {_FAMILIES}, or a "
+            "hub id with its commit"
         )
-    index = _read_json(folder / "model_index.json", problems)
-    configs = {part: _read_json(folder / part / "config.json", problems) for part in ("unet", "vae", "text_encoder")}
+    problems: list[str] = []
+    index = _read_json(folder / _INDEX, problems)
+    if refusal := _other_kind(index):
+        raise InputError(f"base model '{folder}': {refusal}; name one of {_FAMILIES}")
+    family = _family(index)
+    configs = {part: _read_json(folder / part / "config.json", problems) for part in family.models}
     scheduler = _read_json(folder / "scheduler" / "scheduler_config.json", problems)
-    if "text_encoder_2" in index:
-        problems.append("it has a second text encoder (Stable Diffusion XL or newer); 1.x and 2.x are supported")
-    if not any((folder / "tokenizer" / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-        problems.append("tokenizer/: neither tokenizer.json nor vocab.json")
-    problems += _config_problems(configs, scheduler)
-    problems += [problem for part in _WEIGHTS if (problem := _weights_problem(folder, part))]
+    for part in family.text:
+        if not any((folder / part.tokenizer / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+            problems.append(f"{part.tokenizer}/: neither tokenizer.json nor vocab.json")
+    problems += _config_problems(family, configs, scheduler)
+    if with_weights:
+        weights = family.models.items()
+        problems += [problem for part, name in weights if (problem := _weights_problem(folder, part, name))]
     if problems:
         raise InputError(*(f"base model '{folder}': {problem}" for problem in problems))
+    return family
 
 
 def base_family(folder: Path) -> Family:
-    """What kind of base a checked folder holds."""
-    return STABLE_DIFFUSION
+    """The family of a base's folder. Raises InputError if its index cannot be read."""
+    problems: list[str] = []
+    index = _read_json(folder / _INDEX, problems)
+    if problems:
+        raise InputError(*(f"base model '{folder}': {problem}" for problem in problems))
+    return _family(index)
+
+
+def empty_prompt_is_zero(folder: Path, family: Family) -> bool:
+    """Whether zeros stand for the empty prompt of a checked base."""
+    if family.zero_option is None:
+        return False
+    return bool(json.loads((folder / _INDEX).read_text(encoding="utf-8")).get(family.zero_option, True))
 
 
 def base_resolution(folder: Path) -> int:
@@ -81,22 +105,37 @@ def base_resolution(folder: Path) -> int:
     return int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1)
 
 
-def _config_problems(configs: dict[str, dict[str, Any]], scheduler: dict[str, Any]) -> list[str]:
-    unet, vae, text_encoder = configs["unet"], configs["vae"], configs["text_encoder"]
+def _family(index: Mapping[str, Any]) -> Family:
+    return STABLE_DIFFUSION_XL if _holds(index, "text_encoder_2") else STABLE_DIFFUSION
+
+
+def _other_kind(index: Mapping[str, Any]) -> str | None:
+    """Why a pipeline cannot be a base whatever its parts are; None if it may be one."""
+    kind = index.get("_class_name")
+    if _holds(index, "transformer"):
+        return (
+            f"it is a {kind}, whose transformer ({index['transformer'][1]}) reads text and picture by joint attention, "
+            "as Stable Diffusion 3 and FLUX do; the training works on the cross-attention of a UNet, which it has not"
+        )
+    only_the_second = _holds(index, "text_encoder_2") and not _holds(index, "text_encoder")
+    if index.get("requires_aesthetics_score") or only_the_second:
+        return (
+            f"it is a {kind} with one text encoder of two and an aesthetic score, the refiner of Stable Diffusion XL; "
+            "it finishes what the XL base has begun, and draws nothing by itself"
+        )
+    return None
+
+
+def _holds(index: Mapping[str, Any], part: str) -> bool:
+    """Whether a pipeline's index names that part; what a pipeline does without stands there as [null, null]."""
+    return any(index.get(part) or ())
+
+
+def _config_problems(family: Family, configs: dict[str, dict[str, Any]], scheduler: dict[str, Any]) -> list[str]:
+    unet, vae = configs["unet"], configs["vae"]
     problems = []
     if unet:
-        if unet.get("_class_name") != "UNet2DConditionModel":
-            problems.append(f"unet/ is a {unet.get('_class_name')}, a text-conditioned UNet2DConditionModel is needed")
-        elif not any("CrossAttn" in block for block in unet.get("down_block_types", [])):
-            problems.append("unet/ has no cross-attention: it cannot be told by text what to draw")
-        problems += [
-            f"unet/ also wants conditions beside the text ({name} {unet[name]!r}); 1.x and 2.x have none"
-            for name in _OTHER_CONDITIONS
-            if unet.get(name)
-        ]
-        size = unet.get("sample_size")
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            problems.append(f"unet/: sample_size {size!r}: one number is needed, for square pictures")
+        problems += _unet_problems(family, unet)
         if vae and unet.get("in_channels") != vae.get("latent_channels"):
             problems.append(
                 f"unet/ takes {unet.get('in_channels')} channels and vae/ makes {vae.get('latent_channels')}: "
@@ -107,25 +146,74 @@ def _config_problems(configs: dict[str, dict[str, Any]], scheduler: dict[str, An
                 f"unet/ takes {unet.get('in_channels')} channels and predicts {unet.get('out_channels')}: "
                 "as many are needed, one for each of the noise's"
             )
-        if text_encoder and unet.get("cross_attention_dim") != text_encoder.get("hidden_size"):
-            problems.append(
-                f"unet/ reads text states of width {unet.get('cross_attention_dim')}, "
-                f"text_encoder/ makes {text_encoder.get('hidden_size')}"
-            )
+        problems += _text_problems(family, unet, configs)
     if vae and vae.get("_class_name") != "AutoencoderKL":
         problems.append(f"vae/ is a {vae.get('_class_name')}, an AutoencoderKL is needed")
-    if text_encoder and "CLIPTextModel" not in text_encoder.get("architectures", []):
-        problems.append(f"text_encoder/ is a {text_encoder.get('architectures')}, a CLIPTextModel is needed")
+    problems += [
+        f"vae/ shifts its latents ({name} {vae[name]!r}); those of {family.name} are only scaled"
+        for name in _SHIFTS
+        if vae.get(name)
+    ]
     prediction = scheduler.get("prediction_type", "epsilon")
     if scheduler and prediction not in PREDICTION_TYPES:
         problems.append(f"scheduler/: prediction_type '{prediction}'; there are {', '.join(PREDICTION_TYPES)}")
+    if scheduler and not scheduler.get("beta_schedule") and not scheduler.get("trained_betas"):
+        problems.append(
+            f"scheduler/ is a {scheduler.get('_class_name')} without a beta_schedule: {family.name} learns from noise "
+            "of another kind"
+        )
     return problems
 
 
-def _weights_problem(folder: Path, part: str) -> str | None:
+def _unet_problems(family: Family, unet: Mapping[str, Any]) -> list[str]:
+    problems = []
+    if unet.get("_class_name") != "UNet2DConditionModel":
+        problems.append(f"unet/ is a {unet.get('_class_name')}, a text-conditioned UNet2DConditionModel is needed")
+    elif not any("CrossAttn" in block for block in unet.get("down_block_types", [])):
+        problems.append("unet/ has no cross-attention: it cannot be told by text what to draw")
+    wanted = {"addition_embed_type": family.addition_embed_type}
+    for name in _OTHER_CONDITIONS:
+        found = unet.get(name) or None
+        if found != wanted.get(name):
+            problems.append(
+                f"unet/ has {name} {found!r} for conditions beside the text states; that of {family.name} has "
+                f"{wanted.get(name)!r}"
+            )
+    size = unet.get("sample_size")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        problems.append(f"unet/: sample_size {size!r}: one number is needed, for square pictures")
+    return problems
+
+
+def _text_problems(family: Family, unet: Mapping[str, Any], configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Text encoders of another kind, or of another width than the UNet reads."""
+    read = [(part, configs[part.folder]) for part in family.text if configs[part.folder]]
+    problems = [
+        f"{part.folder}/ is a {config.get('architectures')}, a {part.model_class} is needed"
+        for part, config in read
+        if part.model_class not in config.get("architectures", [])
+    ]
+    if problems or len(read) < len(family.text):
+        return problems
+    folders = " and ".join(f"{part.folder}/" for part in family.text)
+    width = sum(config.get("hidden_size", 0) for _, config in read)
+    if unet.get("cross_attention_dim") != width:
+        problems.append(f"unet/ reads text states of width {unet.get('cross_attention_dim')}, {folders} make {width}")
+    if family.addition_embed_type:
+        pooled = read[-1][1].get("projection_dim", 0)
+        sizes = _TIME_IDS * (unet.get("addition_time_embed_dim") or 0)
+        beside = unet.get("projection_class_embeddings_input_dim")
+        if beside != pooled + sizes:
+            problems.append(
+                f"unet/ reads conditions of width {beside} beside the text states; the pooled state of "
+                f"{family.text[-1].folder}/ ({pooled}) and {_TIME_IDS} sizes ({sizes}) make {pooled + sizes}"
+            )
+    return problems
+
+
+def _weights_problem(folder: Path, part: str, name: str) -> str | None:
     if not (folder / part).is_dir():
         return None  # its missing config has been reported
-    name = _WEIGHTS[part]
     if any((folder / part).glob(f"{name}*.safetensors")):
         return None
     others = sorted(path.name for path in (folder / part).glob("*.bin"))
@@ -135,7 +223,7 @@ def _weights_problem(folder: Path, part: str) -> str | None:
 
 def _read_json(path: Path, problems: list[str]) -> dict[str, Any]:
     """The file's content, or {} after adding to `problems`."""
-    name = f"{path.parent.name}/{path.name}" if path.name != "model_index.json" else path.name
+    name = f"{path.parent.name}/{path.name}" if path.name != _INDEX else path.name
     if not path.is_file():
         problems.append(f"no {name}; a diffusers pipeline folder is needed")
         return {}

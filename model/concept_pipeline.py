@@ -8,6 +8,7 @@ from diffusers import DPMSolverMultistepScheduler
 from model.base import Base
 from model.families import Family
 from model.quiet import quiet_libraries
+from model.text_encoder import TextEncoder
 from model.weights import ConceptWeights
 
 if TYPE_CHECKING:
@@ -21,15 +22,17 @@ def concept_pipeline(base: Base, weights: ConceptWeights) -> "DiffusionPipeline"
     """
     weights.put_into(base)
     add_word(base, weights)
-    text: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     for encoder in base.text_encoders:
-        text |= {encoder.part.folder: encoder.model, encoder.part.tokenizer: encoder.tokenizer}
+        parts |= {encoder.part.folder: encoder.model, encoder.part.tokenizer: encoder.tokenizer}
+    if base.family.zero_option:
+        parts[base.family.zero_option] = base.zeros_for_nothing
     with quiet_libraries():
         return pipeline_class(base.family)(
             vae=base.vae,
             unet=base.unet,
             scheduler=DPMSolverMultistepScheduler.from_config(base.noise_scheduler.config),
-            **text,
+            **parts,
             **base.family.pipeline_options,
         )
 
@@ -50,3 +53,18 @@ def add_word(base: Base, weights: ConceptWeights) -> None:
         place = encoder.tokenizer.convert_tokens_to_ids(weights.prompt.placeholder_token)
         rows = encoder.model.resize_token_embeddings(place + 1, mean_resizing=False).weight
         rows[place] = embedding[0].to(rows)  # (width,)
+        if encoder.pools:
+            find_end_by_id(encoder)
+
+
+def find_end_by_id(encoder: TextEncoder) -> None:
+    """Have a text encoder take its pooled state where the end token is.
+
+    By old configurations, Stable Diffusion XL's among them, it takes that of the largest id, which is the end token's
+    until a word is added behind it.
+    """
+    end = encoder.tokenizer.eos_token_id
+    for module in encoder.model.modules():
+        if hasattr(module, "eos_token_id"):
+            module.eos_token_id = end
+    encoder.model.config.eos_token_id = end

@@ -3,12 +3,13 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
 from PIL import Image
 
-from model.augment import augmented_view
+from model.augment import View, augmented_view
 from model.base import Base
 from model.method import Stage
 
@@ -24,25 +25,37 @@ class LatentBank:
     """(views, channels, height, width), in the VAE's own scale."""
     std: torch.Tensor
     """Same shape."""
+    time_ids: torch.Tensor
+    """(views, 6): the sizes of each view, see `augment.View`."""
     scaling_factor: float
 
-    def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """Random latents (count, channels, height, width) in the UNet's scale; `generator` lives on the CPU."""
+    def sample(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Random latents (count, channels, height, width) in the UNet's scale, and their views' time ids (count, 6).
+
+        `generator` lives on the CPU.
+        """
         views = torch.randint(len(self.mean), (count,), generator=generator)
         noise = torch.randn((count, *self.mean.shape[1:]), generator=generator)
-        mean, std = (part[views.to(part.device)] for part in (self.mean, self.std))
-        return (mean + std * noise.to(mean.device)) * self.scaling_factor
+        mean, std, time_ids = (part[views.to(part.device)] for part in (self.mean, self.std, self.time_ids))
+        return (mean + std * noise.to(mean.device)) * self.scaling_factor, time_ids
 
 
 @torch.no_grad()
 def encode_views(base: Base, images: Sequence[Image.Image], stage: Stage, seed: int) -> LatentBank:
-    """Encode `stage.augmented_views` random views of the images, an equal share of each."""
-    means, stds = [], []
+    """Encode `stage.augmented_views` random views of the images, an equal share of each; always in float32."""
+    means, stds, time_ids = [], [], []
     for batch in _view_batches(images, stage, base.resolution, random.Random(seed)):
-        distribution = base.vae.encode(batch.to(base.device)).latent_dist
+        pixels = to_pixels([view.image for view in batch]).to(base.device)  # (views, 3, resolution, resolution)
+        distribution = base.vae.encode(pixels).latent_dist
         means.append(distribution.mean)
         stds.append(distribution.std)
-    return LatentBank(torch.cat(means), torch.cat(stds), base.vae.config.scaling_factor)
+        time_ids += [view.time_ids for view in batch]
+    return LatentBank(
+        mean=torch.cat(means),
+        std=torch.cat(stds),
+        time_ids=torch.tensor(time_ids, dtype=torch.float32, device=base.device),
+        scaling_factor=base.vae.config.scaling_factor,
+    )
 
 
 def encode_as_they_are(base: Base, images: Sequence[Image.Image], stage: Stage) -> LatentBank:
@@ -57,7 +70,8 @@ def encode_as_they_are(base: Base, images: Sequence[Image.Image], stage: Stage) 
 def decode(base: Base, latents: torch.Tensor) -> list[Image.Image]:
     """Pictures from latents (images, channels, height, width) in the UNet's scale, in parts that fit memory.
 
-    Always in float32: in half precision Stable Diffusion's VAE shows bands, and it is a small part of the work.
+    Always in float32: in half precision the VAE of Stable Diffusion shows bands and that of XL overflows (what its
+    `force_upcast` says), and it is a small part of the work.
     """
     at_once = max(1, _DECODE_PIXELS // base.resolution**2)
     scaled = latents.float() / base.vae.config.scaling_factor
@@ -78,16 +92,10 @@ def to_images(pixels: torch.Tensor) -> list[Image.Image]:
 
 def _view_batches(
     images: Sequence[Image.Image], stage: Stage, resolution: int, rng: random.Random
-) -> Iterator[torch.Tensor]:
-    """The views in batches (up to 8, 3, resolution, resolution)."""
+) -> Iterator[list[View]]:
+    """The views, up to 8 at a time."""
     at_once = min(_MOST_ENCODED, stage.batch_size)
     # Each view shows the next image in turn, so every image has the same weight.
     views = (augmented_view(images[n % len(images)], stage, resolution, rng) for n in range(stage.augmented_views))
-    batch: list[Image.Image] = []
-    for view in views:
-        batch.append(view)
-        if len(batch) == at_once:
-            yield to_pixels(batch)
-            batch = []
-    if batch:
-        yield to_pixels(batch)
+    while batch := list(islice(views, at_once)):
+        yield batch

@@ -52,23 +52,27 @@ def step_losses(
 
 
 def prediction_losses(
-    base: Base, batches: Iterable[torch.Tensor], text: PromptEmbeds, generator: torch.Generator, team: Team = _ALONE
+    base: Base,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    text: PromptEmbeds,
+    generator: torch.Generator,
+    team: Team = _ALONE,
 ) -> list[torch.Tensor]:
     """Mean squared error of the UNet's prediction of the noise, or of the velocity, of each batch.
 
-    `batches` hold latents (batch, channels, height, width), as many each; `text` has one prompt for each: what it
-    shows. All go through the UNet at once, and of each the share of this process.
+    `batches` hold latents (batch, channels, height, width) and their time ids (batch, 6), as many each; `text` has one
+    prompt for each: what it shows. All go through the UNet at once, and of each the share of this process.
     """
     scheduler = base.noise_scheduler
     drawn = []
-    for latents in batches:
+    for latents, time_ids in batches:
         noise = torch.randn(latents.shape, generator=generator)
         timesteps = torch.randint(scheduler.config.num_train_timesteps, latents.shape[:1], generator=generator)
-        drawn.append([team.share(rows).to(latents.device) for rows in (latents, noise, timesteps)])
-    latents, noise, timesteps = (torch.cat(rows) for rows in zip(*drawn, strict=True))
+        drawn.append([team.share(rows).to(latents.device) for rows in (latents, time_ids, noise, timesteps)])
+    latents, time_ids, noise, timesteps = (torch.cat(rows) for rows in zip(*drawn, strict=True))
     noisy = scheduler.add_noise(latents, noise, timesteps)
     target = noise if base.prediction_type == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
-    prediction = predict(base, noisy, timesteps, text.repeated(len(latents) // len(drawn)))
+    prediction = predict(base, noisy, timesteps, text.repeated(len(latents) // len(drawn)), time_ids)
     halves = zip(prediction.float().chunk(len(drawn)), target.float().chunk(len(drawn)), strict=True)
     return [F.mse_loss(*half) for half in halves]
 

@@ -10,12 +10,16 @@ from collections.abc import Mapping
 import torch
 
 from model.base import Base
+from model.families import STABLE_DIFFUSION_XL
 
-UNET, VAE, CLIP = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
-OPEN_CLIP = "cond_stage_model.model."
+UNET, VAE = "model.diffusion_model.", "first_stage_model."
+CLIP, OPEN_CLIP = "cond_stage_model.transformer.", "cond_stage_model.model."
+XL_CLIP, XL_OPEN_CLIP = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
 _UNET_ENDS = {
     "time_embedding.linear_1.": "time_embed.0.",
     "time_embedding.linear_2.": "time_embed.2.",
+    "add_embedding.linear_1.": "label_emb.0.0.",
+    "add_embedding.linear_2.": "label_emb.0.2.",
     "conv_in.": "input_blocks.0.0.",
     "conv_norm_out.": "out.0.",
     "conv_out.": "out.2.",
@@ -51,11 +55,7 @@ def original_checkpoint(base: Base) -> dict[str, torch.Tensor]:
     """All weights of a base, as it is now, under the original's names."""
     unet = original_unet(base.unet.state_dict(), base.unet.config.layers_per_block)
     vae = original_vae(base.vae.state_dict(), len(base.vae.config.block_out_channels))
-    (encoder,) = base.text_encoders
-    text = encoder.model.state_dict()
-    # Stable Diffusion 2.x reads by OpenCLIP's encoder, whose activation is another one than that of OpenAI's
-    is_open_clip = encoder.model.config.hidden_act == "gelu"
-    return unet | vae | (original_open_clip(text) if is_open_clip else original_clip(text))
+    return unet | vae | _original_text(base)
 
 
 def original_unet(weights: Mapping[str, torch.Tensor], layers_per_block: int) -> dict[str, torch.Tensor]:
@@ -73,21 +73,27 @@ def original_vae(weights: Mapping[str, torch.Tensor], blocks: int) -> dict[str, 
     return renamed
 
 
-def original_clip(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The text encoder's of Stable Diffusion 1.x."""
-    return {f"{CLIP}text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in weights.items()}
+def original_clip(weights: Mapping[str, torch.Tensor], prefix: str = CLIP) -> dict[str, torch.Tensor]:
+    """The text encoder's of Stable Diffusion 1.x, and with `XL_CLIP` the first of XL."""
+    return {f"{prefix}text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in weights.items()}
 
 
-def original_open_clip(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The text encoder's of Stable Diffusion 2.x: query, key and value are one tensor."""
+def original_open_clip(weights: Mapping[str, torch.Tensor], prefix: str = OPEN_CLIP) -> dict[str, torch.Tensor]:
+    """The text encoder's of Stable Diffusion 2.x, and with `XL_OPEN_CLIP` the second of XL.
+
+    Query, key and value are one tensor there, and the projection of the pooled state lies on its side.
+    """
     renamed: dict[str, torch.Tensor] = {}
     for full_name, tensor in weights.items():
         name = full_name.removeprefix("text_model.")
         if name in _OPEN_CLIP_ENDS:
-            renamed[f"{OPEN_CLIP}{_OPEN_CLIP_ENDS[name]}"] = tensor
+            renamed[f"{prefix}{_OPEN_CLIP_ENDS[name]}"] = tensor
+            continue
+        if name == "text_projection.weight":
+            renamed[f"{prefix}text_projection"] = tensor.T
             continue
         _, _, number, part = name.split(".", 3)
-        layer = f"{OPEN_CLIP}transformer.resblocks.{number}."
+        layer = f"{prefix}transformer.resblocks.{number}."
         if not part.startswith(("self_attn.q_", "self_attn.k_", "self_attn.v_")):
             renamed[f"{layer}{_replaced(part, _OPEN_CLIP_LAYER)}"] = tensor
         elif part.startswith("self_attn.q_"):
@@ -95,6 +101,17 @@ def original_open_clip(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.T
             three = [weights[full_name.replace("q_proj", f"{which}_proj")] for which in "qkv"]
             renamed[f"{layer}attn.in_proj_{kind}"] = torch.cat(three)
     return renamed
+
+
+def _original_text(base: Base) -> dict[str, torch.Tensor]:
+    if base.family is STABLE_DIFFUSION_XL:
+        first, second = (encoder.model.state_dict() for encoder in base.text_encoders)
+        return original_clip(first, XL_CLIP) | original_open_clip(second, XL_OPEN_CLIP)
+    (encoder,) = base.text_encoders
+    # Stable Diffusion 2.x reads by OpenCLIP's encoder, whose activation is another one than that of OpenAI's
+    is_open_clip = encoder.model.config.hidden_act == "gelu"
+    weights = encoder.model.state_dict()
+    return original_open_clip(weights) if is_open_clip else original_clip(weights)
 
 
 def _unet_name(name: str, layers: int, with_attention: set[str]) -> str:

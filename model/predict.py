@@ -6,9 +6,13 @@ from model.base import Base
 from model.text_encoding import PromptEmbeds
 
 
-def predict(base: Base, noisy: torch.Tensor, timesteps: torch.Tensor, text: PromptEmbeds) -> torch.Tensor:
+def predict(
+    base: Base, noisy: torch.Tensor, timesteps: torch.Tensor, text: PromptEmbeds, time_ids: torch.Tensor
+) -> torch.Tensor:
     """What the UNet makes of noisy latents (batch, channels, height, width): noise or velocity, of the same shape.
 
-    `timesteps` is one for all or (batch,); `text` has one prompt for each of the batch.
+    `timesteps` is one for all or (batch,); `text` has one prompt for each of the batch, and `time_ids` (batch, 6) the
+    sizes of its picture (`model.augment.View`), which a base without pooled states does not read.
     """
-    return base.unet(noisy, timesteps, text.states).sample
+    beside = None if text.pooled is None else {"text_embeds": text.pooled, "time_ids": time_ids}
+    return base.unet(noisy, timesteps, text.states, added_cond_kwargs=beside).sample

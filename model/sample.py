@@ -101,11 +101,12 @@ def denoise(
     solver.set_timesteps(sampling.num_inference_steps, device=base.device)
     guided = sampling.guidance_scale != 1
     read = PromptEmbeds.joined([no_text.expanded(len(noise)), text]) if guided else text
+    time_ids = base.time_ids.expand(len(read.states), -1)  # (batch, 6), with guidance twice as many
     latents = noise * solver.init_noise_sigma
     for timestep in solver.timesteps:
         model_input = solver.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
         with autocast_to(autocast, base.device):
-            prediction = predict(base, model_input, timestep, read).float()
+            prediction = predict(base, model_input, timestep, read, time_ids).float()
         if guided:
             without, with_text = prediction.chunk(2)
             prediction = without + sampling.guidance_scale * (with_text - without)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import CLIPTextModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from model.families import TextPart
 
@@ -20,7 +20,7 @@ class TextEncoder:
 
     part: TextPart
     tokenizer: CLIPTokenizer
-    model: CLIPTextModel
+    model: CLIPTextModel | CLIPTextModelWithProjection
 
     @property
     def embeddings(self) -> torch.Tensor:
@@ -37,3 +37,8 @@ class TextEncoder:
     def width(self) -> int:
         """Of its states, and of the embedding that [V] has in it."""
         return int(self.model.config.hidden_size)
+
+    @property
+    def pools(self) -> bool:
+        """Whether the UNet reads one state for the whole prompt of it, beside those of the tokens."""
+        return isinstance(self.model, CLIPTextModelWithProjection)

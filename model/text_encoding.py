@@ -21,10 +21,12 @@ class PromptEmbeds:
 
     states: torch.Tensor
     """(prompts, tokens, width): the states of all text encoders, side by side."""
+    pooled: torch.Tensor | None = None
+    """(prompts, pooled width): one state for the whole prompt, of a base whose UNet reads it."""
 
     def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> PromptEmbeds:
         """`change` made to everything; the first dimension is that of the prompts."""
-        return PromptEmbeds(change(self.states))
+        return PromptEmbeds(change(self.states), None if self.pooled is None else change(self.pooled))
 
     def expanded(self, count: int) -> PromptEmbeds:
         """One prompt as often as there are pictures."""
@@ -37,7 +39,8 @@ class PromptEmbeds:
     @classmethod
     def joined(cls, parts: Sequence[PromptEmbeds]) -> PromptEmbeds:
         """The prompts of all parts, one part behind the other."""
-        return cls(torch.cat([part.states for part in parts]))
+        pooled = [part.pooled for part in parts if part.pooled is not None]
+        return cls(torch.cat([part.states for part in parts]), torch.cat(pooled) if pooled else None)
 
 
 def encode_text(
@@ -54,17 +57,20 @@ def encode_text(
         is_placeholder[row, list(prompt.placeholder)] = True  # (prompts, tokens)
     if any(prompt.placeholder for prompt in prompts) and len(embeddings) != len(base.text_encoders):
         raise ValueError("a prompt holds [V], and no embedding of it for each text encoder was given")
-    states = []
+    states, pooled = [], None
     for number, encoder in enumerate(base.text_encoders):
         ids = torch.tensor([prompt.ids[number] for prompt in prompts], device=base.device)  # (prompts, tokens)
         with _word_put_in(encoder, is_placeholder, embeddings[number] if embeddings else None):
-            states.append(encoder.model(ids).last_hidden_state)
-    return PromptEmbeds(torch.cat(states, dim=-1))
+            output = encoder.model(ids, output_hidden_states=base.family.penultimate)
+        states.append(output.hidden_states[-2] if base.family.penultimate else output.last_hidden_state)
+        pooled = output.get("text_embeds", pooled)
+    return PromptEmbeds(torch.cat(states, dim=-1), pooled)
 
 
 def encode_nothing(base: Base) -> PromptEmbeds:
-    """The one empty prompt, which guidance leads away from."""
-    return encode_text(base, [tokenize(base.tokenizers, "")])
+    """The one empty prompt, which guidance leads away from; zeros where the base learnt to read those in its place."""
+    nothing = encode_text(base, [tokenize(base.tokenizers, "")])
+    return nothing.each(torch.zeros_like) if base.zeros_for_nothing else nothing
 
 
 def initial_embeddings(base: Base, stage: Stage, prompt: ConceptPrompt) -> list[torch.Tensor]:

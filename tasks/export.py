@@ -12,7 +12,7 @@ from model.errors import InputError, WorkFailed
 from model.prompt import ConceptPrompt
 from model.weights_file import read_prompt
 from tasks.concepts import NOT_STATED, Concept
-from tasks.export_lora import diffusers_usage, evaluator_of, score_again, write_lora
+from tasks.export_lora import diffusers_usage, embeddings_for_others, evaluator_of, score_again, write_lora
 from tasks.lineage import read_chain
 from tasks.lineage_head import find_head
 from tasks.lineage_index import open_index
@@ -120,7 +120,7 @@ def _write_original(
 
     weights.put_into(base)
     name = f"cb-{record.concept.name}"  # not the bare name: it would stand for that word in every prompt
-    word = {"emb_params": weights.embeddings[0]}
+    word = embeddings_for_others(base, weights)
     for place, tensors in ((checkpoints, original_checkpoint(base)), (embeddings, word)):
         (folder / place).mkdir(parents=True)
         whole = {key: tensor.contiguous() for key, tensor in tensors.items()}

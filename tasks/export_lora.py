@@ -1,7 +1,7 @@
 """A version as a LoRA and an embedding for diffusers, with what is lost by that."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,11 @@ from tasks.store import Store
 from tasks.training_record import TrainingRecord
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from model.base import Base
     from model.evaluator import Evaluator
+    from model.text_encoder import TextEncoder
     from model.weights import ConceptWeights
 
 LOSS = "loss.json"
@@ -41,8 +44,7 @@ def write_lora(
     if not found.layers:
         raise InputError(f"concept '{record.concept.name}': its training changed no layer that a LoRA could stand for")
     pipeline_class(base.family).save_lora_weights(folder, **as_diffusers_saves(found.layers))
-    token = record.concept.placeholder_token
-    save_file({token: weights.embeddings[0].contiguous()}, folder / EMBEDDING, metadata={"format": "pt"})
+    save_file(embeddings_for_others(base, weights), folder / EMBEDDING, metadata={"format": "pt"})
     loss: dict[str, Any] = {
         "rank": rank,
         "relative_error": found.relative,
@@ -63,13 +65,25 @@ def write_lora(
         f"pipeline = DiffusionPipeline.from_pretrained({origin})",
         "pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)",
         'pipeline.load_lora_weights("PATH_OF_THIS_FOLDER", weight_name="pytorch_lora_weights.safetensors")',
-        f'pipeline.load_textual_inversion("PATH_OF_THIS_FOLDER", weight_name="{EMBEDDING}", token="{token}")',
-        imports="DiffusionPipeline, DPMSolverMultistepScheduler",
+        f'embeddings = load_file("PATH_OF_THIS_FOLDER/{EMBEDDING}")',
+        *(line for encoder in base.text_encoders for line in _word_usage(encoder, record.concept.placeholder_token)),
+        imports=[
+            "from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler",
+            "from safetensors.torch import load_file",
+        ],
     )
     return "diffusers", f"{usage}\n\n{said}"
 
 
-def diffusers_usage(record: TrainingRecord, *loading: str, imports: str = "DiffusionPipeline") -> str:
+def embeddings_for_others(base: "Base", weights: "ConceptWeights") -> "dict[str, Tensor]":
+    """The embedding of [V] in each text encoder, (1, width), by the names that other programs know it by."""
+    rows = zip(base.family.text, weights.embeddings, strict=True)
+    return {part.embedding_key: row.contiguous() for part, row in rows}
+
+
+def diffusers_usage(
+    record: TrainingRecord, *loading: str, imports: Sequence[str] = ("from diffusers import DiffusionPipeline",)
+) -> str:
     """How diffusers draws the picture that `conceptbooth generate` draws; `loading` are lines that make `pipeline`."""
     drawn = record.evaluation.parameters
     prompt = f"a photo of a {record.concept.placeholder_token} {record.concept.super_category} in the snow"
@@ -79,7 +93,7 @@ def diffusers_usage(record: TrainingRecord, *loading: str, imports: str = "Diffu
             "import hashlib",
             "",
             "import torch",
-            f"from diffusers import {imports}",
+            *imports,
             "",
             *loading,
             "",
@@ -94,6 +108,21 @@ def diffusers_usage(record: TrainingRecord, *loading: str, imports: str = "Diffu
             "```",
         ]
     )
+
+
+def _word_usage(encoder: "TextEncoder", token: str) -> list[str]:
+    """Lines that give a text encoder of `pipeline` the concept's word."""
+    part = encoder.part
+    lines = [
+        f'pipeline.load_textual_inversion(embeddings["{part.embedding_key}"], token="{token}",',
+        f"    text_encoder=pipeline.{part.folder}, tokenizer=pipeline.{part.tokenizer})",
+    ]
+    if encoder.pools:
+        lines += [
+            "# it looks for the largest id to find the end of the prompt, and the new word's is larger",
+            f"pipeline.{part.folder}.text_model.eos_token_id = pipeline.{part.tokenizer}.eos_token_id",
+        ]
+    return lines
 
 
 def evaluator_of(settings: Settings, record: TrainingRecord) -> "Evaluator":

@@ -6,7 +6,7 @@ from PIL import Image
 from model.base import Base, load_base
 from model.method import Stage
 from model.prompt import ConceptPrompt
-from tests.model.tiny import write_tiny_base, write_tiny_clip
+from tests.model.tiny import write_tiny_base, write_tiny_clip, write_tiny_xl_base
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,11 +20,12 @@ def _one_thread():
 
 @pytest.fixture(scope="session")
 def base_folders(tmp_path_factory):
-    """Like Stable Diffusion 1.x (noise, padded with the end token) and like 2.x (velocity, padded with another)."""
+    """Like Stable Diffusion 1.x (noise, padded with the end token), 2.x (velocity, padded with another), and XL."""
     folder = tmp_path_factory.mktemp("bases")
     return {
         "sd1": write_tiny_base(folder / "sd1", prediction_type="epsilon"),
         "sd2": write_tiny_base(folder / "sd2", prediction_type="v_prediction", pad_token="!"),
+        "xl": write_tiny_xl_base(folder / "xl"),
     }
 
 

@@ -7,6 +7,7 @@ import torch
 from diffusers.models.attention_processor import Attention
 
 from model.attention import AttentionColumns, _ColumnRecorder, attention_term, recorded_columns
+from model.predict import predict
 from model.prompt import ConceptPrompt
 from model.text_encoding import encode_text
 from model.tokens import tokenize
@@ -135,10 +136,18 @@ def test_the_same_attention_costs_nothing_and_batches_count_per_sample():
 def test_recording_does_not_change_what_the_unet_says(bases, prompt):
     for base in bases.values():
         tokenized = tokenize(base.tokenizers, prompt.text, prompt)
-        text = encode_text(base, [tokenized], [torch.randn(1, 16)]).states
-        expected = forward(base.unet, text, torch.float32)
-        with recorded_columns(base.unet, tokenized):
-            torch.testing.assert_close(forward(base.unet, text, torch.float32), expected, rtol=1e-5, atol=1e-6)
+        words = [torch.randn(1, encoder.width) for encoder in base.text_encoders]
+        text = encode_text(base, [tokenized], words).expanded(3)
+        noisy, timesteps = torch.randn(3, 4, 8, 8), torch.tensor([10, 500, 900])
+
+        def forward(base=base, text=text, noisy=noisy, timesteps=timesteps):
+            return predict(base, noisy, timesteps, text, base.time_ids.expand(3, -1))
+
+        expected = forward()
+        with recorded_columns(base.unet, tokenized) as columns:
+            torch.testing.assert_close(forward(), expected, rtol=1e-5, atol=1e-6)
+        layers = [name for name, _ in base.unet.named_modules() if name.endswith(".attn2")]
+        assert len(columns.take()) == len(layers) >= 7
 
 
 def test_processors_come_back_after_an_error(base, prompt):

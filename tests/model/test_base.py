@@ -31,8 +31,10 @@ def test_loaded_frozen_in_float32(folder):
         assert {(p.dtype, p.requires_grad) for p in part.parameters()} == {(torch.float32, False)}
 
 
-def test_both_kinds_of_stable_diffusion(bases):
-    assert {name: base.prediction_type for name, base in bases.items()} == {"sd1": "epsilon", "sd2": "v_prediction"}
+def test_all_kinds_of_stable_diffusion(bases):
+    types = {"sd1": "epsilon", "sd2": "v_prediction", "xl": "epsilon"}
+    assert {name: base.prediction_type for name, base in bases.items()} == types
+    assert {name: len(base.text_encoders) for name, base in bases.items()} == {"sd1": 1, "sd2": 1, "xl": 2}
     assert bases["sd1"].tokenizers[0].pad_token_id == bases["sd1"].tokenizers[0].eos_token_id
     assert bases["sd2"].tokenizers[0].pad_token_id == 0
 
@@ -59,7 +61,10 @@ def test_nothing_on_the_terminal(folder, capfd):
         ("vae/config.json", {"_class_name": "VQModel"}, "an AutoencoderKL is needed"),
         ("text_encoder/config.json", {"architectures": ["T5EncoderModel"]}, "a CLIPTextModel is needed"),
         ("scheduler/scheduler_config.json", {"prediction_type": "sample"}, "prediction_type 'sample'"),
-        ("model_index.json", {"text_encoder_2": ["transformers", "CLIPTextModel"]}, "second text encoder"),
+        ("scheduler/scheduler_config.json", {"beta_schedule": None, "_class_name": "EDMEulerScheduler"}, "EDMEuler"),
+        ("vae/config.json", {"latents_mean": [0.1] * 4}, "vae/ shifts its latents (latents_mean"),
+        ("model_index.json", {"text_encoder_2": ["transformers", "CLIPTextModel"]}, "no text_encoder_2/config.json"),
+        ("model_index.json", {"transformer": ["diffusers", "SD3Transformer2DModel"]}, "joint attention"),
     ],
 )
 def test_other_kinds_of_model_are_refused_by_name(folder, file, values, said):

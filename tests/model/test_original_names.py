@@ -9,16 +9,18 @@ from diffusers.loaders.single_file_utils import (
     convert_ldm_vae_checkpoint,
     convert_open_clip_checkpoint,
 )
-from transformers import CLIPTextModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from model.base import load_base
 from model.original_names import (
+    XL_OPEN_CLIP,
     original_checkpoint,
     original_clip,
     original_open_clip,
     original_unet,
     original_vae,
 )
+from tests.model.tiny import write_tiny_xl_base
 
 FROM_THE_DOCUMENTED_CHECKPOINT = {  # of v1-5-pruned.safetensors
     "model.diffusion_model.time_embed.0.weight": (1280, 320),
@@ -81,3 +83,51 @@ def test_the_names_of_stable_diffusion_1_5_are_those_of_its_checkpoint():
     assert len(original_unet(unet.state_dict(), 2)) == 686
     assert len(original_vae(vae.state_dict(), 4)) == 248
     assert {name: tuple(names[name].shape) for name in FROM_THE_DOCUMENTED_CHECKPOINT} == FROM_THE_DOCUMENTED_CHECKPOINT
+
+
+FROM_THE_XL_CHECKPOINT = {  # of sd_xl_base_1.0.safetensors
+    "model.diffusion_model.label_emb.0.0.weight": (1280, 2816),
+    "model.diffusion_model.label_emb.0.2.bias": (1280,),
+    "model.diffusion_model.input_blocks.4.1.transformer_blocks.1.attn2.to_k.weight": (640, 2048),
+    "model.diffusion_model.input_blocks.8.1.transformer_blocks.9.attn2.to_v.weight": (1280, 2048),
+    "model.diffusion_model.input_blocks.4.1.proj_in.weight": (640, 640),
+    "model.diffusion_model.middle_block.1.transformer_blocks.9.norm3.weight": (1280,),
+    "model.diffusion_model.output_blocks.2.2.conv.weight": (1280, 1280, 3, 3),
+    "model.diffusion_model.output_blocks.5.1.transformer_blocks.1.ff.net.0.proj.weight": (5120, 640),
+    "model.diffusion_model.output_blocks.8.0.skip_connection.weight": (320, 640, 1, 1),
+}
+
+
+def test_the_names_of_stable_diffusion_xl_are_those_of_its_checkpoint():
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(
+            block_out_channels=(320, 640, 1280),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            transformer_layers_per_block=(1, 2, 10),
+            attention_head_dim=(5, 10, 20),
+            cross_attention_dim=2048,
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=256,
+            projection_class_embeddings_input_dim=2816,
+        )
+    names = original_unet(unet.state_dict(), 2)
+    assert len(names) == 1680
+    assert {name: tuple(names[name].shape) for name in FROM_THE_XL_CHECKPOINT} == FROM_THE_XL_CHECKPOINT
+
+
+def test_diffusers_reads_back_both_text_encoders_of_xl(tmp_path):
+    base = load_base(str(write_tiny_xl_base(tmp_path / "xl")))
+    checkpoint = original_checkpoint(base)
+    unet, vae = dict(base.unet.state_dict()), dict(base.vae.state_dict())
+    first, second = (encoder.model for encoder in base.text_encoders)
+    assert same(convert_ldm_unet_checkpoint(dict(checkpoint), base.unet.config), unet)
+    assert same(convert_ldm_vae_checkpoint(dict(checkpoint), base.vae.config), vae)
+    read = convert_ldm_clip_checkpoint(dict(checkpoint))
+    own = first.state_dict()
+    assert same({name.removeprefix("text_model."): tensor for name, tensor in read.items()}, own)
+    empty = CLIPTextModelWithProjection(second.config)
+    assert same(convert_open_clip_checkpoint(empty, checkpoint, XL_OPEN_CLIP), dict(second.state_dict()))
+    text = len(own) + len(second.state_dict()) - 4 * second.config.num_hidden_layers  # q, k and v are one there
+    assert len(checkpoint) == len(unet) + len(vae) + text

@@ -50,7 +50,7 @@ def error_on(base, prompt):
             latents = base.vae.encode(to_pixels(pictures)).latent_dist.mean * base.vae.config.scaling_factor
             latents = latents[torch.randint(len(latents), (64,), generator=dice)]
             text = encode_text(base, [tokenize(base.tokenizers, prompt.class_text)])
-            return prediction_losses(base, [latents], text, dice)[0].item()
+            return prediction_losses(base, [(latents, base.time_ids.expand(64, -1))], text, dice)[0].item()
 
     return error
 
@@ -58,14 +58,17 @@ def error_on(base, prompt):
 def test_both_halves_are_the_plain_errors_of_their_pictures_and_prompts(base):
     """In one pass of the UNet, each half with its own text and random numbers."""
     shape = (3, 4, 8, 8)
-    one, other = (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    batches = [
+        (torch.randn(shape, generator=torch.Generator().manual_seed(seed)), base.time_ids.expand(3, -1))
+        for seed in (1, 2)
+    ]
     text = PromptEmbeds(torch.randn((2, 16, 16), generator=torch.Generator().manual_seed(3)))
     dice = torch.Generator().manual_seed(4)
-    together = prediction_losses(base, [one, other], text, dice)
+    together = prediction_losses(base, batches, text, dice)
     dice = torch.Generator().manual_seed(4)
     apart = [
-        prediction_losses(base, [latents], text.each(lambda part, n=n: part[n : n + 1]), dice)[0]
-        for n, latents in enumerate((one, other))
+        prediction_losses(base, [batch], text.each(lambda part, n=n: part[n : n + 1]), dice)[0]
+        for n, batch in enumerate(batches)
     ]
     for both, alone in zip(together, apart, strict=True):
         torch.testing.assert_close(both, alone, rtol=1e-5, atol=0)

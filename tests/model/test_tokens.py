@@ -10,7 +10,7 @@ from model.text_encoding import encode_text, initial_embeddings
 from model.tokens import check_concept, check_lengths, super_category_ids, tokenize
 
 
-@pytest.mark.parametrize("kind", ["sd1", "sd2"])
+@pytest.mark.parametrize("kind", ["sd1", "sd2", "xl"])
 @pytest.mark.parametrize(
     "text", ["", "a red teapot on the beach", "A photo, of the box's snow!", "xyz", "\u00e9t\u00e9"]
 )

@@ -121,7 +121,7 @@ def test_the_target_is_what_the_base_predicts(bases, kind):
     class Knowing(torch.nn.Module):
         """Predicts exactly what the formulas of the two parametrisations say, from the same random numbers."""
 
-        def forward(self, noisy, timesteps, states):
+        def forward(self, noisy, timesteps, states, added_cond_kwargs):
             noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(7))
             betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
             kept = (1 - betas).cumprod(0)[timesteps].reshape(-1, 1, 1, 1)
@@ -131,7 +131,7 @@ def test_the_target_is_what_the_base_predicts(bases, kind):
 
     knowing = dataclasses.replace(base, unet=Knowing())
     text = PromptEmbeds(torch.zeros(1, 16, 16))
-    (loss,) = prediction_losses(knowing, [latents], text, torch.Generator().manual_seed(7))
+    (loss,) = prediction_losses(knowing, [(latents, torch.zeros(4, 6))], text, torch.Generator().manual_seed(7))
     assert loss < 1e-10
 
 
@@ -143,7 +143,7 @@ def error_on_a_fixed_batch(base, images, weights):
         latents = base.vae.encode(pixels).latent_dist.mean * base.vae.config.scaling_factor
         latents = latents[torch.randint(len(latents), (64,), generator=dice)]
         text = encode_text(base, [tokenize(base.tokenizers, weights.prompt.text, weights.prompt)], weights.embeddings)
-        return prediction_losses(base, [latents], text, dice)[0].item()
+        return prediction_losses(base, [(latents, base.time_ids.expand(64, -1))], text, dice)[0].item()
 
 
 def test_training_learns_the_images(base, images, train, make_stage, first):
