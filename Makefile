@@ -3,9 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint toyworld clean
+.PHONY: help setup demo test lint toyworld tuning results clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -35,6 +36,25 @@ lint: $(READY) ## Style, types and the import contract alone
 
 toyworld: $(READY) ## Train the embedded base model again from nothing (hours)
 	@$(BIN)/python -m toyworld.build
+
+# Methods on the held-out concepts. Parts run at once, of one thread each: on two cores a third faster than one process of
+# two threads. Whatever a part leaves undone the last command does, so that both can be stopped and run again.
+EXPERIMENT := .conceptbooth/experiment
+PARTS ?= 2
+METHODS ?= attndreambooth,textual_inversion,dreambooth,textual_inversion+dreambooth,$\
+attndreambooth_no_term,attndreambooth_no_stage_1,attndreambooth_no_stage_2,attndreambooth_no_stage_3
+define in_parts
+$(BIN)/python -m toyworld.experiment $(EXPERIMENT)
+cd $(EXPERIMENT) && export OMP_NUM_THREADS=1 && \
+	for part in $$(seq $(PARTS)); do $(CURDIR)/$(BIN)/conceptbooth $(1) --part $$part/$(PARTS) & done; \
+	wait; $(CURDIR)/$(BIN)/conceptbooth $(1) --report ../../docs/$@.md
+endef
+
+tuning: $(READY) ## Try settings of each method on the tuning concepts and write docs/tuning.md (hours)
+	@$(call in_parts,tune ../../toyworld/tuning.yaml --look-alikes look-alikes)
+
+results: $(READY) ## Compare the methods on the held-out concepts and write docs/results.md (hours)
+	@$(call in_parts,compare $$(cat reported.txt) --methods $(METHODS) --seeds 0$(comma)1 --images-per-prompt 8 --look-alikes look-alikes)
 
 clean: ## Remove .conceptbooth/: trained concepts, databases, caches (asks first; YES=1 does not)
 	@test -d .conceptbooth || { echo "Nothing to remove: there is no .conceptbooth/ here."; exit 0; }; \

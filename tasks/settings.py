@@ -231,6 +231,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "DVC_SYSTEM_CONFIG_DIR": str(settings.home / "dvc" / "system"),
         "DVC_SITE_CACHE_DIR": str(settings.home / "dvc" / "site"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "MPLCONFIGDIR": str(settings.home / "matplotlib"),
         "DO_NOT_TRACK": "1",
         # Threads that wait by spinning made training ten times slower wherever something else ran on the cores.
         "OMP_WAIT_POLICY": "PASSIVE",

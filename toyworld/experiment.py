@@ -48,6 +48,9 @@ def _params(folder: Path) -> dict[str, Any]:
     for name in ("base", "evaluator", "identity_model"):
         params[name] = _way(folder, params[name])
     params["evaluation"]["prompts"] = _way(folder, params["evaluation"]["prompts"])
+    params["evaluation"]["base_images_per_prompt"] = (
+        1  # every training draws the same; a comparison asks nothing of them
+    )
     return params | {"stages": {}, "samples": [], "demo": None}
 
 

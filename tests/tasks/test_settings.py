@@ -103,3 +103,12 @@ def test_what_the_user_has_set_stays(root, monkeypatch):
 
     assert os.environ["PREFECT_HOME"] == "/mine"
     assert os.environ["DVC_GLOBAL_CONFIG_DIR"] == str(root / ".conceptbooth/dvc/global")
+
+
+def test_matplotlib_keeps_its_fonts_in_the_project(root, monkeypatch):
+    monkeypatch.setenv("MPLCONFIGDIR", "")  # so that it is put back
+    monkeypatch.delenv("MPLCONFIGDIR")
+    apply_environment(load_settings())
+    import os
+
+    assert os.environ["MPLCONFIGDIR"] == str(root / ".conceptbooth/matplotlib")
