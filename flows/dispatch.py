@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from flows.outcome import ConceptOutcome
+from flows.told_error import let_go
 from tasks.jobs import Job
 from tasks.reporting import Reporter
 from tasks.settings import Settings
@@ -60,4 +61,6 @@ def train_here(job: Job, reporter: Reporter, *, checked: bool, verify: bool = Fa
         with handed_over(errand):
             return train_concept(job.concept.name, job.settings.root)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this concept's outcome
-        return dataclasses.replace(errand.failed(error), seconds=time.monotonic() - started)
+        outcome = dataclasses.replace(errand.failed(error), seconds=time.monotonic() - started)
+        let_go(error)  # else the next concept lacks the memory that this one had
+        return outcome

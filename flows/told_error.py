@@ -19,6 +19,19 @@ def told(error: Exception, settings: Settings, name: str) -> tuple[str, ...]:
     return (f"unexpected {type(error).__name__}: {error}; {_where_from(settings, name)}",)
 
 
+def let_go(error: BaseException) -> None:
+    """Free what the frames that an exception went through still hold: whoever keeps it would keep a model's gradients.
+
+    Prefect keeps the exceptions of failed runs as long as the process lives. Call it when the exception has been told.
+    """
+    ahead, seen = [error], set()
+    while ahead:
+        one = ahead.pop()
+        seen.add(id(one))
+        traceback.clear_frames(one.__traceback__)
+        ahead += [other for other in (one.__cause__, one.__context__) if other and id(other) not in seen]
+
+
 def _where_from(settings: Settings, name: str) -> str:
     """Write down where the present exception comes from; says where, or shows it where nothing can be written."""
     file = settings.home / "logs" / f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}.txt"
