@@ -43,7 +43,7 @@ def _title(sheet: Sheet, gallery: Gallery, y: int) -> int:
 
 
 def _concept(sheet: Sheet, gallery: Gallery, y: int) -> int:
-    sheet.heading((LEFT, y), "The concept", f"{len(gallery.concept_images)} images that it was learned from")
+    sheet.heading((LEFT, y), "The concept", learned_from(len(gallery.concept_images)))
     below = sheet.heading(
         (RIGHT, y), "In figures", f"cosines, at most 1, with 95 % intervals, by {gallery.facts.evaluator}"
     )
@@ -52,6 +52,12 @@ def _concept(sheet: Sheet, gallery: Gallery, y: int) -> int:
     for index, reading in enumerate(gallery.readings):
         _meter(sheet, (RIGHT, below + index * 108), reading)
     return below + TILE
+
+
+def learned_from(images: int) -> str:
+    """What is said of the concept's images, of which the sheet has room for a few."""
+    said = f"{images} images that it was learned from"
+    return said if images <= IMAGES_SHOWN else f"{said}, the first {IMAGES_SHOWN}"
 
 
 def _meter(sheet: Sheet, xy: tuple[int, int], reading: Reading) -> None:

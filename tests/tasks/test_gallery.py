@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from model.interval import Interval
+from tasks.contact_sheet import learned_from
 from tasks.gallery import EMBEDDED_PIXELS, SHOWN_PER_PROMPT, GalleryFacts, StageView, write_gallery
 from tasks.score_words import Reading
 
@@ -125,6 +126,11 @@ def test_the_sheet_shows_the_concept_and_all_views_of_every_stage(folder: Path) 
     shown = colours_of(Image.open(folder / "gallery.png"))
     assert {colour(0, image) for image in range(3)} <= shown
     assert {colour(kind, stage) for kind in (3, 4, 5) for stage in range(4)} <= shown
+
+
+def test_the_sheet_says_how_many_of_the_images_it_shows() -> None:
+    assert learned_from(5) == "5 images that it was learned from"
+    assert learned_from(6) == "6 images that it was learned from, the first 5"
 
 
 def test_every_picture_on_the_sheet_is_big_enough_to_judge(folder: Path) -> None:
