@@ -15,15 +15,16 @@ from tasks.reporting import Reporter
 
 LINE_SECONDS = 10.0
 ARTIFACT_SECONDS = 3.0
-_BURST_SECONDS = 0.1
+_GAP_SECONDS = 0.1
+_BURST_SECONDS = 3.0
 
 
 class Pace:
     """How long a piece of work will still take, by its steady speed.
 
-    What is finished within a tenth of a second is a burst, such as the pictures of one batch. The first burst, with all
-    that is loaded and compiled before it, does not count; one that has just begun is taken to become as large as the
-    one before.
+    What is finished without a gap of a tenth of a second is a burst, such as the pictures of one batch; steps that are
+    quicker than that are bursts of three seconds. The first burst, with all that is loaded and compiled before it, does
+    not count; one that has just begun is taken to become as large as the one before.
     """
 
     def __init__(self, total: int, clock: Callable[[], float]) -> None:
@@ -33,14 +34,15 @@ class Pace:
         self._burst = (-math.inf, 0)  # when this burst began, and how much was done before it
         self._burst_size = 0  # of the burst before
         self._done = 0
+        self._last = -math.inf  # when something was finished
 
     def advance(self, done: int) -> None:
         """`done` units are finished by now."""
         now = self._clock()
-        if now - self._burst[0] >= _BURST_SECONDS:
+        if now - self._last >= _GAP_SECONDS or now - self._burst[0] >= _BURST_SECONDS:
             self._burst_size = self._done - self._burst[1]
             self._burst = (now, self._done)
-        self._done = done
+        self._done, self._last = done, now
         if self._first is None or self._burst[0] == self._first[0]:
             self._first = (self._burst[0], done)
 

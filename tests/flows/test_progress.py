@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from flows.progress import Pace, PageReporter, TerminalReporter
@@ -29,19 +30,29 @@ def test_the_first_unit_with_its_warm_up_does_not_count():
     assert pace.seconds_left() == 0
 
 
-def test_pictures_that_are_finished_together_count_as_one():
+@pytest.mark.parametrize("seconds_to_write_one", [0.001, 0.0066, 0.03])
+def test_pictures_that_are_finished_together_count_as_one(seconds_to_write_one):
     clock = Clock()
     pace = Pace(64, clock)
-    clock.now = 40
-    for done in range(1, 17):
-        clock.now += 0.001
-        pace.advance(done)
-    assert pace.seconds_left() is None
-    for began, first, left in ((50, 17, 20), (60, 33, 10)):
+    for began, first, left in ((40, 1, None), (50, 17, 20), (60, 33, 10)):
         clock.now = began
         for done in range(first, first + 16):
             pace.advance(done)
-            assert left - 0.1 < pace.seconds_left() < left + 0.1, "also before the rest of the batch is told"
+            found = pace.seconds_left()
+            if left is None:
+                assert found is None
+            else:
+                assert left - 0.1 < found < left + 0.1, "also before the rest of the batch is told"
+            clock.now += seconds_to_write_one
+
+
+def test_steps_that_are_quicker_than_writing_a_picture_have_a_pace_too():
+    clock = Clock()
+    pace = Pace(500, clock)
+    for step in range(1, 201):
+        clock.now += 0.05
+        pace.advance(step)
+    assert 12 < pace.seconds_left() < 16, "15, of which a burst may count as done"
 
 
 def test_without_a_terminal_a_line_every_ten_seconds():
