@@ -13,11 +13,38 @@ from model.errors import InputError
 from tasks.yaml_files import read_yaml
 
 FILE = "prefect.yaml"
-_DEPLOYMENT_WORDS = (
-    "name version version_type tags description schedules paused concurrency_limit flow_name entrypoint parameters "
-    "enforce_parameter_schema build push pull work_pool triggers sla"
-).split()
-_SCHEDULE_WORDS = "cron interval rrule timezone anchor_date day_or active parameters slug replaces".split()
+_DEPLOYMENT_WORDS = [
+    "name",
+    "version",
+    "version_type",
+    "tags",
+    "description",
+    "schedules",
+    "paused",
+    "concurrency_limit",
+    "flow_name",
+    "entrypoint",
+    "parameters",
+    "enforce_parameter_schema",
+    "build",
+    "push",
+    "pull",
+    "work_pool",
+    "triggers",
+    "sla",
+]
+_SCHEDULE_WORDS = [
+    "cron",
+    "interval",
+    "rrule",
+    "timezone",
+    "anchor_date",
+    "day_or",
+    "active",
+    "parameters",
+    "slug",
+    "replaces",
+]
 """What Prefect reads of a deployment and of a schedule; it passes over everything else without a word."""
 
 

@@ -33,6 +33,7 @@ def looks(settings: Settings) -> dict[str, Look]:
         "DVC remote": lambda: _dvc_remote(settings),
         "MLflow": lambda: _mlflow(settings),
         "Prefect": lambda: _prefect(settings),
+        "Prefect results": lambda: [_prefect_results(settings)],
     }
 
 
@@ -178,6 +179,16 @@ def _prefect(settings: Settings) -> Iterator[Finding]:
     said = f"{url}: writes and reads; version {server.version}"
     warning = server.lease_warning()
     yield Finding(what="Prefect", state="note" if warning else "ok", found=said, way_out=warning or "")
+
+
+def _prefect_results(settings: Settings) -> Finding:
+    place = settings.prefect_results
+    if isinstance(place, Path):
+        place.mkdir(parents=True, exist_ok=True)
+        prove_folder("Prefect results", place)
+    else:
+        prove_s3("Prefect results", s3_client(settings.s3_endpoint_url), place)
+    return Finding(what="Prefect results", state="ok", found=f"{place}: writes and reads")
 
 
 def _silence(health: str) -> str | None:

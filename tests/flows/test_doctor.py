@@ -15,8 +15,10 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.finding import Finding, found_at_once
+from flows.finding import Finding, found_at_once, found_by
+from flows.places import looks
 from tasks.s3 import s3_client
+from tasks.settings import load_settings
 from tests.s3 import relay
 from tests.tasks.finished_training import migrated_database
 
@@ -204,6 +206,7 @@ def put_into_s3(project: Path, bucket: str) -> None:
     """Every place of the project is in this bucket from now on."""
     (project / "conceptbooth.toml").write_text(
         f'store = "s3://{bucket}/store"\nmlflow_artifact_root = "s3://{bucket}/mlflow"\n'
+        f'prefect_results = "s3://{bucket}/results"\n'
     )
     section = f"['remote \"far\"']\n    url = s3://{bucket}/dvc\n"
     (project / ".dvc").mkdir(exist_ok=True)
@@ -216,7 +219,8 @@ def put_into_s3(project: Path, bucket: str) -> None:
 def test_places_in_s3_are_proved_by_use_and_left_as_they_were(project: Path, s3_bucket: str) -> None:
     put_into_s3(project, s3_bucket)
     found = examined()
-    for what, address in (("store", "store"), ("DVC remote", "dvc"), ("MLflow artefacts", "mlflow")):
+    places = {"store": "store", "DVC remote": "dvc", "MLflow artefacts": "mlflow", "Prefect results": "results"}
+    for what, address in places.items():
         assert found[what]["state"] == "ok", found[what]
         assert f"s3://{s3_bucket}/{address}" in found[what]["found"]
     assert s3_client().list_objects_v2(Bucket=s3_bucket)["KeyCount"] == 0
@@ -229,6 +233,9 @@ def test_each_place_that_refuses_is_named(project: Path, s3_bucket: str, s3_serv
         before.answer, before.concerns = (403, "AccessDenied"), "/dvc/"
         before.ignored_headers = {"if-none-match"}
         found = examined()
+        before.concerns = "/results/"
+        (results,) = found_by("Prefect results", looks(load_settings(project))["Prefect results"])
+    assert results.state == "problem" and "s3:PutObject" in results.found
     assert found["store"]["state"] == "problem" and "IfNoneMatch" in found["store"]["found"]
     assert found["DVC remote"]["state"] == "problem" and "s3:PutObject" in found["DVC remote"]["found"]
     assert found["MLflow artefacts"]["state"] == "ok"
