@@ -11,7 +11,7 @@ from tasks.settings import Settings
 
 
 def run_export(
-    settings: Settings, reference: str, form: Form, place: Path, *, rank: int, measure: bool, as_json: bool
+    settings: Settings, reference: str, form: Form, place: Path, *, rank: int | None, measure: bool, as_json: bool
 ) -> None:
     """Write the version and say what was written. Raises as `resolve` and `export_version`."""
     version = resolve(settings, reference)

@@ -16,6 +16,9 @@ _TOLD = (
     "batch_size",
     "attention_mean_weight",
     "attention_variance_weight",
+    "lora_rank",
+    "lora_alpha",
+    "train_text_encoder",
     "prior_weight",
 )
 _SCORES = (("clip_i", "CLIP-I"), ("clip_t", "CLIP-T"))

@@ -59,7 +59,7 @@ class ConceptModel(PythonModel):
             weights.put_into(self._base)
         except InputError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
-        self._concept = replace(weights, unet={}, text={})
+        self._concept = replace(weights, unet={}, text={}, lora={})
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None

@@ -10,7 +10,12 @@ from dataclasses import dataclass
 import torch
 
 from model.base import Base
-from model.weights import ConceptWeights, modules_of, parameters_of
+from model.lora import DOWN, UP, matrix_layers
+from model.parameters import parameters_of
+from model.weights import ConceptWeights
+
+USUAL_RANK = 32
+"""Of what was not trained as a LoRA."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +39,14 @@ class LowRank:
     """The layers of a LoRA, and what it loses."""
 
     layers: dict[str, torch.Tensor]
-    """By the names of peft: `unet.<layer>.lora_A.weight` (rank, in, ...), `unet.<layer>.lora_B.weight` (out, rank,
-    ...), and the same of text encoders."""
+    """By the names of `model.lora`."""
     losses: tuple[Loss, ...]
     """Of every parameter that the training changed."""
+
+    @property
+    def rank(self) -> int:
+        """The highest of any layer."""
+        return max(len(tensor) for name, tensor in self.layers.items() if name.endswith(DOWN))
 
     @property
     def relative(self) -> float:
@@ -46,25 +55,21 @@ class LowRank:
         return error / change if change else 0.0
 
 
-def matrix_layers(base: Base) -> set[str]:
-    """The layers whose change a LoRA can hold, as `unet.conv_in`."""
-    return {
-        f"{place}.{name}"
-        for place, module in modules_of(base).items()
-        for name, layer in module.named_modules()
-        if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d)
-    }
-
-
 @torch.no_grad()
-def low_rank(base: Base, weights: ConceptWeights, rank: int) -> LowRank:
-    """The concept as changes of at most `rank`. Raises InputError if the weights do not fit the base."""
+def low_rank(base: Base, weights: ConceptWeights, rank: int | None = None) -> LowRank:
+    """The concept as changes of at most `rank`. Raises InputError if the weights do not fit the base.
+
+    What was trained as a LoRA is taken as it is, and nothing of it is lost, unless `rank` is below its own. Without
+    `rank` everything else is cut to USUAL_RANK.
+    """
     weights.check_fits(base)
     before, linear = parameters_of(base), matrix_layers(base)
     layers: dict[str, torch.Tensor] = {}
     losses = []
-    for name, trained in weights.changed.items():
-        change = trained.float() - before[name].cpu().float()
+    with weights.applied(base):
+        trained = {name: before[name].detach().to("cpu", torch.float32, copy=True) for name in sorted(weights.touched)}
+    for name in trained:
+        change = trained[name] - before[name].cpu().float()
         norm = float(change.norm())
         if norm == 0:
             continue
@@ -72,12 +77,17 @@ def low_rank(base: Base, weights: ConceptWeights, rank: int) -> LowRank:
         if kind != "weight" or layer not in linear:
             losses.append(Loss(parameter=name, change=norm, error=norm))
             continue
+        own = {part: weights.lora[part] for part in (layer + DOWN, layer + UP) if part in weights.lora}
+        if own and name not in weights.changed and len(own[layer + DOWN]) <= (rank or len(own[layer + DOWN])):
+            layers |= own
+            losses.append(Loss(parameter=name, change=norm, error=0.0))
+            continue
         left, values, right = torch.linalg.svd(change.flatten(1), full_matrices=False)
-        kept = min(rank, len(values))
+        kept = min(rank or USUAL_RANK, len(values))
         half = values[:kept].sqrt()
         down, up = half[:, None] * right[:kept], left[:, :kept] * half  # (rank, in x height x width), (out, rank)
-        layers[f"{layer}.lora_A.weight"] = down.reshape(kept, *change.shape[1:]).contiguous()
-        layers[f"{layer}.lora_B.weight"] = up.reshape(*up.shape, *(1 for _ in change.shape[2:])).contiguous()
+        layers[layer + DOWN] = down.reshape(kept, *change.shape[1:]).contiguous()
+        layers[layer + UP] = up.reshape(*up.shape, *(1 for _ in change.shape[2:])).contiguous()
         losses.append(Loss(parameter=name, change=norm, error=float(values[kept:].norm())))
     return LowRank(layers=layers, losses=tuple(losses))
 
@@ -91,14 +101,6 @@ def as_diffusers_saves(layers: Mapping[str, torch.Tensor]) -> dict[str, dict[str
     return arguments
 
 
-@torch.no_grad()
-def restored(base: Base, weights: ConceptWeights, found: LowRank) -> ConceptWeights:
-    """The concept as it is with the LoRA in the place of its own weights; `base` is still the base."""
-    before, changed = parameters_of(base), {}
-    for loss in found.losses:
-        layer = loss.parameter.rpartition(".")[0]
-        if f"{layer}.lora_A.weight" in found.layers and loss.parameter.endswith(".weight"):
-            down, up = found.layers[f"{layer}.lora_A.weight"], found.layers[f"{layer}.lora_B.weight"]
-            own = before[loss.parameter].detach().cpu()
-            changed[loss.parameter] = own + (up.flatten(1) @ down.flatten(1)).reshape(own.shape)
-    return ConceptWeights.of(weights.prompt, weights.embeddings, changed)
+def restored(weights: ConceptWeights, found: LowRank) -> ConceptWeights:
+    """The concept as it is with the LoRA in the place of its own weights."""
+    return ConceptWeights.of(weights.prompt, weights.embeddings, found.layers)

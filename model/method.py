@@ -46,6 +46,10 @@ class Stage:
     rare_token: str = word(default="")
     """A word that the base has one token for and hardly ever met; of a stage that starts from it."""
 
+    lora_rank: int = whole_number(0, 1024, default=0)
+    """Rank of the LoRA (arXiv 2106.09685) that is trained in the place of the layers themselves; 0 is none."""
+    lora_alpha: float = number(0, 1e6, default=0.0)
+    """The LoRA's change is scaled by lora_alpha / lora_rank."""
     train_text_encoder: bool = switch(default=False)
     """Whether a stage that trains the UNet trains the text encoders with it: all but their words' embeddings."""
 
@@ -76,6 +80,15 @@ class Stage:
             problems.append(f"{self.name}.rare_token: the stage starts from one, so name it, such as sks")
         if self.starts_from != "rare_token" and self.rare_token:
             problems.append(f"{self.name}.rare_token = {self.rare_token!r}: the stage starts from none")
+        if bool(self.lora_rank) != bool(self.lora_alpha):
+            problems.append(
+                f"{self.name}.lora_rank = {self.lora_rank}, lora_alpha = {self.lora_alpha}: a LoRA has both, alpha is "
+                "often the rank; leave both out for none"
+            )
+        if self.lora_rank and self.trains == "embedding":
+            problems.append(
+                f"{self.name}.lora_rank = {self.lora_rank}: a LoRA changes layers, and the stage trains none"
+            )
         if self.train_text_encoder is True and self.trains != "unet":
             problems.append(
                 f"{self.name}.train_text_encoder = true: the text encoder is trained beside the whole UNet or not at "
@@ -155,7 +168,7 @@ class Method:
         return max(stage.class_images for stage in self.stages)
 
 
-_OPTIONS = {"train_text_encoder", "prior_weight", "class_images"}
+_OPTIONS = {"lora_rank", "lora_alpha", "train_text_encoder", "prior_weight", "class_images"}
 # What a stage is cannot be turned by a setting; that would be another method.
 _FIXED = {"name", "trains", "starts_from"}
 STAGE_SETTINGS = tuple(field.name for field in dataclasses.fields(Stage) if field.name not in _FIXED)

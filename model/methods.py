@@ -58,6 +58,18 @@ _ATTNDREAMBOOTH_FAST = {
 }
 
 
+def _as_lora(name: str, presets: Presets, changes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Presets:
+    """A method whose UNet stages train LoRAs; `changes` by preset and stage."""
+    return {
+        preset: dataclasses.replace(
+            method,
+            name=name,
+            stages=tuple(dataclasses.replace(stage, **changes[preset].get(stage.name, {})) for stage in method.stages),
+        )
+        for preset, method in presets.items()
+    }
+
+
 def _without_term(method: Method) -> Method:
     return dataclasses.replace(method, stages=tuple(dataclasses.replace(stage, **_NO_TERM) for stage in method.stages))
 
@@ -148,6 +160,25 @@ def _inversion_and_dreambooth(preset: str) -> Method:
     return Method(name="textual_inversion+dreambooth", stages=(_inversion(preset), unet))
 
 
+# LoRAs take higher rates than the layers themselves. The papers train none: `published` has the rate of diffusers'
+# LoRA examples.
+_ATTNDREAMBOOTH_LORA: dict[str, dict[str, dict[str, Any]]] = {
+    PUBLISHED: {
+        "cross_attention": {"lora_rank": 16, "lora_alpha": 16.0, "learning_rate": 1e-4},
+        "unet": {"lora_rank": 16, "lora_alpha": 16.0, "learning_rate": 1e-4},
+    },
+    TOYWORLD: {
+        "cross_attention": {"lora_rank": 8, "lora_alpha": 8.0, "learning_rate": 1e-3},
+        "unet": {"lora_rank": 8, "lora_alpha": 8.0, "learning_rate": 1e-3},
+    },
+}
+_DREAMBOOTH_LORA: dict[str, dict[str, dict[str, Any]]] = {
+    PUBLISHED: {"unet": {"lora_rank": 16, "lora_alpha": 16.0, "learning_rate": 1e-4}},
+    DIFFUSERS: {"unet": {"lora_rank": 4, "lora_alpha": 4.0, "learning_rate": 1e-4, "max_train_steps": 500}},
+    TOYWORLD: {"unet": {"lora_rank": 8, "lora_alpha": 8.0, "learning_rate": 1e-3}},
+}
+
+
 def _changed(name: str, change: Callable[[Method], Method]) -> Presets:
     """AttnDreamBooth with one thing changed."""
     return {preset: dataclasses.replace(change(method), name=name) for preset, method in _ATTNDREAMBOOTH.items()}
@@ -167,6 +198,8 @@ METHODS: dict[str, Presets] = {
     "dreambooth": _presets(_dreambooth),
     "dreambooth_prior": _presets(_dreambooth_prior),
     "textual_inversion+dreambooth": _presets(_inversion_and_dreambooth),
+    "attndreambooth_lora": _as_lora("attndreambooth_lora", _ATTNDREAMBOOTH, _ATTNDREAMBOOTH_LORA),
+    "dreambooth_lora": _as_lora("dreambooth_lora", _presets(_dreambooth), _DREAMBOOTH_LORA),
     # What each part of AttnDreamBooth is good for.
     "attndreambooth_no_term": _changed("attndreambooth_no_term", _without_term),
     "attndreambooth_no_stage_1": _changed("attndreambooth_no_stage_1", _without("embedding")),

@@ -14,16 +14,18 @@ from model.curve import CurvePoint, Figures, Step
 from model.errors import InputError, WorkFailed
 from model.interruption import uninterrupted
 from model.latents import encode_as_they_are, encode_views
+from model.learners import learners, left_by, trained_names
 from model.loop_state import LoopState
 from model.memory import enough_memory
 from model.method import Stage
 from model.numerics import autocast_to, deterministic
 from model.objective import LoopSetup, columns_of, step_losses
+from model.parameters import borrowed_parameters, parameters_of
 from model.prompt import ConceptPrompt
 from model.team import Team
 from model.text_encoding import encode_text, initial_embeddings
 from model.tokens import check_concept, rare_token_ids, tokenize
-from model.weights import ConceptWeights, borrowed_parameters, named_embeddings, parameters_of, put_parameters
+from model.weights import ConceptWeights, named_embeddings
 
 _ALONE = Team()
 
@@ -66,15 +68,14 @@ def train_stage(
     WorkFailed if the loss is no longer a number or the device's memory does not suffice.
     """
     _check_input(base, stage, images, class_images, prompt, previous, team)
-    parameters, kept = parameters_of(base), previous.changed if previous else {}
-    trained_names = _trained_names(base, stage)
-    changed = {name: parameters[name] for name in sorted({*kept, *trained_names})}
+    touched = {*trained_names(base, stage), *(previous.touched if previous else ())}
     with (
         enough_memory(f"stage '{stage.name}'", base.device, f"{stage.name}.batch_size", stage.batch_size),
         deterministic(base.device),
-        borrowed_parameters(changed),
+        borrowed_parameters({name: parameter for name, parameter in parameters_of(base).items() if name in touched}),
     ):
-        put_parameters(parameters, kept)
+        if previous:
+            previous.put_into(base)
         banks, texts = [encode_views(base, images, stage, _derived_seed(seed, stage, "views"))], [prompt.text]
         if stage.has_prior:
             banks.append(encode_as_they_are(base, class_images, stage))
@@ -87,21 +88,19 @@ def train_stage(
             autocast=autocast,
             team=team,
         )
-        state = _initial_state(setup, prompt, previous, trained_names, seed, checkpoints)
-        try:
-            for parameter in state.parameters.values():
-                parameter.requires_grad_(True)
-            with _parting_checkpoint(state, checkpoints):
-                run_loop(setup, state, on_step, checkpoints)
-        finally:
-            for parameter in state.parameters.values():
-                parameter.requires_grad_(False)
-                parameter.grad = None
-        weights = ConceptWeights.of(
-            prompt,
-            [embedding.detach().cpu().clone() for embedding in state.embeddings],
-            {name: parameter.detach().to("cpu", copy=True) for name, parameter in changed.items()},
-        )
+        with learners(base, stage, _derived_seed(seed, stage, "lora")) as learnt:
+            state = _initial_state(setup, prompt, previous, learnt, seed, checkpoints)
+            try:
+                for parameter in state.parameters.values():
+                    parameter.requires_grad_(True)
+                with _parting_checkpoint(state, checkpoints):
+                    run_loop(setup, state, on_step, checkpoints)
+            finally:
+                for parameter in state.parameters.values():
+                    parameter.requires_grad_(False)
+                    parameter.grad = None
+            embeddings = [embedding.detach().cpu().clone() for embedding in state.embeddings]
+            weights = ConceptWeights.of(prompt, embeddings, left_by(stage, previous, learnt))
     return TrainedStage(weights=weights, curve=tuple(state.figures.curve))
 
 
@@ -153,7 +152,7 @@ def _initial_state(
     setup: LoopSetup,
     prompt: ConceptPrompt,
     previous: ConceptWeights | None,
-    trained_names: list[str],
+    learnt: dict[str, torch.nn.Parameter],
     seed: int,
     checkpoints: Checkpoints | None,
 ) -> LoopState:
@@ -161,11 +160,10 @@ def _initial_state(
     base, stage = setup.base, setup.stage
     start = previous.embeddings if previous else initial_embeddings(base, stage, prompt)
     embeddings = [embedding.to(base.device) for embedding in start]
-    every = parameters_of(base)
-    parameters = {name: every[name] for name in trained_names}
+    parameters = learnt
     if stage.trains == "embedding":
-        learnt = [torch.nn.Parameter(embedding.clone()) for embedding in embeddings]
-        embeddings, parameters = list(learnt), dict(zip(named_embeddings(learnt), learnt, strict=True))
+        words = [torch.nn.Parameter(embedding.clone()) for embedding in embeddings]
+        embeddings, parameters = list(words), dict(zip(named_embeddings(words), words, strict=True))
     state = LoopState(
         embeddings=embeddings,
         parameters=parameters,
@@ -186,17 +184,6 @@ def _initial_state(
     if checkpoint:
         state.resume(checkpoint)
     return state
-
-
-def _trained_names(base: Base, stage: Stage) -> list[str]:
-    """Which of the base's parameters a stage trains."""
-    names = [f"unet.{name}" for name, _ in base.unet.named_parameters()]
-    text = [f"{encoder.part.folder}.{name}" for encoder in base.text_encoders for name in encoder.layer_names]
-    return {
-        "embedding": [],
-        "cross_attention": [name for name in names if ".attn2." in name],
-        "unet": [*names, *(text if stage.train_text_encoder else ())],
-    }[stage.trains]
 
 
 def _check_input(

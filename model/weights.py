@@ -12,6 +12,8 @@ from safetensors.torch import save as to_bytes
 
 from model.base import Base
 from model.errors import InputError
+from model.lora import DOWN, UP, lora_change, lora_layers, lora_shape
+from model.parameters import borrowed_parameters, parameters_of, put_parameters
 from model.prompt import ConceptPrompt
 from model.weights_file import FACTS, FORMAT, read_prompt, unknown_format
 
@@ -32,23 +34,33 @@ class ConceptWeights:
     text: dict[str, torch.Tensor] = field(default_factory=dict)
     """Trained parameters of the text encoders, as `parameters_of` names them, float32; empty while they are frozen."""
 
+    lora: dict[str, torch.Tensor] = field(default_factory=dict)
+    """A LoRA on top of all that, as `model.lora` names its tensors, float32; empty where none was trained."""
+
     @classmethod
     def of(
-        cls, prompt: ConceptPrompt, embeddings: Sequence[torch.Tensor], changed: Mapping[str, torch.Tensor]
+        cls, prompt: ConceptPrompt, embeddings: Sequence[torch.Tensor], trained: Mapping[str, torch.Tensor]
     ) -> "ConceptWeights":
-        """From what was trained of a base, by the names of `parameters_of`."""
+        """From what was trained of a base: parameters by the names of `parameters_of`, and those of a LoRA."""
+        lora = {name: tensor for name, tensor in trained.items() if name.endswith((DOWN, UP))}
+        changed = {name: tensor for name, tensor in trained.items() if name not in lora}
         unet = {name.removeprefix(_UNET): tensor for name, tensor in changed.items() if name.startswith(_UNET)}
         text = {name: tensor for name, tensor in changed.items() if not name.startswith(_UNET)}
-        return cls(prompt=prompt, embeddings=tuple(embeddings), unet=unet, text=text)
+        return cls(prompt=prompt, embeddings=tuple(embeddings), unet=unet, text=text, lora=lora)
 
     @property
     def changed(self) -> dict[str, torch.Tensor]:
-        """All trained parameters by the names of `parameters_of`."""
+        """Parameters that were trained as they are, by the names of `parameters_of`."""
         return {f"{_UNET}{name}": tensor for name, tensor in self.unet.items()} | self.text
+
+    @property
+    def touched(self) -> set[str]:
+        """Names of all parameters that differ from the base's, those of the LoRA's layers among them."""
+        return {*self.changed, *(f"{layer}.weight" for layer in lora_layers(self.lora))}
 
     def save(self, path: Path) -> None:
         """Write one safetensors file; the same weights give the same bytes. Raises OSError if there is no room."""
-        tensors = named_embeddings(self.embeddings) | self.changed
+        tensors = named_embeddings(self.embeddings) | self.changed | self.lora
         facts = {"format": FORMAT, **asdict(self.prompt)}
         content = to_bytes(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
@@ -74,11 +86,9 @@ class ConceptWeights:
         """Raise InputError if these weights were trained on a base of another shape."""
         shapes = [tuple(embedding.shape) for embedding in self.embeddings]
         parameters = parameters_of(base)
-        wrong = [
-            name
-            for name, tensor in self.changed.items()
-            if name not in parameters or parameters[name].shape != tensor.shape
-        ]
+        own = {name: tensor.shape for name, tensor in self.changed.items()}
+        own |= {f"{layer}.weight": lora_shape(self.lora, layer) for layer in lora_layers(self.lora)}
+        wrong = [name for name, shape in own.items() if name not in parameters or parameters[name].shape != shape]
         if shapes != [(1, encoder.width) for encoder in base.text_encoders] or wrong:
             found = f"parameter {wrong[0]}" if wrong else f"embedding of shape {', '.join(map(str, shapes))}"
             raise InputError(
@@ -95,48 +105,23 @@ class ConceptWeights:
         """
         self.check_fits(base)
         parameters = parameters_of(base)
-        with borrowed_parameters({name: parameters[name] for name in self.changed}):
-            put_parameters(parameters, self.changed)
+        with borrowed_parameters({name: parameters[name] for name in self.touched}):
+            self._put(parameters)
             yield
 
     def put_into(self, base: Base) -> None:
         """Give the base this concept's parameters for good. Raises InputError if they do not fit."""
         self.check_fits(base)
-        put_parameters(parameters_of(base), self.changed)
+        self._put(parameters_of(base))
+
+    def _put(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
+        put_parameters(parameters, self.changed)
+        for layer in lora_layers(self.lora):
+            weight = parameters[f"{layer}.weight"]
+            # On the host, as what it was trained on was put together: the same sum to the last bit.
+            put_parameters({layer: weight}, {layer: weight.detach().cpu() + lora_change(self.lora, layer)})
 
 
 def named_embeddings(embeddings: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
     """The embeddings of [V] by the names that they have in files and in trainings."""
     return dict(zip(_EMBEDDINGS, embeddings, strict=False))
-
-
-def modules_of(base: Base) -> dict[str, torch.nn.Module]:
-    """The models of a base that trainings may change, by their folders in it."""
-    return {"unet": base.unet} | {encoder.part.folder: encoder.model for encoder in base.text_encoders}
-
-
-def parameters_of(base: Base) -> dict[str, torch.nn.Parameter]:
-    """All that trainings may change of a base: `unet.conv_in.weight`, `text_encoder.encoder.layers.0.mlp.fc1.bias`."""
-    return {
-        f"{place}.{name}": parameter
-        for place, module in modules_of(base).items()
-        for name, parameter in module.named_parameters()
-    }
-
-
-@contextmanager
-def borrowed_parameters(parameters: Mapping[str, torch.nn.Parameter]) -> Iterator[None]:
-    """Inside, these parameters may be changed in place; afterwards they are as before, also after an error."""
-    # On the host: a second UNet on the device would take 3.5 GB from the training.
-    kept = {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters.items()}
-    try:
-        yield
-    finally:
-        put_parameters(parameters, kept)
-
-
-@torch.no_grad()
-def put_parameters(parameters: Mapping[str, torch.nn.Parameter], values: Mapping[str, torch.Tensor]) -> None:
-    """Copy values into the parameters of the same names."""
-    for name, value in values.items():
-        parameters[name].copy_(value)

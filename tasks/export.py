@@ -31,11 +31,12 @@ Form = Literal["diffusers", "lora", "a1111", "comfyui"]
 
 
 def export_version(
-    settings: Settings, version: ResolvedVersion, form: Form, place: Path, *, rank: int, measure: bool
+    settings: Settings, version: ResolvedVersion, form: Form, place: Path, *, rank: int | None, measure: bool
 ) -> list[str]:
     """Write a version in `form` into the new folder `place`, which appears whole or not at all; its files.
 
-    `rank` and `measure` are a LoRA's: its rank, and whether the scores that it loses are measured.
+    `rank` and `measure` are a LoRA's: its rank, None for that of its training or a usual one, and whether the scores
+    that it loses are measured.
 
     Raises:
         InputError: something is there already, the base or what measures is not to be found, or the lineage is not

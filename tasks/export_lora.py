@@ -29,7 +29,7 @@ Score = Callable[["ConceptWeights"], Mapping[str, float]]
 
 
 def write_lora(
-    base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path, rank: int, score: Score | None
+    base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path, rank: int | None, score: Score | None
 ) -> tuple[str, str]:
     """Write the LoRA, the embedding, and what is lost: of each parameter's change, and by `score` of the scores.
 
@@ -46,13 +46,14 @@ def write_lora(
     pipeline_class(base.family).save_lora_weights(folder, **as_diffusers_saves(found.layers))
     save_file(embeddings_for_others(base, weights), folder / EMBEDDING, metadata={"format": "pt"})
     loss: dict[str, Any] = {
-        "rank": rank,
+        "rank": found.rank,
         "relative_error": found.relative,
         "parameters": {loss.parameter: loss.relative for loss in found.losses},
     }
-    said = f"Rank {rank}: {found.relative:.1%} of the model's change is lost (Frobenius norm; {LOSS} has each layer's)."
+    lost = f"{found.relative:.1%} of the model's change is lost"
+    said = f"Rank {found.rank}: {lost} (Frobenius norm; {LOSS} has each layer's)."
     if score:
-        cut = score(restored(base, weights, found))
+        cut = score(restored(weights, found))
         whole = {name: record.scores[name]["mean"] for name in ("clip_i", "clip_t")}
         loss["scores"] = {name: {"whole": whole[name], "lora": cut[name]} for name in whole}
         told = ", ".join(f"{name} {whole[name]:.3f} -> {cut[name]:.3f}" for name in whole)

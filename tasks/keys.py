@@ -32,10 +32,12 @@ _ENTRY = {
     "maps": "tasks.draw_maps",
 }
 _TORCH = ("torch", "diffusers", "transformers", "tokenizers", "numpy", "pillow")
+_LORA_PACKAGE = "peft"
+"""It has a say in stages that train a LoRA alone."""
 _PACKAGES = {
     "prepare": ("numpy", "pillow"),
     "class_images": _TORCH,
-    "train": _TORCH,
+    "train": (*_TORCH, _LORA_PACKAGE),
     "evaluate": _TORCH,
     "gallery": ("jinja2", "pillow"),
     "maps": _TORCH,
@@ -164,6 +166,7 @@ def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
                 recipe,
                 f"train-{number}-{stage.name}",
                 reads={plan.stage: plan.key for plan in before},
+                packages=_packages(recipe, stage),
                 parameters={"stage": _fields(stage), "prompt": _fields(recipe.prompt)},
                 models={"base": recipe.base.identity},
                 seed=params.seed,
@@ -257,9 +260,15 @@ def identify_model(
     )
 
 
+def _packages(recipe: Recipe, stage: Stage) -> dict[str, str]:
+    """The libraries that have a say in a training stage."""
+    packages = recipe.workings["train"].packages
+    return {name: version for name, version in packages.items() if stage.lora_rank or name != _LORA_PACKAGE}
+
+
 def _plan(recipe: Recipe, stage: str, **facts: Any) -> StagePlan:
     workings = recipe.workings[stage.split("-")[0]]
-    return StagePlan(stage=stage, code=workings.code, packages=workings.packages, **facts)
+    return StagePlan(**{"stage": stage, "code": workings.code, "packages": workings.packages, **facts})
 
 
 @lru_cache(maxsize=256)

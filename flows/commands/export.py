@@ -10,9 +10,6 @@ from flows.commands.shared import AsJson, Panel, TrainedConcept, project
 panel = Panel("Release")
 
 
-RANK = 32
-
-
 @panel.command(
     "export red-teapot --as diffusers -o exports/red-teapot",
     "export red-teapot@champion --as lora --rank 16 --measure -o exports/red-teapot-lora",
@@ -21,7 +18,7 @@ def export(
     concept: TrainedConcept,
     form: Annotated[Literal["diffusers", "lora", "a1111", "comfyui"], Option("--as", help="What is to load it.")],
     output: Annotated[Path, Option("-o", "--output", help="A new folder; what is there is never overwritten.")],
-    rank: Annotated[int | None, Option(min=1, help=f"Of a LoRA; {RANK} if none is given.")] = None,
+    rank: Annotated[int | None, Option(min=1, help="Of a LoRA; if none is given that of its training, or 32.")] = None,
     measure: Annotated[bool, Option("--measure", help="Of a LoRA: draw and score it, to tell what it loses.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -35,4 +32,4 @@ def export(
 
     if form != "lora" and (rank is not None or measure):
         raise BadParameter("--rank and --measure go with --as lora")
-    run_export(project(), concept, form, output, rank=rank or RANK, measure=measure, as_json=as_json)
+    run_export(project(), concept, form, output, rank=rank, measure=measure, as_json=as_json)

@@ -118,7 +118,7 @@ def test_a_lora_draws_what_is_left_of_the_concept_and_says_what_is_lost(lineage_
     base = load_base("base")
     weights = ConceptWeights.load(resolve(lineage_project.settings, f"{CONCEPT}/2").folder / "concept.safetensors")
     found = low_rank(base, weights, 2)
-    left = restored(base, weights, found)
+    left = restored(weights, found)
     text = weights.prompt.fill("a photo of a {} in the snow")
     sampling = Sampling(guidance_scale=3.0, num_inference_steps=2, seed=7)
     expected, whole = (np.asarray(generate(base, w, [text], 1, sampling)[0][0]).astype(int) for w in (left, weights))

@@ -17,10 +17,11 @@ from PIL import Image
 
 from model.base import load_base
 from model.content_credentials import read_credentials
+from model.parameters import parameters_of
 from model.prompt import ConceptPrompt
 from model.sample import generate
 from model.sampling_options import Sampling
-from model.weights import ConceptWeights, parameters_of
+from model.weights import ConceptWeights
 from tasks.concept_package import NEEDED, write_package
 from tasks.store import open_store
 from tasks.training_record import TrainingRecord
@@ -103,7 +104,8 @@ def test_the_requirements_are_what_the_code_in_the_version_imports():
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imported.add(str(node.module).partition(".")[0])
-    foreign = imported - sys.stdlib_module_names - {"model", "c2pa", "cryptography"}  # the last two are an extra
+    trains, extra = {"peft"}, {"c2pa", "cryptography"}
+    foreign = imported - sys.stdlib_module_names - {"model"} - trains - extra
     distributions = packages_distributions()
     providers = {name: {provider.lower() for provider in distributions[name]} for name in foreign}
     assert [name for name, provided in providers.items() if provided.isdisjoint(NEEDED)] == []

@@ -42,7 +42,7 @@ def previous(base, images, prompt, make_stage):
 def train(base, images, prompt, make_stage, previous):
     """A stage of 17 steps; `stop_after` a step it is interrupted."""
 
-    def run(trains="cross_attention", *, stop_after=None, error=KeyboardInterrupt, **options):
+    def run(trains="cross_attention", *, stop_after=None, error=KeyboardInterrupt, fields=None, **options):
         steps = []
 
         def on_step(step):
@@ -50,7 +50,7 @@ def train(base, images, prompt, make_stage, previous):
             if step.step == stop_after:
                 raise error
 
-        stage = make_stage(trains, max_train_steps=17)
+        stage = make_stage(trains, max_train_steps=17, **(fields or {}))
         weights = None if trains == "embedding" else options.pop("previous", previous)
         settings = {"images": images, "prompt": prompt, "previous": weights, "seed": 0, "on_step": on_step} | options
         return train_stage(base=base, stage=stage, **settings), steps
@@ -68,7 +68,8 @@ def figures(trained):
 
 
 def same(one, other) -> bool:
-    tensors = [named_embeddings(trained.weights.embeddings) | trained.weights.unet for trained in (one, other)]
+    left = [trained.weights for trained in (one, other)]
+    tensors = [named_embeddings(weights.embeddings) | weights.changed | weights.lora for weights in left]
     equal = tensors[0].keys() == tensors[1].keys() and all(
         torch.equal(tensors[0][n], tensors[1][n]) for n in tensors[0]
     )
@@ -79,12 +80,20 @@ def places(folder):
     return sorted(path.name for path in (folder / "kept").iterdir())
 
 
-@pytest.mark.parametrize("trains", ["embedding", "cross_attention", "unet"])
-def test_a_resumed_training_comes_to_the_same_bits(train, checkpoints, trains):
-    whole, _ = train(trains)
-    stopped(train, trains=trains, stop_after=8, checkpoints=checkpoints("3 steps"))
-    stopped(train, trains=trains, stop_after=13, checkpoints=checkpoints("3 steps"))  # and again, from the first stop
-    resumed, steps = train(trains, checkpoints=checkpoints("3 steps"))
+@pytest.mark.parametrize(
+    ("trains", "fields"),
+    [
+        ("embedding", {}),
+        ("cross_attention", {}),
+        ("unet", {}),
+        ("unet", {"train_text_encoder": True, "lora_rank": 2, "lora_alpha": 2.0}),
+    ],
+)
+def test_a_resumed_training_comes_to_the_same_bits(train, checkpoints, trains, fields):
+    whole, _ = train(trains, fields=fields)
+    stopped(train, trains=trains, fields=fields, stop_after=8, checkpoints=checkpoints("3 steps"))
+    stopped(train, trains=trains, fields=fields, stop_after=13, checkpoints=checkpoints("3 steps"))  # from the first
+    resumed, steps = train(trains, fields=fields, checkpoints=checkpoints("3 steps"))
     assert steps == [14, 15, 16, 17]
     assert same(whole, resumed)
     assert [point.step for point in resumed.curve] == [1, 10, 17]

@@ -6,8 +6,9 @@ from diffusers import StableDiffusionPipeline
 
 from model.base import load_base
 from model.low_rank import as_diffusers_saves, low_rank
+from model.parameters import parameters_of
 from model.prompt import ConceptPrompt
-from model.weights import ConceptWeights, parameters_of
+from model.weights import ConceptWeights
 
 
 @pytest.fixture(scope="module")

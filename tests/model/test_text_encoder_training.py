@@ -8,10 +8,11 @@ from model.base import load_base
 from model.concept_pipeline import concept_pipeline
 from model.errors import InputError
 from model.methods import get_method
+from model.parameters import parameters_of
 from model.sample import generate, initial_noise
 from model.sampling_options import Sampling
 from model.train import train_stage
-from model.weights import ConceptWeights, parameters_of
+from model.weights import ConceptWeights
 
 RARE = {"starts_from": "rare_token", "rare_token": "q", "attention_mean_weight": 0.0, "attention_variance_weight": 0.0}
 SAMPLING = Sampling(guidance_scale=3.0, num_inference_steps=4)

@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from model.errors import InputError
+from model.parameters import parameters_of
 from model.prompt import ConceptPrompt
-from model.weights import ConceptWeights, parameters_of
+from model.weights import ConceptWeights
 
 
 @pytest.fixture

@@ -147,6 +147,30 @@ def test_another_version_of_a_library_that_matters(project, monkeypatch, package
     assert first_changed(before, keys(project)) == stage
 
 
+def test_peft_matters_where_it_trains_and_nowhere_else(project, monkeypatch):
+    lora = {"lora_rank": 2, "lora_alpha": 2.0}
+    real = tasks.keys.importlib.metadata.version
+    for settings, stage in (({}, NOTHING), ({"unet": lora}, UNET), ({"cross_attention": lora}, CROSS_ATTENTION)):
+        write_params(project.root, **settings)
+        before = keys(project)
+        with monkeypatch.context() as newer:
+            newer.setattr(
+                tasks.keys.importlib.metadata, "version", lambda n: "9." + real(n) if n == "peft" else real(n)
+            )
+            assert first_changed(before, keys(project)) == stage
+
+
+def test_options_that_are_off_are_in_no_key(project):
+    (job,) = plan_jobs(project, ["turtle"])
+    off = {"prior_weight", "class_images", "train_text_encoder", "lora_rank", "lora_alpha"}
+    assert not any(off & plan.parameters["stage"].keys() for plan in job.trainings)
+    before = keys(project)
+    write_params(project.root, unet={"prior_weight": 0, "train_text_encoder": False})
+    assert keys(project) == before
+    write_params(project.root, unet={"train_text_encoder": True})
+    assert first_changed(before, keys(project)) == UNET
+
+
 def test_a_build_of_torch_for_another_device_is_the_same_version(project, monkeypatch):
     before = keys(project)
     real = tasks.keys.importlib.metadata.version

@@ -214,6 +214,7 @@ def test_manifests_hold_the_whole_lineage(trained):
         ("textual_inversion", ["train-1-embedding"], "<turtle>"),
         ("textual_inversion+dreambooth", ["train-1-embedding", "train-2-unet"], "<turtle> turtle"),
         ("dreambooth", ["train-1-unet"], "<turtle> turtle"),
+        ("dreambooth_lora", ["train-1-unet"], "<turtle> turtle"),
     ],
 )
 def test_other_methods_run_through_the_same_stages(project, method, stages, called):
