@@ -13,6 +13,9 @@ from typing import NamedTuple, Protocol
 from model.errors import WorldFailed
 from tasks.manifest import FileRecord
 
+PLACE_SETTINGS = "CONCEPTBOOTH_STORE, or CONCEPTBOOTH_PRODUCTION_STORE where that is meant"
+"""How people name another place; one that does not work does not know which of the two it is."""
+
 
 class StoreFailed(WorldFailed):
     """The store could not be read or written; `retryable` says whether waiting may help."""

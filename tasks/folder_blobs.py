@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from model.errors import InputError
-from tasks.blobs import Entry, Hold, NotAsWritten, Record, StoreFailed
+from tasks.blobs import PLACE_SETTINGS, Entry, Hold, NotAsWritten, Record, StoreFailed
 from tasks.file_lock import alone, unless_held
 from tasks.hashing import file_digest
 from tasks.manifest import FileRecord
@@ -55,8 +55,8 @@ class FolderBlobs:
                     raise InputError(f"store {self.root}: what was written does not read back")
         except OSError as error:
             raise InputError(
-                f"store {self.root}: cannot be used: {error.strerror}; mend it, or choose another folder by the "
-                "setting `store` (CONCEPTBOOTH_STORE)"
+                f"store {self.root}: cannot be used: {error.strerror}; mend it, or name another folder "
+                f"({PLACE_SETTINGS})"
             ) from error
 
     def read(self, name: str) -> Record | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from model.errors import InputError
-from tasks.blobs import Entry, Hold, NotAsWritten, Record, StoreFailed
+from tasks.blobs import PLACE_SETTINGS, Entry, Hold, NotAsWritten, Record, StoreFailed
 from tasks.content_cache import ContentCache
 from tasks.manifest import FileRecord
 from tasks.s3 import REQUESTS_AT_ONCE, asking, error_code, find_bucket, s3_client
@@ -72,7 +72,7 @@ class S3Blobs:
         except StoreFailed as failure:
             if failure.retryable:
                 raise
-            raise InputError(f"{failure}; or choose another place by the setting `store`") from failure
+            raise InputError(f"{failure}; or name another place ({PLACE_SETTINGS})") from failure
         finally:
             with suppress(StoreFailed):  # the failure above says more
                 self.delete(name)
@@ -213,7 +213,7 @@ class S3Blobs:
     def _refused(self, why: str) -> InputError:
         return InputError(
             f"store {self.address}: cannot be used: {why}, and without that two machines could write over each other; "
-            "choose another place by the setting `store` (CONCEPTBOOTH_STORE)"
+            f"name another place ({PLACE_SETTINGS})"
         )
 
     def _each(self, work: Callable[[str], T], names: Iterable[str]) -> dict[str, T]:
