@@ -13,6 +13,8 @@ from tasks.settings import Settings
 from tasks.store import Damaged, Store
 
 _BY_DVC = "`dvc gc --workspace --cloud`, once the change is committed"
+_SMALL = "galleries of versions that saw it, as a small picture: .conceptbooth/gallery, and MLflow's runs"
+_BY_HAND = "removing those pages; MLflow's go with their runs (`mlflow runs delete`, then `mlflow gc`)"
 _BY_US = (
     "`registry delete` of each version that saw it, then `gc`; if one was ever promoted, only you can remove it "
     "(docs/releases.md)"
@@ -31,7 +33,11 @@ def image_remains(
     settings: Settings, store: Store, index: LineageIndex, images: Mapping[str, str | None]
 ) -> list[Remains]:
     """Every place in which these images (`Takedown.images`) are found. Raises StoreFailed where the store is silent."""
-    return [*_in_dvc(settings, {md5 for md5 in images.values() if md5}), *_in_store(store, index, images)]
+    kept = [*_in_dvc(settings, {md5 for md5 in images.values() if md5}), *_in_store(store, index, images)]
+    prepared = {image.prepared for sha256 in images for image in index.images(sha256)}
+    if any(training.content for training in index.trainings_on(prepared)):  # what was evaluated was shown
+        kept.append(Remains(where=_SMALL, let_go_by=_BY_HAND))
+    return kept
 
 
 def _in_dvc(settings: Settings, md5s: set[str]) -> Iterator[Remains]:
