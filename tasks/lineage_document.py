@@ -11,7 +11,7 @@ from tasks.lineage_results import Verification
 from tasks.manifest import Manifest
 from tasks.registry import model_name
 
-SCHEMA = 1
+SCHEMA = 2
 _STATED = ("licence", "source", "consent")
 
 

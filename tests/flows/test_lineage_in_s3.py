@@ -67,6 +67,7 @@ def test_a_bucket_is_proved_and_what_does_not_answer_is_unchecked(lineage_projec
     proof = json.loads(result.stdout)["verification"]
     missed = {check["what"] for check in proof["unchecked"]}
     assert missed == {f"{m.stage} {m.key[:12]}: {len(m.files)} files" for m in manifests.values()}
+    assert not proof["verified"] and proof["whole"]  # the exit code is about faults; nobody may read it as proof
     assert proof["faults"] == [] and all("503" in check["said"] for check in proof["unchecked"])
 
     bucket.concerns = ""
