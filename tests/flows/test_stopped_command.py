@@ -19,6 +19,7 @@ from tasks.trained import read_trained
 from tests.training_project import write_params
 
 STEPS = 100
+PATIENCE = 400  # seconds; a tenth of it is enough on a machine that does nothing else
 RUN = "from flows.cli import main; main()"
 KILL_WHILE_IT_REGISTERS = """
 import os, signal
@@ -43,12 +44,13 @@ def start(project, before: str = "") -> subprocess.Popen:
 
 def wait_for(process: subprocess.Popen, condition: Callable[[], bool]) -> None:
     """Return when the condition holds, while the command still runs."""
-    for _ in range(2400):
-        if condition():
-            return
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
         assert process.poll() is None, process.communicate()
+        if time.monotonic() > deadline:
+            process.kill()
+            raise AssertionError(f"it never came so far: {process.communicate()}")
         time.sleep(0.05)
-    raise AssertionError("it never came so far")
 
 
 def checkpoints(project) -> list[int]:
