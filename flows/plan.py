@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -45,7 +44,7 @@ def show_plan(plan: Plan) -> None:
     for concept in problems:
         results().print(Text.assemble((f"{concept.concept}: ", "bold red"), ("cannot be trained", "red")))
         for problem in concept.causes:
-            results().print(Padding(Text(problem), (0, 0, 0, 2)), soft_wrap=True)
+            results().print(Text(f"  {problem}"), soft_wrap=True)
     if fresh:
         if stale or problems:
             results().print()

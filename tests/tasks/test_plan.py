@@ -201,6 +201,9 @@ def test_concepts_with_problems_stand_beside_the_others(trained, capsys, monkeyp
     assert run_plan(trained, ["turtle", "broken"], as_json=False) == 2
     said = capsys.readouterr().out
     assert "up to date: turtle" in said and "colour is unknown" in said
+    monkeypatch.setenv("COLUMNS", "40")
+    run_plan(trained, ["no-description"], as_json=False)
+    assert "concept.yaml is missing" in (said := capsys.readouterr().out) and "remove the folder" in said
 
 
 def test_a_placeholder_token_is_the_folder_s_name_and_nothing_else(project):
