@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +23,7 @@ from model.weights import ConceptWeights
 from tasks.export import record_of
 from tasks.export_lora import evaluator_of, score_again
 from tasks.registry import KEY_TAG, resolve
+from tests.exported import drawn_as_the_card_says
 from tests.lineage_project import CONCEPT, Trained
 
 
@@ -43,14 +42,6 @@ def drawn(tmp_path: Path) -> np.ndarray:
     done = run("generate", f"{CONCEPT}/2", prompt, "-n", 1, "--seed", 7, "-o", tmp_path / "drawn")
     assert done.exit_code == 0, done.output
     return np.asarray(Image.open(done.stdout.strip())).astype(int)
-
-
-def drawn_as_the_card_says(folder: Path) -> np.ndarray:
-    """By the code in its README.md, with nothing but the folder."""
-    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(code.replace("PATH_OF_THIS_FOLDER", str(folder)).replace("PATH_OF_THE_BASE", "base"), names)
-    return np.asarray(names["picture"]).astype(int)
 
 
 def test_a_diffusers_folder_draws_the_very_pictures_of_generate(lineage_project: Trained, tmp_path: Path):

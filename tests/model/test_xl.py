@@ -15,6 +15,7 @@ from model.checkpoint import Checkpoints
 from model.concept_pipeline import concept_pipeline
 from model.errors import InputError
 from model.latents import decode
+from model.parameters import parameters_of
 from model.prompt import ConceptPrompt
 from model.rhythm import Rhythm
 from model.sample import Sampling, denoise, generate, initial_noise
@@ -266,6 +267,38 @@ def test_a_resumed_training_comes_to_the_same_bits(train, make_stage, first, tra
     resumed = train(stage, previous, on_step=lambda step: steps.append(step.step), checkpoints=checkpoints())
     assert steps == [6, 7, 8, 9]
     assert same(resumed.weights, whole.weights)
+
+
+def test_both_text_encoders_learn_beside_the_unet_as_far_as_it_reads_them(base, train, make_stage, tmp_path):
+    stage = make_stage(
+        "unet",
+        train_text_encoder=True,
+        starts_from="rare_token",
+        rare_token="q",
+        learning_rate=1e-2,
+        max_train_steps=5,
+        attention_mean_weight=0.0,
+        attention_variance_weight=0.0,
+    )
+    whole, before = train(stage).weights, {n: p.detach().clone() for n, p in parameters_of(base).items()}
+    still = {name for name, tensor in whole.text.items() if torch.equal(tensor, before[name])}
+    # The UNet reads what the first one's last layer is given, and the second one's last states by the pooled one.
+    unread = ("text_encoder.encoder.layers.1.", "text_encoder.final_layer_norm.")
+    assert still >= {name for name in whole.text if name.startswith(unread)} != set()
+    assert all(name.startswith(unread) or "k_proj.bias" in name for name in still), "a key's bias changes no attention"
+    assert not any("token_embedding" in name for name in whole.text)
+
+    def stop(step):
+        if step.step == 3:
+            raise KeyboardInterrupt
+
+    def checkpoints():
+        return Checkpoints(tmp_path, identity="this one", every=Rhythm.parse("2 steps"), warn=pytest.fail)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(stage, on_step=stop, checkpoints=checkpoints())
+    resumed = train(stage, checkpoints=checkpoints()).weights
+    assert all(torch.equal(resumed.changed[name], tensor) for name, tensor in whole.changed.items())
 
 
 def test_weights_are_kept_and_fit_their_own_base_alone(bases, first, tmp_path):
