@@ -103,8 +103,7 @@ def train(
 ) -> None:
     """Train, evaluate and register concepts, doing only what changed since the last time.
 
-    One concept's failure does not stop the others. A training that was stopped carries on from its last finished
-    stage.
+    One concept's failure does not stop the others. A training that was stopped carries on from its last checkpoint.
     """
     from flows.summary import show_outcomes
     from flows.train import run_training

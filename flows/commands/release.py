@@ -83,7 +83,7 @@ def takedown(
 @panel.command("releases", "releases red-teapot --json")
 def releases(
     concept: Annotated[
-        str | None, Argument(metavar="[NAME]", help="A concept; else all.", autocompletion=complete_concept)
+        str | None, Argument(metavar="NAME", help="A concept; else all.", autocompletion=complete_concept)
     ] = None,
     as_json: AsJson = False,
 ) -> None:

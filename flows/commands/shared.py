@@ -21,7 +21,17 @@ class Panel:
 
     def command(self, *examples: str, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Make a function a command, whose help ends with these examples; its name is the function's unless given."""
-        return self.commands.command(name, cls=ReportingCommand, rich_help_panel=self._title, epilog=_shown(examples))
+
+        def make(function: Callable[..., Any]) -> Callable[..., Any]:
+            return self.commands.command(
+                name,
+                cls=ReportingCommand,
+                rich_help_panel=self._title,
+                help=_paragraphs(function.__doc__ or ""),
+                epilog=_shown(examples),
+            )(function)
+
+        return make
 
     def group(self, name: str, help_text: str, *examples: str) -> "Panel":
         """Commands that are called by two words, the first of which is `name`."""
@@ -35,6 +45,11 @@ class Panel:
             no_args_is_help=True,
         )
         return inner
+
+
+def _paragraphs(docstring: str) -> str:
+    """A docstring without the line breaks of its source, all but the first paragraph's of which Typer would show."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in docstring.split("\n\n"))
 
 
 def _shown(examples: Iterable[str]) -> str:
@@ -79,6 +94,6 @@ ConceptNames = Annotated[
 ]
 SomeConcepts = Annotated[
     list[str] | None,
-    Argument(metavar="[NAME]", help="Concepts; all if none is named.", autocompletion=complete_concept),
+    Argument(metavar="NAME", help="Concepts; all if none is named.", autocompletion=complete_concept),
 ]
 TrainedConcept = Annotated[str, Argument(metavar="NAME", help="A trained concept.", autocompletion=complete_concept)]

@@ -52,6 +52,11 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+def test_help_breaks_lines_where_the_terminal_ends_and_not_where_the_source_does() -> None:
+    said = CliRunner().invoke(app, ["nightly", "--help"], env={"COLUMNS": "200"}).stdout
+    assert "tried again the next night, then after 2, 4 and 7 nights, or as soon as it changes." in said
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_teaches_by_example(command: str) -> None:
     said = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
