@@ -47,9 +47,8 @@ def check_job(job: Job) -> None:
         InputError: they cannot; all problems together.
         SetupError: a model or the device is not there; with all problems too.
     """
-    _together(
-        partial(check, job) for check in (_check_images, _check_devices, _check_base_reads, _check_evaluator_reads)
-    )
+    checks = _check_images, _check_devices, _check_base_reads, _check_evaluator_reads, _check_identity_model
+    _together(partial(check, job) for check in checks)
 
 
 def _together(checks: Iterable[Callable[[], None]]) -> None:
@@ -110,9 +109,15 @@ def _check_base_reads(job: Job) -> None:
 
 
 def _check_evaluator_reads(job: Job) -> None:
-    from tasks.loaded_evaluator import open_evaluator, open_identity_model
+    from tasks.loaded_evaluator import open_evaluator
+
+    with _setting_up():
+        evaluator = open_evaluator(job)
+    evaluator.embed_text([job.recipe.prompt.without_placeholder(text) for text in job.recipe.prompts])
+
+
+def _check_identity_model(job: Job) -> None:
+    from tasks.loaded_evaluator import open_identity_model
 
     with _setting_up():
         open_identity_model(job)
-        evaluator = open_evaluator(job)
-    evaluator.embed_text([job.recipe.prompt.without_placeholder(text) for text in job.recipe.prompts])

@@ -98,8 +98,11 @@ def comparison_jobs(settings: Settings, wanted: Wanted) -> dict[Place, Job]:
     Raises:
         InputError: anything is wrong with concepts, methods, seeds, prompts or parameters; all of it together.
     """
-    params = load_params(settings.params_file)
     problems = [f"seed {seed}: asked for twice, leave one out" for seed, n in Counter(wanted.seeds).items() if n > 1]
+    try:
+        params = load_params(settings.params_file)
+    except InputError as error:  # what the others are held against is not known then
+        raise InputError(*error.problems, *problems) from error
     choices: Sequence[MethodChoice] = ()
     try:
         choices = wanted.methods(params)
