@@ -65,9 +65,9 @@ def compare(names: list[str], methods: list[str]) -> None:
 
 
 def _is_there(store: Store, job: Job) -> bool:
-    last = job.stages[-1]
+    """Whether all that the comparison itself reads is in the store."""
     try:
-        return store.find(last.stage, last.key) is not None
+        return all(store.find(plan.stage, plan.key) for plan in job.stages if plan.kind in ("evaluate", "maps"))
     except Damaged:
         return False
 

@@ -71,10 +71,14 @@ def _sections(comparison: Comparison, occasion: Occasion, folder: Path) -> list[
     table, drawn = comparison.table, comparison.pictures
     meanings = "\n".join(f"- {TITLES[score]}: {MEANINGS[score]}" for score in table.scores)
     sections = [
-        f"{table.over}, {table.pictures} pictures of each; the same noise for all methods. Means with 95 % bootstrap "
-        "intervals: concepts are drawn anew, then seeds, prompts and pictures of each; differences are paired.",
+        f"{table.over}; pictures of each: {table.pictures}, from the same noise for all methods. Means with "
+        "95 % bootstrap intervals: concepts are drawn anew, then seeds, prompts and pictures of each; differences are "
+        "paired.",
         f"```\n{occasion.command}\n```",
-        markdown_table(["", ""], circumstances(comparison.round, occasion)).rstrip(),
+        bullets(circumstances(comparison.round, occasion)),
+        markdown_table(
+            ["method", "seconds of training", "stages: steps x batch at rate"], _trained(comparison.round)
+        ).rstrip(),
         "## Scores",
         table.to_markdown().rstrip(),
         meanings,
@@ -95,21 +99,39 @@ def _sections(comparison: Comparison, occasion: Occasion, folder: Path) -> list[
     return sections
 
 
-def circumstances(work: Round, occasion: Occasion) -> list[list[str]]:
-    """Commit, time, machine, models: rows of a table."""
+def bullets(facts: Sequence[tuple[str, str]]) -> str:
+    """Facts with their names, as a list."""
+    return "\n".join(f"- {name}: {said}" for name, said in facts)
+
+
+def circumstances(work: Round, occasion: Occasion) -> list[tuple[str, str]]:
+    """Commit, time, machine, models."""
     manifests = {(m.stage, m.key): m for found in work.found.values() for m in found.values()}.values()
     trained = sum(manifest.wall_seconds for manifest in manifests if manifest.stage.startswith("train-"))
     drawn = sum(manifest.wall_seconds for manifest in manifests if not manifest.stage.startswith("train-"))
     git = git_facts(PROJECT)
     recipe = next(iter(work.jobs.values())).recipe
     return [
-        ["commit", f"`{git['commit'][:12]}`{' with changes' if git['dirty'] else ''}" if git else "not in git"],
-        ["wall time", f"{_hours(trained)} of training, {_hours(drawn)} of drawing and scoring"],
-        ["of it this command", _hours(occasion.seconds)],
-        ["machine", ", ".join(sorted({manifest.device for manifest in manifests}))],
-        *([kind.replace("_", " "), f"`{model.digest[:12]}`"] for kind, model in recipe.models.items()),
-        ["guidance, steps", f"{recipe.params.sampling.guidance_scale:g}, {recipe.params.sampling.num_inference_steps}"],
+        ("commit", f"`{git['commit'][:12]}`{' with changes' if git['dirty'] else ''}" if git else "not in git"),
+        ("wall time", f"{_hours(trained)} of training, {_hours(drawn)} of drawing and scoring"),
+        ("of it this command", _hours(occasion.seconds)),
+        ("machine", "; ".join(sorted({manifest.device for manifest in manifests}))),
+        *((kind.replace("_", " "), f"digest `{model.digest[:12]}`") for kind, model in recipe.models.items()),
+        ("guidance, steps", f"{recipe.params.sampling.guidance_scale:g}, {recipe.params.sampling.num_inference_steps}"),
     ]
+
+
+def _trained(work: Round) -> list[list[str]]:
+    """For each method how long one training took, on average, and what its stages were."""
+    rows = []
+    for method in work.methods:
+        places = [place for place in work.jobs if place.method == method]
+        plans = work.jobs[places[0]].trainings
+        seconds = [sum(work.found[place][plan.stage].wall_seconds for plan in plans) for place in places]
+        stages = [plan.parameters["stage"] for plan in plans]
+        said = [f"{s['name']} {s['max_train_steps']} x {s['batch_size']} at {s['learning_rate']:g}" for s in stages]
+        rows.append([method, f"{sum(seconds) / len(seconds):.0f}", ", ".join(said)])
+    return rows
 
 
 def _by_concept(table: MethodTable) -> str:

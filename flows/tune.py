@@ -7,7 +7,7 @@ from rich.text import Text
 
 from flows.compare import Comparison, run_compare
 from flows.compare_command import Output, read_part, said_command
-from flows.compare_report import Occasion, check_report, circumstances, put_into
+from flows.compare_report import Occasion, bullets, check_report, circumstances, put_into
 from flows.console import notices, print_json, results
 from flows.summary import path_from_here
 from tasks.method_choice import Drawing, MethodChoice, Wanted
@@ -101,10 +101,10 @@ def _write(file: Path, grid: Grid, compared: Comparison, seconds: float) -> None
     put_into(
         file,
         [
-            f"{tries} tries of each method on {', '.join(table.concepts)}; {table.over}, {table.pictures} pictures of "
-            f"each. The mean of {TITLES[DECIDES]} decides; the best is bold.",
+            f"{tries} tries of each method on {', '.join(table.concepts)}; {table.over}; pictures of each: "
+            f"{table.pictures}. The mean of {TITLES[DECIDES]} decides; the best is bold.",
             f"```\n{occasion.command}\n```",
-            markdown_table(["", ""], circumstances(compared.round, occasion)).rstrip(),
+            bullets(circumstances(compared.round, occasion)),
             markdown_table(titles, rows).rstrip(),
         ],
     )

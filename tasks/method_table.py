@@ -145,8 +145,9 @@ class MethodTable:
 
 
 def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, its first column text and the others figures."""
-    lines = [titles, ["---", *["--:"] * (len(titles) - 1)], *rows]
+    """A table in Markdown; columns of figures alone stand on the right."""
+    right = [all(row[place][:1] in "+-0123456789" for row in rows) for place in range(len(titles))]
+    lines = [titles, ["--:" if figures else "---" for figures in right], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 

@@ -204,7 +204,8 @@ def test_the_report_leads_to_pictures_and_keys_and_keeps_other_words(done, tmp_p
     write_report(page, done, Occasion(command="conceptbooth compare turtle", seconds=61.0))
     text = page.read_text()
     assert text.startswith("# Ours\n\nbefore\n") and text.endswith("\nafter\n") and "old" not in text
-    assert "conceptbooth compare turtle" in text and "| of it this command | 1 min 01 s |" in text
+    assert "conceptbooth compare turtle" in text and "- of it this command: 1 min 01 s" in text
+    assert "embedding 2 x 1 at 0.0007, cross_attention 2 x 1 at 0.0001, unet 2 x 1 at 0.0002 |" in text
     assert done.table.to_markdown().rstrip() in text
     shown = re.findall(r"!\[[^]]+\]\((results/[^)]+)\)", text)
     assert len(shown) == len(set(shown)) == 7 and all(Image.open(tmp_path / name).width > 500 for name in shown)
