@@ -131,7 +131,7 @@ def _training(stage: Mapping[str, Any]) -> RenderableType:
     parameters = stage["parameters"]["stage"]
     name = stage["stage"].split("-", 2)
     told = ", ".join(f"{key} {number(parameters[key])}" for key in _TOLD if key in parameters)
-    losses = ", ".join(f"{key} {value:.4f}" for key, value in stage["metrics"].items() if key.endswith("loss"))
+    losses = ", ".join(f"{key} {value:.4g}" for key, value in stage["metrics"].items() if key.endswith("loss"))
     seeded = f"seed {stage['seed']}"
     return _node(
         f"stage {name[1]}, {name[2]}", stage["key"][:SHORT], told, losses, f"{seeded}, {_made(stage)}", *_origin(stage)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from flows.lineage_tree import lineage_tree
 from model.errors import InputError
 from tasks.caching import Bench
 from tasks.dvc_storage import dvc_storage
@@ -116,6 +117,13 @@ def test_the_chain_leads_from_the_version_to_the_files_that_were_brought(lineage
     )
     assert facts["image_set"]["digest"] == lineage_project.bench.job.images.digest
     assert facts["evaluation"]["scores"]["clip_i"].keys() == {"mean", "low", "high"}
+
+
+def test_a_small_loss_is_not_told_as_none(lineage_project):
+    facts = json.loads(json.dumps(document(chain_of(lineage_project.settings), ())))
+    facts["stages"][0]["metrics"] = {"attention_loss": 0.00002979, "loss": 0.19}
+    said = [str(part) for branch in lineage_tree(facts).children for part in branch.label.renderables]
+    assert "attention_loss 2.979e-05, loss 0.19" in said
 
 
 def test_a_whole_chain_is_verified_with_nothing_left_unchecked(lineage_project):
