@@ -20,6 +20,9 @@ _TOLD = (
     "lora_alpha",
     "train_text_encoder",
     "prior_weight",
+    "context_embedding_weight",
+    "context_attention_weight",
+    "semantic_weight",
 )
 _SCORES = (("clip_i", "CLIP-I"), ("clip_t", "CLIP-T"))
 _MOST_PROMPTS = 12

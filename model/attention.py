@@ -56,17 +56,34 @@ def recorded_columns(
     if len(prompt.placeholder) != 1 or places != list(range(places[0], places[0] + len(places))):
         raise ValueError("the prompt does not hold [V] once, and its super-category nowhere but right behind it")
     columns = AttentionColumns()
+    words = [each for each in (prompt.placeholder, prompt.super_category, word) if each]
+    with _processed_by(unet, _ColumnRecorder(columns, [slice(each[0], each[-1] + 1) for each in words])):
+        yield columns
+
+
+@contextmanager
+def recorded_maps(unet: UNet2DConditionModel) -> Iterator[AttentionColumns]:
+    """Inside, every forward pass of the UNet leaves the attention of all tokens: (batch, pixels, tokens) a layer.
+
+    Mean over heads. Only cross-attention (`attn2`) is touched, and it has its processors back afterwards.
+    """
+    maps = AttentionColumns()
+    with _processed_by(unet, _MapRecorder(maps, ())):
+        yield maps
+
+
+@contextmanager
+def _processed_by(unet: UNet2DConditionModel, processor: "_ColumnRecorder") -> Iterator[None]:
+    """Inside, cross-attention works by `processor`."""
     layers = [module for name, module in unet.named_modules() if name.endswith(".attn2")]
     before = [layer.processor for layer in layers]
-    words = [each for each in (prompt.placeholder, prompt.super_category, word) if each]
-    recorder = _ColumnRecorder(columns, [slice(each[0], each[-1] + 1) for each in words])
     try:
         for layer in layers:
-            layer.set_processor(recorder)
-        yield columns
-    finally:
-        for layer, processor in zip(layers, before, strict=True):
             layer.set_processor(processor)
+        yield
+    finally:
+        for layer, own in zip(layers, before, strict=True):
+            layer.set_processor(own)
 
 
 class _ColumnRecorder:
@@ -93,19 +110,29 @@ class _ColumnRecorder:
         query = heads(attn.to_q(hidden_states))
         key = heads(attn.to_k(encoder_hidden_states))
         value = heads(attn.to_v(encoder_hidden_states))
-        self._columns.layers.append(self._columns_of_words(query, key, attn.scale))
+        # Under bfloat16 autocast the scores would carry errors of a percent and more into the probabilities.
+        precise = torch.promote_types(query.dtype, torch.float32)
+        with torch.autocast(query.device.type, enabled=False):
+            scores = (query.to(precise) * attn.scale) @ key.to(precise).transpose(-1, -2)
+            self._columns.layers.append(self._kept(scores))
         output = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
         output = output.transpose(1, 2).flatten(2)  # (batch, pixels, channels)
         for layer in attn.to_out:
             output = layer(output)
         return output
 
-    def _columns_of_words(self, query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
-        """Probabilities (batch, heads, pixels, words), for each word the mean over its tokens."""
-        precise = torch.promote_types(query.dtype, torch.float32)
-        # Under bfloat16 autocast the scores would carry errors of a percent and more into the probabilities.
-        with torch.autocast(query.device.type, enabled=False):
-            scores = (query.to(precise) * scale) @ key.to(precise).transpose(-1, -2)  # (batch, heads, pixels, tokens)
-            total = scores.logsumexp(dim=-1, keepdim=True)
-            # exp(score - logsumexp) is the softmax, written for the few columns that are wanted.
-            return torch.stack([torch.exp(scores[..., word] - total).mean(dim=-1) for word in self._words], dim=-1)
+    def _kept(self, scores: torch.Tensor) -> torch.Tensor:
+        """Of scores (batch, heads, pixels, tokens) the probabilities (batch, heads, pixels, words).
+
+        For each word the mean over its tokens.
+        """
+        total = scores.logsumexp(dim=-1, keepdim=True)
+        # exp(score - logsumexp) is the softmax, written for the few columns that are wanted.
+        return torch.stack([torch.exp(scores[..., word] - total).mean(dim=-1) for word in self._words], dim=-1)
+
+
+class _MapRecorder(_ColumnRecorder):
+    """The same, and what is kept are the probabilities of all tokens, (batch, pixels, tokens)."""
+
+    def _kept(self, scores: torch.Tensor) -> torch.Tensor:
+        return scores.softmax(dim=-1).mean(dim=1)

@@ -30,6 +30,10 @@ class CurvePoint:
     """Pictures of the concept."""
     prior_loss: float | None = None
     """The weighted loss on class images; None without prior preservation."""
+    context_loss: float | None = None
+    """CoRe's weighted terms together; None without them."""
+    semantic_loss: float | None = None
+    """ClassDiffusion's weighted term; None without it."""
 
     def written(self) -> dict[str, Any]:
         """The figures that the stage has, by name."""
@@ -46,7 +50,13 @@ class Step(CurvePoint):
 
 def term_names(stage: Stage) -> tuple[str, ...]:
     """Parts of a stage's loss that have a curve of their own."""
-    return ("attention_loss", "prior_loss") if stage.has_prior else ("attention_loss",)
+    terms = {
+        "attention_loss": True,
+        "prior_loss": stage.has_prior,
+        "context_loss": stage.has_context,
+        "semantic_loss": stage.semantic_weight != 0,
+    }
+    return tuple(name for name, there in terms.items() if there)
 
 
 class Figures:

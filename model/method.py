@@ -59,6 +59,15 @@ class Stage:
     class_images: int = whole_number(0, 100_000, default=0)
     """How many class images there are, of prior preservation."""
 
+    context_embedding_weight: float = number(0, 1e6, default=0.0)
+    """CoRe (arXiv 2408.15914): weight of how differently the text encoders read the other words of prompts beside [V]
+    and beside the super-category; 0 is none."""
+    context_attention_weight: float = number(0, 1e6, default=0.0)
+    """CoRe: the same of where the UNet's cross-attention sees those other words; 0 is none."""
+    semantic_weight: float = number(0, 1e6, default=0.0)
+    """ClassDiffusion (arXiv 2405.17532): weight of how far the instance prompt has gone from the class prompt; 0 is
+    none."""
+
     augmented_views: int = whole_number(1, 100_000, default=256)
     """Augmented views of the images that are encoded once, before the first step, and drawn from at every step."""
     rotation_degrees: float = number(0, 180, default=45.0)
@@ -103,6 +112,13 @@ class Stage:
                 f"{self.name}.class_images = {self.class_images}: of no use while prior_weight is 0; set that, such as "
                 "to 1, or leave both out"
             )
+        if not self.trains_text:
+            problems += [
+                f"{self.name}.{name} = {value}: it steers what is read of [V], which this stage does not change; a "
+                "stage that trains the embedding or the text encoder can have it"
+                for name in ("context_embedding_weight", "context_attention_weight", "semantic_weight")
+                if (value := getattr(self, name))
+            ]
         return problems
 
     def facts(self) -> dict[str, Any]:
@@ -119,6 +135,11 @@ class Stage:
     def trains_text(self) -> bool:
         """Whether what the UNet reads of a prompt changes from step to step."""
         return self.trains == "embedding" or self.train_text_encoder
+
+    @property
+    def has_context(self) -> bool:
+        """Whether CoRe's regularisation of the words beside [V] is part of the loss."""
+        return self.context_embedding_weight != 0 or self.context_attention_weight != 0
 
     @property
     def has_prior(self) -> bool:
@@ -168,7 +189,11 @@ class Method:
         return max(stage.class_images for stage in self.stages)
 
 
-_OPTIONS = {"lora_rank", "lora_alpha", "train_text_encoder", "prior_weight", "class_images"}
+_OPTIONS = {"lora_rank", "lora_alpha", "train_text_encoder", "prior_weight", "class_images"} | {
+    "context_embedding_weight",
+    "context_attention_weight",
+    "semantic_weight",
+}
 # What a stage is cannot be turned by a setting; that would be another method.
 _FIXED = {"name", "trains", "starts_from"}
 STAGE_SETTINGS = tuple(field.name for field in dataclasses.fields(Stage) if field.name not in _FIXED)

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from model.attention import AttentionColumns, attention_term, recorded_columns
+from model.attention import AttentionColumns, attention_term, recorded_columns, recorded_maps
 from model.base import Base
+from model.context import (
+    Anchors,
+    context_attention_distance,
+    context_embedding_distance,
+    end_state,
+    semantic_distance,
+)
 from model.latents import LatentBank
 from model.method import Stage
 from model.predict import predict
 from model.team import Team
-from model.text_encoding import PromptEmbeds
+from model.text_encoding import PromptEmbeds, encode_text
 from model.tokens import TokenizedPrompt
 
 _ALONE = Team()
@@ -29,17 +36,23 @@ class LoopSetup:
     """Of the instance images; with prior preservation also of the class images."""
     prompts: Sequence[TokenizedPrompt]
     """What each bank's images show."""
+    anchors: Anchors | None = None
+    """Of a stage with terms of `model.context`."""
     autocast: str
     team: Team
 
 
 def step_losses(
-    setup: LoopSetup, text: PromptEmbeds, generator: torch.Generator, columns: AttentionColumns | None
+    setup: LoopSetup,
+    text: PromptEmbeds,
+    embeddings: Sequence[torch.Tensor],
+    generator: torch.Generator,
+    columns: AttentionColumns | None,
 ) -> Mapping[str, torch.Tensor]:
     """`loss`, what one step minimises, and its parts by the names of `model.curve.term_names`; scalars.
 
-    `text` is what the text encoders make of `setup.prompts`; `columns` records the UNet's attention where the
-    stage has the attention-map term. Everything random is drawn from `generator`.
+    `text` is what the text encoders make of `setup.prompts`, `embeddings` are those of [V]; `columns` records attention
+    where the stage has the attention-map term. Everything random is drawn from `generator`.
     """
     stage = setup.stage
     # Drawn one after the other: the concept's random numbers are the same with prior preservation and without.
@@ -48,6 +61,11 @@ def step_losses(
     terms = {"attention_loss": _attention_loss(setup, columns)}
     if prior:
         terms["prior_loss"] = stage.prior_weight * prior[0]
+    if setup.anchors and stage.has_context:
+        terms["context_loss"] = _context_loss(setup, setup.anchors, embeddings, generator)
+    if setup.anchors and stage.semantic_weight:
+        ours = end_state(setup.base, text, setup.prompts[0])
+        terms["semantic_loss"] = stage.semantic_weight * semantic_distance(ours, setup.anchors.class_end)
     return {"loss": instance + sum(terms.values()), **terms}
 
 
@@ -63,18 +81,26 @@ def prediction_losses(
     `batches` hold latents (batch, channels, height, width) and their time ids (batch, 6), as many each; `text` has one
     prompt for each: what it shows. All go through the UNet at once, and of each the share of this process.
     """
-    scheduler = base.noise_scheduler
-    drawn = []
-    for latents, time_ids in batches:
-        noise = torch.randn(latents.shape, generator=generator)
-        timesteps = torch.randint(scheduler.config.num_train_timesteps, latents.shape[:1], generator=generator)
-        drawn.append([team.share(rows).to(latents.device) for rows in (latents, time_ids, noise, timesteps)])
-    latents, time_ids, noise, timesteps = (torch.cat(rows) for rows in zip(*drawn, strict=True))
-    noisy = scheduler.add_noise(latents, noise, timesteps)
-    target = noise if base.prediction_type == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
-    prediction = predict(base, noisy, timesteps, text.repeated(len(latents) // len(drawn)), time_ids)
+    drawn = [_noised(base, *batch, generator, team) for batch in batches]
+    noisy, timesteps, time_ids, target = (torch.cat(rows) for rows in zip(*drawn, strict=True))
+    prediction = predict(base, noisy, timesteps, text.repeated(len(noisy) // len(drawn)), time_ids)
     halves = zip(prediction.float().chunk(len(drawn)), target.float().chunk(len(drawn)), strict=True)
     return [F.mse_loss(*half) for half in halves]
+
+
+def _noised(
+    base: Base, latents: torch.Tensor, time_ids: torch.Tensor, generator: torch.Generator, team: Team
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Noisy latents, their timesteps and time ids, and what is to be predicted of them; this process's share."""
+    scheduler = base.noise_scheduler
+    noise = torch.randn(latents.shape, generator=generator)
+    timesteps = torch.randint(scheduler.config.num_train_timesteps, latents.shape[:1], generator=generator)
+    latents, time_ids, noise, timesteps = (
+        team.share(rows).to(latents.device) for rows in (latents, time_ids, noise, timesteps)
+    )
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    target = noise if base.prediction_type == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
+    return noisy, timesteps, time_ids, target
 
 
 def columns_of(setup: LoopSetup) -> AbstractContextManager[AttentionColumns | None]:
@@ -92,3 +118,26 @@ def _attention_loss(setup: LoopSetup, columns: AttentionColumns | None) -> torch
         mean_weight=setup.stage.attention_mean_weight,
         variance_weight=setup.stage.attention_variance_weight,
     )
+
+
+def _context_loss(
+    setup: LoopSetup, anchors: Anchors, embeddings: Sequence[torch.Tensor], generator: torch.Generator
+) -> torch.Tensor:
+    """CoRe's weighted terms by one of the context prompts, chosen at random."""
+    base, stage = setup.base, setup.stage
+    chosen = int(torch.randint(len(anchors.contexts), (1,), generator=generator))
+    prompt = anchors.contexts[chosen]
+    ours, theirs = encode_text(base, [prompt], embeddings), anchors.read.each(lambda part: part[chosen : chosen + 1])
+    distance = context_embedding_distance(ours.states, theirs.states, prompt.placeholder)
+    loss = stage.context_embedding_weight * distance
+    if stage.context_attention_weight:
+        latents, time_ids = setup.banks[0].sample(stage.batch_size, generator)
+        noisy, timesteps, time_ids, _ = _noised(base, latents, time_ids, generator, setup.team)
+        with recorded_maps(base.unet) as maps:
+            predict(base, noisy, timesteps, ours.expanded(len(noisy)), time_ids)
+            our_maps = maps.take()
+            with torch.no_grad():
+                predict(base, noisy, timesteps, theirs.expanded(len(noisy)), time_ids)
+        seen = context_attention_distance(our_maps, maps.take(), prompt.placeholder)
+        loss = loss + stage.context_attention_weight * seen
+    return loss

@@ -81,8 +81,16 @@ def initial_embeddings(base: Base, stage: Stage, prompt: ConceptPrompt) -> list[
     """
     if stage.starts_from == "rare_token":
         words = [[word] for word in rare_token_ids(base.tokenizers, stage.rare_token, prompt)]
-    else:
-        words = super_category_ids(base.tokenizers, prompt.super_category)
+        return _mean_embeddings(base, words)
+    return category_embeddings(base, prompt)
+
+
+def category_embeddings(base: Base, prompt: ConceptPrompt) -> list[torch.Tensor]:
+    """The mean over the super-category's tokens in each text encoder, (1, width)."""
+    return _mean_embeddings(base, super_category_ids(base.tokenizers, prompt.super_category))
+
+
+def _mean_embeddings(base: Base, words: Sequence[Sequence[int]]) -> list[torch.Tensor]:
     return [
         encoder.embeddings[torch.tensor(ids, device=base.device)].detach().mean(dim=0, keepdim=True).clone()
         for encoder, ids in zip(base.text_encoders, words, strict=True)

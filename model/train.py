@@ -10,6 +10,7 @@ from PIL import Image
 
 from model.base import Base
 from model.checkpoint import Checkpoints
+from model.context import find_anchors
 from model.curve import CurvePoint, Figures, Step
 from model.errors import InputError, WorkFailed
 from model.interruption import uninterrupted
@@ -86,6 +87,7 @@ def train_stage(
             banks=banks,
             prompts=[tokenize(base.tokenizers, text, prompt) for text in texts],
             autocast=autocast,
+            anchors=find_anchors(base, prompt) if stage.has_context or stage.semantic_weight else None,
             team=team,
         )
         with learners(base, stage, _derived_seed(seed, stage, "lora")) as learnt:
@@ -116,7 +118,7 @@ def run_loop(
         while state.step < stage.max_train_steps:
             with autocast_to(setup.autocast, base.device):
                 text = encode_text(base, setup.prompts, state.embeddings) if constant_text is None else constant_text
-                losses = step_losses(setup, text, state.generator, columns)
+                losses = step_losses(setup, text, state.embeddings, state.generator, columns)
             losses["loss"].backward()
             setup.team.average([*_gradients(state), *losses.values()])
             grad_norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), stage.max_grad_norm)

@@ -35,7 +35,16 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 MOST_METRICS, MOST_PARAMETERS = 1000, 100  # of one request to MLflow
-FIGURES = ("loss", "attention_loss", "prior_loss", "learning_rate", "grad_norm", "samples_per_second")
+FIGURES = (
+    "loss",
+    "attention_loss",
+    "prior_loss",
+    "context_loss",
+    "semantic_loss",
+    "learning_rate",
+    "grad_norm",
+    "samples_per_second",
+)
 PARENT_TAG = "mlflow.parentRunId"
 REGISTRAR_TAG = "conceptbooth.registrar"
 

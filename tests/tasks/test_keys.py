@@ -162,7 +162,10 @@ def test_peft_matters_where_it_trains_and_nowhere_else(project, monkeypatch):
 
 def test_options_that_are_off_are_in_no_key(project):
     (job,) = plan_jobs(project, ["turtle"])
-    off = {"prior_weight", "class_images", "train_text_encoder", "lora_rank", "lora_alpha"}
+    used = {"name", "trains", "starts_from", "rare_token", "learning_rate", "attention_mean_weight"}
+    off = {"prior_weight", "class_images", "train_text_encoder", "lora_rank", "lora_alpha", "semantic_weight"}
+    off |= {"context_embedding_weight", "context_attention_weight"}
+    assert all(used <= plan.parameters["stage"].keys() for plan in job.trainings)
     assert not any(off & plan.parameters["stage"].keys() for plan in job.trainings)
     before = keys(project)
     write_params(project.root, unet={"prior_weight": 0, "train_text_encoder": False})
