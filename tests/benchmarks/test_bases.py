@@ -1,0 +1,53 @@
+"""The benchmark of bases runs, and its shapes are those of the real ones."""
+
+import json
+import sys
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from benchmarks import bases
+from benchmarks.base_shapes import SHAPES, random_base
+from model.train import train_stage
+
+
+@pytest.mark.parametrize(("name", "million"), [("sd-2.1", 866), ("sdxl", 2567)])
+def test_the_unets_have_as_many_parameters_as_the_real_ones(name: str, million: int) -> None:
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**SHAPES[name].unet)
+    assert round(sum(parameter.numel() for parameter in unet.parameters()) / 1e6) == million
+
+
+def test_stages_and_drawing_are_measured_at_the_largest_batch_that_fits(monkeypatch, tmp_path, capsys) -> None:
+    def with_little_memory(*, stage, **options):
+        if stage.batch_size > 2:
+            hook = options["base"].unet.register_forward_pre_hook(_run_out_of_memory)
+        try:
+            return train_stage(stage=stage, **options)
+        finally:
+            if stage.batch_size > 2:
+                hook.remove()
+
+    monkeypatch.setattr(bases, "train_stage", with_little_memory)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _count: None)
+    arguments = ["--shapes", "tiny-xl", "--device", "cpu", "--batch-sizes", "4", "2", "1", "--steps", "4"]
+    monkeypatch.setattr(sys, "argv", ["bases", *arguments, "--json", str(tmp_path / "figures.json")])
+    bases.main()
+    figures = json.loads((tmp_path / "figures.json").read_text())["figures"]
+    stages, drawing = figures[:-1], figures[-1]
+    assert [figure["work"] for figure in stages] == [f"stage '{n}'" for n in ("embedding", "cross_attention", "unet")]
+    assert all((figure["batch_size"], figure["too_large"]) == (2, [4]) for figure in stages)
+    assert all(figure["seconds"] > 0 and figure["gib"] > 0 for figure in figures)
+    assert drawing["work"].startswith("drawing") and drawing["batch_size"] == 1
+    assert "do not fit" in capsys.readouterr().out
+
+
+def test_a_random_base_is_frozen() -> None:
+    base = random_base("tiny-xl", torch.device("cpu"))
+    modules = [base.unet, base.vae, *(encoder.model for encoder in base.text_encoders)]
+    assert not any(parameter.requires_grad for module in modules for parameter in module.parameters())
+
+
+def _run_out_of_memory(*_: object) -> None:
+    raise torch.OutOfMemoryError  # no device that can really run out is at hand
