@@ -46,8 +46,8 @@ attndreambooth_no_term,attndreambooth_no_stage_1,attndreambooth_no_stage_2,attnd
 define in_parts
 $(BIN)/python -m toyworld.experiment $(EXPERIMENT)
 cd $(EXPERIMENT) && export OMP_NUM_THREADS=1 && \
-	for part in $$(seq $(PARTS)); do $(CURDIR)/$(BIN)/conceptbooth $(1) --part $$part/$(PARTS) & done; \
-	wait; $(CURDIR)/$(BIN)/conceptbooth $(1) --report ../../docs/$@.md
+	seq $(PARTS) | xargs -P $(PARTS) -I PART $(CURDIR)/$(BIN)/conceptbooth $(1) --part PART/$(PARTS); \
+	$(CURDIR)/$(BIN)/conceptbooth $(1) --report ../../docs/$@.md
 endef
 
 tuning: $(READY) ## Try settings of each method on the tuning concepts and write docs/tuning.md (hours)
