@@ -17,7 +17,7 @@ from tasks.checks import check_jobs
 from tasks.hashing import digest_of
 from tasks.jobs import Job
 from tasks.look_alikes import check_folder, find_look_alikes
-from tasks.method_cells import embed_look_alikes, read_cell
+from tasks.method_cells import embed_look_alikes, read_base, read_cell
 from tasks.method_choice import Place, Wanted, comparison_job, comparison_jobs
 from tasks.method_table import MethodTable
 from tasks.settings import Settings
@@ -158,11 +158,13 @@ def _table(settings: Settings, store: Store, work: Round, look_alikes: Path | No
             for place, own in work.jobs.items()
             if place.concept == name
         ]
+    bases = [read_base(store, work.found[work.first(name)]["evaluate"]) for name in work.names]
     return MethodTable(
         concepts=work.names,
         methods=work.methods,
         seeds=work.seeds,
         prompts=tuple(next(iter(work.jobs.values())).recipe.prompts),
         cells=tuple(cells),
+        base={score: sum(base[score] for base in bases) / len(bases) for score in bases[0]},
         notes=tuple(notes),
     )

@@ -81,6 +81,7 @@ def _sections(comparison: Comparison, occasion: Occasion, folder: Path) -> list[
         ).rstrip(),
         "## Scores",
         table.to_markdown().rstrip(),
+        f"{table.base_words}.",
         meanings,
         _shown("identity and text alignment of each method", drawn.plane, folder),
         "## By concept",

@@ -1,5 +1,7 @@
 """What `conceptbooth compare` prints: the table, the differences, and where the pictures are."""
 
+from collections.abc import Iterator
+
 from rich.table import Table
 from rich.text import Text
 
@@ -21,21 +23,27 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     against = f", and of paired differences to {table.methods[0]}" if len(table.methods) > 1 else ""
     console.print(Text(f"means with 95 % intervals{against}", style="dim"), soft_wrap=True)
     console.print(_shown(table))
+    console.print(Text(table.base_words, style="dim"), soft_wrap=True)
     for score in table.scores:
         console.print(Text(f"  {TITLES[score]}: {MEANINGS[score]}", style="dim"), soft_wrap=True)
     for note in table.notes:
         console.print(Text(f"  {note}", style="yellow"), soft_wrap=True)
     console.print()
+    for title, said in _pictures(comparison):
+        console.print(Text.assemble((f"{title:<9} ", "bold"), said), soft_wrap=True)
+    console.print(Text.assemble(("MLflow    ", "bold"), f"run {comparison.run_id}"), soft_wrap=True)
+
+
+def _pictures(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Where pictures lie; those of one kind have one line, however many concepts there are."""
     drawn = comparison.pictures
-    for title, files in (
-        ("Plane", [drawn.plane]),
-        ("Pictures", drawn.sheets.values()),
-        ("Attention", drawn.attention.values()),
-        ("Stages", drawn.stages.values()),
-    ):
-        for file in files:
-            console.print(Text.assemble((f"{title}  ", "bold"), path_from_here(file)), soft_wrap=True)
-    console.print(Text.assemble(("MLflow  ", "bold"), f"run {comparison.run_id}"), soft_wrap=True)
+    yield "Folder", path_from_here(comparison.folder)
+    yield "Plane", drawn.plane.name
+    sheets = {"By method": drawn.sheets, "Attention": drawn.attention, "By stage": drawn.stages}
+    for title, files in sheets.items():
+        if files:
+            first, *others = (file.name for file in files.values())
+            yield title, f"{first} and {len(others)} more" if others else first
 
 
 def _shown(table: MethodTable) -> Table:

@@ -41,6 +41,12 @@ def read_cell(store: Store, job: Job, place: Place, evaluation: Manifest, look_a
     return Cell(**place._asdict(), evaluation=evaluation.key, weights=weights, values=values)
 
 
+def read_base(store: Store, evaluation: Manifest) -> dict[str, float]:
+    """Means of what the untrained base drew for the plain category, by score. Raises Damaged, StoreFailed."""
+    document: dict[str, Any] = json.loads(store.file(evaluation, SCORES).read_text(encoding="utf-8"))
+    return {name: document[f"base_{name}"]["mean"] for name in TITLES if f"base_{name}" in document}
+
+
 def identity_x_text(identity: Sequence[Sequence[float]], text: Sequence[Sequence[float]]) -> list[list[float]]:
     """The product of both cosines of each picture (prompts, pictures), what is below 0 taken for 0.
 

@@ -1,7 +1,7 @@
 """Methods side by side: what each scores on the same concepts, prompts and seeds, and how it differs from the first."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -61,6 +61,8 @@ class MethodTable:
     """Of the trainings."""
     prompts: tuple[str, ...]
     cells: tuple[Cell, ...]
+    base: Mapping[str, float] = field(default_factory=dict)
+    """Means of the untrained base over all concepts, by score: what a method starts from."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -127,8 +129,15 @@ class MethodTable:
             "seeds": list(self.seeds),
             "prompts": list(self.prompts),
             "cells": [asdict(cell) for cell in self.cells],
+            "base": dict(self.base),
             "notes": list(self.notes),
         }
+
+    @property
+    def base_words(self) -> str:
+        """The untrained base's means in a sentence."""
+        means = ", ".join(f"{TITLES[score]} {self.base[score]:.2f}" for score in self.scores if score in self.base)
+        return f"The untrained base, asked for the plain category: {means}"
 
     def to_markdown(self) -> str:
         """Means, and below them how much higher each is than the first method's, for a page or a document."""

@@ -84,6 +84,7 @@ def test_every_concept_by_every_method_with_every_score(done):
     assert table.difference(BOTH, "clip_i").mean == pytest.approx(
         table.mean(BOTH, "clip_i").mean - table.mean("attndreambooth", "clip_i").mean
     )
+    assert set(table.base) == {"clip_i", "dino", "clip_t", "retrieval"} and table.base["clip_i"] < 1
     values = done.table.cells[0].values
     assert values["identity_x_text"][1][0] == max(0, values["dino"][1][0]) * max(0, values["clip_t"][1][0])
 
@@ -299,6 +300,7 @@ def test_the_summary_cuts_no_figure(done, monkeypatch, capsys):
     for method, score in itertools.product(METHODS_ASKED, done.table.scores):
         assert str(done.table.mean(method, score)) in said
     assert signed(done.table.difference(BOTH, "dino")) in said
+    assert "turtle.png and 1 more" in said and "turtle-stages.png and 1 more" in said
 
 
 def test_prefect_reads_how_loud_it_is_when_that_has_been_said():
