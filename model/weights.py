@@ -114,12 +114,12 @@ class ConceptWeights:
         self.check_fits(base)
         self._put(parameters_of(base))
 
+    @torch.no_grad()
     def _put(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
         put_parameters(parameters, self.changed)
         for layer in lora_layers(self.lora):
             weight = parameters[f"{layer}.weight"]
-            # On the host, as what it was trained on was put together: the same sum to the last bit.
-            put_parameters({layer: weight}, {layer: weight.detach().cpu() + lora_change(self.lora, layer)})
+            weight.add_(lora_change(self.lora, layer).to(weight.device))
 
 
 def named_embeddings(embeddings: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
