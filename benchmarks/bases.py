@@ -6,6 +6,7 @@ also on a CPU. Of the batch sizes the largest that fits is measured; those that 
 the median after the first two; memory is the highest of torch's allocations, on a CPU that of the process.
 
     python -m benchmarks.bases --batch-sizes 8 4 2 1 --json figures.json
+    python -m benchmarks.bases --shapes sdxl --gradient-checkpointing
     python -m benchmarks.bases --shapes sdxl --method attndreambooth_lora --batch-sizes 8 4 2 1
 """
 
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_const", dest="shapes", const=["tiny-sd", "tiny-xl"])
     parser.add_argument("--method", default="attndreambooth", help="its published settings are taken")
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[8, 4, 2, 1], help="largest first")
+    parser.add_argument("--gradient-checkpointing", action="store_true", help="less memory, more time")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path, help="file for the figures")
@@ -75,7 +77,10 @@ def main() -> None:
     device, autocast = open_device(options.device), numeric_policy(options.device)["autocast"]
     if device.type == "cpu":
         torch.set_num_threads(1)  # of small shapes a second thread only waits for the first
-    stages = get_method(options.method, "published").stages
+    stages = [
+        dataclasses.replace(stage, gradient_checkpointing=options.gradient_checkpointing)
+        for stage in get_method(options.method, "published").stages
+    ]
     figures: list[Figures] = []
     table = Table("base", "work", "batch", "do not fit", "s a step, or a picture", "memory, GiB")
     for name in options.shapes:

@@ -35,6 +35,21 @@ class AttentionColumns:
     """The columns that the UNet's cross-attention layers have left since the last `take`, in the layers' order."""
 
     layers: list[torch.Tensor] = field(default_factory=list)
+    is_open: bool = True
+
+    def add(self, layer: torch.Tensor) -> None:
+        """What one layer has computed."""
+        if self.is_open:
+            self.layers.append(layer)
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Inside, nothing is added: what a backward pass computes again has been taken before."""
+        self.is_open = False
+        try:
+            yield
+        finally:
+            self.is_open = True
 
     def take(self) -> list[torch.Tensor]:
         """For each layer (batch, heads, pixels, words), [V] first; the list is empty afterwards."""
@@ -114,7 +129,7 @@ class _ColumnRecorder:
         precise = torch.promote_types(query.dtype, torch.float32)
         with torch.autocast(query.device.type, enabled=False):
             scores = (query.to(precise) * attn.scale) @ key.to(precise).transpose(-1, -2)
-            self._columns.layers.append(self._kept(scores))
+            self._columns.add(self._kept(scores))
         output = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
         output = output.transpose(1, 2).flatten(2)  # (batch, pixels, channels)
         for layer in attn.to_out:

@@ -1,25 +1,39 @@
-"""A device whose memory does not suffice: said with the setting that needs less."""
+"""A device's memory: less of it used, and said with the setting that needs less where it does not suffice."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from diffusers import UNet2DConditionModel
 
 from model.errors import WorkFailed
 
 
 @contextmanager
-def enough_memory(work: str, device: torch.device, setting: str, batch_size: int) -> Iterator[None]:
+def enough_memory(work: str, device: torch.device, setting: str, batch_size: int, also: str = "") -> Iterator[None]:
     """Inside, running out of the device's memory is a WorkFailed that names `work` and the way out.
 
-    `setting` is what decides the batch size, such as `sampling.batch_size`, and `batch_size` its value.
+    `setting` is what decides the batch size, such as `sampling.batch_size`, and `batch_size` its value; `also` is
+    another setting that needs less.
     """
     try:
         yield
     except torch.OutOfMemoryError as error:
-        way_out = (
-            f"{setting} below {batch_size} needs less"
-            if batch_size > 1
-            else f"{setting} is 1 already, so choose a device with more memory, or cpu"
-        )
+        less = [f"{setting} below {batch_size}"] if batch_size > 1 else []
+        less += [also] if also else []
+        more = f"{setting} is 1 already, so choose a device with more memory, or cpu"
+        way_out = f"{' or '.join(less)} needs less" if less else more
         raise WorkFailed(f"{work}: not enough memory on {device}; {way_out}") from error
+
+
+@contextmanager
+def recomputed_states(unet: UNet2DConditionModel, wanted: bool) -> Iterator[None]:
+    """Inside, if `wanted`, a backward pass computes states within the UNet's blocks again instead of keeping them."""
+    if not wanted:
+        yield
+        return
+    unet.enable_gradient_checkpointing()
+    try:
+        yield
+    finally:
+        unet.disable_gradient_checkpointing()

@@ -53,6 +53,10 @@ class Stage:
     train_text_encoder: bool = switch(default=False)
     """Whether a stage that trains the UNet trains the text encoders with it: all but their words' embeddings."""
 
+    gradient_checkpointing: bool = switch(default=False)
+    """Whether the UNet's inner states are computed again for the gradients instead of kept (arXiv 1604.06174): a base
+    of 1024 pixels then trains with less memory, in more time, and comes to the same."""
+
     prior_weight: float = number(0, 1e6, default=0.0)
     """Prior preservation (arXiv 2208.12242, equation 2): weight of the loss on class images, which the base draws of
     the super-category before the training; 0 is none."""
@@ -102,6 +106,11 @@ class Stage:
             problems.append(
                 f"{self.name}.train_text_encoder = true: the text encoder is trained beside the whole UNet or not at "
                 f"all, and this stage trains the {self.trains.replace('_', ' ')}"
+            )
+        if self.gradient_checkpointing is True and self.context_attention_weight:
+            problems.append(
+                f"{self.name}.gradient_checkpointing = true: context_attention_weight watches the UNet while it works, "
+                "and what is computed again is not watched; leave one of them out"
             )
         if self.has_prior and self.class_images == 0:
             problems.append(
@@ -190,6 +199,7 @@ class Method:
 
 
 _OPTIONS = {"lora_rank", "lora_alpha", "train_text_encoder", "prior_weight", "class_images"} | {
+    "gradient_checkpointing",
     "context_embedding_weight",
     "context_attention_weight",
     "semantic_weight",

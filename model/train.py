@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ from model.interruption import uninterrupted
 from model.latents import encode_as_they_are, encode_views
 from model.learners import learners, left_by, trained_names
 from model.loop_state import LoopState
-from model.memory import enough_memory
+from model.memory import enough_memory, recomputed_states
 from model.method import Stage
 from model.numerics import autocast_to, deterministic
 from model.objective import LoopSetup, columns_of, step_losses
@@ -71,8 +71,15 @@ def train_stage(
     _check_input(base, stage, images, class_images, prompt, previous, team)
     touched = {*trained_names(base, stage), *(previous.touched if previous else ())}
     with (
-        enough_memory(f"stage '{stage.name}'", base.device, f"{stage.name}.batch_size", stage.batch_size),
+        enough_memory(
+            f"stage '{stage.name}'",
+            base.device,
+            f"{stage.name}.batch_size",
+            stage.batch_size,
+            also="" if stage.gradient_checkpointing else f"{stage.name}.gradient_checkpointing = true",
+        ),
         deterministic(base.device),
+        recomputed_states(base.unet, stage.gradient_checkpointing),
         borrowed_parameters({name: parameter for name, parameter in parameters_of(base).items() if name in touched}),
     ):
         if previous:
@@ -119,7 +126,8 @@ def run_loop(
             with autocast_to(setup.autocast, base.device):
                 text = encode_text(base, setup.prompts, state.embeddings) if constant_text is None else constant_text
                 losses = step_losses(setup, text, state.embeddings, state.generator, columns)
-            losses["loss"].backward()
+            with columns.closed() if columns else nullcontext():
+                losses["loss"].backward()
             setup.team.average([*_gradients(state), *losses.values()])
             grad_norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), stage.max_grad_norm)
             with state.update():

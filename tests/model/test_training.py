@@ -227,13 +227,17 @@ def test_too_little_memory_says_what_to_turn(base, train, make_stage, first):
     def out_of_memory(*_):
         raise torch.OutOfMemoryError  # no device that can really run out is at hand
 
-    with pytest.raises(WorkFailed, match=r"stage 'unet': not enough memory on cpu; unet\.batch_size below 2"):
+    with pytest.raises(WorkFailed, match=r"stage 'unet': not enough memory on cpu; unet\.batch_size below 2 or"):
         train(make_stage("unet"), first, on_step=out_of_memory)
-    with pytest.raises(WorkFailed, match=r"unet\.batch_size is 1 already, so choose a device with more memory"):
+    with pytest.raises(WorkFailed, match=r"not enough memory on cpu; unet\.gradient_checkpointing = true needs less"):
         train(make_stage("unet", batch_size=1), first, on_step=out_of_memory)
+    smallest = make_stage("unet", batch_size=1, gradient_checkpointing=True)
+    with pytest.raises(WorkFailed, match=r"unet\.batch_size is 1 already, so choose a device with more memory"):
+        train(smallest, first, on_step=out_of_memory)
     hook = base.vae.encoder.register_forward_pre_hook(out_of_memory)
     try:
-        with pytest.raises(WorkFailed, match=r"stage 'embedding': .* embedding\.batch_size below 2 needs less"):
+        said = r"stage 'embedding': .*; embedding\.batch_size below 2 or embedding\.gradient_checkpointing = true needs less"
+        with pytest.raises(WorkFailed, match=said):
             train(make_stage("embedding"))
     finally:
         hook.remove()
