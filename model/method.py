@@ -121,6 +121,11 @@ class Stage:
                 f"{self.name}.class_images = {self.class_images}: of no use while prior_weight is 0; set that, such as "
                 "to 1, or leave both out"
             )
+        if self.has_prior and self.trains == "embedding":
+            problems.append(
+                f"{self.name}.prior_weight = {self.prior_weight}: class images do not show [V], so they teach a stage "
+                "nothing that trains its embedding alone; a stage that changes the UNet can have them"
+            )
         if not self.trains_text:
             problems += [
                 f"{self.name}.{name} = {value}: it steers what is read of [V], which this stage does not change; a "

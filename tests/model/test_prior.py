@@ -86,11 +86,12 @@ def test_the_loss_is_the_concept_s_plus_the_weighted_one_of_the_class(train, cla
 
 def test_the_attention_term_looks_at_the_concept_s_half_alone(base, images, prompt, make_stage, class_images):
     def first(**options):
-        stage = make_stage("embedding", max_train_steps=1, **options)
+        stage = make_stage("cross_attention", starts_from="super_category", max_train_steps=1, **options)
         drawn = class_images if stage.has_prior else ()
         trained = train_stage(
             base=base, stage=stage, images=images, class_images=drawn, prompt=prompt, previous=None, seed=0
         )
+        assert trained.curve[0].attention_loss > 1e-9
         return trained.curve[0].attention_loss
 
     assert first(prior_weight=1.0, class_images=4) == pytest.approx(first(), rel=1e-5)
@@ -113,9 +114,11 @@ def test_wrong_counts_are_refused_before_any_work(train, class_images):
         train(class_images[:3], prior_weight=1.0, class_images=4)
     with pytest.raises(InputError, match=r"class_images = 0: prior preservation needs some"):
         get_method("dreambooth_prior", "toyworld", {"unet": {"class_images": 0}})
-    both = {name: {"prior_weight": 1.0, "class_images": count} for name, count in (("embedding", 2), ("unet", 3))}
-    with pytest.raises(InputError, match=r"embedding\.class_images = 2 and unet\.class_images = 3: one set"):
-        get_method("textual_inversion+dreambooth", "toyworld", both)
+    both = {name: {"prior_weight": 1.0, "class_images": count} for name, count in (("cross_attention", 2), ("unet", 3))}
+    with pytest.raises(InputError, match=r"cross_attention\.class_images = 2 and unet\.class_images = 3: one set"):
+        get_method("attndreambooth", "toyworld", both)
+    with pytest.raises(InputError, match=r"embedding\.prior_weight = 1\.0: class images do not show \[V\]"):
+        get_method("attndreambooth", "toyworld", {"embedding": {"prior_weight": 1.0, "class_images": 2}})
 
 
 def test_it_is_dreambooth_and_class_images():
