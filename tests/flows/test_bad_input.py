@@ -15,7 +15,8 @@ from flows.cli import app
 from flows.server_process import free_port
 from tasks.settings import Settings
 from tests.data_project import photo, photos, tree
-from tests.training_project import write_params
+from tests.model.tiny import write_tiny_xl_base
+from tests.training_project import write_concept, write_params
 
 STAGE_FILES = ("concept.safetensors", "scores.json")
 
@@ -58,6 +59,24 @@ def without_unet(project: Settings) -> None:
     shutil.rmtree(project.root / "base/unet")
 
 
+def with_joint_attention(project: Settings) -> None:
+    """Flux, as its folder looks: a transformer and no UNet."""
+    shutil.move(project.root / "base/unet", project.root / "base/transformer")
+    change_index(project, _class_name="FluxPipeline", transformer=["diffusers", "FluxTransformer2DModel"])
+
+
+def refiner(project: Settings) -> None:
+    shutil.rmtree(project.root / "base")
+    write_tiny_xl_base(project.root / "base")
+    shutil.rmtree(project.root / "base/text_encoder")
+    change_index(project, text_encoder=[None, None], tokenizer=[None, None], requires_aesthetics_score=True)
+
+
+def change_index(project: Settings, **values: object) -> None:
+    path = project.root / "base/model_index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
 def without_base(project: Settings) -> None:
     for entry in (project.root / "base").iterdir():
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -84,6 +103,11 @@ def absurd_numbers(project: Settings) -> None:
         ),
         (without_prompts, ["prompts.yaml: there is no such file; name one as evaluation.prompts in params.yaml"]),
         (without_unet, ["no unet/config.json; a diffusers pipeline folder is needed"]),
+        (
+            with_joint_attention,
+            ["a FluxPipeline, whose transformer (FluxTransformer2DModel) reads text and"],
+        ),
+        (refiner, ["the refiner of Stable Diffusion XL; it finishes what the XL base has begun"]),
         (other_method, ["method 'dreamboth': unknown; there are attndreambooth"]),
         (absurd_numbers, ["unet.learning_rate = -1.0", "embedding.max_train_steps = 0", "sampling.seed is unknown"]),
     ],
@@ -96,6 +120,21 @@ def test_what_a_training_cannot_be_made_from(
     for words in (*said, "concept 'nobody': there is none; there are: turtle"):
         assert words in "\n".join(problems)
     assert len(problems) == len(said) + 1
+
+
+@pytest.mark.parametrize("kind", ["one tokenizer", "two tokenizers"])
+def test_a_category_that_the_base_cannot_tell_from_the_concept(project: Settings, kind: str) -> None:
+    """DreamBooth's word is a token that stays as it is: in the category it would be [V]."""
+    if kind == "two tokenizers":
+        shutil.rmtree(project.root / "base")
+        write_tiny_xl_base(project.root / "base")
+    write_params(project.root, method="dreambooth")
+    write_concept(project.concepts_dir / "turtle", super_category="q")
+    done = command("train", "turtle", "--json")
+    assert (done.exit_code, done.stdout) == (2, ""), done.output
+    (problem,) = json.loads(done.stderr)["problems"]  # the tokenizers said so, not one after the other
+    assert not list(project.home.rglob("manifest.json")), "nothing was made"
+    assert "rare token 'q': part of super-category 'q', so the base could not tell [V] from it" in problem
 
 
 def test_a_store_that_cannot_be_written(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import model.base
 from model.base import load_base
 from model.base_files import base_resolution, check_base_folder
 from model.errors import InputError
@@ -131,3 +133,24 @@ def test_references_that_cannot_be(folder):
         load_base("some/where/else")
     with pytest.raises(InputError, match="is a folder: its revision"):
         load_base(str(folder), "0" * 40)
+
+
+def test_of_a_hub_base_the_weights_come_only_once_it_is_known_to_be_one(base_folders, tmp_path, monkeypatch):
+    """No hub is at hand: the folder stands for what it gives, and says what was asked for."""
+    folder, asked = shutil.copytree(base_folders["xl"], tmp_path / "base"), []
+
+    def given(source, files):
+        asked.append(set(files))
+        return folder
+
+    monkeypatch.setattr(model.base, "fetch", given)
+    weights = {f"{part}/model.safetensors" for part in ("text_encoder", "text_encoder_2")}
+    weights |= {f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae")}
+    assert len(load_base("somebody/xl", "0" * 40).text_encoders) == 2
+    assert [files & weights for files in asked] == [set(), weights]
+    assert all(any(Path("tokenizer_2/tokenizer.json").match(pattern) for pattern in files) for files in asked)
+    asked.clear()
+    edit(folder / "model_index.json", requires_aesthetics_score=True)
+    with pytest.raises(InputError, match="the refiner"):
+        load_base("somebody/xl-refiner", "0" * 40)
+    assert [files & weights for files in asked] == [set()]
