@@ -12,10 +12,13 @@ from tasks.training_record import with_interval
 from tasks.training_runs import PARENT_TAG
 
 EXPERIMENT = "compare"
+_CONTENT_TAG = "conceptbooth.comparison"
 
 
 def record_comparison(settings: Settings, table: MethodTable, jobs: Mapping[Place, Job], folder: Path) -> str:
-    """Write the runs; returns the parent's id.
+    """Write the runs, unless a comparison of the same content has them; returns the parent's id.
+
+    `folder` is named by the content's digest.
 
     Raises:
         TrackingUnreachable, MlflowRefused, InputError: MLflow does not take them.
@@ -23,7 +26,14 @@ def record_comparison(settings: Settings, table: MethodTable, jobs: Mapping[Plac
     client = connect(settings)
     with sorted_failures(settings):
         experiment = experiment_id(client, settings, EXPERIMENT)
-        tags = {"mlflow.source.name": "conceptbooth compare", "mlflow.note.content": table.to_markdown()}
+        same = f"tags.`{_CONTENT_TAG}` = '{folder.name}' and attributes.status = 'FINISHED'"
+        for run in client.search_runs([experiment], same, max_results=1):
+            return str(run.info.run_id)
+        tags = {
+            "mlflow.source.name": "conceptbooth compare",
+            "mlflow.note.content": table.to_markdown(),
+            _CONTENT_TAG: folder.name,
+        }
         parent = client.create_run(experiment, tags=tags, run_name=" ".join(table.concepts)).info.run_id
         client.log_param(parent, "methods", ", ".join(table.methods))
         client.log_param(parent, "concepts", ", ".join(table.concepts))
