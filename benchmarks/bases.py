@@ -83,6 +83,7 @@ def main() -> None:
     ]
     figures: list[Figures] = []
     table = Table("base", "work", "batch", "do not fit", "s a step, or a picture", "memory, GiB")
+    table.columns[1].no_wrap = True
     for name in options.shapes:
         base = random_base(name, device)
         for found in measured(base, stages, options.batch_sizes, options.steps, autocast):

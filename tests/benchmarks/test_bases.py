@@ -5,18 +5,36 @@ import sys
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 
 from benchmarks import bases
-from benchmarks.base_shapes import SHAPES, random_base
+from benchmarks.base_shapes import random_base
+from model.parameters import modules_of
+from model.predict import predict
+from model.text_encoding import encode_text
+from model.tokens import tokenize
 from model.train import train_stage
 
 
-@pytest.mark.parametrize(("name", "million"), [("sd-2.1", 866), ("sdxl", 2567)])
-def test_the_unets_have_as_many_parameters_as_the_real_ones(name: str, million: int) -> None:
-    with torch.device("meta"):
-        unet = UNet2DConditionModel(**SHAPES[name].unet)
-    assert round(sum(parameter.numel() for parameter in unet.parameters()) / 1e6) == million
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "millions", "latents"),
+    [
+        ("sd-2.1", {"unet": 866, "vae": 84, "text_encoder": 340}, (4, 64, 64)),
+        ("sdxl", {"unet": 2567, "vae": 84, "text_encoder": 123, "text_encoder_2": 695}, (4, 128, 128)),
+    ],
+)
+def test_the_shapes_are_those_of_the_real_ones(name: str, millions: dict[str, int], latents: tuple[int, ...]) -> None:
+    """Without memory: on torch's meta device, which computes shapes alone."""
+    base = random_base(name, torch.device("meta"))
+    modules = modules_of(base) | {"vae": base.vae}
+    counts = {part: sum(parameter.numel() for parameter in module.parameters()) for part, module in modules.items()}
+    assert {part: round(count / 1e6) for part, count in counts.items()} == millions
+    text = encode_text(base, [tokenize(base.tokenizers, "a turtle")])
+    assert text.states.shape == (1, 77, base.unet.config.cross_attention_dim)
+    noisy = torch.zeros(1, *latents, device="meta")
+    assert predict(base, noisy, torch.tensor(1, device="meta"), text, base.time_ids).shape == noisy.shape
+    side = base.resolution
+    assert base.vae.encode(torch.zeros(1, 3, side, side, device="meta")).latent_dist.mean.shape[1:] == latents
 
 
 def test_stages_and_drawing_are_measured_at_the_largest_batch_that_fits(monkeypatch, tmp_path, capsys) -> None:
