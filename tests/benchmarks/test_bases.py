@@ -58,7 +58,7 @@ def test_stages_and_drawing_are_measured_at_the_largest_batch_that_fits(monkeypa
     assert all((figure["batch_size"], figure["too_large"]) == (2, [4]) for figure in stages)
     assert all(figure["seconds"] > 0 and figure["gib"] > 0 for figure in figures)
     assert drawing["work"].startswith("drawing") and drawing["batch_size"] == 1
-    assert "do not fit" in capsys.readouterr().out
+    assert "stage 'cross_attention'" in capsys.readouterr().out
 
 
 def test_a_random_base_is_frozen() -> None:
