@@ -7,6 +7,7 @@ from typing import Protocol
 
 from flows.outcome import ConceptOutcome
 from flows.told_error import let_go
+from flows.underway import noted
 from tasks.jobs import Job
 from tasks.reporting import Reporter
 from tasks.settings import Settings
@@ -44,7 +45,9 @@ def in_this_process(reporter: Reporter) -> Dispatch:
         for job in jobs:
             if seconds is not None and time.monotonic() - started >= seconds:
                 return
-            yield train_here(job, reporter, checked=False, verify=job.concept.name in verified)
+            with noted(job):
+                outcome = train_here(job, reporter, checked=False, verify=job.concept.name in verified)
+            yield outcome
 
     return dispatch
 

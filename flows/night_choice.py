@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from flows.underway import was_underway
 from model.errors import InputError
 from tasks.concepts import concept_names, no_such_concept
 from tasks.plan import ConceptPlan, Plan
@@ -33,6 +34,9 @@ class Choice:
     """Those that failed in nights before, and are passed over this time."""
     deferred: tuple[ConceptPlan, ...]
     """Those for which there is no room."""
+    suspected: tuple[ConceptPlan, ...]
+    """Those in whose training a night before came to its end, killed or out of memory: they are begun after all others,
+    so that it costs those nothing if it happens again."""
 
     @property
     def trained(self) -> tuple[ConceptPlan, ...]:
@@ -62,10 +66,16 @@ def choose(settings: Settings, plan: Plan, options: NightOptions) -> Choice:
     forced = [concept for concept in plan.concepts if concept.concept in options.force and concept.job]
     others = [concept for concept in plan.of("stale") if concept not in forced]
     waiting = [c for c in others if c.failures and c.failures.waits and not options.retry]
+    suspected = [c for c in others if c not in waiting and c.job and was_underway(settings, c.job)]
     # What was never trained has waited longest: somebody added it and has nothing yet.
     ready = sorted(
         (concept for concept in others if concept not in waiting),
-        key=lambda concept: (concept.trained_at or "", concept.concept),
+        key=lambda concept: (concept in suspected, concept.trained_at or "", concept.concept),
     )
     room = len(ready) if options.max_concepts is None else options.max_concepts
-    return Choice(tonight=(*forced, *ready[:room]), waiting=tuple(waiting), deferred=tuple(ready[room:]))
+    return Choice(
+        tonight=(*forced, *ready[:room]),
+        waiting=tuple(waiting),
+        deferred=tuple(ready[room:]),
+        suspected=tuple(suspected),
+    )

@@ -133,6 +133,11 @@ def _work(night: Night) -> None:
         raise WorkFailed(f"nothing was trained: {plan.registry_unknown}")
     night.choice = choice = choose(night.settings, plan, night.options)
     _write_missing_records(night, plan)
+    night.warnings += [
+        f"{suspected.concept}: a night before was killed in the middle of its training, which may have taken all "
+        "of the machine's memory; it comes last"
+        for suspected in choice.suspected
+    ]
     for waiting in choice.waiting:
         assert waiting.failures is not None  # they are why it waits
         note_passed_over(night.store, night.settings, waiting.concept, waiting.failures)

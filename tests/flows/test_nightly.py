@@ -4,7 +4,9 @@ The tests share one project of three concepts and are nights one after the other
 """
 
 import json
+import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +21,14 @@ from typer.testing import CliRunner, Result
 
 import model.train
 from flows.cli import app
+from flows.dispatch import in_this_process
 from model.errors import WorkFailed
 from tasks.failures import failures_path
+from tasks.jobs import plan_jobs
 from tasks.ledger import append, record_path
 from tasks.production import open_production
 from tasks.registries import version_paths
+from tasks.reporting import Silence
 from tasks.settings import Settings
 from tasks.store import StoreFailed, open_store
 from tasks.tracking import connect
@@ -275,6 +280,35 @@ def publish_as(store, folder: Path, manifest, scores: dict, key: str) -> None:
     (folder / "scores.json").write_text(json.dumps(scores))
     facts = {field.name: getattr(manifest, field.name) for field in fields(Facts)} | {"key": key}
     store.publish(folder, Facts(**facts))
+
+
+def test_a_concept_whose_training_took_a_night_down_comes_last_and_only_once(shared, monkeypatch):
+    """As where Linux ends a process that wants too much memory: there is no outcome, and nobody to note one."""
+    write_params(shared.root, unet={"max_train_steps": 4})
+
+    def would_train() -> list[str]:
+        return [each["concept"] for each in json.loads(command("nightly", "--dry-run", "--json").stdout)["would_train"]]
+
+    before = would_train()
+    first, *others = before
+    assert others, "several are out of date"
+
+    def die(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    (job, *_) = plan_jobs(shared, [first])
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.dispatch.train_here", die)
+        child = multiprocessing.get_context("fork").Process(
+            target=lambda: list(in_this_process(Silence())([job], None))
+        )
+        child.start()
+        child.join()
+    assert child.exitcode == -signal.SIGKILL
+    assert would_train() == [*others, first]
+    summary = night(code=1)
+    assert [warning for warning in summary["warnings"] if warning.startswith(f"{first}: a night before was killed")]
+    assert not list((shared.home / "underway").iterdir()), "what has an outcome is suspected of nothing"
 
 
 def test_with_the_registry_down_nothing_is_begun(shared, monkeypatch):
