@@ -37,8 +37,8 @@ lint: $(READY) ## Style, types and the import contract alone
 toyworld: $(READY) ## Train the embedded base model again from nothing (hours)
 	@$(BIN)/python -m toyworld.build
 
-# Methods on the held-out concepts. Parts run at once, of one thread each: on two cores a third faster than one process of
-# two threads. Whatever a part leaves undone the last command does, so that both can be stopped and run again.
+# Methods on the held-out concepts. Parts run at once, of one thread each, so that no thread waits for another. Whatever a
+# part leaves undone the last command does, so that both can be stopped and run again.
 EXPERIMENT := .conceptbooth/experiment
 PARTS ?= 2
 METHODS ?= attndreambooth,textual_inversion,dreambooth,textual_inversion+dreambooth,$\
