@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.jobs import Job, plan_jobs
+from tasks.registries import registry_id
 from tasks.settings import Settings
 from tasks.store import open_store
 from tests.model.tiny import write_tiny_base, write_tiny_clip
@@ -129,7 +130,8 @@ def differences(undisturbed: Settings, project: Settings) -> Iterator[str]:
         yield f"versions {[version.version for version in versions]} instead of [1]"
     one_left, other_left = (
         {
-            path.relative_to(settings.home).as_posix()
+            # each project has a registry of its own, whose name stands in the store
+            path.relative_to(settings.home).as_posix().replace(registry_id(settings), "<registry>")
             for room in ("store", "work")
             for path in (settings.home / room).rglob("*")
         }
