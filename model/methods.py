@@ -40,20 +40,20 @@ def _attndreambooth(
 
 # Stable Diffusion 2.1-base at 512 px, as the authors' code has them.
 _PUBLISHED_FIRST = {"learning_rate": 1e-3, "max_train_steps": 60}, {"learning_rate": 2e-5, "max_train_steps": 100}
-# A UNet 200 times smaller than Stable Diffusion's takes, and needs, higher rates.
+# A UNet 200 times smaller than Stable Diffusion's takes, and needs, higher rates. Tuned: docs/tuning.md.
 _TOYWORLD_FIRST = (
     {"learning_rate": 7e-4, "max_train_steps": 60, **_TOYWORLD_VIEWS},
     {"learning_rate": 1e-4, "max_train_steps": 100, **_TOYWORLD_VIEWS},
 )
 _ATTNDREAMBOOTH = {
     PUBLISHED: _attndreambooth(*_PUBLISHED_FIRST, {"learning_rate": 2e-6, "max_train_steps": 500}),
-    TOYWORLD: _attndreambooth(*_TOYWORLD_FIRST, {"learning_rate": 2e-4, "max_train_steps": 300, **_TOYWORLD_VIEWS}),
+    TOYWORLD: _attndreambooth(*_TOYWORLD_FIRST, {"learning_rate": 2e-4, "max_train_steps": 75, **_TOYWORLD_VIEWS}),
 }
 # The authors' quick variant: in stage 3 half the batch and 40 % of the steps at a higher rate.
 _ATTNDREAMBOOTH_FAST = {
     PUBLISHED: _attndreambooth(*_PUBLISHED_FIRST, {"learning_rate": 1e-5, "max_train_steps": 200, "batch_size": 4}),
     TOYWORLD: _attndreambooth(
-        *_TOYWORLD_FIRST, {"learning_rate": 4e-4, "max_train_steps": 120, "batch_size": 4, **_TOYWORLD_VIEWS}
+        *_TOYWORLD_FIRST, {"learning_rate": 4e-4, "max_train_steps": 30, "batch_size": 4, **_TOYWORLD_VIEWS}
     ),
 }
 
@@ -96,13 +96,13 @@ _TEXTUAL_INVERSION: dict[str, dict[str, Any]] = {
         "rotation_probability": 0.0,
         "flip_probability": 0.5,
     },
-    TOYWORLD: {"learning_rate": 2e-3, "max_train_steps": 600, **_TOYWORLD_VIEWS},
+    TOYWORLD: {"learning_rate": 1e-2, "max_train_steps": 150, **_TOYWORLD_VIEWS},
 }
 _DREAMBOOTH: dict[str, dict[str, Any]] = {
     # arXiv 2208.12242, Stable Diffusion.
     PUBLISHED: {"learning_rate": 5e-6, "max_train_steps": 1000, "batch_size": 1, **_UNTURNED},
     DIFFUSERS: {"learning_rate": 5e-6, "max_train_steps": 400, "batch_size": 1, **_UNTURNED},
-    TOYWORLD: {"learning_rate": 2e-4, "max_train_steps": 300, **_TOYWORLD_VIEWS},
+    TOYWORLD: {"learning_rate": 2e-4, "max_train_steps": 75, **_TOYWORLD_VIEWS},
 }
 _RARE_TOKEN = {PUBLISHED: "sks", DIFFUSERS: "sks", TOYWORLD: "q"}
 """What the toy world's base has no use for is a single letter."""
