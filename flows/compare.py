@@ -158,12 +158,14 @@ def _table(settings: Settings, store: Store, work: Round, look_alikes: Path | No
             for place, own in work.jobs.items()
             if place.concept == name
         ]
+    recipe = next(iter(work.jobs.values())).recipe
     bases = [read_base(store, work.found[work.first(name)]["evaluate"]) for name in work.names]
     return MethodTable(
         concepts=work.names,
         methods=work.methods,
         seeds=work.seeds,
-        prompts=tuple(next(iter(work.jobs.values())).recipe.prompts),
+        prompts=tuple(recipe.prompts),
+        tags=recipe.tags,
         cells=tuple(cells),
         base={score: sum(base[score] for base in bases) / len(bases) for score in bases[0]},
         notes=tuple(notes),

@@ -11,7 +11,7 @@ from flows.compare import Comparison
 from flows.compare_round import Round
 from model.errors import InputError
 from tasks.code_digest import PROJECT
-from tasks.method_table import MEANINGS, TITLES, MethodTable, markdown_table
+from tasks.method_table import MEANINGS, TITLES, MethodTable, markdown_table, signed
 from tasks.workplace import git_facts
 
 BEGIN, END = "<!-- conceptbooth compare: begin -->", "<!-- conceptbooth compare: end -->"
@@ -84,6 +84,7 @@ def _sections(comparison: Comparison, occasion: Occasion, folder: Path) -> list[
         f"{table.base_words}.",
         meanings,
         _shown("identity and text alignment of each method", drawn.plane, folder),
+        *_by_aspect(table),
         "## By concept",
         _by_concept(table).rstrip(),
         f"[`{folder.name}/{CELLS}`]({folder.name}/{CELLS}) has every training: its scores, and the key under which the "
@@ -133,6 +134,31 @@ def _trained(work: Round) -> list[list[str]]:
         said = [f"{s['name']} {s['max_train_steps']} x {s['batch_size']} at {s['learning_rate']:g}" for s in stages]
         rows.append([method, f"{sum(seconds) / len(seconds):.0f}", ", ".join(said)])
     return rows
+
+
+def _by_aspect(table: MethodTable) -> list[str]:
+    """What methods score on prompts that ask for one thing; nothing where all prompts ask for the same."""
+    if not table.aspects:
+        return []
+    score, (first, *others) = "identity_x_text", table.methods
+    called = {aspect: f"{aspect} ({len(places)})" for aspect, places in table.aspects.items()}
+    means = [
+        [words, *(str(table.mean_of(aspect, method, score)) for method in table.methods)]
+        for aspect, words in called.items()
+    ]
+    differences = [
+        [words, *(signed(table.difference_of(aspect, method, score)) for method in others)]
+        for aspect, words in called.items()
+    ]
+    sections = [
+        "## By aspect",
+        f"{TITLES[score]} of the prompts with each tag of the prompt set, with their number:",
+        markdown_table(["aspect", *table.methods], means).rstrip(),
+    ]
+    if others:
+        titles = [f"{method} - {first}" for method in others]
+        sections.append(markdown_table(["difference", *titles], differences).rstrip())
+    return sections
 
 
 def _by_concept(table: MethodTable) -> str:

@@ -195,6 +195,7 @@ def _job(settings: Settings, shared: _Shared, concept: Concept, images: ImageSet
         params=params,
         prompts=tuple(prompt.text for prompt in shared.prompts),
         words={prompt.text: prompt.word for prompt in shared.prompts if prompt.word},
+        tags={prompt.text: prompt.tags for prompt in shared.prompts if prompt.tags},
         base=shared.base,
         evaluator=shared.evaluator,
         identity_model=shared.identity_model,

@@ -122,6 +122,8 @@ class Recipe:
     """The evaluation's prompts, each with one {}."""
     words: Mapping[str, str] = field(default_factory=dict)
     """By prompt the word whose attention is shown beside that of the concept."""
+    tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By prompt what it asks for beyond the concept."""
     base: ModelIdentity
     evaluator: ModelIdentity
     identity_model: ModelIdentity | None = None

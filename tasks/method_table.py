@@ -64,6 +64,15 @@ class MethodTable:
     base: Mapping[str, float] = field(default_factory=dict)
     """Means of the untrained base over all concepts, by score: what a method starts from."""
     notes: tuple[str, ...] = ()
+    tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By prompt what it asks for beyond the concept, such as style."""
+
+    @property
+    def aspects(self) -> dict[str, list[int]]:
+        """The places of the prompts with each tag, of tags that some prompts have and some have not."""
+        tags = dict.fromkeys(tag for prompt in self.prompts for tag in self.tags.get(prompt, ()))
+        having = {tag: [n for n, prompt in enumerate(self.prompts) if tag in self.tags.get(prompt, ())] for tag in tags}
+        return {tag: places for tag, places in having.items() if len(places) < len(self.prompts)}
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -94,6 +103,15 @@ class MethodTable:
     def difference(self, method: str, score: str) -> Interval:
         """How much higher than the first method's, picture by picture from the same seed and noise."""
         return self._differences[method, score]
+
+    def mean_of(self, aspect: str, method: str, score: str) -> Interval:
+        """Over the prompts of one aspect alone."""
+        return bootstrap_interval(self.values(method, score)[:, :, self.aspects[aspect]])
+
+    def difference_of(self, aspect: str, method: str, score: str) -> Interval:
+        """How much higher than the first method's over the prompts of one aspect alone."""
+        apart = self.values(method, score) - self.values(self.methods[0], score)
+        return bootstrap_interval(apart[:, :, self.aspects[aspect]])
 
     @cached_property
     def _means(self) -> dict[tuple[str, str], Interval]:
@@ -128,6 +146,7 @@ class MethodTable:
             ],
             "seeds": list(self.seeds),
             "prompts": list(self.prompts),
+            "tags": {prompt: list(tags) for prompt, tags in self.tags.items()},
             "cells": [asdict(cell) for cell in self.cells],
             "base": dict(self.base),
             "notes": list(self.notes),

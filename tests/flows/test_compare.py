@@ -63,7 +63,7 @@ def shared(tmp_path_factory, base_folder, evaluator_folder, prefect_url) -> Iter
     root = tmp_path_factory.mktemp("compare") / "project"
     make_training_project(root, base_folder, evaluator_folder)
     add_concept(root, "tortoise", 20)
-    prompts = [{"prompt": PROMPTS[0], "word": "snow"}, {"prompt": PROMPTS[1]}]
+    prompts = [{"prompt": PROMPTS[0], "word": "snow", "tags": ["background"]}, {"prompt": PROMPTS[1]}]
     (root / "prompts.yaml").write_text(yaml.safe_dump({"prompts": prompts}))
     with temporary_settings({"results.local_storage_path": root / "results"}):
         yield Settings(root=root, prefect_api_url=prefect_url)
@@ -208,6 +208,9 @@ def test_the_report_leads_to_pictures_and_keys_and_keeps_other_words(done, tmp_p
     assert "conceptbooth compare turtle" in text and "- of it this command: 1 min 01 s" in text
     assert "embedding 2 x 1 at 0.0007, cross_attention 2 x 1 at 0.0001, unet 2 x 1 at 0.0002 |" in text
     assert done.table.to_markdown().rstrip() in text
+    of_the_first_prompt = np.mean(done.table.values(BOTH, "identity_x_text")[:, :, 0])
+    aspect = re.search(r"^\| background \(1\) \| .* \| (0\.\d\d) \[", text, re.MULTILINE)
+    assert aspect and float(aspect[1]) == pytest.approx(of_the_first_prompt, abs=0.005)
     shown = re.findall(r"!\[[^]]+\]\((results/[^)]+)\)", text)
     assert len(shown) == len(set(shown)) == 7 and all(Image.open(tmp_path / name).width > 500 for name in shown)
     rows = list(csv.DictReader((tmp_path / "results" / CELLS).open()))

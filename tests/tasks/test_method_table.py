@@ -1,5 +1,7 @@
 """The table of a comparison, with known answers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,14 @@ def test_differences_are_paired(table: MethodTable) -> None:
 def test_a_score_is_over_the_concepts_that_have_it(table: MethodTable) -> None:
     assert table.values("first", "identity_rank").shape == (2, 2, 2, 4)
     assert table.scores == ("clip_i", "identity_rank")
+
+
+def test_an_aspect_is_over_its_own_prompts(table: MethodTable) -> None:
+    tagged = dataclasses.replace(table, tags={"a {}": ("all", "style"), "b {}": ("all",)})
+    assert tagged.aspects == {"style": [0]}, "what all prompts ask for tells nothing apart"
+    assert tagged.mean_of("style", "first", "clip_i") == bootstrap_interval(HARD[:, :, :1])
+    assert tagged.difference_of("style", "second", "clip_i").mean == pytest.approx(-0.01)
+    assert table.aspects == {}
 
 
 def test_json_traces_every_figure_to_its_pictures(table: MethodTable) -> None:
