@@ -3,7 +3,6 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-comma := ,
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint toyworld tuning results clean
@@ -41,7 +40,8 @@ toyworld: $(READY) ## Train the embedded base model again from nothing (hours)
 # part leaves undone the last command does, so that both can be stopped and run again.
 EXPERIMENT := .conceptbooth/experiment
 PARTS ?= 2
-METHODS ?= attndreambooth,textual_inversion,dreambooth,textual_inversion+dreambooth,$\
+SEEDS ?= 0,1
+METHODS ?= attndreambooth,textual_inversion,dreambooth,$\
 attndreambooth_no_term,attndreambooth_no_stage_1,attndreambooth_no_stage_2,attndreambooth_no_stage_3
 define in_parts
 $(BIN)/python -m toyworld.experiment $(EXPERIMENT)
@@ -54,7 +54,7 @@ tuning: $(READY) ## Try settings of each method on the tuning concepts and write
 	@$(call in_parts,tune ../../toyworld/tuning.yaml --look-alikes look-alikes)
 
 results: $(READY) ## Compare the methods on the held-out concepts and write docs/results.md (hours)
-	@$(call in_parts,compare $$(cat reported.txt) --methods $(METHODS) --seeds 0$(comma)1 --images-per-prompt 8 --look-alikes look-alikes)
+	@$(call in_parts,compare $$(cat reported.txt) --methods $(METHODS) --seeds $(SEEDS) --images-per-prompt 8 --look-alikes look-alikes)
 
 clean: ## Remove .conceptbooth/: trained concepts, databases, caches (asks first; YES=1 does not)
 	@test -d .conceptbooth || { echo "Nothing to remove: there is no .conceptbooth/ here."; exit 0; }; \

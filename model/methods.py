@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from model.errors import InputError
-from model.method import STAGE_SETTINGS, Method, Stage
+from model.method import STAGE_SETTINGS, Method, Stage, StartsFrom
 
 Presets = dict[str, Method]
 
@@ -42,7 +42,7 @@ def _attndreambooth(
 _PUBLISHED_FIRST = {"learning_rate": 1e-3, "max_train_steps": 60}, {"learning_rate": 2e-5, "max_train_steps": 100}
 # A UNet 200 times smaller than Stable Diffusion's takes, and needs, higher rates. Tuned: docs/tuning.md.
 _TOYWORLD_FIRST = (
-    {"learning_rate": 7e-4, "max_train_steps": 60, **_TOYWORLD_VIEWS},
+    {"learning_rate": 1e-2, "max_train_steps": 60, **_TOYWORLD_VIEWS},
     {"learning_rate": 1e-4, "max_train_steps": 100, **_TOYWORLD_VIEWS},
 )
 _ATTNDREAMBOOTH = {
@@ -96,13 +96,13 @@ _TEXTUAL_INVERSION: dict[str, dict[str, Any]] = {
         "rotation_probability": 0.0,
         "flip_probability": 0.5,
     },
-    TOYWORLD: {"learning_rate": 1e-2, "max_train_steps": 150, **_TOYWORLD_VIEWS},
+    TOYWORLD: {"learning_rate": 2e-2, "max_train_steps": 150, **_TOYWORLD_VIEWS},
 }
 _DREAMBOOTH: dict[str, dict[str, Any]] = {
     # arXiv 2208.12242, Stable Diffusion.
     PUBLISHED: {"learning_rate": 5e-6, "max_train_steps": 1000, "batch_size": 1, **_UNTURNED},
     DIFFUSERS: {"learning_rate": 5e-6, "max_train_steps": 400, "batch_size": 1, **_UNTURNED},
-    TOYWORLD: {"learning_rate": 2e-4, "max_train_steps": 75, **_TOYWORLD_VIEWS},
+    TOYWORLD: {"learning_rate": 4e-4, "max_train_steps": 60, **_TOYWORLD_VIEWS},
 }
 _RARE_TOKEN = {PUBLISHED: "sks", DIFFUSERS: "sks", TOYWORLD: "q"}
 """What the toy world's base has no use for is a single letter."""
@@ -184,6 +184,17 @@ def _changed(name: str, change: Callable[[Method], Method]) -> Presets:
     return {preset: dataclasses.replace(change(method), name=name) for preset, method in _ATTNDREAMBOOTH.items()}
 
 
+def _starting_from(start: StartsFrom, name: str, presets: Presets) -> Presets:
+    """A method whose first stage starts [V] from another word's embedding."""
+    changed = {}
+    for preset, method in presets.items():
+        first, *later = method.stages
+        rare_token = _RARE_TOKEN[preset] if start == "rare_token" else ""
+        first = dataclasses.replace(first, starts_from=start, rare_token=rare_token)
+        changed[preset] = dataclasses.replace(method, name=name, stages=(first, *later))
+    return changed
+
+
 def _presets(make: Callable[[str], Method]) -> Presets:
     return {preset: make(preset) for preset in (PUBLISHED, DIFFUSERS, TOYWORLD)}
 
@@ -205,6 +216,9 @@ METHODS: dict[str, Presets] = {
     "attndreambooth_no_stage_1": _changed("attndreambooth_no_stage_1", _without("embedding")),
     "attndreambooth_no_stage_2": _changed("attndreambooth_no_stage_2", _without("cross_attention")),
     "attndreambooth_no_stage_3": _changed("attndreambooth_no_stage_3", _without("unet")),
+    # What the word is good for that [V] starts from.
+    "attndreambooth_rare_token": _starting_from("rare_token", "attndreambooth_rare_token", _ATTNDREAMBOOTH),
+    "dreambooth_super_category": _starting_from("super_category", "dreambooth_super_category", _presets(_dreambooth)),
 }
 """Every method by name, and its presets by name."""
 

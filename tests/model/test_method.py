@@ -50,6 +50,18 @@ def test_ablations_leave_out_one_thing_each():
             assert stages == (dataclasses.replace(first, starts_from="super_category"), *others)
 
 
+def test_a_method_that_starts_from_another_word_differs_in_nothing_else():
+    pairs = {
+        "attndreambooth_rare_token": ("attndreambooth", {"starts_from": "rare_token"}),
+        "dreambooth_super_category": ("dreambooth", {"starts_from": "super_category", "rare_token": ""}),
+    }
+    for changed, (plain, changes) in pairs.items():
+        for preset, rare_token in (("published", "sks"), ("toyworld", "q")):
+            first, *later = METHODS[plain][preset].stages
+            start = dataclasses.replace(first, **({"rare_token": rare_token} | changes))
+            assert METHODS[changed][preset].stages == (start, *later)
+
+
 def test_every_method_has_its_name_both_presets_and_a_start_without_a_predecessor():
     for name, presets in METHODS.items():
         assert {"published", "toyworld"} <= presets.keys()
