@@ -206,7 +206,7 @@ def test_the_report_leads_to_pictures_and_keys_and_keeps_other_words(done, tmp_p
     text = page.read_text()
     assert text.startswith("# Ours\n\nbefore\n") and text.endswith("\nafter\n") and "old" not in text
     assert "conceptbooth compare turtle" in text and "- of it this command: 1 min 01 s" in text
-    assert "embedding 2 x 1 at 0.0007, cross_attention 2 x 1 at 0.0001, unet 2 x 1 at 0.0002 |" in text
+    assert "embedding 2 x 1 at 0.01, cross_attention 2 x 1 at 0.0001, unet 2 x 1 at 0.0002 |" in text
     assert done.table.to_markdown().rstrip() in text
     of_the_first_prompt = np.mean(done.table.values(BOTH, "identity_x_text")[:, :, 0])
     aspect = re.search(r"^\| background \(1\) \| .* \| (0\.\d\d) \[", text, re.MULTILINE)
