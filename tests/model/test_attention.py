@@ -64,7 +64,8 @@ def forward(unet, text, dtype, batch=3):
     return unet(noisy, timesteps, text.expand(batch, -1, -1)).sample
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+# float64 tells a wrong formula; how float32 rounds depends on the processor: 1.1e-5 was seen without AVX-512.
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 5e-5), (torch.float64, 1e-10)])
 @pytest.mark.parametrize("super_category", ["turtle", "teddy bear"])
 def test_term_and_its_gradients_agree_with_explicit_softmax(
     base, cross_attention_unet, super_category, dtype, tolerance
