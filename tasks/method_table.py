@@ -110,8 +110,10 @@ class MethodTable:
 
     def difference_of(self, aspect: str, method: str, score: str) -> Interval:
         """How much higher than the first method's over the prompts of one aspect alone."""
-        apart = self.values(method, score) - self.values(self.methods[0], score)
-        return bootstrap_interval(apart[:, :, self.aspects[aspect]])
+        return bootstrap_interval(self._apart(method, score)[:, :, self.aspects[aspect]])
+
+    def _apart(self, method: str, score: str) -> np.ndarray:
+        return self.values(method, score) - self.values(self.methods[0], score)
 
     @cached_property
     def _means(self) -> dict[tuple[str, str], Interval]:
@@ -124,7 +126,7 @@ class MethodTable:
     @cached_property
     def _differences(self) -> dict[tuple[str, str], Interval]:
         return {
-            (method, score): bootstrap_interval(self.values(method, score) - self.values(self.methods[0], score))
+            (method, score): bootstrap_interval(self._apart(method, score))
             for method in self.methods
             for score in self.scores
         }
