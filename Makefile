@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint toyworld tuning results clean
+.PHONY: help setup demo test lint toyworld tuning tuning-start options results clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Install the exact, tested versions into .venv
 
@@ -51,7 +51,13 @@ cd $(EXPERIMENT) && export OMP_NUM_THREADS=1 && \
 endef
 
 tuning: $(READY) ## Try settings of each method on the tuning concepts and write docs/tuning.md (hours)
-	@$(call in_parts,tune ../../toyworld/tuning.yaml --look-alikes look-alikes)
+	@$(call in_parts,tune ../../toyworld/$@.yaml --look-alikes look-alikes)
+
+tuning-start: $(READY) ## The same for AttnDreamBooth from a rare token, docs/tuning-start.md
+	@$(call in_parts,tune ../../toyworld/$@.yaml --look-alikes look-alikes)
+
+options: $(READY) ## The same for terms of later papers and LoRAs, docs/options.md
+	@$(call in_parts,tune ../../toyworld/$@.yaml --look-alikes look-alikes)
 
 results: $(READY) ## Compare the methods on the held-out concepts and write docs/results.md (hours)
 	@$(call in_parts,compare $$(cat reported.txt) --methods $(METHODS) --seeds $(SEEDS) --images-per-prompt 8 --look-alikes look-alikes)

@@ -7,7 +7,7 @@ import yaml
 
 from model.errors import InputError
 from model.methods import METHODS, get_method
-from tasks.tuning_grid import load_grid, samples, words
+from tasks.tuning_grid import Grid, load_grid, samples, words
 from toyworld.experiment import CHECKOUT, REPORTED, TUNING
 
 GRID = {"concepts": ["dog"], "seeds": [0], "images_per_prompt": 2}
@@ -19,17 +19,29 @@ def write(folder: Path, **methods: object) -> Path:
     return file
 
 
-def test_the_grid_of_the_embedded_world_is_fair() -> None:
-    grid = load_grid(CHECKOUT / "toyworld" / "tuning.yaml")
+def grid_of(name: str) -> Grid:
+    return load_grid(CHECKOUT / "toyworld" / f"{name}.yaml")
+
+
+@pytest.mark.parametrize("name", ["tuning", "tuning-start", "options"])
+def test_the_grids_of_the_embedded_world_leave_alone_what_is_reported(name: str) -> None:
+    grid = grid_of(name)
     assert set(grid.concepts) <= set(TUNING) and not set(grid.concepts) & set(REPORTED)
-    assert len({len(tried.tries) for tried in grid.methods.values()}) == 1
-    assert set(grid.methods) == {"attndreambooth", "textual_inversion", "dreambooth"}
 
 
-def test_the_presets_are_among_what_was_tried() -> None:
-    grid = load_grid(CHECKOUT / "toyworld" / "tuning.yaml")
-    for name, tried in grid.methods.items():
-        assert METHODS[name][tried.preset] in [get_method(name, tried.preset, changes) for changes in tried.tries]
+def test_the_budgets_of_the_embedded_world_are_equal() -> None:
+    methods, start = grid_of("tuning"), grid_of("tuning-start")
+    assert set(methods.methods) == {"attndreambooth", "textual_inversion", "dreambooth"}
+    assert set(start.methods) == {"attndreambooth_rare_token"}
+    assert {len(tried.tries) for grid in (methods, start) for tried in grid.methods.values()} == {12}
+    for setting in ("concepts", "seeds", "images_per_prompt"):
+        assert getattr(methods, setting) == getattr(start, setting)
+
+
+@pytest.mark.parametrize("name", ["tuning", "tuning-start"])
+def test_the_presets_are_among_what_was_tried(name: str) -> None:
+    for method, tried in grid_of(name).methods.items():
+        assert METHODS[method][tried.preset] in [get_method(method, tried.preset, changes) for changes in tried.tries]
 
 
 def test_a_try_is_a_change_to_the_preset(tmp_path: Path) -> None:
