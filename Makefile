@@ -41,7 +41,7 @@ toyworld: $(READY) ## Train the embedded base model again from nothing (hours)
 EXPERIMENT := .conceptbooth/experiment
 PARTS ?= 2
 SEEDS ?= 0,1
-METHODS ?= attndreambooth,textual_inversion,dreambooth,$\
+METHODS ?= attndreambooth,textual_inversion,dreambooth,attndreambooth_rare_token,dreambooth_super_category,$\
 attndreambooth_no_term,attndreambooth_no_stage_1,attndreambooth_no_stage_2,attndreambooth_no_stage_3
 define in_parts
 $(BIN)/python -m toyworld.experiment $(EXPERIMENT)
