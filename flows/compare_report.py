@@ -1,9 +1,10 @@
 """A comparison as a page for people: the table, how it came about, and the pictures, in Markdown."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -27,6 +28,8 @@ class Occasion:
     command: str
     seconds: float
     """That this command took; what it found in the store had been made before."""
+    git: Mapping[str, Any] | None = field(default_factory=lambda: git_facts(PROJECT))
+    """Commit of this checkout, and whether there were changes to it, before the page itself is one."""
 
 
 def check_report(file: Path) -> None:
@@ -111,7 +114,7 @@ def circumstances(work: Round, occasion: Occasion) -> list[tuple[str, str]]:
     manifests = {(m.stage, m.key): m for found in work.found.values() for m in found.values()}.values()
     trained = sum(manifest.wall_seconds for manifest in manifests if manifest.stage.startswith("train-"))
     drawn = sum(manifest.wall_seconds for manifest in manifests if not manifest.stage.startswith("train-"))
-    git = git_facts(PROJECT)
+    git = occasion.git
     recipe = next(iter(work.jobs.values())).recipe
     return [
         ("commit", f"`{git['commit'][:12]}`{' with changes' if git['dirty'] else ''}" if git else "not in git"),

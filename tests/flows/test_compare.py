@@ -202,10 +202,13 @@ def test_the_report_leads_to_pictures_and_keys_and_keeps_other_words(done, tmp_p
     page = tmp_path / "results.md"
     page.write_text(f"# Ours\n\nbefore\n\n{BEGIN}\nold\n{END}\n\nafter\n")
     check_report(page)
-    write_report(page, done, Occasion(command="conceptbooth compare turtle", seconds=61.0))
+    before = {"commit": "c0ffee" * 7, "dirty": False}  # what the page itself changes is no change to what made it
+    occasion = Occasion(command="conceptbooth compare turtle", seconds=61.0, git=before)
+    write_report(page, done, occasion)
     text = page.read_text()
     assert text.startswith("# Ours\n\nbefore\n") and text.endswith("\nafter\n") and "old" not in text
     assert "conceptbooth compare turtle" in text and "- of it this command: 1 min 01 s" in text
+    assert "- commit: `c0ffeec0ffee`\n" in text
     assert "embedding 2 x 1 at 0.01, cross_attention 2 x 1 at 0.0001, unet 2 x 1 at 0.0002 |" in text
     assert done.table.to_markdown().rstrip() in text
     of_the_first_prompt = np.mean(done.table.values(BOTH, "identity_x_text")[:, :, 0])
@@ -217,7 +220,7 @@ def test_the_report_leads_to_pictures_and_keys_and_keeps_other_words(done, tmp_p
     assert {row["evaluation"] for row in rows} == {cell.evaluation for cell in done.table.cells}
     mean = np.mean([float(row["dino"]) for row in rows if row["method"] == BOTH])
     assert mean == pytest.approx(done.table.mean(BOTH, "dino").mean, abs=1e-4)
-    write_report(page, done, Occasion(command="conceptbooth compare turtle", seconds=61.0))
+    write_report(page, done, occasion)
     assert page.read_text() == text, "written again it is the same"
 
 
