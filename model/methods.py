@@ -54,7 +54,7 @@ _ATTNDREAMBOOTH_RARE_TOKEN = _ATTNDREAMBOOTH | {
     TOYWORLD: _attndreambooth(
         _TOYWORLD_FIRST[0] | {"learning_rate": 7e-4},
         _TOYWORLD_FIRST[1],
-        {"learning_rate": 2e-4, "max_train_steps": 75, **_TOYWORLD_VIEWS},
+        {"learning_rate": 4e-4, "max_train_steps": 60, **_TOYWORLD_VIEWS},
     )
 }
 # The authors' quick variant: in stage 3 half the batch and 40 % of the steps at a higher rate.
