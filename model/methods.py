@@ -49,7 +49,7 @@ _ATTNDREAMBOOTH = {
     PUBLISHED: _attndreambooth(*_PUBLISHED_FIRST, {"learning_rate": 2e-6, "max_train_steps": 500}),
     TOYWORLD: _attndreambooth(*_TOYWORLD_FIRST, {"learning_rate": 2e-4, "max_train_steps": 75, **_TOYWORLD_VIEWS}),
 }
-# A rare token is far from the super-category as it is, and need not be moved far. Tuned: docs/tuning-start.md.
+# From a rare token the lowest rate of stage 1 that was tried is the best. Tuned: docs/tuning-start.md.
 _ATTNDREAMBOOTH_RARE_TOKEN = _ATTNDREAMBOOTH | {
     TOYWORLD: _attndreambooth(
         _TOYWORLD_FIRST[0] | {"learning_rate": 7e-4},
