@@ -50,13 +50,10 @@ cd $(EXPERIMENT) && export OMP_NUM_THREADS=1 && \
 	$(CURDIR)/$(BIN)/conceptbooth $(1) --report ../../docs/$@.md
 endef
 
-tuning: $(READY) ## Try settings of each method on the tuning concepts and write docs/tuning.md (hours)
-	@$(call in_parts,tune ../../toyworld/$@.yaml --look-alikes look-alikes)
-
-tuning-start: $(READY) ## The same for AttnDreamBooth from a rare token, docs/tuning-start.md
-	@$(call in_parts,tune ../../toyworld/$@.yaml --look-alikes look-alikes)
-
-options: $(READY) ## The same for terms of later papers and LoRAs, docs/options.md
+tuning: ## Try settings of each method on the tuning concepts and write docs/tuning.md (hours)
+tuning-start: ## The same for AttnDreamBooth from a rare token, docs/tuning-start.md
+options: ## The same for terms of later papers and LoRAs, docs/options.md
+tuning tuning-start options: $(READY)
 	@$(call in_parts,tune ../../toyworld/$@.yaml --look-alikes look-alikes)
 
 results: $(READY) ## Compare the methods on the held-out concepts and write docs/results.md (hours)
