@@ -10,10 +10,10 @@ import transformers
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTokenizer
 
-from model.base import Base
-from model.base_files import ModelSource
-from model.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL, Family, TextPart
-from model.text_encoder import TextEncoder
+from model.bases.base import Base
+from model.bases.base_files import ModelSource
+from model.bases.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL, Family, TextPart
+from model.bases.text_encoder import TextEncoder
 
 TOKENIZER = Path(__file__).resolve().parents[1] / "toyworld" / "base" / "tokenizer"
 """It reads other words than CLIP's does, and as many places; the embedding matrices are as large as CLIP's."""
@@ -137,7 +137,7 @@ def random_base(name: str, device: torch.device) -> Base:
     for module in (unet, vae):
         module.eval().requires_grad_(False)
         if device.type == "cuda":
-            module.to(memory_format=torch.channels_last)  # as `model.base.load_base` does
+            module.to(memory_format=torch.channels_last)  # as `model.bases.base.load_base` does
     return Base(
         source=ModelSource(name, None),
         family=shape.family,

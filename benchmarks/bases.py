@@ -29,17 +29,17 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.base_shapes import SHAPES, random_base
-from model.base import Base
-from model.curve import Step
-from model.device import numeric_policy, open_device
+from model.bases.base import Base
+from model.bases.prompt import ConceptPrompt
+from model.drawing.sample import generate
+from model.drawing.sampling_options import Sampling
 from model.errors import WorkFailed
-from model.method import Stage
-from model.methods import get_method
-from model.prompt import ConceptPrompt
-from model.sample import generate
-from model.sampling_options import Sampling
-from model.train import train_stage
-from model.weights import ConceptWeights
+from model.methods.method import Stage
+from model.methods.presets import get_method
+from model.runtime.device import numeric_policy, open_device
+from model.training.curve import Step
+from model.training.train import train_stage
+from model.weights.concept import ConceptWeights
 
 PROMPT = ConceptPrompt("<v>", "turtle")
 _VIEWS = 16

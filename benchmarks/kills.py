@@ -21,15 +21,15 @@ from mlflow.tracking import MlflowClient
 from rich.console import Console
 from rich.table import Table
 
-from tasks.jobs import Job, plan_jobs
-from tasks.registries import registry_id
-from tasks.settings import Settings
-from tasks.store import open_store
+from tasks.jobs.jobs import Job, plan_jobs
+from tasks.project.settings import Settings
+from tasks.registry.store_records import registry_id
+from tasks.store.store import open_store
 from tests.model.tiny import write_tiny_base, write_tiny_clip
 from tests.training_project import make_training_project, write_params
 
 PROJECT = Path(__file__).resolve().parents[1]
-COMMAND = [sys.executable, "-c", "from flows.cli import main; main()", "train", "turtle"]
+COMMAND = [sys.executable, "-c", "from flows.cli.app import main; main()", "train", "turtle"]
 STEPS = 60
 MOST_KILLS = 8
 """In one project; then it is run to the end."""

@@ -21,13 +21,13 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from flows.console import BAD_INPUT, DONE
-from tasks.manifest import FileRecord, Input, Manifest
-from tasks.provenance import named_fingerprint
-from tasks.registry import EVALUATION_TAG, GALLERY_TAG, KEY_TAG, model_name
-from tasks.settings import Settings
-from tasks.tracking import connect
-from tasks.training_record import evaluated_content
+from flows.output.console import BAD_INPUT, DONE
+from tasks.execution.manifest_facts import named_fingerprint
+from tasks.project.settings import Settings
+from tasks.registry.training_facts import evaluated_content
+from tasks.registry.versions import EVALUATION_TAG, GALLERY_TAG, KEY_TAG, model_name
+from tasks.store.manifest import FileRecord, Input, Manifest
+from tasks.tracking.client import connect
 
 VERSIONS_PER_CONCEPT, IMAGES = 10, 5
 TRAININGS = ("train-1-embedding", "train-2-cross_attention", "train-3-unet")
@@ -60,7 +60,7 @@ def main() -> None:
 
 def row(table: Table, question: str, settings: Settings, arguments: list[str]) -> None:
     """Ask once, in a process of its own."""
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "lineage", *arguments, "--json"]
+    command = [sys.executable, "-c", "from flows.cli.app import main; main()", "lineage", *arguments, "--json"]
     started, used = time.perf_counter(), processor_seconds()
     done = subprocess.run(command, cwd=settings.root, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode not in (DONE, BAD_INPUT):  # bad input is an image that nobody saw

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.plan import environment
 from benchmarks.synthetic import make_project, train_everything
-from tasks.settings import Settings
+from tasks.project.settings import Settings
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
 
 def night(settings: Settings, concepts: int) -> tuple[float, float]:
     """Seconds of the flow and of the whole command; all concepts must be found up to date."""
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "nightly", "--now", "--json"]
+    command = [sys.executable, "-c", "from flows.cli.app import main; main()", "nightly", "--now", "--json"]
     started = time.perf_counter()
     done = subprocess.run(command, cwd=settings.root, env=environment(), capture_output=True, text=True)
     seconds = time.perf_counter() - started

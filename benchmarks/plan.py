@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.synthetic import REPOSITORY, make_project, train_everything
-from tasks.folder_hash import file_md5
-from tasks.settings import Settings
+from tasks.dvc.folder_hash import file_md5
+from tasks.project.settings import Settings
 
 REPEATS = 3
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 def planned(settings: Settings, concepts: int) -> tuple[float, float]:
     """Seconds of one command, by the clock and of the processor; it must find everything up to date."""
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "plan", "--json"]
+    command = [sys.executable, "-c", "from flows.cli.app import main; main()", "plan", "--json"]
     started, before = time.perf_counter(), processor_seconds()
     done = subprocess.run(command, cwd=settings.root, env=environment(), capture_output=True, check=True)
     seconds = time.perf_counter() - started

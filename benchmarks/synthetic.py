@@ -14,18 +14,18 @@ from typing import Any
 
 import yaml
 
-from tasks.concepts import concept_names
-from tasks.folder_hash import folder_digest, folder_files
-from tasks.gate import load_policy
-from tasks.jobs import Job, plan_jobs
-from tasks.keys import StagePlan
-from tasks.manifest import FileRecord, Input, Manifest
-from tasks.registry import CANDIDATE, GATE_TAG, model_name
-from tasks.settings import Settings
-from tasks.store import open_store
-from tasks.tracking import connect
-from tasks.trained import trained_of, write_trained
-from tasks.training_record import content_key
+from tasks.concepts.concepts import concept_names
+from tasks.dvc.folder_hash import folder_digest, folder_files
+from tasks.jobs.jobs import Job, plan_jobs
+from tasks.jobs.keys import StagePlan
+from tasks.plan.last_training import trained_of, write_trained
+from tasks.project.settings import Settings
+from tasks.promotion.policy import load_policy
+from tasks.registry.training_facts import content_key
+from tasks.registry.versions import CANDIDATE, GATE_TAG, model_name
+from tasks.store.manifest import FileRecord, Input, Manifest
+from tasks.store.store import open_store
+from tasks.tracking.client import connect
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 IMAGES, IMAGE_BYTES = 5, 20_000

@@ -8,7 +8,7 @@ environment variable CONCEPTBOOTH_BASE says (a folder), and must be the base of 
     table = model.predict([{"prompt": "a watercolor of a {} in the snow", "n": 4, "seed": 7}])
     png = base64.b64decode(table.image[0])
 
-Every picture says that an AI made it, and from what (`model/marking.py`); where CONCEPTBOOTH_C2PA_KEY and
+Every picture says that an AI made it, and from what (`model/marks/marking.py`); where CONCEPTBOOTH_C2PA_KEY and
 CONCEPTBOOTH_C2PA_CERTIFICATES name a key and its certificates, that is signed.
 """
 
@@ -39,12 +39,12 @@ class ConceptModel(PythonModel):
                 that does not sign pictures.
         """
         # torch and the model's code are imported here: registering a version executes this file and needs neither.
-        from model.base import load_base
-        from model.content_credentials import CERTIFICATES_VARIABLE, KEY_VARIABLE, open_signer
-        from model.device import open_device
+        from model.bases.base import load_base
+        from model.bases.recorded_base import find_recorded_base
         from model.errors import InputError
-        from model.recorded_base import find_recorded_base
-        from model.weights import ConceptWeights
+        from model.marks.content_credentials import CERTIFICATES_VARIABLE, KEY_VARIABLE, open_signer
+        from model.runtime.device import open_device
+        from model.weights.concept import ConceptWeights
 
         facts = json.loads(Path(context.artifacts["facts"]).read_text(encoding="utf-8"))
         self._autocast = facts["autocast"]
@@ -74,11 +74,11 @@ class ConceptModel(PythonModel):
         Raises:
             MlflowException: a prompt without {}, with two or longer than the base reads; numbers out of range.
         """
+        from model.bases.tokens import tokenize
+        from model.drawing.sample import generate
+        from model.drawing.sampling_options import Sampling
         from model.errors import InputError
-        from model.marking import Mark, marked_png
-        from model.sample import generate
-        from model.sampling_options import Sampling
-        from model.tokens import tokenize
+        from model.marks.marking import Mark, marked_png
 
         requests = [_request(row) for row in model_input.to_dict("records")]
         rows = []

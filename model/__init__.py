@@ -6,12 +6,12 @@ Teach a base model a concept and draw it, for instance in a notebook:
 
     from PIL import Image
 
-    from model.base import load_base
-    from model.device import numeric_policy, open_device
-    from model.methods import get_method
-    from model.prompt import ConceptPrompt
-    from model.sample import Sampling, generate
-    from model.train import train_stage
+    from model.bases.base import load_base
+    from model.runtime.device import numeric_policy, open_device
+    from model.methods.presets import get_method
+    from model.bases.prompt import ConceptPrompt
+    from model.drawing.sample import Sampling, generate
+    from model.training.train import train_stage
 
     base = load_base("toyworld/base", device=open_device("auto"))
     images = [Image.open(path) for path in sorted(Path("data/concepts/plum-turtle/images").iterdir())]

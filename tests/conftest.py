@@ -103,8 +103,8 @@ def prefect_url(tmp_path_factory):
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import temporary_settings
 
-    from flows.prefect_api import prefect_api
-    from tasks.settings import Settings
+    from flows.server.local_api import prefect_api
+    from tasks.project.settings import Settings
 
     root = tmp_path_factory.mktemp("prefect")
     (root / "params.yaml").touch()

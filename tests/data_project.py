@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tasks.settings import Settings
+from tasks.project.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PARAMS = """\

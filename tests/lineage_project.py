@@ -7,18 +7,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from tasks.caching import Bench, keep
-from tasks.class_images import write_class_images
-from tasks.draw_gallery import draw
-from tasks.evaluate import evaluate_weights
-from tasks.jobs import plan_jobs
-from tasks.new_concept import add_concept
-from tasks.prepare import prepare_images
-from tasks.registration import RegisteredVersion, register
-from tasks.reporting import Silence
-from tasks.settings import Settings, apply_environment, load_settings
-from tasks.train_stage import train_weights
-from tasks.trained import trained_of, write_trained
+from tasks.concepts.add import add_concept
+from tasks.execution.caching import Bench, keep
+from tasks.execution.reporting import Silence
+from tasks.jobs.jobs import plan_jobs
+from tasks.plan.last_training import trained_of, write_trained
+from tasks.project.settings import Settings, apply_environment, load_settings
+from tasks.registry.registration import RegisteredVersion, register
+from tasks.stages.class_images import write_class_images
+from tasks.stages.evaluate import evaluate_weights
+from tasks.stages.gallery import draw
+from tasks.stages.prepare import prepare_images
+from tasks.stages.train import train_weights
 from tests.data_project import REPOSITORY, commit, git, photo
 from tests.training_project import make_training_project, write_params
 

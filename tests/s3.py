@@ -16,8 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from uuid import uuid4
 
-from flows.server_process import free_port
-from tasks.s3 import s3_client
+from flows.server.server_process import free_port
+from tasks.store.s3 import s3_client
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 OWN_HEADERS = {"host", "transfer-encoding", "connection"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from model.methods import METHODS
-from tasks.settings import Settings
+from model.methods.presets import METHODS
+from tasks.project.settings import Settings
 from tests.data_project import photo
 from tests.model.tiny import write_tiny_identity_model
 from tests.tasks.finished_training import migrated_database

@@ -8,11 +8,11 @@ import torch
 
 from benchmarks import bases
 from benchmarks.base_shapes import random_base
-from model.parameters import modules_of
-from model.predict import predict
-from model.text_encoding import encode_text
-from model.tokens import tokenize
-from model.train import train_stage
+from model.bases.parameters import modules_of
+from model.bases.tokens import tokenize
+from model.diffusion.predict import predict
+from model.diffusion.text_encoding import encode_text
+from model.training.train import train_stage
 
 
 @torch.no_grad()

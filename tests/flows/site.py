@@ -18,8 +18,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 
-from flows.prefect_server import server_client
-from tasks.settings import Settings, environment
+from flows.server.shared_server import server_client
+from tasks.project.settings import Settings, environment
 
 CONCEPTBOOTH = str(Path(sys.executable).with_name("conceptbooth"))
 T = TypeVar("T")

@@ -15,16 +15,16 @@ from huggingface_hub import ModelCard
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
-from model.base import load_base
-from model.content_credentials import read_credentials
-from model.parameters import parameters_of
-from model.prompt import ConceptPrompt
-from model.sample import generate
-from model.sampling_options import Sampling
-from model.weights import ConceptWeights
-from tasks.concept_package import NEEDED, write_package
-from tasks.store import open_store
-from tasks.training_record import TrainingRecord
+from model.bases.base import load_base
+from model.bases.parameters import parameters_of
+from model.bases.prompt import ConceptPrompt
+from model.drawing.sample import generate
+from model.drawing.sampling_options import Sampling
+from model.marks.content_credentials import read_credentials
+from model.weights.concept import ConceptWeights
+from tasks.registry.package import NEEDED, write_package
+from tasks.registry.training_facts import TrainingRecord
+from tasks.store.store import open_store
 from tests.certificates import write_key_and_certificates
 from tests.model.tiny import MAX_TOKENS, write_tiny_base
 from tests.tasks.finished_training import concept, project, training
@@ -98,7 +98,7 @@ def test_the_version_holds_the_difference_and_not_the_base(settings, manifests, 
 
 def test_the_requirements_are_what_the_code_in_the_version_imports():
     imported = set()
-    for file in (SOURCE, *(SOURCE.parents[1] / "model").glob("*.py")):
+    for file in (SOURCE, *(SOURCE.parents[1] / "model").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
@@ -179,7 +179,7 @@ def test_executing_the_file_needs_neither_torch_nor_the_model_code():
 import runpy, sys
 import mlflow.pyfunc
 runpy.run_path({str(SOURCE)!r})
-assert "torch" not in sys.modules and "model.base" not in sys.modules
+assert "torch" not in sys.modules and "model.bases.base" not in sys.modules
 """
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
 

@@ -17,21 +17,21 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import tasks.promotion
-from flows.server_process import free_port, start_server
-from model.base import load_base
-from model.marking import read_mark
-from model.sample import generate
-from model.sampling_options import Sampling
-from model.weights import ConceptWeights
-from tasks.ledger import read_ledger
-from tasks.production import production_model
-from tasks.promotion import check_production, put_into_production
-from tasks.promotion_source import find_source
-from tasks.registry import CHAMPION, model_name
-from tasks.store import open_store
-from tasks.tracking import connect
-from tasks.training_record import content_key
+import tasks.promotion.promotion
+from flows.server.server_process import free_port, start_server
+from model.bases.base import load_base
+from model.drawing.sample import generate
+from model.drawing.sampling_options import Sampling
+from model.marks.marking import read_mark
+from model.weights.concept import ConceptWeights
+from tasks.production.ledger import read_ledger
+from tasks.production.registry import production_model
+from tasks.promotion.promotion import check_production, put_into_production
+from tasks.promotion.source import find_source
+from tasks.registry.training_facts import content_key
+from tasks.registry.versions import CHAMPION, model_name
+from tasks.store.store import open_store
+from tasks.tracking.client import connect
 from tests.lineage_project import CONCEPT
 from tests.tasks.finished_training import migrated_database
 
@@ -53,7 +53,7 @@ import mlflow
 mlflow.set_tracking_uri(sys.argv[1])
 loaded = mlflow.pyfunc.load_model(sys.argv[2])
 table = loaded.predict(json.loads(sys.argv[3]))
-import model, model.sample
+import model, model.drawing.sample
 places = {name: module.__file__ for name, module in sys.modules.items() if name.split(".")[0] in ("model", "flows")}
 print(json.dumps({"table": table.to_dict("records"), "places": places}))
 """
@@ -80,7 +80,9 @@ def machine(lineage_project, tmp_path_factory) -> Iterator[Machine]:
     }
     settings = lineage_project.settings.model_copy(update=there)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.promotion, "try_version", lambda *_: (16, 16))  # what follows here tries it harder
+        patch.setattr(
+            tasks.promotion.promotion, "try_version", lambda *_: (16, 16)
+        )  # what follows here tries it harder
         place, source = check_production(settings), find_source(settings, open_store(settings), f"{CONCEPT}/2")
         ledger = read_ledger(place, CONCEPT)
         put_into_production(settings, place, ledger, source, (), {}, reason="to be served", approved_by=None)
@@ -119,7 +121,7 @@ def loaded(machine) -> dict[str, Any]:
 
 
 def test_the_champion_draws_with_its_own_code(lineage_project, machine, loaded):
-    assert {"model", "model.sample"} <= loaded["places"].keys()
+    assert {"model", "model.drawing.sample"} <= loaded["places"].keys()
     release = machine.folder / "production" / "releases"
     assert all(Path(place).is_relative_to(release) for place in loaded["places"].values())
     table = loaded["table"]

@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
-from model.base import Base, load_base
-from model.method import Stage
-from model.prompt import ConceptPrompt
+from model.bases.base import Base, load_base
+from model.bases.prompt import ConceptPrompt
+from model.methods.method import Stage
 from tests.model.tiny import write_tiny_base, write_tiny_clip, write_tiny_xl_base
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save as safetensors_bytes
 
-from tasks.concepts import Concept
-from tasks.manifest import Facts, Input, Manifest
-from tasks.settings import Settings
-from tasks.store import Store, open_store
-from tasks.tracking import connect
+from tasks.concepts.concepts import Concept
+from tasks.project.settings import Settings
+from tasks.store.manifest import Facts, Input, Manifest
+from tasks.store.store import Store, open_store
+from tasks.tracking.client import connect
 
 DATA_VERSION = "0123456789abcdef0123456789abcdef.dir"
 STAGES = ("train-1-embedding", "train-2-cross_attention", "train-3-unet")
@@ -105,7 +105,7 @@ def _publish(
         key=f"{stage}-{seed}".encode().hex().ljust(64, "0")[:64],
         inputs=inputs,
         parameters=parameters or {},
-        code={"model/train.py": "c0de"},
+        code={"model/training/train.py": "c0de"},
         packages={"torch": "2.13.0"},
         seed=seed,
         numeric_policy={"device": "cpu", "weights": "float32", "autocast": "none"},

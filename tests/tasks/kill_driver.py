@@ -1,8 +1,8 @@
 """Trains a project again and again in forked processes that are killed (-9), and tells what came of it as JSON.
 
 Run as `python -m tests.tasks.kill_driver ROOT KILLS SEED`. Libraries and models are loaded once; every process
-then does all stages by `tasks.caching.keep`, in a `home` of its trial. It is killed at a random time, or before, after
-or in the middle of a random one of its file operations; what it was writing is then cut off somewhere.
+then does all stages by `tasks.execution.caching.keep`, in a `home` of its trial. It is killed at a random time, or
+before, after or in the middle of a random one of its file operations; what it was writing is then cut off somewhere.
 """
 
 import dataclasses
@@ -18,18 +18,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.caching import Bench, keep
-from tasks.checks import check_jobs
-from tasks.draw_gallery import draw
-from tasks.evaluate import evaluate_weights
-from tasks.jobs import Job, plan_jobs
-from tasks.loaded_base import open_base
-from tasks.loaded_evaluator import open_evaluator
-from tasks.prepare import prepare_images
-from tasks.reporting import Silence
-from tasks.settings import Settings
-from tasks.store import open_store
-from tasks.train_stage import train_weights
+from tasks.execution.caching import Bench, keep
+from tasks.execution.loaded_base import open_base
+from tasks.execution.loaded_evaluator import open_evaluator
+from tasks.execution.preflight import check_jobs
+from tasks.execution.reporting import Silence
+from tasks.jobs.jobs import Job, plan_jobs
+from tasks.project.settings import Settings
+from tasks.stages.evaluate import evaluate_weights
+from tasks.stages.gallery import draw
+from tasks.stages.prepare import prepare_images
+from tasks.stages.train import train_weights
+from tasks.store.store import open_store
 
 WORKS = {"prepare": prepare_images, "train": train_weights, "evaluate": evaluate_weights, "gallery": draw}
 OPERATIONS = ("replace", "rename", "link", "unlink", "mkdir", "rmdir", "fsync")

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.blobs import Blobs
-from tasks.content_cache import ContentCache
-from tasks.folder_blobs import FolderBlobs
-from tasks.manifest import Facts, Input
-from tasks.s3_blobs import S3Blobs
-from tasks.s3_lease import LeaseTimes
-from tasks.s3_url import S3Url
-from tasks.store import Store
+from tasks.files.s3_url import S3Url
+from tasks.store.blobs import Blobs
+from tasks.store.content_cache import ContentCache
+from tasks.store.folder_blobs import FolderBlobs
+from tasks.store.manifest import Facts, Input
+from tasks.store.s3_blobs import S3Blobs
+from tasks.store.s3_lease import LeaseTimes
+from tasks.store.store import Store
 
 KEY = "a" * 64
 QUICK = LeaseTimes(renew=0.2, take_over=1.5, look=0.05)
@@ -45,7 +45,7 @@ class Place:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             return
-        from tasks.s3 import s3_client
+        from tasks.store.s3 import s3_client
 
         url = S3Url.parse(address)
         if content is None:
@@ -61,7 +61,7 @@ def facts(key: str = KEY) -> Facts:
         key=key,
         inputs=(Input(kind="prepare", key="b" * 64, digest="c" * 64),),
         parameters={"learning_rate": 2e-6},
-        code={"model.train": "0123"},
+        code={"model.training.train": "0123"},
         packages={"torch": "2.13.0"},
         seed=0,
         numeric_policy={"device": "cpu"},

@@ -47,7 +47,7 @@ def test_the_project_has_concepts_models_and_prompts(project: Path) -> None:
 
 
 def test_it_is_a_project_of_conceptbooth(project: Path) -> None:
-    code = "import sys; from flows.cli import main; sys.argv = ['conceptbooth', 'list', '--json']; main()"
+    code = "import sys; from flows.cli.app import main; sys.argv = ['conceptbooth', 'list', '--json']; main()"
     listed = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False)
     assert listed.returncode == 0, listed.stderr
     assert all(f'"{name}"' in listed.stdout for name in SOME)

@@ -1,0 +1,172 @@
+"""`conceptbooth compare`: methods side by side on the same concepts, prompts and seeds; nothing is registered."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.output.console import notices
+from flows.output.progress import TerminalReporter
+from flows.server.local_api import flows_run_at, prefect_api
+from model.errors import InputError
+from tasks.comparison.cells import embed_look_alikes, read_base, read_cell
+from tasks.comparison.choice import Place, Wanted, comparison_job, comparison_jobs
+from tasks.comparison.look_alikes import check_folder, find_look_alikes
+from tasks.comparison.pictures import Pictures, draw_pictures
+from tasks.comparison.record import record_comparison
+from tasks.comparison.results import Round
+from tasks.comparison.table import MethodTable
+from tasks.execution.preflight import check_jobs
+from tasks.files.hashing import digest_of
+from tasks.jobs.jobs import Job
+from tasks.project.settings import Settings
+from tasks.store.store import Store, open_store
+from tasks.tracking.client import import_mlflow
+
+TABLE_JSON, TABLE_MARKDOWN = "comparison.json", "table.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One of several parts of a comparison, for several terminals or machines that share a store."""
+
+    number: int
+    """From 1."""
+    parts: int
+
+    def of(self, concepts: Sequence[str]) -> Sequence[str]:
+        """The concepts that fall to it."""
+        return concepts[self.number - 1 :: self.parts]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A comparison that is done."""
+
+    table: MethodTable
+    folder: Path
+    """Table and pictures."""
+    pictures: Pictures
+    run_id: str
+    """MLflow's run that holds it all."""
+    round: Round
+    """What it was made of."""
+
+
+def run_compare(
+    settings: Settings,
+    wanted: Wanted,
+    *,
+    look_alikes: Path | None = None,
+    train: bool = True,
+    part: Part | None = None,
+    maps: bool = True,
+    verbose: bool = False,
+) -> Comparison | None:
+    """Train and evaluate what is missing of each concept by each method, and put the results side by side.
+
+    Of a `part` only the concepts that fall to it are trained and evaluated, and None comes back. Without
+    `maps` no attention is drawn.
+
+    Raises:
+        InputError: something is wrong with what was asked for, all of it together; no work was started.
+        WorkFailed: a stage failed; what was finished is in the store, and the same call carries on.
+    """
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "NOTSET" if verbose else "CRITICAL"
+    jobs, store = _checked(settings, wanted, look_alikes, maps)
+    if not train:
+        _refuse_untrained(store, jobs)
+    with prefect_api(settings) as api:
+        check_jobs(settings, list(jobs.values()))
+        import_mlflow(settings)
+        with flows_run_at(api):
+            from flows.comparison.flow import carry_out_all  # it imports Prefect, which reads the variable above
+
+            own = {
+                place: job for place, job in jobs.items() if part is None or place.concept in part.of(wanted.concepts)
+            }
+            found = carry_out_all(own, store, TerminalReporter(notices()))
+    if part is not None:
+        return None
+    return _put_together(settings, store, Round(jobs=jobs, found=found), look_alikes)
+
+
+def _checked(
+    settings: Settings, wanted: Wanted, look_alikes: Path | None, maps: bool
+) -> tuple[dict[Place, Job], Store]:
+    """What is to be done, and the store; InputError with all that is wrong with either or the look-alikes."""
+    problems: list[str] = []
+    planned: dict[Place, Job] = {}
+    try:
+        planned = comparison_jobs(settings, wanted)
+    except InputError as error:
+        problems += error.problems
+    try:
+        check_folder(look_alikes)
+    except InputError as error:
+        problems += error.problems
+    for job in {place.concept: job for place, job in planned.items()}.values() if not problems else ():
+        try:
+            find_look_alikes(settings, job, look_alikes)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*dict.fromkeys(problems))
+    store = open_store(settings)
+    store.probe()
+    first = next(iter(planned)).seed  # of one seed the attention is shown
+    return {place: comparison_job(job, maps=maps and place.seed == first) for place, job in planned.items()}, store
+
+
+def _refuse_untrained(store: Store, jobs: Mapping[Place, Job]) -> None:
+    """InputError, with all of them, for what would have to be trained."""
+    problems = [
+        f"concept '{place.concept}' is not trained by {place.method} from seed {place.seed} ({', '.join(missing)}): "
+        "leave --no-train out, or the method"
+        for place, job in jobs.items()
+        if (missing := [plan.stage for plan in job.trainings if store.find(plan.stage, plan.key) is None])
+    ]
+    if problems:
+        raise InputError(*problems)
+
+
+def _put_together(settings: Settings, store: Store, work: Round, look_alikes: Path | None) -> Comparison:
+    table = _table(settings, store, work, look_alikes)
+    content = table.to_json()
+    folder = settings.home / "comparisons" / digest_of(content)[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / TABLE_JSON).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (folder / TABLE_MARKDOWN).write_text(table.to_markdown(), encoding="utf-8")
+    pictures = draw_pictures(store, work, table, folder)
+    run_id = record_comparison(settings, table, work.jobs, folder)
+    return Comparison(table=table, folder=folder, pictures=pictures, run_id=run_id, round=work)
+
+
+def _table(settings: Settings, store: Store, work: Round, look_alikes: Path | None) -> MethodTable:
+    cells, notes = [], []
+    for name in work.names:
+        job = work.jobs[work.first(name)]
+        embedded = embed_look_alikes(job, find_look_alikes(settings, job, look_alikes))
+        if embedded is None:
+            notes.append(
+                f"{name}: no identity rank, for want of look-alikes: name a folder with --look-alikes, or add other "
+                f"concepts of the category '{job.concept.super_category}'"
+            )
+        cells += [
+            read_cell(store, own, place, work.found[place]["evaluate"], embedded)
+            for place, own in work.jobs.items()
+            if place.concept == name
+        ]
+    recipe = next(iter(work.jobs.values())).recipe
+    bases = [read_base(store, work.found[work.first(name)]["evaluate"]) for name in work.names]
+    return MethodTable(
+        concepts=work.names,
+        methods=work.methods,
+        seeds=work.seeds,
+        prompts=tuple(recipe.prompts),
+        tags=recipe.tags,
+        cells=tuple(cells),
+        base={score: sum(base[score] for base in bases) / len(bases) for score in bases[0]},
+        notes=tuple(notes),
+    )

@@ -1,0 +1,195 @@
+"""A comparison as a page for people: the table, how it came about, and the pictures, in Markdown."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from flows.comparison.compare import Comparison
+from model.errors import InputError
+from tasks.comparison.results import Round
+from tasks.comparison.table import MEANINGS, TITLES, MethodTable, markdown_table, signed
+from tasks.jobs.code_digest import PROJECT
+from tasks.project.git import git_facts
+
+BEGIN, END = "<!-- conceptbooth compare: begin -->", "<!-- conceptbooth compare: end -->"
+CELLS = "cells.csv"
+_IN_FULL = 3
+"""Concepts whose attention and stages the page shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Occasion:
+    """How the page came about."""
+
+    command: str
+    seconds: float
+    """That this command took; what it found in the store had been made before."""
+    git: Mapping[str, Any] | None = field(default_factory=lambda: git_facts(PROJECT))
+    """Commit of this checkout, and whether there were changes to it, before the page itself is one."""
+
+
+def check_report(file: Path) -> None:
+    """InputError unless a page can be written there, or into a page that has the marks."""
+    if file.suffix != ".md":
+        raise InputError(f"--report {file}: a page of Markdown is written, so its name ends in .md")
+    if not file.absolute().parent.is_dir():
+        raise InputError(f"--report {file}: there is no folder {file.parent}")
+    if file.exists() and _marks(file.read_text(encoding="utf-8")) is None:
+        raise InputError(
+            f"--report {file}: holds other words, which would be lost; put the lines {BEGIN} and {END} where the "
+            "comparison goes, or name another file"
+        )
+
+
+def write_report(file: Path, comparison: Comparison, occasion: Occasion) -> None:
+    """Write the page; of one that is there, what stands between the marks is replaced.
+
+    Its pictures, and a list of all trainings with the keys of their pictures, go to a folder of its name beside it.
+    """
+    folder = file.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    _write_cells(comparison.table, folder / CELLS)
+    put_into(file, _sections(comparison, occasion, folder))
+
+
+def put_into(file: Path, sections: Sequence[str]) -> None:
+    """Write sections between the marks of the page, which is made if it is not there."""
+    text = file.read_text(encoding="utf-8") if file.exists() else f"# Methods side by side\n\n{BEGIN}\n{END}\n"
+    marks = _marks(text)
+    assert marks is not None  # `check_report` has looked
+    body = "\n\n".join([BEGIN, *sections, END])
+    file.write_text(text[: marks[0]] + body + text[marks[1] :], encoding="utf-8")
+
+
+def _marks(text: str) -> tuple[int, int] | None:
+    begin, end = text.find(BEGIN), text.find(END)
+    return (begin, end + len(END)) if 0 <= begin < end else None
+
+
+def _sections(comparison: Comparison, occasion: Occasion, folder: Path) -> list[str]:
+    table, drawn = comparison.table, comparison.pictures
+    meanings = "\n".join(f"- {TITLES[score]}: {MEANINGS[score]}" for score in table.scores)
+    sections = [
+        f"{table.over}; pictures of each: {table.pictures}, from the same noise for all methods. Means with "
+        "95 % bootstrap intervals: concepts are drawn anew, then seeds, prompts and pictures of each; differences are "
+        "paired.",
+        f"```\n{occasion.command}\n```",
+        bullets(circumstances(comparison.round, occasion)),
+        markdown_table(
+            ["method", "seconds of training", "stages: steps x batch at rate"], _trained(comparison.round)
+        ).rstrip(),
+        "## Scores",
+        table.to_markdown().rstrip(),
+        f"{table.base_words}.",
+        meanings,
+        _shown("identity and text alignment of each method", drawn.plane, folder),
+        *_by_aspect(table),
+        "## By concept",
+        _by_concept(table).rstrip(),
+        f"[`{folder.name}/{CELLS}`]({folder.name}/{CELLS}) has every training: its scores, and the key under which the "
+        "store has its pictures (`stages/evaluate/<key>`) and the value of each.",
+        "## Pictures",
+        "The first picture of each prompt, not picked ones; those of a column began at the same noise.",
+    ]
+    for number, name in enumerate(table.concepts):
+        sections += [f"### {name}", _shown(f"{name} by each method", drawn.sheets[name], folder)]
+        if number < _IN_FULL and name in drawn.stages:
+            sections.append(_shown(f"{name} after each stage", drawn.stages[name], folder))
+        if number < _IN_FULL and name in drawn.attention:
+            sections.append(_shown(f"where words look in {name}'s pictures", drawn.attention[name], folder))
+    return sections
+
+
+def bullets(facts: Sequence[tuple[str, str]]) -> str:
+    """Facts with their names, as a list."""
+    return "\n".join(f"- {name}: {said}" for name, said in facts)
+
+
+def circumstances(work: Round, occasion: Occasion) -> list[tuple[str, str]]:
+    """Commit, time, machine, models."""
+    manifests = {(m.stage, m.key): m for found in work.found.values() for m in found.values()}.values()
+    trained = sum(manifest.wall_seconds for manifest in manifests if manifest.stage.startswith("train-"))
+    drawn = sum(manifest.wall_seconds for manifest in manifests if not manifest.stage.startswith("train-"))
+    git = occasion.git
+    recipe = next(iter(work.jobs.values())).recipe
+    return [
+        ("commit", f"`{git['commit'][:12]}`{' with changes' if git['dirty'] else ''}" if git else "not in git"),
+        ("wall time", f"{_hours(trained)} of training, {_hours(drawn)} of drawing and scoring"),
+        ("of it this command", _hours(occasion.seconds)),
+        ("machine", "; ".join(sorted({manifest.device for manifest in manifests}))),
+        *((kind.replace("_", " "), f"digest `{model.digest[:12]}`") for kind, model in recipe.models.items()),
+        ("guidance, steps", f"{recipe.params.sampling.guidance_scale:g}, {recipe.params.sampling.num_inference_steps}"),
+    ]
+
+
+def _trained(work: Round) -> list[list[str]]:
+    """For each method how long one training took, on average, and what its stages were."""
+    rows = []
+    for method in work.methods:
+        places = [place for place in work.jobs if place.method == method]
+        plans = work.jobs[places[0]].trainings
+        seconds = [sum(work.found[place][plan.stage].wall_seconds for plan in plans) for place in places]
+        stages = [plan.parameters["stage"] for plan in plans]
+        said = [f"{s['name']} {s['max_train_steps']} x {s['batch_size']} at {s['learning_rate']:g}" for s in stages]
+        rows.append([method, f"{sum(seconds) / len(seconds):.0f}", ", ".join(said)])
+    return rows
+
+
+def _by_aspect(table: MethodTable) -> list[str]:
+    """What methods score on prompts that ask for one thing; nothing where all prompts ask for the same."""
+    if not table.aspects:
+        return []
+    score, (first, *others) = "identity_x_text", table.methods
+    called = {aspect: f"{aspect} ({len(places)})" for aspect, places in table.aspects.items()}
+    means = [
+        [words, *(str(table.mean_of(aspect, method, score)) for method in table.methods)]
+        for aspect, words in called.items()
+    ]
+    differences = [
+        [words, *(signed(table.difference_of(aspect, method, score)) for method in others)]
+        for aspect, words in called.items()
+    ]
+    sections = [
+        "## By aspect",
+        f"{TITLES[score]} of the prompts with each tag of the prompt set, with their number:",
+        markdown_table(["aspect", *table.methods], means).rstrip(),
+    ]
+    if others:
+        titles = [f"{method} - {first}" for method in others]
+        sections.append(markdown_table(["difference", *titles], differences).rstrip())
+    return sections
+
+
+def _by_concept(table: MethodTable) -> str:
+    score = "identity_x_text"
+    rows = [
+        [concept, *(f"{table.values(method, score)[number].mean():.3f}" for method in table.methods)]
+        for number, concept in enumerate(table.concepts)
+    ]
+    return markdown_table([TITLES[score], *table.methods], rows)
+
+
+def _write_cells(table: MethodTable, file: Path) -> None:
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["concept", "method", "seed", *table.scores, "evaluation", "weights_sha256"])
+        for cell in table.cells:
+            means = [f"{cell.mean(score):.4f}" if score in cell.values else "" for score in table.scores]
+            writer.writerow([cell.concept, cell.method, cell.seed, *means, cell.evaluation, cell.weights])
+
+
+def _shown(said: str, picture: Path, folder: Path) -> str:
+    """A picture of the page, in a form that is small enough for a repository."""
+    file = folder / f"{picture.stem}.webp"
+    with Image.open(picture) as image:
+        image.convert("RGB").save(file, quality=88, method=6)
+    return f"![{said}]({folder.name}/{file.name})"
+
+
+def _hours(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"

@@ -1,0 +1,26 @@
+"""`conceptbooth export`: a version in the form that another program loads."""
+
+from pathlib import Path
+
+from rich.text import Text
+
+from flows.output.console import notices, print_json, results
+from tasks.export.export import Form, export_version
+from tasks.project.settings import Settings
+from tasks.registry.versions import resolve
+
+
+def run_export(
+    settings: Settings, reference: str, form: Form, place: Path, *, rank: int | None, measure: bool, as_json: bool
+) -> None:
+    """Write the version and say what was written. Raises as `resolve` and `export_version`."""
+    version = resolve(settings, reference)
+    files = export_version(settings, version, form, place, rank=rank, measure=measure)
+    if as_json:
+        facts = {"concept": version.concept, "version": version.version, "form": form}
+        print_json({**facts, "place": str(place), "files": files})
+        return
+    for file in files:
+        results().print(str(place / file), soft_wrap=True, markup=False)
+    said = f"{version.concept} version {version.version}: README.md says how it is loaded and where it comes from"
+    notices().print(Text(said, style="dim"), soft_wrap=True)

@@ -1,0 +1,202 @@
+"""What this project keeps its things in and talks to, each proved by use: written, read back, written conditionally."""
+
+import shutil
+import sqlite3
+import tempfile
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from flows.doctor.diagnosis import Finding, Look
+from model.errors import InputError
+from tasks.dvc.storage import UnreadRemote, dvc_storage, prove_folder, prove_s3
+from tasks.files.s3_url import SCHEME, S3Url
+from tasks.project.settings import Settings
+from tasks.store.s3 import s3_client
+from tasks.store.store import open_store
+from tasks.tracking.client import SERVER_SCHEMES, address_problem, scheme_of, shown, sqlite_file
+
+ANSWER_SECONDS = 5
+LOW_DISK_BYTES = 2 * 2**30
+_VARIABLE: Literal["/variables/name/{name}"] = "/variables/name/{name}"
+
+
+def looks(settings: Settings) -> dict[str, Look]:
+    """How to look at each place, by what it is called."""
+    return {
+        "store": lambda: _store(settings),
+        "DVC remote": lambda: _dvc_remote(settings),
+        "MLflow": lambda: _mlflow(settings),
+        "Prefect": lambda: _prefect(settings),
+        "Prefect results": lambda: [_prefect_results(settings)],
+    }
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    open_store(settings).probe()
+    found = f"{settings.store}: writes, reads and creates exclusively"
+    if not isinstance(settings.store, Path):
+        at = f" ({settings.s3_endpoint_url})" if settings.s3_endpoint_url else ""
+        cache = f"cached in {settings.home / 'cache'}, at most {settings.cache_gigabytes:g} GB"
+        yield Finding(what="store", state="ok", found=f"{found}{at}; {cache}")
+        return
+    free = shutil.disk_usage(settings.store).free
+    found += f"; {free / 2**30:.1f} GB free"
+    if free < LOW_DISK_BYTES:
+        yield Finding(what="store", state="note", found=found, way_out="a training on a large base needs more room")
+    else:
+        yield Finding(what="store", state="ok", found=found)
+
+
+def _dvc_remote(settings: Settings) -> Iterator[Finding]:
+    remote = dvc_storage(settings).remote
+    if remote is None:
+        shared = not isinstance(settings.store, Path)
+        yield Finding(
+            what="DVC remote",
+            state="note" if shared else "ok",
+            found="none: images stay on this machine",
+            way_out="`dvc remote add --default NAME s3://BUCKET/PREFIX` lets other machines have them"
+            if shared
+            else "",
+        )
+    elif isinstance(remote, UnreadRemote):
+        yield Finding(
+            what="DVC remote",
+            state="note",
+            found=f"{remote.address}: of a kind that DVC alone reads",
+            way_out="workers fetch images by themselves from folders and s3:// only; elsewhere `dvc pull` first",
+        )
+    else:
+        remote.probe()
+        yield Finding(what="DVC remote", state="ok", found=f"{remote.address}: writes and reads")
+
+
+def _mlflow(settings: Settings) -> Iterator[Finding]:
+    if problem := address_problem(settings):
+        raise InputError(problem)
+    scheme = scheme_of(settings.mlflow_tracking_uri)
+    if scheme in SERVER_SCHEMES:
+        yield from _mlflow_server(settings)
+    elif scheme == "sqlite":
+        yield _mlflow_database(settings)
+        yield _artifact_root(settings)
+    else:
+        yield Finding(what="MLflow", state="note", found=f"database {shown(settings)}: not asked")
+
+
+def _mlflow_server(settings: Settings) -> Iterator[Finding]:
+    """By MLflow's own client, which knows credentials; the server says where artefacts go."""
+    name = shown(settings)
+    health = f"{settings.mlflow_tracking_uri.rstrip('/')}/health"
+    if silent := _silence(health):
+        yield Finding(
+            what="MLflow", state="problem", found=f"{name} {silent}", way_out="start it, or set MLFLOW_TRACKING_URI"
+        )
+        return
+    from mlflow.exceptions import MlflowException
+
+    from tasks.tracking.client import artifacts_at, connect, experiment_id
+
+    client, word = connect(settings), uuid.uuid4().hex
+    experiment = experiment_id(client, settings)
+    client.set_experiment_tag(experiment, "conceptbooth.doctor", word)
+    present = client.get_experiment(experiment)
+    if present.tags.get("conceptbooth.doctor") != word:
+        raise InputError(f"{name}: what was written does not read back")
+    yield Finding(what="MLflow", state="ok", found=f"{name}: writes and reads")
+    place = f"{present.artifact_location.rstrip('/')}/doctor-{word}"
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, word).write_text(word, encoding="utf-8")
+            artifacts = artifacts_at(client, place)
+            artifacts.log_artifact(str(Path(folder, word)))
+            read = Path(artifacts.download_artifacts(word)).read_text(encoding="utf-8")
+            artifacts.delete_artifacts()
+    except (MlflowException, OSError) as error:
+        raise InputError(f"{present.artifact_location}: artefacts cannot be kept: {error}") from error
+    if read != word:
+        raise InputError(f"{present.artifact_location}: what was written does not read back")
+    yield Finding(what="MLflow artefacts", state="ok", found=f"{present.artifact_location}: writes and reads")
+
+
+def _mlflow_database(settings: Settings) -> Finding:
+    file = sqlite_file(settings.mlflow_tracking_uri)
+    if not file.is_file():
+        return Finding(what="MLflow", state="ok", found=f"{file}: made by the first training")
+    try:
+        with sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=ANSWER_SECONDS) as database:
+            (models,) = database.execute("SELECT count(*) FROM registered_models").fetchone()
+            (versions,) = database.execute("SELECT count(*) FROM model_versions").fetchone()
+            database.execute("UPDATE registered_models SET description = description")
+            database.rollback()
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"{file}: {error}; move it away, and trainings in the store are registered again") from error
+    return Finding(
+        what="MLflow", state="ok", found=f"{file}: writes and reads; {models} concepts registered, {versions} versions"
+    )
+
+
+def _artifact_root(settings: Settings) -> Finding:
+    root = settings.mlflow_artifact_root
+    if root.startswith(SCHEME):
+        prove_s3("MLflow artefacts", s3_client(settings.s3_endpoint_url), S3Url.parse(root))
+    elif root.startswith("file:") or "://" not in root:
+        folder = Path(url2pathname(urlsplit(root).path))
+        folder.mkdir(parents=True, exist_ok=True)
+        prove_folder("MLflow artefacts", folder)
+    else:
+        return Finding(what="MLflow artefacts", state="note", found=f"{root}: not tried")
+    return Finding(what="MLflow artefacts", state="ok", found=f"{root}: writes and reads")
+
+
+def _prefect(settings: Settings) -> Iterator[Finding]:
+    url = settings.prefect_api_url.rstrip("/")
+    if not url:
+        found = f"no server needed; its database is in {settings.prefect_home}"
+        yield Finding(what="Prefect", state="ok", found=found)
+        return
+    if silent := _silence(f"{url}/health"):
+        way_out = "start it, or unset PREFECT_API_URL to work without a server"
+        yield Finding(what="Prefect", state="problem", found=f"{url} {silent}", way_out=way_out)
+        return
+    from flows.server.shared_server import find_server, server_client
+
+    server, name = find_server(settings), f"doctor_{uuid.uuid4().hex}"
+    with server_client(settings) as client:
+        client.request("POST", "/variables/", json={"name": name, "value": name}).raise_for_status()
+        read = client.request("GET", _VARIABLE, path_params={"name": name}).json()["value"]
+        client.request("DELETE", _VARIABLE, path_params={"name": name}).raise_for_status()
+    if read != name:
+        raise InputError(f"{url}: what was written does not read back")
+    if problem := server.version_problem():
+        raise InputError(problem)
+    said = f"{url}: writes and reads; version {server.version}"
+    warning = server.lease_warning()
+    yield Finding(what="Prefect", state="note" if warning else "ok", found=said, way_out=warning or "")
+
+
+def _prefect_results(settings: Settings) -> Finding:
+    place = settings.prefect_results
+    if isinstance(place, Path):
+        place.mkdir(parents=True, exist_ok=True)
+        prove_folder("Prefect results", place)
+    else:
+        prove_s3("Prefect results", s3_client(settings.s3_endpoint_url), place)
+    return Finding(what="Prefect results", state="ok", found=f"{place}: writes and reads")
+
+
+def _silence(health: str) -> str | None:
+    """What is wrong with a server's answer; None if it is well."""
+    try:
+        with urllib.request.urlopen(health, timeout=ANSWER_SECONDS):
+            return None
+    except urllib.error.HTTPError as error:
+        return f"answers {error.code} {error.reason}"
+    except OSError as error:
+        return f"does not answer: {getattr(error, 'reason', error)}"

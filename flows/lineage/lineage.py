@@ -1,0 +1,90 @@
+"""`conceptbooth lineage`: what a model was made of, proved if asked for, as a tree, a document or a page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.text import Text
+
+from flows.lineage.tree import lineage_tree
+from flows.output.console import DONE, FAILED, notices, print_json, results
+from model.errors import InputError, WorkFailed
+from tasks.lineage.chain import Chain, read_chain, unread_chain
+from tasks.lineage.document import document
+from tasks.lineage.head import find_head
+from tasks.lineage.index import open_index
+from tasks.production.ledger import Promotion, examine_ledger
+from tasks.production.registry import open_production
+from tasks.project.settings import Settings
+from tasks.store.store import Store, StoreFailed, open_store
+from tasks.verification.chain import verify
+from tasks.verification.results import UNWANTED, Verification
+
+
+def show_lineage(settings: Settings, reference: str, *, proved: bool, as_json: bool, page: Path | None) -> int:
+    """Print the lineage of NAME, NAME@alias or NAME/version, and write the page if one is asked for.
+
+    The exit code says whether the chain is whole, as far as was looked.
+
+    Raises:
+        InputError: no such concept, version or alias; the page's folder is not there.
+        WorkFailed: the store cannot be read, or the page not be written.
+    """
+    if page is not None and not page.resolve().parent.is_dir():
+        raise InputError(f"--html {page}: there is no folder {page.parent}")
+    store = open_store(settings)
+    chain = _chain(settings, store, reference, proved=proved)
+    verification = verify(settings, store, chain, released=True) if proved else None
+    promotions, notes = _promotions(settings, chain)
+    lineage = document(chain, promotions, verification, notes)
+    if page is not None:
+        from flows.lineage.page import write_page
+
+        try:
+            write_page(page, store, chain, lineage)
+        except OSError as error:
+            raise WorkFailed(f"--html {page}: cannot be written: {error.strerror}") from error
+    if as_json:
+        print_json(lineage)
+    else:
+        for note in lineage["notes"]:
+            notices().print(Text(note, style="dim"), soft_wrap=True)
+        results().print(lineage_tree(lineage))
+        tell_verification(verification)
+        if page is not None:
+            results().print(Text.assemble(("Page  ", "bold"), str(page)), soft_wrap=True)
+    return FAILED if lineage["problems"] or (verification and verification.of("fault")) else DONE
+
+
+def _chain(settings: Settings, store: Store, reference: str, *, proved: bool) -> Chain:
+    """The chain; of a store that does not answer, what the registry names, so that it can be told as unchecked."""
+    try:
+        with open_index(settings, store) as index:
+            return read_chain(store, index, find_head(settings, store, index, reference))
+    except StoreFailed as failure:
+        if not proved:
+            raise
+        return unread_chain(settings, reference, failure)
+
+
+def _promotions(settings: Settings, chain: Chain) -> tuple[Sequence[Promotion], list[str]]:
+    """Records of the concept's ledger, or why they are not known; what is wrong with them the verification says."""
+    try:
+        return examine_ledger(open_production(settings), chain.head.concept)[0].records, []
+    except (InputError, StoreFailed) as failure:
+        return (), [f"promotions and revocations are not known: {failure}"]
+
+
+def tell_verification(verification: Verification | None) -> None:
+    """What the verification found; faults are named first."""
+    if verification is None:
+        results().print(Text("Not verified: --verify hashes everything again.", style="dim"))
+        return
+    console = results()
+    for state in UNWANTED:
+        style = "bold red" if state == "fault" else "yellow"
+        for check in verification.of(state):
+            line = Text.assemble((f"{state:<11}", style), (check.what, "bold"), f": {check.said}")
+            console.print(line, soft_wrap=True)
+    style = "bold red" if verification.of("fault") else "yellow" if verification.of("unchecked") else "bold green"
+    line = Text.assemble((verification.words, style), f" ({len(verification.of('good'))} checks passed, ")
+    console.print(line.append(f"{verification.at}, {verification.seconds:.1f} s)"), soft_wrap=True)

@@ -1,0 +1,3 @@
+"""The Prefect flow of the night: what it chooses, who trains it (this process or workers), and how it is summed up
+and told; the commands `plan` and `nightly`. May know training, workers, server and output. Start at nightly.py.
+"""

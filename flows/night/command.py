@@ -1,0 +1,105 @@
+"""`conceptbooth nightly`: a night by hand, what it would do, or when the scheduled one comes."""
+
+import os
+
+from rich.padding import Padding
+from rich.text import Text
+
+from flows.night.choice import Choice, NightOptions, choose
+from flows.night.dispatch import dispatcher
+from flows.night.plan import show_plan
+from flows.output.console import DONE, FAILED, notices, print_json, results
+from flows.output.progress import TerminalReporter
+from flows.server.local_api import flows_run_at, prefect_api
+from flows.training.summary import command
+from flows.workers.deployments import FILE, read_deployments
+from model.errors import InputError
+from tasks.concepts.concepts import concept_names
+from tasks.plan.plan import make_plan
+from tasks.project.settings import Settings
+from tasks.tracking.client import import_mlflow
+
+
+def run_night(settings: Settings, options: NightOptions, *, verbose: bool, as_json: bool) -> int:
+    """Have a night now and print its summary; returns the exit code, 1 if anything failed.
+
+    Raises:
+        InputError: an option without sense, or something that all concepts need is wrong; nothing was begun.
+        WorkFailed: Prefect's API does not start.
+    """
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "NOTSET" if verbose else "CRITICAL"
+    with prefect_api(settings) as api:  # it starts in the background
+        choose(settings, make_plan(settings, concept_names(settings)), options)  # bad input, before anything is done
+        import_mlflow(settings)
+        from flows.night.nightly import Night, have
+        from flows.night.summary import show_night
+
+        reporter = TerminalReporter(notices())
+        night = Night(settings, options, reporter, dispatcher(settings, reporter))
+        with flows_run_at(api):
+            summary = have(night)
+    if as_json:
+        print_json(summary.to_json())
+    else:
+        show_night(summary)
+    return FAILED if summary.failed else DONE
+
+
+def show_dry_run(settings: Settings, options: NightOptions, *, as_json: bool) -> int:
+    """Print what a night would do now, and change nothing. Raises as `run_night`."""
+    plan = make_plan(settings, concept_names(settings))
+    choice = choose(settings, plan, options)
+    if as_json:
+        print_json(
+            {
+                "would_train": [concept.to_json() for concept in choice.trained],
+                "would_verify": [concept.to_json() for concept in choice.verified],
+                "waiting": [concept.to_json() for concept in choice.waiting],
+                "deferred": [concept.to_json() for concept in choice.deferred],
+                "problems": [concept.to_json() for concept in plan.of("problem")],
+                "up_to_date": len(plan.of("up to date")),
+                "registry_unknown": plan.registry_unknown,
+            }
+        )
+    else:
+        show_plan(plan)
+        _show_choice(choice)
+    return DONE
+
+
+def _show_choice(choice: Choice) -> None:
+    groups = (
+        ("would be trained, in this order", choice.trained),
+        ("would be read to the last byte, though up to date", choice.verified),
+        ("would wait, since they failed before", choice.waiting),
+        ("would be left for another night", choice.deferred),
+    )
+    for words, concepts in groups:
+        if concepts:
+            results().print(Text.assemble((f"\n{words}: ", "bold"), ", ".join(each.concept for each in concepts)))
+
+
+def show_schedule(settings: Settings, *, as_json: bool) -> int:
+    """Print when the next night comes by prefect.yaml, and where it runs.
+
+    Raises:
+        InputError: prefect.yaml is not there, or wrong.
+    """
+    deployments = [each for each in read_deployments(settings.root / FILE) if each.name == "nightly"]
+    if not deployments:
+        raise InputError(f"{FILE}: no deployment is called nightly; `{command()} nightly --now` has a night by hand")
+    runs = sorted(run for each in deployments for run in each.next_runs)
+    if as_json:
+        print_json({"next_runs": [run.isoformat() for run in runs], "server": settings.prefect_api_url or None})
+        return DONE
+    said = " and ".join(f"{run:%A %Y-%m-%d %H:%M %Z}" for run in runs) or "never: it has no active schedule"
+    results().print(Text.assemble(("next night  ", "bold"), said))
+    if settings.prefect_api_url:
+        where = (
+            f"on the Prefect server {settings.prefect_api_url}, once `{command()} deploy` was run and a worker is up"
+        )
+    else:
+        where = "nowhere yet: no Prefect server is set (PREFECT_API_URL), and without one there are no schedules"
+    results().print(Padding(Text(where), (0, 0, 0, 12)))
+    results().print(Padding(Text(f"`{command()} nightly --now` has a night at once, here", "dim"), (0, 0, 0, 12)))
+    return DONE

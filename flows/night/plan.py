@@ -1,0 +1,77 @@
+"""`conceptbooth plan`: what a night would do, and why."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from flows.output.console import BAD_INPUT, DONE, notices, print_json, results
+from flows.training.summary import command
+from tasks.concepts.concepts import concept_names
+from tasks.plan.causes import stage_words
+from tasks.plan.plan import ConceptPlan, Plan, make_plan
+from tasks.project.settings import Settings
+
+
+def run_plan(settings: Settings, names: Sequence[str], *, as_json: bool) -> int:
+    """Print the plan of these concepts, or of all; returns the exit code: bad input only if a named one has a problem.
+
+    Raises:
+        InputError: something that all concepts need is wrong.
+        StoreFailed: the store cannot be read.
+    """
+    plan = make_plan(settings, names or concept_names(settings))
+    if as_json:
+        print_json(
+            {
+                "concepts": [concept.to_json() for concept in plan.concepts],
+                "registry_unknown": plan.registry_unknown,
+            }
+        )
+    else:
+        show_plan(plan)
+    return BAD_INPUT if names and plan.of("problem") else DONE
+
+
+def show_plan(plan: Plan) -> None:
+    """Print the plan: concepts with something to do in a table, the others by name alone."""
+    if not plan.concepts:
+        results().print('No concepts yet: conceptbooth add NAME IMAGES... --category "stuffed animal"')
+        return
+    stale, problems, fresh = plan.of("stale"), plan.of("problem"), plan.of("up to date")
+    if stale:
+        _show_stale(stale)
+    for concept in problems:
+        results().print(Text.assemble((f"{concept.concept}: ", "bold red"), ("cannot be trained", "red")))
+        for problem in concept.causes:
+            results().print(Text(f"  {problem}"), soft_wrap=True)
+    if fresh:
+        if stale or problems:
+            results().print()
+        results().print(Text.assemble(("up to date: ", "green"), ", ".join(concept.concept for concept in fresh)))
+    said = f"{len(stale)} to train, {len(fresh)} up to date"
+    said += f", {len(problems)} with problems" if problems else ""
+    if plan.registry_unknown:
+        notices().print(
+            Text.assemble(("warning: ", "yellow"), f"the registry is not part of this plan: {plan.registry_unknown}"),
+            soft_wrap=True,
+        )
+    hint = f"; `{command()} nightly --now` does it" if stale else ""
+    notices().print(Text(said + hint, style="dim"), soft_wrap=True)
+
+
+def _show_stale(stale: Sequence[ConceptPlan]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("concept", no_wrap=True)
+    table.add_column("from", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for concept in stale:
+        why = Text("\n".join(concept.causes))
+        if concept.failures:
+            failures = concept.failures
+            times = "once" if failures.count == 1 else f"{failures.count} times"
+            waits = f"; the next {failures.waits} nights pass it over" if failures.waits > 1 else ""
+            waits = "; the next night passes it over" if failures.waits == 1 else waits
+            why.append(f"\nfailed {times}: {failures.cause}{waits}", style="yellow")
+        table.add_row(Text(concept.concept, style="bold"), stage_words(concept.runs[0]), why)
+    results().print(table)

@@ -1,0 +1,181 @@
+"""`conceptbooth promote` and `conceptbooth rollback`: the gates, the steps, and who is told."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from flows.output.console import DONE, FAILED, notices, print_json, results
+from flows.production.notifications import announce
+from model.errors import InputError
+from tasks.concepts.concepts import NOT_STATED
+from tasks.production.ledger import Ledger, read_ledger
+from tasks.project.settings import Settings
+from tasks.promotion.gates import Evidence, gate_names, promotion_checks
+from tasks.promotion.policy import Check, Policy, load_policy
+from tasks.promotion.promotion import Promoted, check_production, put_into_production, roll_back
+from tasks.promotion.source import Source, find_source, refuse_for_good, serving_evaluation
+from tasks.registry.versions import parse_reference
+from tasks.store.blobs import Blobs
+from tasks.store.store import Store, open_store
+from tasks.verification.chain import verify
+
+
+def run_promotion(
+    settings: Settings,
+    reference: str,
+    *,
+    version: int | None,
+    reason: str | None,
+    overrides: Sequence[str],
+    approved_by: str | None,
+    as_json: bool,
+) -> int:
+    """Promote what NAME, NAME@alias or NAME/version means; the exit code says whether it serves.
+
+    Raises:
+        InputError: an unknown, unevaluated or revoked version, unknown gates, a place or key that cannot be used.
+        WorkFailed: a step failed; what served before still serves, and the same command carries on.
+    """
+    concept, alias, number = parse_reference(reference)
+    if version is not None and (alias or number):
+        raise InputError(f"{reference} and --version {version}: name the version once")
+    policy = load_policy(settings)
+    _check_overrides(policy, overrides, reason)
+    store, place = open_store(settings), check_production(settings)
+    ledger = read_ledger(place, concept)
+    source = find_source(settings, store, f"{concept}/{version}" if version else reference)
+    refuse_for_good(store, ledger, source)
+    tell = _teller(as_json)
+    serving = ledger.serving
+    if serving and (serving.content, serving.version) == (source.content, int(source.version.version)):
+        checks, used = tuple(Check(**check) for check in serving.gates), dict(serving.overridden)  # asked then
+    else:
+        checks = _asked(settings, store, policy, source, ledger, approved_by, tell)
+        used = {check.gate: str(reason) for check in checks if not check.passed}
+        failed = [check for check in checks if not check.passed and check.gate not in overrides]
+        if failed:
+            return _refuse(concept, source, checks, failed, as_json)
+        for gate in sorted(set(overrides) - used.keys()):
+            tell(f"gate {gate} is passed: nothing to override")
+    done = put_into_production(
+        settings,
+        place,
+        ledger,
+        source,
+        checks,
+        used,
+        reason=reason or NOT_STATED,
+        approved_by=approved_by,
+        tell=tell,
+    )
+    return _show(settings, place, done, as_json)
+
+
+def run_rollback(settings: Settings, concept: str, *, to: int | None, reason: str | None, as_json: bool) -> int:
+    """Let an earlier promotion serve again.
+
+    Raises:
+        InputError: nothing to go back to, no such record, a place that cannot be used.
+        WorkFailed: the earlier version is damaged or does not load; what serves still serves.
+    """
+    place = check_production(settings)
+    done = roll_back(settings, place, concept, to=to, reason=reason or NOT_STATED, tell=_teller(as_json))
+    return _show(settings, place, done, as_json)
+
+
+def _asked(
+    settings: Settings,
+    store: Store,
+    policy: Policy,
+    source: Source,
+    ledger: Ledger,
+    approved_by: str | None,
+    tell: Callable[[str], None],
+) -> tuple[Check, ...]:
+    """What the gates say."""
+    verification = None
+    if policy.lineage:
+        tell("hashing everything that the version was made from")
+        verification = verify(settings, store, source.chain)
+    return promotion_checks(
+        policy,
+        Evidence(
+            chain=source.chain,
+            verification=verification,
+            evaluation=source.evaluation,
+            champion=serving_evaluation(store, ledger),
+            ledger=ledger,
+            approved_by=approved_by,
+        ),
+    )
+
+
+def _check_overrides(policy: Policy, overrides: Sequence[str], reason: str | None) -> None:
+    names = gate_names(policy)
+    problems = [
+        f"--override {gate}: there is no such gate; there are: {', '.join(names)}"
+        for gate in overrides
+        if gate not in names
+    ]
+    if overrides and not (reason or "").strip():
+        problems.append("--override: say why with --reason TEXT; it is kept for ever")
+    if problems:
+        raise InputError(*problems)
+
+
+def _refuse(concept: str, source: Source, checks: Sequence[Check], failed: Sequence[Check], as_json: bool) -> int:
+    if as_json:
+        gates = [{"gate": check.gate, "passed": check.passed, "said": check.said} for check in checks]
+        print_json({"concept": concept, "version": int(source.version.version), "promoted": False, "gates": gates})
+        return FAILED
+    console = notices()
+    line = f"{concept} version {source.version.version} is not promoted: {len(failed)} of {len(checks)} gates failed"
+    console.print(Text(line, style="bold red"), soft_wrap=True)
+    for check in failed:
+        console.print(Text.assemble("  ", (check.gate, "bold"), f"  {check.said}"), soft_wrap=True)
+    console.print(
+        Text("`--override GATE --reason TEXT` passes a gate over; the ledger shows that for ever.", style="dim"),
+        soft_wrap=True,
+    )
+    return FAILED
+
+
+def _show(settings: Settings, place: Blobs, done: Promoted, as_json: bool) -> int:
+    problem = announce(settings, place, done.record)
+    record = done.record
+    if problem:
+        notices().print(Text(f"{problem}; the same command tries again", style="yellow"), soft_wrap=True)
+    if as_json:
+        facts: dict[str, Any] = {
+            "concept": record.concept,
+            "promoted": True,
+            "changed": done.changed,
+            "action": record.action,
+            "seq": record.seq,
+            "version": record.version,
+            "model": record.model,
+            "production_version": record.production_version,
+            "release": record.release,
+            "overridden": dict(record.overridden),
+            "gates": [dict(gate) for gate in record.gates],
+        }
+        print_json(facts)
+        return DONE
+    console = results()
+    how = "serves now" if done.changed else "serves already; nothing was changed"
+    console.print(
+        Text.assemble(
+            (f"{record.concept} version {record.version}", "bold"),
+            f" {how}: models:/{record.model}@champion (version {record.production_version}, record {record.seq})",
+        ),
+        soft_wrap=True,
+    )
+    for gate, reason in record.overridden.items():
+        console.print(Text(f"  passed over: {gate}: {reason}", style="yellow"), soft_wrap=True)
+    return DONE
+
+
+def _teller(as_json: bool) -> Callable[[str], None]:
+    console = notices()
+    return lambda said: None if as_json else console.print(Text(said, style="dim"), soft_wrap=True)

@@ -1,0 +1,106 @@
+"""A base model, loaded and frozen: the parts of a Stable Diffusion pipeline that training and sampling need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+
+from model.bases.base_files import ModelSource, check_base_folder, empty_prompt_is_zero, model_source
+from model.bases.families import Family
+from model.bases.pretrained import fetch, load_frozen
+from model.bases.text_encoder import TextEncoder
+from model.bases.tokens import base_tokenizers
+from model.runtime.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+# Other files of a hub repository (half precision, pickles, single-file checkpoints) would only cost time and disk.
+_HUB_CONFIGS = [
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "tokenizer*/*",
+    "*/config.json",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """A frozen text-to-image model, float32, in evaluation mode."""
+
+    source: ModelSource
+    family: Family
+    text_encoders: tuple[TextEncoder, ...]
+    vae: AutoencoderKL
+    unet: UNet2DConditionModel
+    noise_scheduler: DDPMScheduler
+    zeros_for_nothing: bool
+    """Whether zeros stand for the empty prompt, as they did in its training."""
+    device: torch.device
+
+    @property
+    def tokenizers(self) -> tuple[CLIPTokenizer, ...]:
+        """Those of its text encoders, in their order."""
+        return tuple(encoder.tokenizer for encoder in self.text_encoders)
+
+    @property
+    def prediction_type(self) -> str:
+        """What the UNet predicts: `epsilon` (the noise) or `v_prediction` (the velocity)."""
+        return str(self.noise_scheduler.config.prediction_type)
+
+    @property
+    def resolution(self) -> int:
+        """Side of its pictures in pixels."""
+        return int(self.unet.config.sample_size * self.vae_scale_factor)
+
+    @property
+    def time_ids(self) -> torch.Tensor:
+        """Sizes of a picture as the base draws it, whole and in its own resolution, (1, 6): see `augment.View`."""
+        side = self.resolution
+        return torch.tensor([[side, side, 0, 0, side, side]], dtype=torch.float32, device=self.device)
+
+    @property
+    def vae_scale_factor(self) -> int:
+        """Pixels to one latent, along one side."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+
+def load_base(reference: str, revision: str | None = None, *, device: torch.device | str = "cpu") -> Base:
+    """Load Stable Diffusion 1.x, 2.x or XL from a pipeline folder, or from the hub at a 40-digit commit.
+
+    Raises InputError if it is not there, is another kind of model, or is not in safetensors.
+    """
+    source = model_source(reference, revision)
+    folder = fetch(source, _HUB_CONFIGS)
+    family = check_base_folder(folder, with_weights=source.folder is not None)
+    if source.folder is None:  # gigabytes come only once it is known that they can be used
+        weights = [f"{part}/{name}.safetensors" for part, name in family.models.items()]
+        folder = fetch(source, _HUB_CONFIGS + weights)
+        check_base_folder(folder)
+    device = torch.device(device)
+
+    def load(model_class: Any, part: str) -> Any:
+        model = load_frozen(model_class, folder / part, f"base model '{reference}': {part}/", device)
+        # CUDA's convolutions are quicker in this layout; on a CPU it did not pay.
+        return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model
+
+    text_encoders = tuple(
+        TextEncoder(part=part, tokenizer=tokenizer, model=load(getattr(transformers, part.model_class), part.folder))
+        for part, tokenizer in zip(family.text, base_tokenizers(folder, reference), strict=True)
+    )
+    with quiet_libraries():
+        noise_scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
+    return Base(
+        source=source,
+        family=family,
+        text_encoders=text_encoders,
+        vae=load(AutoencoderKL, "vae"),
+        unet=load(UNet2DConditionModel, "unet"),
+        noise_scheduler=noise_scheduler,
+        zeros_for_nothing=empty_prompt_is_zero(folder, family),
+        device=device,
+    )

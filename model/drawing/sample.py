@@ -1,0 +1,136 @@
+"""Pictures from prompts: DPM-Solver++ with classifier-free guidance, many pictures side by side."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+import torch
+from diffusers import DPMSolverMultistepScheduler
+from PIL import Image
+
+from model.bases.base import Base
+from model.bases.tokens import TokenizedPrompt, tokenize
+from model.diffusion.latents import decode
+from model.diffusion.predict import predict
+from model.diffusion.text_encoding import PromptEmbeds, encode_nothing, encode_text
+from model.drawing.sampling_options import Sampling
+from model.errors import InputError
+from model.runtime.memory import enough_memory
+from model.runtime.numerics import autocast_to
+from model.runtime.quiet import quiet_libraries
+from model.weights.concept import ConceptWeights
+
+__all__ = ["Sampling", "denoise", "generate", "initial_noise"]
+
+_TEXT_BATCH = 64
+
+
+@torch.no_grad()
+def generate(
+    base: Base,
+    weights: ConceptWeights | None,
+    prompts: Sequence[str],
+    images_per_prompt: int,
+    sampling: Sampling,
+    *,
+    autocast: str = "none",
+    on_image: Callable[[int, int, Image.Image], None] | None = None,
+    drawn: Callable[[int, int], Image.Image | None] = lambda prompt, image: None,
+) -> list[list[Image.Image]]:
+    """Pictures of a concept, or of the untrained base (`weights` None): for each prompt `images_per_prompt` of them.
+
+    Prompts are filled in already ("a <turtle> turtle in the snow"). Picture i of every prompt starts from the same
+    noise, decided by `sampling.seed` and i alone: pictures of one seed can be compared across prompts, methods and
+    batch sizes. `on_image(prompt index, image index, picture)` is told of each picture as it is finished;
+    `drawn(prompt index, image index)` gives a picture that an earlier call with the same arguments has finished.
+
+    Raises InputError, with all problems, for options out of range and prompts that are too long, and WorkFailed if the
+    device's memory does not suffice.
+    """
+    tokenized = _tokenize_all(base, weights, prompts, sampling)
+    pictures: list[list[Image.Image]] = [[] for _ in prompts]
+    jobs = [(prompt, image) for prompt in range(len(prompts)) for image in range(images_per_prompt)]
+    with (
+        enough_memory("drawing", base.device, "sampling.batch_size", sampling.batch_size),
+        weights.applied(base) if weights else nullcontext(),
+    ):
+        with autocast_to(autocast, base.device):
+            text, no_text = _encode_all(base, weights, tokenized), encode_nothing(base)
+        for start in range(0, len(jobs), sampling.batch_size):
+            batch = jobs[start : start + sampling.batch_size]
+            # All or none: what is drawn side by side is rounded otherwise than what is drawn alone.
+            finished = [picture for job in batch if (picture := drawn(*job)) is not None]
+            if len(finished) < len(batch):
+                noise = torch.cat([initial_noise(base, sampling.seed, image) for _, image in batch])
+                rows = [prompt for prompt, _ in batch]
+                wanted = text.each(lambda part, rows=rows: part[rows])  # type: ignore[misc]
+                latents = denoise(base, noise, wanted, no_text, sampling, autocast)
+                finished = decode(base, latents)
+            for (prompt, image), picture in zip(batch, finished, strict=True):
+                pictures[prompt].append(picture)
+                if on_image:
+                    on_image(prompt, image, picture)
+    return pictures
+
+
+def initial_noise(base: Base, seed: int, image: int) -> torch.Tensor:
+    """The noise (1, channels, height, width) from which picture number `image` of a seed starts."""
+    # Drawn on the CPU, and from a generator of its own: the same on every device and beside any other pictures.
+    own_seed = int.from_bytes(hashlib.sha256(f"{seed}/{image}".encode()).digest()[:7], "big")
+    side = base.unet.config.sample_size
+    shape = (1, base.unet.config.in_channels, side, side)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(own_seed)).to(base.device)
+
+
+@torch.no_grad()
+def denoise(
+    base: Base,
+    noise: torch.Tensor,
+    text: PromptEmbeds,
+    no_text: PromptEmbeds,
+    sampling: Sampling,
+    autocast: str = "none",
+) -> torch.Tensor:
+    """Latents (batch, channels, height, width) from noise of that shape, by DPM-Solver++ (arXiv 2211.01095).
+
+    `text` is what to draw, one prompt for each picture, `no_text` the empty prompt that guidance leads away from. With
+    guidance both halves go through the UNet as one batch, the empty prompt's first.
+    """
+    with quiet_libraries():
+        solver = DPMSolverMultistepScheduler.from_config(base.noise_scheduler.config)
+    solver.set_timesteps(sampling.num_inference_steps, device=base.device)
+    guided = sampling.guidance_scale != 1
+    read = PromptEmbeds.joined([no_text.expanded(len(noise)), text]) if guided else text
+    time_ids = base.time_ids.expand(len(read.states), -1)  # (batch, 6), with guidance twice as many
+    latents = noise * solver.init_noise_sigma
+    for timestep in solver.timesteps:
+        model_input = solver.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
+        with autocast_to(autocast, base.device):
+            prediction = predict(base, model_input, timestep, read, time_ids).float()
+        if guided:
+            without, with_text = prediction.chunk(2)
+            prediction = without + sampling.guidance_scale * (with_text - without)
+        latents = solver.step(prediction, timestep, latents).prev_sample
+    return latents
+
+
+def _tokenize_all(
+    base: Base, weights: ConceptWeights | None, prompts: Sequence[str], sampling: Sampling
+) -> list[TokenizedPrompt]:
+    problems = sampling.problems()
+    tokenized = []
+    for text in prompts:
+        try:
+            tokenized.append(tokenize(base.tokenizers, text, weights.prompt if weights else None))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    return tokenized
+
+
+def _encode_all(base: Base, weights: ConceptWeights | None, prompts: Sequence[TokenizedPrompt]) -> PromptEmbeds:
+    """Each prompt encoded once."""
+    embeddings = weights.embeddings if weights else ()
+    parts = [prompts[start : start + _TEXT_BATCH] for start in range(0, len(prompts), _TEXT_BATCH)]
+    return PromptEmbeds.joined([encode_text(base, part, embeddings) for part in parts])

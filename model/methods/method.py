@@ -1,0 +1,215 @@
+"""Methods as data: a method is a named list of stages, and one training loop runs every stage of every method.
+
+`model.methods.presets` has those that there are."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from model.methods.limits import as_floats, number, problems_of, switch, whole_number, word
+
+Trains = Literal["embedding", "cross_attention", "unet"]
+StartsFrom = Literal["super_category", "rare_token", "previous_stage"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One training stage: what it trains, for how long, and how strongly the attention-map term pulls."""
+
+    name: str
+    """The stage's name within its method."""
+    trains: Trains
+    """`embedding`: the one row of [V]; `cross_attention`: the `attn2` parameters; `unet`: all of the UNet."""
+    starts_from: StartsFrom = "previous_stage"
+    """Where [V] comes from: a copy of the super-category's embedding, or of a rare token's, or the weights that the
+    stage before has left."""
+
+    learning_rate: float = number(0, 1, above=True)
+    """Constant rate of AdamW."""
+    max_train_steps: int = whole_number(1, 1_000_000)
+    """Optimizer steps."""
+    batch_size: int = whole_number(1, 1024, default=8)
+    """Pictures of the concept a step; with prior preservation as many class images beside them."""
+    attention_mean_weight: float = number(0, 1e6)
+    """Weight of the squared difference between the mean attention of [V] and of the super-category."""
+    attention_variance_weight: float = number(0, 1e6)
+    """Weight of the squared difference between their variances."""
+    adam_beta1: float = number(0, 0.9999, default=0.9)
+    """Decay of AdamW's first moment."""
+    adam_beta2: float = number(0, 0.999999, default=0.999)
+    """Decay of AdamW's second moment."""
+    weight_decay: float = number(0, 1, default=1e-2)
+    """Decoupled weight decay."""
+    max_grad_norm: float = number(0, 1e6, default=1.0, above=True)
+    """Gradients are scaled down to this norm over all trained parameters."""
+
+    rare_token: str = word(default="")
+    """A word that the base has one token for and hardly ever met; of a stage that starts from it."""
+
+    lora_rank: int = whole_number(0, 1024, default=0)
+    """Rank of the LoRA (arXiv 2106.09685) that is trained in the place of the layers themselves; 0 is none."""
+    lora_alpha: float = number(0, 1e6, default=0.0)
+    """The LoRA's change is scaled by lora_alpha / lora_rank."""
+    train_text_encoder: bool = switch(default=False)
+    """Whether a stage that trains the UNet trains the text encoders with it: all but their words' embeddings."""
+
+    gradient_checkpointing: bool = switch(default=False)
+    """Whether the UNet's inner states are computed again for the gradients instead of kept (arXiv 1604.06174): a base
+    of 1024 pixels then trains with less memory, in more time, and comes to the same."""
+
+    prior_weight: float = number(0, 1e6, default=0.0)
+    """Prior preservation (arXiv 2208.12242, equation 2): weight of the loss on class images, which the base draws of
+    the super-category before the training; 0 is none."""
+    class_images: int = whole_number(0, 100_000, default=0)
+    """How many class images there are, of prior preservation."""
+
+    context_embedding_weight: float = number(0, 1e6, default=0.0)
+    """CoRe (arXiv 2408.15914): weight of how differently the text encoders read the other words of prompts beside [V]
+    and beside the super-category; 0 is none."""
+    context_attention_weight: float = number(0, 1e6, default=0.0)
+    """CoRe: the same of where the UNet's cross-attention sees those other words; 0 is none."""
+    semantic_weight: float = number(0, 1e6, default=0.0)
+    """ClassDiffusion (arXiv 2405.17532): weight of how far the instance prompt has gone from the class prompt; 0 is
+    none."""
+
+    augmented_views: int = whole_number(1, 100_000, default=256)
+    """Augmented views of the images that are encoded once, before the first step, and drawn from at every step."""
+    rotation_degrees: float = number(0, 180, default=45.0)
+    """Views are turned by up to this angle, either way."""
+    rotation_probability: float = number(0, 1, default=0.75)
+    """Share of the views that are turned."""
+    flip_probability: float = number(0, 1, default=0.25)
+    """Share of the views that are mirrored left to right."""
+    smallest_crop: float = number(0.1, 1, default=1.0)
+    """Side of the smallest random square crop, as a share of the image's short side."""
+
+    def __post_init__(self) -> None:
+        as_floats(self)
+
+    def problems(self) -> list[str]:
+        """One sentence for each field outside its limits, as `stage.field = value: what is allowed`."""
+        problems = problems_of(self, self.name)
+        if self.starts_from == "rare_token" and not self.rare_token:
+            problems.append(f"{self.name}.rare_token: the stage starts from one, so name it, such as sks")
+        if self.starts_from != "rare_token" and self.rare_token:
+            problems.append(f"{self.name}.rare_token = {self.rare_token!r}: the stage starts from none")
+        if bool(self.lora_rank) != bool(self.lora_alpha):
+            problems.append(
+                f"{self.name}.lora_rank = {self.lora_rank}, lora_alpha = {self.lora_alpha}: a LoRA has both, alpha is "
+                "often the rank; leave both out for none"
+            )
+        if self.lora_rank and self.trains == "embedding":
+            problems.append(
+                f"{self.name}.lora_rank = {self.lora_rank}: a LoRA changes layers, and the stage trains none"
+            )
+        if self.train_text_encoder is True and self.trains != "unet":
+            problems.append(
+                f"{self.name}.train_text_encoder = true: the text encoder is trained beside the whole UNet or not at "
+                f"all, and this stage trains the {self.trains.replace('_', ' ')}"
+            )
+        if self.gradient_checkpointing is True and self.context_attention_weight:
+            problems.append(
+                f"{self.name}.gradient_checkpointing = true: context_attention_weight watches the UNet while it works, "
+                "and what is computed again is not watched; leave one of them out"
+            )
+        if self.has_prior and self.class_images == 0:
+            problems.append(
+                f"{self.name}.class_images = 0: prior preservation needs some, such as 200; or set prior_weight to 0"
+            )
+        if self.class_images and self.prior_weight == 0:
+            problems.append(
+                f"{self.name}.class_images = {self.class_images}: of no use while prior_weight is 0; set that, such as "
+                "to 1, or leave both out"
+            )
+        if self.has_prior and self.trains == "embedding":
+            problems.append(
+                f"{self.name}.prior_weight = {self.prior_weight}: class images do not show [V], so they teach a stage "
+                "nothing that trains its embedding alone; a stage that changes the UNet can have them"
+            )
+        if not self.trains_text:
+            problems += [
+                f"{self.name}.{name} = {value}: it steers what is read of [V], which this stage does not change; a "
+                "stage that trains the embedding or the text encoder can have it"
+                for name in ("context_embedding_weight", "context_attention_weight", "semantic_weight")
+                if (value := getattr(self, name))
+            ]
+        return problems
+
+    def facts(self) -> dict[str, Any]:
+        """All fields by name; options that are not used are left out, so that a new one changes no other stage."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if value or name not in _OPTIONS}
+
+    @property
+    def has_attention_term(self) -> bool:
+        """Whether the attention-map term is part of the loss."""
+        return self.attention_mean_weight != 0 or self.attention_variance_weight != 0
+
+    @property
+    def trains_text(self) -> bool:
+        """Whether what the UNet reads of a prompt changes from step to step."""
+        return self.trains == "embedding" or self.train_text_encoder
+
+    @property
+    def has_context(self) -> bool:
+        """Whether CoRe's regularisation of the words beside [V] is part of the loss."""
+        return self.context_embedding_weight != 0 or self.context_attention_weight != 0
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether the stage preserves the base's prior with class images."""
+        return self.prior_weight != 0
+
+    def uneven_share(self, processes: int) -> str | None:
+        """What is wrong with a batch that so many processes cannot share evenly; None if nothing."""
+        if self.batch_size % processes == 0:
+            return None
+        return (
+            f"{self.name}.batch_size = {self.batch_size}: {processes} processes share each step, so a multiple of "
+            f"{processes} is needed"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A way to teach a concept: stages run in this order, each from the weights of the one before."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    instance_prompt: str = "a photo of a {}"
+    """What every instance image is said to show; `{}` becomes "[V] super-category"."""
+    names_category: bool = True
+    """False: `{}` becomes [V] alone, here and wherever the concept is drawn."""
+
+    def problems(self) -> list[str]:
+        """One sentence for each setting of a stage that is outside its limits or does not go with the method."""
+        problems = [problem for stage in self.stages for problem in stage.problems()]
+        if not self.names_category:
+            problems += [
+                f"{stage.name}: the attention-map term compares [V] with its super-category, which the prompts of "
+                f"method '{self.name}' do not name; both its weights must be 0"
+                for stage in self.stages
+                if stage.has_attention_term
+            ]
+        counts = {f"{stage.name}.class_images": stage.class_images for stage in self.stages if stage.has_prior}
+        if len(set(counts.values())) > 1:
+            said = " and ".join(f"{name} = {count}" for name, count in counts.items())
+            problems.append(f"{said}: one set of class images serves all stages of a method, so give one number")
+        return problems
+
+    @property
+    def class_images(self) -> int:
+        """How many class images its stages read; 0 for a method without prior preservation."""
+        return max(stage.class_images for stage in self.stages)
+
+
+_OPTIONS = {"lora_rank", "lora_alpha", "train_text_encoder", "prior_weight", "class_images"} | {
+    "gradient_checkpointing",
+    "context_embedding_weight",
+    "context_attention_weight",
+    "semantic_weight",
+}
+# What a stage is cannot be turned by a setting; that would be another method.
+_FIXED = {"name", "trains", "starts_from"}
+STAGE_SETTINGS = tuple(field.name for field in dataclasses.fields(Stage) if field.name not in _FIXED)
+"""The fields of a stage that `get_method` may override."""

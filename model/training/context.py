@@ -1,0 +1,94 @@
+"""Terms that keep [V] a word among words: what stands beside it is read as beside its super-category.
+
+Both are off by default. CoRe (Context-Regularized Text Embedding Learning, arXiv 2408.15914) compares prompts with [V]
+to the same prompts with the super-category in its place, token by token, without any pictures of them. ClassDiffusion
+(arXiv 2405.17532) compares the instance prompt as a whole to the class prompt. What they are compared to is read once,
+before the first step, and stays.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from model.bases.base import Base
+from model.bases.prompt import ConceptPrompt
+from model.bases.tokens import TokenizedPrompt, tokenize
+from model.diffusion.text_encoding import PromptEmbeds, category_embeddings, encode_text
+from model.errors import InputError
+
+CONTEXTS = (
+    "a {} in the rain",
+    "a {} on a table",
+    "a {} in a garden",
+    "a {} next to a tree",
+    "a {} under the sun",
+    "a small {}",
+    "a wooden {}",
+    "a white {} on the floor",
+    "a drawing of a {}",
+    "a close view of a {}",
+)
+"""Prompts whose other words are held in place; none of them is of an evaluation's."""
+_PIXELS = 256  # of the map by which the attention term is counted, whatever a layer has: 16 x 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anchors:
+    """What prompts are compared to."""
+
+    contexts: Sequence[TokenizedPrompt]
+    """Prompts with [V]: the instance prompt, and those of CONTEXTS that are short enough for the base."""
+    read: PromptEmbeds
+    """What is read of them with the super-category's embedding in the place of [V], (contexts, tokens, width)."""
+    class_end: torch.Tensor
+    """(width): the class prompt's state at its end token."""
+
+
+@torch.no_grad()
+def find_anchors(base: Base, prompt: ConceptPrompt) -> Anchors:
+    """What the base reads now; a super-category of several tokens is the mean of their embeddings."""
+    contexts = [tokenize(base.tokenizers, prompt.text, prompt)]
+    for context in CONTEXTS:
+        try:
+            contexts.append(tokenize(base.tokenizers, prompt.fill(context), prompt))
+        except InputError:  # too long for a base of few tokens, which has the others
+            continue
+    read = encode_text(base, contexts, category_embeddings(base, prompt))
+    of_class = tokenize(base.tokenizers, prompt.class_text)
+    return Anchors(contexts=contexts, read=read, class_end=end_state(base, encode_text(base, [of_class]), of_class))
+
+
+def end_state(base: Base, text: PromptEmbeds, prompt: TokenizedPrompt) -> torch.Tensor:
+    """State (width) of the end token of the first prompt of `text`: what CLIP takes for all of its meaning."""
+    return text.states[0, prompt.ids[0].index(base.tokenizers[0].eos_token_id)]
+
+
+def semantic_distance(state: torch.Tensor, class_state: torch.Tensor) -> torch.Tensor:
+    """1 - cosine of two states (width): ClassDiffusion's semantic preservation loss, as its code computes it."""
+    return 1 - F.cosine_similarity(state.float(), class_state.float(), dim=0)
+
+
+def context_embedding_distance(
+    states: torch.Tensor, category_states: torch.Tensor, placeholder: Sequence[int]
+) -> torch.Tensor:
+    """Mean over the other tokens of 1 - cosine of their states with [V] and with its super-category.
+
+    Both are (1, tokens, width), `placeholder` the places of [V]. CoRe's context embedding regularisation.
+    """
+    others = [place for place in range(states.shape[1]) if place not in placeholder]
+    return (1 - F.cosine_similarity(states.float(), category_states.float(), dim=-1))[:, others].mean()
+
+
+def context_attention_distance(
+    maps: Sequence[torch.Tensor], category_maps: Sequence[torch.Tensor], placeholder: Sequence[int]
+) -> torch.Tensor:
+    """How differently cross-attention sees the other tokens beside [V] and beside its super-category; a scalar.
+
+    Both hold for each layer (batch, pixels, tokens), mean over heads. The squared difference is summed over the pixels
+    of a map of 16 x 16, and its mean taken over layers, samples and tokens. CoRe's context attention regularisation.
+    """
+    others = [place for place in range(maps[0].shape[-1]) if place not in placeholder]
+    layers = [(ours - theirs)[..., others].square().mean() for ours, theirs in zip(maps, category_maps, strict=True)]
+    return _PIXELS * torch.stack(layers).mean()

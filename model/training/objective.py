@@ -1,0 +1,143 @@
+"""What a training step minimises: the error of the prediction, and the terms that a stage adds to it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from model.bases.base import Base
+from model.bases.tokens import TokenizedPrompt
+from model.diffusion.attention import AttentionColumns, attention_term, recorded_columns, recorded_maps
+from model.diffusion.latents import LatentBank
+from model.diffusion.predict import predict
+from model.diffusion.text_encoding import PromptEmbeds, encode_text
+from model.methods.method import Stage
+from model.training.context import (
+    Anchors,
+    context_attention_distance,
+    context_embedding_distance,
+    end_state,
+    semantic_distance,
+)
+from model.training.process_group import Team
+
+_ALONE = Team()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopSetup:
+    """What every step reads and none changes."""
+
+    base: Base
+    stage: Stage
+    banks: Sequence[LatentBank]
+    """Of the instance images; with prior preservation also of the class images."""
+    prompts: Sequence[TokenizedPrompt]
+    """What each bank's images show."""
+    anchors: Anchors | None = None
+    """Of a stage with terms of `model.training.context`."""
+    autocast: str
+    team: Team
+
+
+def step_losses(
+    setup: LoopSetup,
+    text: PromptEmbeds,
+    embeddings: Sequence[torch.Tensor],
+    generator: torch.Generator,
+    columns: AttentionColumns | None,
+) -> Mapping[str, torch.Tensor]:
+    """`loss`, what one step minimises, and its parts by the names of `model.training.curve.term_names`; scalars.
+
+    `text` is what the text encoders make of `setup.prompts`, `embeddings` are those of [V]; `columns` records attention
+    where the stage has the attention-map term. Everything random is drawn from `generator`.
+    """
+    stage = setup.stage
+    # Drawn one after the other: the concept's random numbers are the same with prior preservation and without.
+    batches = (bank.sample(stage.batch_size, generator) for bank in setup.banks)
+    instance, *prior = prediction_losses(setup.base, batches, text, generator, setup.team)
+    terms = {"attention_loss": _attention_loss(setup, columns)}
+    if prior:
+        terms["prior_loss"] = stage.prior_weight * prior[0]
+    if setup.anchors and stage.has_context:
+        terms["context_loss"] = _context_loss(setup, setup.anchors, embeddings, generator)
+    if setup.anchors and stage.semantic_weight:
+        ours = end_state(setup.base, text, setup.prompts[0])
+        terms["semantic_loss"] = stage.semantic_weight * semantic_distance(ours, setup.anchors.class_end)
+    return {"loss": instance + sum(terms.values()), **terms}
+
+
+def prediction_losses(
+    base: Base,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    text: PromptEmbeds,
+    generator: torch.Generator,
+    team: Team = _ALONE,
+) -> list[torch.Tensor]:
+    """Mean squared error of the UNet's prediction of the noise, or of the velocity, of each batch.
+
+    `batches` hold latents (batch, channels, height, width) and their time ids (batch, 6), as many each; `text` has one
+    prompt for each: what it shows. All go through the UNet at once, and of each the share of this process.
+    """
+    drawn = [_noised(base, *batch, generator, team) for batch in batches]
+    noisy, timesteps, time_ids, target = (torch.cat(rows) for rows in zip(*drawn, strict=True))
+    prediction = predict(base, noisy, timesteps, text.repeated(len(noisy) // len(drawn)), time_ids)
+    halves = zip(prediction.float().chunk(len(drawn)), target.float().chunk(len(drawn)), strict=True)
+    return [F.mse_loss(*half) for half in halves]
+
+
+def _noised(
+    base: Base, latents: torch.Tensor, time_ids: torch.Tensor, generator: torch.Generator, team: Team
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Noisy latents, their timesteps and time ids, and what is to be predicted of them; this process's share."""
+    scheduler = base.noise_scheduler
+    noise = torch.randn(latents.shape, generator=generator)
+    timesteps = torch.randint(scheduler.config.num_train_timesteps, latents.shape[:1], generator=generator)
+    latents, time_ids, noise, timesteps = (
+        team.share(rows).to(latents.device) for rows in (latents, time_ids, noise, timesteps)
+    )
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    target = noise if base.prediction_type == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
+    return noisy, timesteps, time_ids, target
+
+
+def columns_of(setup: LoopSetup) -> AbstractContextManager[AttentionColumns | None]:
+    """The recorder of attention columns, or None for a stage without the attention-map term."""
+    return recorded_columns(setup.base.unet, setup.prompts[0]) if setup.stage.has_attention_term else nullcontext()
+
+
+def _attention_loss(setup: LoopSetup, columns: AttentionColumns | None) -> torch.Tensor:
+    """The stage's attention-map term for the forward pass that has just been."""
+    if columns is None:
+        return torch.zeros((), device=setup.base.device)
+    return attention_term(
+        # Class images, which come last, are not of [V].
+        [layer.chunk(len(setup.banks))[0] for layer in columns.take()],
+        mean_weight=setup.stage.attention_mean_weight,
+        variance_weight=setup.stage.attention_variance_weight,
+    )
+
+
+def _context_loss(
+    setup: LoopSetup, anchors: Anchors, embeddings: Sequence[torch.Tensor], generator: torch.Generator
+) -> torch.Tensor:
+    """CoRe's weighted terms by one of the context prompts, chosen at random."""
+    base, stage = setup.base, setup.stage
+    chosen = int(torch.randint(len(anchors.contexts), (1,), generator=generator))
+    prompt = anchors.contexts[chosen]
+    ours, theirs = encode_text(base, [prompt], embeddings), anchors.read.each(lambda part: part[chosen : chosen + 1])
+    distance = context_embedding_distance(ours.states, theirs.states, prompt.placeholder)
+    loss = stage.context_embedding_weight * distance
+    if stage.context_attention_weight:
+        latents, time_ids = setup.banks[0].sample(stage.batch_size, generator)
+        noisy, timesteps, time_ids, _ = _noised(base, latents, time_ids, generator, setup.team)
+        with recorded_maps(base.unet) as maps:
+            predict(base, noisy, timesteps, ours.expanded(len(noisy)), time_ids)
+            our_maps = maps.take()
+            with torch.no_grad():
+                predict(base, noisy, timesteps, theirs.expanded(len(noisy)), time_ids)
+        seen = context_attention_distance(our_maps, maps.take(), prompt.placeholder)
+        loss = loss + stage.context_attention_weight * seen
+    return loss

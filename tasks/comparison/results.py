@@ -1,0 +1,36 @@
+"""What a comparison has made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tasks.comparison.choice import Place
+from tasks.jobs.jobs import Job
+from tasks.store.manifest import Manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """Jobs and what they left, by their places."""
+
+    jobs: Mapping[Place, Job]
+    found: Mapping[Place, Mapping[str, Manifest]]
+    """By stage."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the concepts."""
+        return tuple(dict.fromkeys(place.concept for place in self.jobs))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Their labels."""
+        return tuple(dict.fromkeys(place.method for place in self.jobs))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the trainings."""
+        return tuple(dict.fromkeys(place.seed for place in self.jobs))
+
+    def first(self, name: str, method: str | None = None) -> Place:
+        """The concept's place of the first seed, and of the first method unless another is named."""
+        return Place(name, method or self.methods[0], self.seeds[0])

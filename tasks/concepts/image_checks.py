@@ -1,0 +1,139 @@
+"""The images that people bring for one concept: enough, large enough, and all different."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from model.errors import InputError
+from tasks.concepts.image_reading import NOT_READ, read_picture
+from tasks.files.hashing import file_digest
+
+FEWEST_IMAGES, USUAL_IMAGES = 3, 8
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif", *NOT_READ)
+"""Files in a folder that are meant as images; the last three are refused by name instead of being passed over."""
+
+# Of the fingerprint's 255 bits. Recompressed, resized, brightened or slightly trimmed copies differ in at most 38;
+# pictures of one object in one pose before two backgrounds in at least 48, photographs from two sides in at least 100.
+NEAR_BITS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedImage:
+    """A file that holds a usable picture."""
+
+    path: Path
+    sha256: str
+    """Of the file as it was brought."""
+    width: int
+    height: int
+    remarks: tuple[str, ...]
+    """What a person should know though it is no reason to refuse the file."""
+
+
+def inspect_images(paths: Sequence[Path], min_pixels: int) -> tuple[CheckedImage, ...]:
+    """Check the files of an image set; the short side of each must have `min_pixels`.
+
+    Raises:
+        InputError: all problems of all files: unreadable, too small, twice the same picture, too few pictures.
+    """
+    problems: list[str] = []
+    good: list[CheckedImage] = []
+    digests: list[str] = []
+    fingerprints: list[np.ndarray] = []
+    for path in paths:
+        try:
+            picture = read_picture(path)
+        except InputError as error:
+            problems += error.problems
+            continue
+        width, height = picture.pixels.size
+        if min(width, height) < min_pixels:
+            problems.append(
+                f"{path}: {width} x {height} pixels, the short side must have at least {min_pixels}; bring it in a "
+                "larger size, or leave it out"
+            )
+            continue
+        digests.append(hashlib.sha256(repr(picture.pixels.size).encode() + picture.pixels.tobytes()).hexdigest())
+        fingerprints.append(fingerprint(picture.pixels))
+        good.append(
+            CheckedImage(path=path, sha256=file_digest(path), width=width, height=height, remarks=picture.remarks)
+        )
+
+    different: dict[int, list[int]] = {}  # the first image of each picture, and those that hold it again
+    for index in range(len(good)):
+        near = (first for first in different if _bits(fingerprints[first], fingerprints[index]) <= NEAR_BITS)
+        if (first := next(near, None)) is None:
+            different[index] = []
+        else:
+            different[first].append(index)
+    for first, again in different.items():
+        if again:
+            *others, last = (str(good[index].path) for index in (first, *again))
+            how = "the same picture"
+            if any(digests[index] != digests[first] for index in again):
+                most = max(_bits(fingerprints[first], fingerprints[index]) for index in again)
+                how = f"nearly the same picture (of 255 fingerprint bits {most} differ, more than {NEAR_BITS} must)"
+            problems.append(f"{', '.join(others)} and {last} hold {how}: keep one of them")
+    usable = len(different)
+    if usable < FEWEST_IMAGES:
+        problems.append(
+            f"{usable} usable image{'' if usable == 1 else 's'}, at least {FEWEST_IMAGES} different ones are needed "
+            f"({FEWEST_IMAGES} to {USUAL_IMAGES} are usual)"
+        )
+    if problems:
+        raise InputError(*problems)
+    return tuple(good)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundImages:
+    """Image files among the files and folders that were named."""
+
+    files: tuple[Path, ...]
+    left_aside: tuple[Path, ...]
+    """What else lies in the folders."""
+    problems: tuple[str, ...]
+    """Folders without any."""
+
+
+def find_images(paths: Iterable[Path]) -> FoundImages:
+    """The image files that are named, and those in the folders that are: sorted, without their subfolders."""
+    found: list[Path] = []
+    aside: list[Path] = []
+    problems: list[str] = []
+    for path in paths:
+        if not path.is_dir():  # a file that is not there is complained of with the others
+            found.append(path)
+            continue
+        before = len(found)
+        for entry in sorted(path.iterdir()):
+            is_image = entry.suffix.lower() in SUFFIXES and not entry.is_dir() and not entry.name.startswith(".")
+            (found if is_image else aside).append(entry)
+        if len(found) == before:
+            problems.append(
+                f"{path}: no image in this folder, and subfolders are not looked into; name one with 3 to 8"
+            )
+    unique = {path.resolve(): path for path in reversed(found)}  # a file named twice is one image
+    return FoundImages(files=tuple(reversed(unique.values())), left_aside=tuple(aside), problems=tuple(problems))
+
+
+def _bits(one: np.ndarray, other: np.ndarray) -> int:
+    """In how many bits two fingerprints differ."""
+    return int(np.count_nonzero(one != other))
+
+
+def fingerprint(picture: Image.Image) -> np.ndarray:
+    """A perceptual hash, (255,) booleans: which low frequencies of a 64 x 64 gray thumbnail lie above their median.
+
+    The "pHash" of image search (Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions") with
+    16 x 16 instead of 8 x 8 frequencies: the concept is the same in all images, so the finer ones must tell them apart.
+    """
+    thumbnail = picture.convert("L").resize((64, 64), Image.Resampling.LANCZOS)
+    # the cosine transform as a matrix: row k is cos(pi k (2x + 1) / 2N)
+    cosines = np.cos(np.pi * np.arange(16)[:, None] * (2 * np.arange(64) + 1) / 128)
+    frequencies = (cosines @ np.asarray(thumbnail, np.float64) @ cosines.T).ravel()[1:]  # (255,) without the mean
+    return frequencies > np.median(frequencies)

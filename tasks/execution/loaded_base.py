@@ -1,0 +1,19 @@
+"""The base model in memory: loaded once for all stages and concepts that a process runs."""
+
+from functools import lru_cache
+
+from model.bases.base import Base, load_base
+from model.runtime.device import open_device
+from tasks.jobs.jobs import Job
+
+
+def open_base(job: Job) -> Base:
+    """The job's base model on the device that the settings name. Raises InputError if either is not there."""
+    base = job.recipe.base
+    return _base(base.location, base.revision, base.digest, job.settings.device)
+
+
+# The digest is an argument because a folder's files may change while a process lives.
+@lru_cache(maxsize=1)
+def _base(location: str, revision: str | None, digest: str, device: str) -> Base:
+    return load_base(location, revision, device=open_device(device))

@@ -1,0 +1,151 @@
+"""A registered version in the forms that other programs load, each with its model card."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from model.bases.prompt import ConceptPrompt
+from model.errors import InputError, WorkFailed
+from model.weights.file import read_prompt
+from tasks.concepts.concepts import NOT_STATED, Concept
+from tasks.export.lora import diffusers_usage, embeddings_for_others, evaluator_of, score_again, write_lora
+from tasks.lineage.chain import read_chain
+from tasks.lineage.head import find_head
+from tasks.lineage.index import open_index
+from tasks.project.settings import Settings
+from tasks.registry.model_card import CARD, model_card
+from tasks.registry.training_facts import TrainingRecord
+from tasks.registry.version_base import base_of
+from tasks.registry.versions import WEIGHTS_FILE, ResolvedVersion
+from tasks.store.store import open_store
+
+if TYPE_CHECKING:
+    from model.bases.base import Base
+    from model.weights.concept import ConceptWeights
+
+Form = Literal["diffusers", "lora", "a1111", "comfyui"]
+
+
+def export_version(
+    settings: Settings, version: ResolvedVersion, form: Form, place: Path, *, rank: int | None, measure: bool
+) -> list[str]:
+    """Write a version in `form` into the new folder `place`, which appears whole or not at all; its files.
+
+    `rank` and `measure` are a LoRA's: its rank, None for that of its training or a usual one, and whether the scores
+    that it loses are measured.
+
+    Raises:
+        InputError: something is there already, the base or what measures is not to be found, or the lineage is not
+            complete.
+        WorkFailed: the folder cannot be written.
+    """
+    if place.exists() or place.is_symlink():
+        raise InputError(f"{place}: is there already, and nothing is overwritten; name another place with -o")
+    record = record_of(settings, version)
+    reference, revision = base_of(settings, version)
+
+    from model.bases.base import load_base
+    from model.runtime.device import open_device
+    from model.weights.concept import ConceptWeights
+
+    evaluator = evaluator_of(settings, record) if measure else None
+    device = open_device(settings.device) if measure else "cpu"  # what is only written needs no GPU
+    with _appearing_whole(place) as folder:
+        base = load_base(reference, revision, device=device)
+        weights = ConceptWeights.load(version.folder / WEIGHTS_FILE)
+        if form == "lora":
+            score = partial(score_again, open_store(settings), evaluator, base, record) if evaluator else None
+            library, usage = write_lora(base, weights, record, folder, rank, score)
+        else:
+            library, usage = WRITERS[form](base, weights, record, folder)
+        (folder / CARD).write_text(model_card(record, usage=usage, library=library), encoding="utf-8")
+    return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
+
+
+def record_of(settings: Settings, version: ResolvedVersion) -> TrainingRecord:
+    """What the store has on record of a version. InputError where that is not complete: nothing leaves without it."""
+    store = open_store(settings)
+    reference = f"{version.concept}/{version.version}"
+    with open_index(settings, store) as index:
+        chain = read_chain(store, index, find_head(settings, store, index, reference))
+    if chain.problems or not {"prepare", "evaluate", "gallery"} <= chain.manifests.keys():
+        said = "; ".join(chain.problems) or "no gallery in the store"
+        raise InputError(f"concept {reference}: {said}; `conceptbooth train {version.concept}` makes it again")
+    prompt: ConceptPrompt = read_prompt(version.folder / WEIGHTS_FILE)
+    stated = {name: str(chain.stated.get(name) or NOT_STATED) for name in ("licence", "source", "consent")}
+    folder = settings.concepts_dir / version.concept
+    concept = Concept(name=version.concept, folder=folder, super_category=prompt.super_category, **stated)
+    return TrainingRecord.read(store, concept, chain.manifests)
+
+
+def _write_diffusers(base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path) -> tuple[str, str]:
+    from model.exports.diffusers_pipeline import concept_pipeline
+    from model.runtime.quiet import quiet_libraries
+
+    with quiet_libraries():
+        concept_pipeline(base, weights).save_pretrained(folder)
+    return "diffusers", diffusers_usage(record, 'pipeline = DiffusionPipeline.from_pretrained("PATH_OF_THIS_FOLDER")')
+
+
+def _write_a1111(base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path) -> tuple[str, str]:
+    name = _write_original(base, weights, record, folder, "models/Stable-diffusion", "embeddings")
+    usage = (
+        "Copy `models/` and `embeddings/` into the folder of Stable Diffusion web UI, choose the checkpoint "
+        f"`{name}`, and write `{name} {record.concept.super_category}` in the prompt, as in\n"
+        f'"a photo of a {name} {record.concept.super_category} in the snow".'
+    )
+    return "stable-diffusion-webui", usage
+
+
+def _write_comfyui(base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path) -> tuple[str, str]:
+    name = _write_original(base, weights, record, folder, "models/checkpoints", "models/embeddings")
+    usage = (
+        f"Copy `models/` into the folder of ComfyUI, load the checkpoint `{name}.safetensors` (node Load Checkpoint), "
+        f"and write `embedding:{name} {record.concept.super_category}` in the prompt, as in\n"
+        f'"a photo of a embedding:{name} {record.concept.super_category} in the snow".'
+    )
+    return "comfyui", usage
+
+
+def _write_original(
+    base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path, checkpoints: str, embeddings: str
+) -> str:
+    """Checkpoint and embedding in the folders where they are looked for; their name without suffix."""
+    from safetensors.torch import save_file
+
+    from model.exports.original_names import original_checkpoint
+
+    weights.put_into(base)
+    name = f"cb-{record.concept.name}"  # not the bare name: it would stand for that word in every prompt
+    word = embeddings_for_others(base, weights)
+    for place, tensors in ((checkpoints, original_checkpoint(base)), (embeddings, word)):
+        (folder / place).mkdir(parents=True)
+        whole = {key: tensor.contiguous() for key, tensor in tensors.items()}
+        save_file(whole, folder / place / f"{name}.safetensors", metadata={"format": "pt"})
+    return name
+
+
+@contextmanager
+def _appearing_whole(place: Path) -> Iterator[Path]:
+    """A new folder beside `place`, which takes that name when all is written."""
+    unfinished = place.absolute().parent / f".{place.name}.{os.getpid()}"
+    try:
+        unfinished.mkdir(parents=True)
+        try:
+            yield unfinished
+            unfinished.rename(place)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        raise WorkFailed(f"{place}: cannot be written ({error.strerror or error})") from error
+
+
+WRITERS: dict[str, Callable[["Base", "ConceptWeights", TrainingRecord, Path], tuple[str, str]]] = {
+    "diffusers": _write_diffusers,
+    "a1111": _write_a1111,
+    "comfyui": _write_comfyui,
+}

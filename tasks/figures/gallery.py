@@ -1,0 +1,81 @@
+"""What a training looks like: a contact sheet (PNG), and a page (HTML) that holds its pictures inside itself."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from tasks.figures.contact_sheet import draw_contact_sheet
+from tasks.figures.gallery_content import STAGE_LESSONS, Gallery, GalleryFacts, StageView, make_gallery
+from tasks.store.artefacts import CONTACT_SHEET, PAGE
+
+SMALL_PIXELS = 128
+"""Pictures up to this side are embedded exactly, and enlarged with visible pixels."""
+EMBEDDED_PIXELS = 384
+"""Longest side of a larger picture inside the page."""
+SHOWN_PER_PROMPT = 8
+"""Pictures per prompt on the page: 24 prompts x 32 pictures would make it too heavy to send to anyone."""
+
+
+def write_gallery(
+    folder: Path,
+    *,
+    facts: GalleryFacts,
+    concept_images: Sequence[Image.Image],
+    prompts: Sequence[str],
+    generations: Sequence[Sequence[Image.Image]],
+    base_generations: Sequence[Sequence[Image.Image]],
+    stages: Sequence[StageView],
+    scores: Mapping[str, Any],
+) -> None:
+    """Write ``gallery.png`` and ``index.html`` into ``folder``.
+
+    ``prompts`` hold one ``{}`` each; ``generations`` and ``base_generations`` are one list of pictures per prompt;
+    ``scores`` is the scores document (``scores.json``).
+    """
+    gallery = make_gallery(
+        facts=facts,
+        concept_images=concept_images,
+        prompts=prompts,
+        generations=generations,
+        base_generations=base_generations,
+        stages=stages,
+        scores=scores,
+    )
+    draw_contact_sheet(gallery).save(folder / CONTACT_SHEET, optimize=True)
+    (folder / PAGE).write_text(render_page(gallery), encoding="utf-8")
+
+
+def render_page(gallery: Gallery) -> str:
+    """The gallery as one HTML document that asks nothing of any server."""
+    environment = Environment(
+        loader=PackageLoader("tasks.figures"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["embedded"] = embedded
+    return environment.get_template("gallery.html.j2").render(
+        gallery=gallery,
+        facts=gallery.facts,
+        lessons=STAGE_LESSONS,
+        shown=SHOWN_PER_PROMPT,
+        small=all(max(picture.size) <= SMALL_PIXELS for scene in gallery.scenes for picture in scene.generations),
+    )
+
+
+def embedded(picture: Image.Image) -> str:
+    """The picture as a ``data:`` address: exact when small, a WebP of at most 384 pixels a side when not."""
+    buffer = io.BytesIO()
+    if max(picture.size) <= SMALL_PIXELS:
+        picture.save(buffer, "WEBP", lossless=True, method=6)
+    else:
+        reduced = picture.copy()
+        reduced.thumbnail((EMBEDDED_PIXELS, EMBEDDED_PIXELS), Image.Resampling.LANCZOS)
+        reduced.save(buffer, "WEBP", quality=88, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

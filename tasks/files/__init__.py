@@ -1,0 +1,3 @@
+"""How files are touched, whoever owns them: digests, YAML that people write, locks, half-written files and whose they
+are, addresses in S3. Knows no setting and no concept; every room may know it. Start at hashing.py.
+"""

@@ -1,0 +1,218 @@
+"""What is to be done for a concept: everything that its training is made from, checked, with the keys of its stages."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from model.bases.base_files import base_resolution
+from model.bases.prompt import ConceptPrompt
+from model.errors import InputError
+from model.methods.method import Method
+from model.runtime.device import numeric_policy
+from tasks.concepts.concepts import Concept, load_concept
+from tasks.concepts.image_sets import ImageSet, git_state, image_set
+from tasks.files.hashing import DigestMemory
+from tasks.jobs.keys import ModelIdentity, Recipe, StagePlan, Workings, find_workings, identify_model, plan_stages
+from tasks.project.base_limits import base_folder, check_short_side
+from tasks.project.params import Params, load_params
+from tasks.project.prompt_sets import EvaluationPrompt, load_prompt_set
+from tasks.project.settings import Settings
+from tasks.tracking.client import address_problem
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The training of one concept."""
+
+    settings: Settings
+    concept: Concept
+    images: ImageSet
+    recipe: Recipe
+    stages: tuple[StagePlan, ...]
+    """In the order in which they run."""
+
+    @property
+    def trainings(self) -> tuple[StagePlan, ...]:
+        """The stages that train."""
+        return tuple(plan for plan in self.stages if plan.kind == "train")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """How people call what it is made from; in no key."""
+        return {
+            "concept": self.concept.name,
+            "method": self.recipe.method.name,
+            "preset": self.recipe.params.preset,
+            "image_set_state": self.images.state,
+            "image_set_commit": self.images.git_commit or "",
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shared:
+    """What all concepts of one project have in common."""
+
+    params: Params
+    method: Method
+    base: ModelIdentity
+    evaluator: ModelIdentity
+    identity_model: ModelIdentity | None
+    prompts: tuple[EvaluationPrompt, ...]
+    policy: dict[str, str]
+    workings: dict[str, Workings]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """Concepts as they are now: what is to be done for each, and what is wrong with those that cannot be trained."""
+
+    jobs: tuple[Job, ...]
+    problems: Mapping[str, tuple[str, ...]]
+    """By concept; one sentence each."""
+
+
+def plan_jobs(settings: Settings, names: Iterable[str], params: Params | None = None) -> list[Job]:
+    """The jobs of these concepts by what is there now, without torch and without changing anything.
+
+    `params` take the place of those in params.yaml.
+
+    Raises:
+        InputError: all problems of settings, params.yaml, models, prompt set and all concepts together.
+    """
+    found = survey(settings, names, params)
+    if found.problems:
+        raise InputError(*_all(found.problems))
+    return list(found.jobs)
+
+
+def survey(settings: Settings, names: Iterable[str], given: Params | None = None) -> Survey:
+    """Like `plan_jobs`, with the problems of single concepts beside the jobs of the others.
+
+    Raises:
+        InputError: something that all concepts need is wrong; all problems together, those of the concepts too.
+    """
+    problems: list[str] = []
+    if problem := address_problem(settings):
+        problems.append(problem)
+    memory = DigestMemory(settings.home / "digests.json")
+
+    def collect(make: Callable[[], T]) -> T | None:
+        try:
+            return make()
+        except InputError as error:
+            problems.extend(error.problems)
+            return None
+
+    concepts, concept_problems = _concepts(settings, dict.fromkeys(names))
+    params = given or collect(lambda: load_params(settings.params_file))
+    if params is None:
+        raise InputError(*problems, *_all(concept_problems))
+    base = collect(lambda: _base(settings, params, memory))
+    evaluator = collect(
+        lambda: identify_model(settings, memory, params.evaluator, params.evaluator_revision, "evaluator")
+    )
+    identity_model = collect(lambda: _identity_model(settings, params, memory))
+    prompts = collect(lambda: load_prompt_set(settings.root / params.evaluation.prompts))
+    policy = collect(lambda: numeric_policy(settings.device, params.dtype))
+    if policy is not None:
+        problems += _sharing_problems(settings, params, policy["device"])
+    if problems or base is None or evaluator is None or prompts is None or policy is None:
+        raise InputError(*problems, *_all(concept_problems))
+    memory.save()
+    shared = _Shared(
+        params=params,
+        method=params.training(),
+        base=base,
+        evaluator=evaluator,
+        identity_model=identity_model,
+        prompts=prompts,
+        policy=policy,
+        workings=find_workings(),
+    )
+    jobs = tuple(_job(settings, shared, concept, images) for concept, images in concepts)
+    return Survey(jobs=jobs, problems=concept_problems)
+
+
+def _concepts(
+    settings: Settings, names: Iterable[str]
+) -> tuple[list[tuple[Concept, ImageSet]], dict[str, tuple[str, ...]]]:
+    """Concepts with their images, and what is wrong with the others."""
+    git, memory = git_state(settings), DigestMemory(settings.home / "image-digests.json", "md5")
+    concepts: list[tuple[Concept, ImageSet]] = []
+    problems: dict[str, tuple[str, ...]] = {}
+    called: dict[str, str] = {}
+    for name in names:
+        try:
+            concept = load_concept(settings, name)
+            if (other := called.setdefault(concept.artifact_key, name)) != name:
+                raise InputError(
+                    f"concepts '{other}' and '{name}' differ in dashes and underscores alone, and have one name on "
+                    "Prefect's pages: rename one of the folders"
+                )
+            concepts.append((concept, image_set(settings, concept, git, memory)))
+        except InputError as error:
+            problems[name] = error.problems
+    memory.save()
+    return concepts, problems
+
+
+def _all(problems: Mapping[str, tuple[str, ...]]) -> list[str]:
+    return [problem for listed in problems.values() for problem in listed]
+
+
+def _base(settings: Settings, params: Params, memory: DigestMemory) -> ModelIdentity:
+    if folder := base_folder(settings, params):
+        check_short_side(settings, params, base_resolution(folder))
+    return identify_model(settings, memory, params.base, params.base_revision, "base model")
+
+
+def _sharing_problems(settings: Settings, params: Params, device: str) -> Iterator[str]:
+    """Why the stages' steps cannot be shared by as many processes as the settings say."""
+    if settings.processes > 1 and device == "mps":
+        yield f"setting processes = {settings.processes}: device mps is one alone; set processes to 1"
+    for stage in params.training().stages:
+        if uneven := stage.uneven_share(settings.processes):
+            yield f"{settings.params_file.name}: {uneven}, or another setting processes"
+
+
+def _identity_model(settings: Settings, params: Params, memory: DigestMemory) -> ModelIdentity | None:
+    if params.identity_model is None:
+        return None
+    return identify_model(settings, memory, params.identity_model, params.identity_model_revision, "identity model")
+
+
+def _job(settings: Settings, shared: _Shared, concept: Concept, images: ImageSet) -> Job:
+    params, method = shared.params, shared.method
+    template = concept.instance_prompt or method.instance_prompt
+    recipe = Recipe(
+        image_set=images.digest,
+        prompt=ConceptPrompt(
+            concept.placeholder_token, concept.super_category, template, names_category=method.names_category
+        ),
+        method=method,
+        params=params,
+        prompts=tuple(prompt.text for prompt in shared.prompts),
+        words={prompt.text: prompt.word for prompt in shared.prompts if prompt.word},
+        tags={prompt.text: prompt.tags for prompt in shared.prompts if prompt.tags},
+        base=shared.base,
+        evaluator=shared.evaluator,
+        identity_model=shared.identity_model,
+        numeric_policy=shared.policy,
+        processes=settings.processes,
+        workings=shared.workings,
+        captions={
+            "concept": concept.name,
+            "super_category": concept.super_category,
+            "names_category": method.names_category,
+            "instance_prompt": template,
+            "licence": concept.licence,
+            "source": concept.source,
+            "consent": concept.consent,
+            "method": method.name,
+            "base": params.base,
+            "evaluator": params.evaluator,
+        },
+    )
+    return Job(settings=settings, concept=concept, images=images, recipe=recipe, stages=plan_stages(recipe))

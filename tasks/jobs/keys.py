@@ -1,0 +1,279 @@
+"""The keys of all stages of a concept's training, known before anything runs and without torch.
+
+A stage's key is the sha256 of everything that can change its result, and of nothing else: not the machine, the clock,
+paths, or what only describes the concept. Stages are chained by the key of the stage before.
+"""
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+from model.bases.base_files import model_source
+from model.bases.prompt import ConceptPrompt
+from model.methods.method import Method, Stage
+from tasks.files.hashing import DigestMemory, digest_of
+from tasks.jobs.code_digest import code_digests
+from tasks.project.params import Params
+from tasks.project.settings import Settings
+from tasks.store.manifest import SCHEMA
+
+MODEL_SUFFIXES = (".json", ".safetensors", ".txt")
+"""Files of a model folder that are read; pictures, notes and pickles beside them change no result."""
+
+_ENTRY = {
+    "prepare": "tasks.stages.prepare",
+    "class_images": "tasks.stages.class_images",
+    "train": "tasks.stages.train",
+    "evaluate": "tasks.stages.evaluate",
+    "gallery": "tasks.stages.gallery",
+    "maps": "tasks.stages.maps",
+}
+_TORCH = ("torch", "diffusers", "transformers", "tokenizers", "numpy", "pillow")
+_LORA_PACKAGE = "peft"
+"""It has a say in stages that train a LoRA alone."""
+_PACKAGES = {
+    "prepare": ("numpy", "pillow"),
+    "class_images": _TORCH,
+    "train": (*_TORCH, _LORA_PACKAGE),
+    "evaluate": _TORCH,
+    "gallery": ("jinja2", "pillow"),
+    "maps": _TORCH,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelIdentity:
+    """A pretrained model as keys know it (`identity`), and as people call it."""
+
+    reference: str
+    revision: str | None
+    location: str
+    """What loads it: the folder's absolute path, or the hub id."""
+    identity: Mapping[str, str]
+    """`digest` of a folder's files; `id` and `revision` of a hub model."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """sha256 of a folder's files."""
+
+    @property
+    def digest(self) -> str:
+        """One hash for it: of a folder's files, or of a hub model's id and commit."""
+        return self.identity.get("digest") or digest_of(dict(self.identity))
+
+    def to_json(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        return {"reference": self.reference, "revision": self.revision, "digest": self.digest}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagePlan:
+    """One stage that may have to run: its key and everything that went into the key."""
+
+    stage: str
+    """Its name in the store: "prepare", "class_images", "train-1-embedding", ..., "evaluate", "gallery"."""
+    reads: Mapping[str, str]
+    """Kind of what it reads (an earlier stage, "image_set"): key."""
+    parameters: Mapping[str, Any]
+    code: Mapping[str, str]
+    """Digest of each source file that it runs."""
+    packages: Mapping[str, str]
+    models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Identity of each pretrained model, by its kind: "base"."""
+    seed: int | None = None
+    numeric_policy: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """sha256 of the canonical JSON of all the above."""
+        return digest_of({"schema": SCHEMA, **self.facts()})
+
+    def facts(self) -> dict[str, Any]:
+        """All the above by name, ready for JSON."""
+        return {fact.name: getattr(self, fact.name) for fact in dataclasses.fields(self)}
+
+    @property
+    def kind(self) -> str:
+        """The stage's kind: prepare, class_images, train, evaluate, gallery, maps."""
+        return self.stage.split("-")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workings:
+    """What runs the stages of one kind: the same for all concepts, so it is looked up once."""
+
+    code: Mapping[str, str]
+    """Digest of each source file that it runs."""
+    packages: Mapping[str, str]
+    """Version of each library that has a say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a concept's training is made from, as far as it can change a result."""
+
+    image_set: str
+    """Digest of the image set."""
+    prompt: ConceptPrompt
+    method: Method
+    params: Params
+    prompts: Sequence[str]
+    """The evaluation's prompts, each with one {}."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """By prompt the word whose attention is shown beside that of the concept."""
+    tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By prompt what it asks for beyond the concept."""
+    base: ModelIdentity
+    evaluator: ModelIdentity
+    identity_model: ModelIdentity | None = None
+    numeric_policy: Mapping[str, str]
+    processes: int = 1
+    """That share each step of a training: the order of sums."""
+    captions: Mapping[str, Any]
+    """What the gallery says beside the pictures."""
+    workings: Mapping[str, Workings]
+    """By kind of stage."""
+
+    @property
+    def models(self) -> dict[str, ModelIdentity]:
+        """The pretrained models, by kind."""
+        models = {"base": self.base, "evaluator": self.evaluator}
+        return models | ({"identity_model": self.identity_model} if self.identity_model else {})
+
+
+def find_workings() -> dict[str, Workings]:
+    """What runs each kind of stage, by the source code and the libraries that are here now."""
+    names = {name for packages in _PACKAGES.values() for name in packages}
+    # The local part of a version ("+cpu") says how torch was built; the device type is in the numeric policy.
+    versions = {name: importlib.metadata.version(name).split("+")[0] for name in names}
+    return {
+        kind: Workings(code=code_digests(entry), packages={name: versions[name] for name in _PACKAGES[kind]})
+        for kind, entry in _ENTRY.items()
+    }
+
+
+def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
+    """All stages in the order in which they run: prepare, class images, training stages, evaluate, gallery."""
+    params = recipe.params
+    prepare = _plan(recipe, "prepare", reads={"image_set": recipe.image_set}, parameters=params.prepare.model_dump())
+    class_images = [_class_images(recipe)] if recipe.method.class_images else []
+    shared = {"processes": str(recipe.processes)} if recipe.processes > 1 else {}
+    trainings: list[StagePlan] = []
+    for number, stage in enumerate(recipe.method.stages, 1):
+        before = [prepare, *class_images] if stage.has_prior else [prepare]
+        before += trainings[-1:] if stage.starts_from == "previous_stage" else []
+        trainings.append(
+            _plan(
+                recipe,
+                f"train-{number}-{stage.name}",
+                reads={plan.stage: plan.key for plan in before},
+                packages=_packages(recipe, stage),
+                parameters={"stage": _fields(stage), "prompt": _fields(recipe.prompt)},
+                models={"base": recipe.base.identity},
+                seed=params.seed,
+                numeric_policy={**recipe.numeric_policy, **shared},
+            )
+        )
+    evaluate = _plan(
+        recipe,
+        "evaluate",
+        reads={plan.stage: plan.key for plan in (prepare, *trainings)},
+        parameters={
+            "prompts": list(recipe.prompts),
+            "images_per_prompt": params.evaluation.images_per_prompt,
+            "base_images_per_prompt": params.evaluation.base_images_per_prompt,
+            "guidance_scale": params.sampling.guidance_scale,
+            "num_inference_steps": params.sampling.num_inference_steps,
+            # What is drawn side by side is rounded otherwise than what is drawn alone.
+            "batch_size": params.sampling.batch_size,
+        },
+        models={kind: model.identity for kind, model in recipe.models.items()},
+        seed=params.evaluation.seed,
+        numeric_policy=recipe.numeric_policy,
+    )
+    gallery = _plan(
+        recipe,
+        "gallery",
+        reads={plan.stage: plan.key for plan in (prepare, evaluate)},
+        parameters=dict(recipe.captions),
+    )
+    return (prepare, *class_images, *trainings, evaluate, gallery)
+
+
+def _class_images(recipe: Recipe) -> StagePlan:
+    """Pictures of the super-category by the untrained base: all concepts of a super-category share them."""
+    sampling = recipe.params.sampling
+    return _plan(
+        recipe,
+        "class_images",
+        reads={},
+        parameters={
+            "prompt": recipe.prompt.class_text,
+            "count": recipe.method.class_images,
+            "guidance_scale": sampling.guidance_scale,
+            "num_inference_steps": sampling.num_inference_steps,
+            "batch_size": sampling.batch_size,
+        },
+        models={"base": recipe.base.identity},
+        seed=recipe.params.seed,
+        numeric_policy=recipe.numeric_policy,
+    )
+
+
+def plan_maps(recipe: Recipe, trainings: Sequence[StagePlan]) -> StagePlan:
+    """Pictures with attention maps after every training stage: of the prompts that have a word, or of the first."""
+    params = recipe.params
+    return _plan(
+        recipe,
+        "maps",
+        reads={plan.stage: plan.key for plan in trainings},
+        parameters={
+            "prompts": [[prompt, word] for prompt, word in recipe.words.items()] or [[recipe.prompts[0], None]],
+            "guidance_scale": params.sampling.guidance_scale,
+            "num_inference_steps": params.sampling.num_inference_steps,
+        },
+        models={"base": recipe.base.identity},
+        seed=params.evaluation.seed,
+        numeric_policy=recipe.numeric_policy,
+    )
+
+
+def identify_model(
+    settings: Settings, memory: DigestMemory, reference: str, revision: str | None, what: str
+) -> ModelIdentity:
+    """The identity of a pretrained model: what its folder's files hold, or its hub id and commit.
+
+    Raises:
+        InputError: no such folder, a hub id without a commit; it begins with `what`.
+    """
+    folder = settings.root / reference
+    source = model_source(str(folder) if folder.is_dir() else reference, revision, what=what)
+    if source.folder is None:
+        identity = {"id": reference, "revision": str(source.revision)}
+        return ModelIdentity(reference=reference, revision=revision, location=reference, identity=identity)
+    files = memory.folder(source.folder, MODEL_SUFFIXES)
+    return ModelIdentity(
+        reference=reference,
+        revision=None,
+        location=str(source.folder),
+        identity={"digest": digest_of(files)},
+        files=files,
+    )
+
+
+def _packages(recipe: Recipe, stage: Stage) -> dict[str, str]:
+    """The libraries that have a say in a training stage."""
+    packages = recipe.workings["train"].packages
+    return {name: version for name, version in packages.items() if stage.lora_rank or name != _LORA_PACKAGE}
+
+
+def _plan(recipe: Recipe, stage: str, **facts: Any) -> StagePlan:
+    workings = recipe.workings[stage.split("-")[0]]
+    return StagePlan(**{"stage": stage, "code": workings.code, "packages": workings.packages, **facts})
+
+
+@lru_cache(maxsize=256)
+def _fields(value: Stage | ConceptPrompt) -> dict[str, Any]:
+    """A flat dataclass as plain values; a thousand concepts share the stages of one method."""
+    return value.facts() if isinstance(value, Stage) else dataclasses.asdict(value)

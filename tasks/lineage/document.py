@@ -1,0 +1,93 @@
+"""A chain as one JSON document of a stable form (docs/lineage.md): what the terminal, scripts and the page show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from tasks.concepts.concepts import NOT_STATED
+from tasks.lineage.chain import Chain
+from tasks.production.ledger import Promotion
+from tasks.registry.versions import model_name
+from tasks.store.manifest import Manifest
+from tasks.verification.results import Verification
+
+SCHEMA = 2
+_STATED = ("licence", "source", "consent")
+
+
+def document(
+    chain: Chain,
+    promotions: Sequence[Promotion],
+    verification: Verification | None = None,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Everything that is known about a chain; of the concept's `promotions` those of this content."""
+    head, manifests = chain.head, chain.manifests
+    prepare, evaluation = manifests.get("prepare"), manifests.get("evaluate")
+    version = None
+    if head.version is not None:
+        version = {
+            "model": model_name(head.concept),
+            "version": head.version,
+            "aliases": list(head.aliases),
+            "content": head.content,
+        }
+    return {
+        "schema": SCHEMA,
+        "concept": head.concept,
+        "found_by": head.found_by,
+        "notes": [*head.notes, *notes],
+        "version": version,
+        "revoked": _revoked(head.content, promotions),
+        "promotions": [asdict(record) for record in promotions if record.content == head.content],
+        "evaluation": evaluation and _stage(evaluation) | {"scores": chain.scores},
+        "stages": [_stage(manifest) for manifest in reversed(chain.trainings)],
+        "base": chain.base and dict(chain.base),
+        "evaluator": evaluation and evaluation.evaluator and dict(evaluation.evaluator),
+        "identity_model": evaluation and evaluation.identity_model and dict(evaluation.identity_model),
+        "prepared": prepare and _stage(prepare),
+        "class_images": _stage(manifests["class_images"]) if "class_images" in manifests else None,
+        "image_set": prepare
+        and {
+            "digest": chain.image_set,
+            "state": prepare.labels.get("image_set_state"),
+            "git_commit": prepare.labels.get("image_set_commit") or None,
+        },
+        "images": [_image(image, chain.stated) for image in chain.images],
+        "gallery": _stage(manifests["gallery"]) if "gallery" in manifests else None,
+        "problems": list(chain.problems),
+        "verification": verification.to_json() if verification else None,
+    }
+
+
+def _revoked(content: str | None, promotions: Sequence[Promotion]) -> dict[str, Any] | None:
+    for record in promotions:
+        if record.action == "revoke" and content in record.withdraws:
+            return {"seq": record.seq, "at": record.at, "by": record.by, "reason": record.reason}
+    return None
+
+
+def _stage(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "stage": manifest.stage,
+        "key": manifest.key,
+        "digest": manifest.digest(),
+        "created": manifest.created,
+        "wall_seconds": manifest.wall_seconds,
+        "device": manifest.device,
+        "numeric_policy": dict(manifest.numeric_policy),
+        "seed": manifest.seed,
+        "parameters": dict(manifest.parameters),
+        "metrics": dict(manifest.metrics),
+        "code_digest": manifest.code_digest,
+        "code": dict(manifest.code),
+        "packages": dict(manifest.packages),
+        "git": manifest.git and dict(manifest.git),
+        "labels": dict(manifest.labels),
+        "inputs": [asdict(entry) for entry in manifest.inputs],
+        "files": {name: asdict(record) for name, record in manifest.files.items()},
+    }
+
+
+def _image(image: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(image) | {name: stated.get(name, NOT_STATED) for name in _STATED}

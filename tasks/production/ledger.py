@@ -1,0 +1,221 @@
+"""The production ledger: what serves of each concept since when, why, and who said so. It only ever grows.
+
+    promotions/<concept>/<seq>.json     created exclusively: of two who write the next record at once, one wins
+
+Each record carries a seal over its own content and the seal of the record before it, so that no record can be changed,
+taken out or put in between without breaking the chain after it.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from textwrap import shorten
+from typing import Any, Literal, Self
+
+from model.errors import InputError
+from tasks.concepts.concepts import NOT_STATED
+from tasks.store.blobs import Blobs
+
+LEDGER = "promotions/"
+SCHEMA = 1
+_MOST_LETTERS = 1000  # of a reason in a tag, of which MLflow keeps 5,000
+_NUMBER = re.compile(r"(\d{6,})\.json")
+Action = Literal["promote", "rollback", "revoke"]
+
+
+class LedgerDamaged(InputError):
+    """A ledger that is not as it was written; nothing may be built on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """One record: since then `release` serves, or nothing does."""
+
+    concept: str
+    seq: int
+    action: Action
+    version: int | None
+    """Of the development registry, from which it was promoted."""
+    content: str | None
+    """Key of the training's content."""
+    release: str | None
+    """Identity of the release: the sha256 of its release.json. None: nothing serves."""
+    model: str | None
+    """Registered name in the production registry."""
+    production_version: int | None
+    stages: Mapping[str, str] = field(default_factory=dict)
+    """Key of each stage's artefact, which nobody may clear away."""
+    scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """Means with the ends of their 95 % intervals, None where a single picture tells of none."""
+    withdraws: tuple[str, ...] = ()
+    """Contents that this takes out of service: they come back only by an override of the gate."""
+    gates: tuple[Mapping[str, Any], ...] = ()
+    """What every gate said, with its figures."""
+    overridden: Mapping[str, str] = field(default_factory=dict)
+    """Gates that were passed over, with the reason."""
+    approved_by: str | None = None
+    reason: str = NOT_STATED
+    by: str
+    at: str
+    """UTC, ISO 8601."""
+    previous: str | None
+    """Seal of the record before this one; None for the first."""
+    schema: int = SCHEMA
+
+    @property
+    def words(self) -> str:
+        """When, where it stands, and why: as a tag or a message says it."""
+        return f"{self.at[:10]} (record {self.seq}): {shorten(self.reason, _MOST_LETTERS, placeholder=' ...')}"
+
+    @property
+    def seal(self) -> str:
+        """sha256 over all that the record says."""
+        return hashlib.sha256(_text(asdict(self)).encode()).hexdigest()
+
+    def to_json(self) -> bytes:
+        """Stable bytes with the seal."""
+        return _text(asdict(self) | {"seal": self.seal}).encode()
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Self:
+        """Read `to_json`'s bytes. Raises ValueError where they are not exactly what was sealed."""
+        try:
+            values = json.loads(content)
+            if values["schema"] != SCHEMA:
+                raise ValueError(f"schema {values['schema']!r}, this version reads {SCHEMA}")
+            values.pop("seal")
+            record = cls(**values | {name: tuple(values[name]) for name in ("withdraws", "gates")})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"is no record of a promotion: {error!r}") from error
+        if record.to_json() != content:
+            raise ValueError("its bytes have changed since it was sealed")
+        return record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """The records of one concept, oldest first; numbered from 1."""
+
+    concept: str
+    records: tuple[Promotion, ...]
+
+    @property
+    def head(self) -> Promotion | None:
+        """The newest record."""
+        return self.records[-1] if self.records else None
+
+    @property
+    def serving(self) -> Promotion | None:
+        """The record that says what serves now; None where nothing does."""
+        return self.head if self.head and self.head.release else None
+
+    @property
+    def ever_served(self) -> bool:
+        """Whether any record had something serve; one that only revokes may be the first."""
+        return any(record.release for record in self.records)
+
+    @property
+    def withdrawn(self) -> dict[str, Promotion]:
+        """Contents that were taken out of service and not promoted again since, with the record that did it."""
+        return self._marked("rollback", "revoke")
+
+    @property
+    def revoked(self) -> dict[str, Promotion]:
+        """Contents that must never serve again, with the record that says so."""
+        return {key: record for record in self.records if record.action == "revoke" for key in record.withdraws}
+
+    def find(self, seq: int) -> Promotion:
+        """The record with this number. InputError, naming those there are, if there is none."""
+        if 1 <= seq <= len(self.records):
+            return self.records[seq - 1]
+        there = f"they go from 1 to {len(self.records)}" if self.records else "nothing was promoted yet"
+        raise InputError(f"concept '{self.concept}' has no promotion {seq}; {there}: `conceptbooth releases`")
+
+    def before(self) -> Promotion | None:
+        """The newest earlier record whose content is another one than serves now and was not taken back."""
+        now = self.serving.content if self.serving else None
+        out = self.withdrawn
+        fit = (r for r in reversed(self.records) if r.release and r.content != now and r.content not in out)
+        return next(fit, None)
+
+    def _marked(self, *actions: str) -> dict[str, Promotion]:
+        marked: dict[str, Promotion] = {}
+        for record in self.records:
+            if record.action == "promote" and record.content:
+                marked.pop(record.content, None)
+            elif record.action in actions:
+                marked |= dict.fromkeys(record.withdraws, record)
+        return marked
+
+
+def record_path(concept: str, seq: int) -> str:
+    """Where a record lies in the production store."""
+    return f"{LEDGER}{concept}/{seq:06}.json"
+
+
+def read_ledger(place: Blobs, concept: str) -> Ledger:
+    """The ledger of a concept, its chain verified.
+
+    Raises:
+        LedgerDamaged: it is not as it was written; every broken place is named.
+        StoreFailed: it cannot be read.
+    """
+    ledger, problems = examine_ledger(place, concept)
+    if problems:
+        hint = f"compare it with a copy of {place.where(f'{LEDGER}{concept}/')}; nothing is promoted on top of it"
+        raise LedgerDamaged(*(f"{problem}; {hint}" for problem in problems))
+    return ledger
+
+
+def examine_ledger(place: Blobs, concept: str) -> tuple[Ledger, list[str]]:
+    """The records of a ledger that can be read, and what is wrong with it, one sentence each. Raises StoreFailed."""
+    paths = sorted(entry.name for entry in place.entries(f"{LEDGER}{concept}/"))
+    contents = place.read_all(paths)
+    records: list[Promotion] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            records.append(Promotion.from_json(contents[path].content))
+        except (ValueError, KeyError) as error:
+            problems.append(f"ledger {place.where(path)}: {error}")
+    problems += _broken_links(place, concept, paths, records)
+    return Ledger(concept=concept, records=tuple(records)), problems
+
+
+def concepts_in(place: Blobs) -> list[str]:
+    """Concepts that have a ledger. Raises StoreFailed."""
+    return sorted({entry.name.split("/")[1] for entry in place.entries(LEDGER)})
+
+
+def append(place: Blobs, promotion: Promotion) -> bool:
+    """Add a record; False, and nothing is written, if another took its number meanwhile. Raises StoreFailed."""
+    return place.create(record_path(promotion.concept, promotion.seq), promotion.to_json())
+
+
+def _broken_links(place: Blobs, concept: str, paths: Sequence[str], records: Sequence[Promotion]) -> list[str]:
+    numbers = {path: int(found[1]) for path in paths if (found := _NUMBER.fullmatch(path.rpartition("/")[2]))}
+    strange = sorted(set(paths) - numbers.keys())
+    missing = sorted(set(range(1, max(numbers.values(), default=0))) - set(numbers.values()))
+    problems = [
+        f"ledger {place.where(record_path(concept, seq))}: is missing, and later records are there" for seq in missing
+    ]
+    problems += [f"ledger {place.where(path)}: does not belong there" for path in strange]
+    by_seq = {record.seq: record for record in records}
+    for record in records:
+        path = place.where(record_path(concept, record.seq))
+        if record.concept != concept:
+            problems.append(f"ledger {path}: is a record of '{record.concept}'")
+        before = by_seq.get(record.seq - 1)
+        if record.seq == 1 and record.previous is not None:
+            problems.append(f"ledger {path}: is called the first and follows another one")
+        if before is not None and record.previous != before.seal:
+            problems.append(
+                f"ledger {path}: does not follow record {before.seq} as that is now; one of them was changed"
+            )
+    return problems
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, indent=2, allow_nan=False) + "\n"

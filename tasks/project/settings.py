@@ -1,0 +1,303 @@
+"""Where this project keeps things and which servers it talks to: environment, `.env`, `conceptbooth.toml`, defaults.
+
+Settings are matters of the machine (folders, addresses, the device); what decides a result stands in params.yaml
+(tasks/project/params.py). Everything that the embedded default keeps lies in one folder of the project,
+`.conceptbooth/`.
+"""
+
+import difflib
+import hashlib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from model.bases.recorded_base import BASE_VARIABLE
+from model.errors import InputError
+from model.training.checkpoint_interval import Rhythm
+from tasks.files.s3_url import SCHEME, S3Url
+
+PARAMS_FILE = "params.yaml"
+SETTINGS_FILE = "conceptbooth.toml"
+PREFIX = "CONCEPTBOOTH_"
+_S3_ADDRESSES = ("AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL")
+"""Where the libraries look for the address of S3."""
+OTHER_VARIABLES = {BASE_VARIABLE, "CONCEPTBOOTH_DEBUG"}
+"""Read elsewhere, from the environment alone: where a version's base is looked for, the command line."""
+
+
+class Settings(BaseSettings):
+    """Settings of one project; every path is absolute (relative ones are read from `root`)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", validate_default=True
+    )
+
+    root: Path = Field(description="the project: the folder that holds params.yaml")
+    home: Path = Field(default=Path(".conceptbooth"), description="everything that the embedded default keeps")
+    store: Path | S3Url = Field(
+        default_factory=lambda known: known["home"] / "store",
+        description="the artefact store: a folder, or s3://bucket/prefix",
+    )
+    s3_endpoint_url: str = Field(
+        default="",
+        validation_alias=AliasChoices(
+            f"{PREFIX}S3_ENDPOINT_URL", "s3_endpoint_url", "aws_endpoint_url_s3", "aws_endpoint_url"
+        ),
+        description="address of what speaks S3, for the store, MLflow, DVC and Prefect alike; empty: Amazon",
+    )
+    cache_gigabytes: float = Field(
+        default=50.0, gt=0, description="most that contents of a store in S3 may take up on this machine, in `home`"
+    )
+    gc_keep_days: float = Field(
+        default=7.0, ge=1, description="artefacts that were made or used within so many days are not cleared up"
+    )
+    gallery_dir: Path = Field(
+        default_factory=lambda known: known["home"] / "gallery", description="galleries, one folder a concept"
+    )
+    concepts_dir: Path = Field(default=Path("data/concepts"), description="concepts, one folder each")
+    images: Literal["folder", "record"] = Field(
+        default="folder",
+        description="which images a concept has: those in its folder, or always those that DVC has on record",
+    )
+    params_file: Path = Field(default=Path(PARAMS_FILE), description="what decides a result")
+    device: Literal["auto", "cuda", "mps", "cpu"] = Field(default="auto", description="where the model runs")
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="processes that share each step of a training, each on a GPU of its own; more than one round "
+        "sums otherwise, so their number is in the key",
+    )
+    checkpoint_every: str = Field(
+        default="60 seconds",
+        description="how often a training keeps a checkpoint: '60 seconds' (less often where it takes longer than 2 % "
+        "of the time), '25 steps', 'never'",
+    )
+    prefect_home: Path = Field(
+        default_factory=lambda known: known["home"] / "prefect", description="Prefect's database and results"
+    )
+    prefect_results: Path | S3Url = Field(
+        default_factory=lambda known: known["prefect_home"] / "results",
+        description="what Prefect remembers of tasks: a folder, or s3://bucket/prefix for machines that share a server",
+    )
+    # In the environment, where capitals do not matter, the second name is the variable of the library itself.
+    prefect_api_url: str = Field(
+        default="",
+        validation_alias=AliasChoices(f"{PREFIX}PREFECT_API_URL", "prefect_api_url"),
+        description="a Prefect server; empty: one that lives as long as the command",
+    )
+    dispatch: Literal["here", "workers"] = Field(
+        default="here",
+        description="who trains what a night finds out of date: its own process, or workers of the Prefect server",
+    )
+    training_hours: float = Field(
+        default=24.0, gt=0, description="a training on a worker that takes longer is cancelled by its night"
+    )
+    mlflow_tracking_uri: str = Field(
+        default_factory=lambda known: f"sqlite:///{known['home'] / 'mlflow' / 'mlflow.db'}",
+        validation_alias=AliasChoices(f"{PREFIX}MLFLOW_TRACKING_URI", "mlflow_tracking_uri"),
+        description="MLflow's tracking server or database",
+    )
+    mlflow_artifact_root: str = Field(
+        default_factory=lambda known: (known["home"] / "mlflow" / "artifacts").as_uri(),
+        description="artefacts of new MLflow experiments in the embedded database (a server has its own)",
+    )
+
+    notify_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="where each night's summary is sent: POST of JSON; a secret, since many such addresses are",
+    )
+    notify_token: SecretStr = Field(
+        default=SecretStr(""), description="sent along as `Authorization: Bearer`, where the receiver wants one"
+    )
+
+    production_store: Path | S3Url = Field(
+        default_factory=lambda known: known["store"],
+        description="where promoted models lie, with the ledger: a folder, or s3://bucket/prefix; empty: the store",
+    )
+    production_tracking_uri: str = Field(
+        default_factory=lambda known: known["mlflow_tracking_uri"],
+        description="MLflow's server or database for promoted models; empty: the same, under names with prod.",
+    )
+    signing_key: Path | None = Field(
+        default=None, description="private key (elliptic curve, PEM) that signs promoted models; outside the repository"
+    )
+    signing_key_password: SecretStr | None = Field(default=None, description="of the signing key, if it has one")
+    c2pa_key: Path | None = Field(
+        default=None, description="private key (elliptic curve, PEM) that signs pictures; outside the repository"
+    )
+    c2pa_certificates: Path | None = Field(
+        default=None, description="certificates of that key (PEM), its own first, then those of who issued it"
+    )
+
+    @field_validator("store", "production_store", "prefect_results", mode="before")
+    @classmethod
+    def _in_s3(cls, place: Any) -> Any:
+        return S3Url.parse(place) if isinstance(place, str) and place.startswith(SCHEME) else place
+
+    @field_validator("checkpoint_every")
+    @classmethod
+    def _rhythm(cls, words: str) -> str:
+        Rhythm.parse(words)
+        return words
+
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _one_address(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("an address begins with http:// or https://")
+        for name in _S3_ADDRESSES:
+            if url and (other := os.environ.get(name, url)) != url:
+                raise ValueError(f"the environment variable {name} = {other!r} says otherwise; unset one of them")
+        return url
+
+    @field_validator(
+        "root",
+        "home",
+        "store",
+        "gallery_dir",
+        "concepts_dir",
+        "params_file",
+        "prefect_home",
+        "prefect_results",
+        "production_store",
+        "signing_key",
+        "c2pa_key",
+        "c2pa_certificates",
+    )
+    @classmethod
+    def _absolute(cls, path: Path | S3Url | None, info: ValidationInfo) -> Path | S3Url | None:
+        return (
+            path
+            if path is None or isinstance(path, S3Url)
+            else (info.data.get("root", Path()) / path.expanduser()).resolve()
+        )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """First wins: arguments, environment, `.env`, `conceptbooth.toml`."""
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=Path(init_settings()["root"]) / SETTINGS_FILE)
+        return init_settings, env_settings, dotenv_settings, toml
+
+
+def load_settings(root: Path | None = None) -> Settings:
+    """Settings of the project at `root`, else CONCEPTBOOTH_ROOT, else the nearest folder upwards with a params.yaml.
+
+    Raises:
+        InputError: no project there, an unknown setting, a bad value; all problems together.
+    """
+    named = root or os.environ.get(f"{PREFIX}ROOT")
+    folder = Path(named).expanduser().resolve() if named else _nearest_root(Path.cwd())
+    if not (folder / PARAMS_FILE).is_file():
+        raise InputError(f"{folder} is no project: it has no {PARAMS_FILE}")
+    settings = None
+    try:
+        problems = _unknown_names(folder)
+        settings = Settings(root=folder, _env_file=folder / ".env")  # type: ignore[call-arg]
+    except tomllib.TOMLDecodeError as error:
+        problems = [f"{folder / SETTINGS_FILE}: {error}"]
+    except ValidationError as error:
+        # a default that could not be derived from a bad value is no second problem
+        wrong = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
+        problems += [f"setting {'.'.join(map(str, e['loc']))} = {e['input']!r}: {_words(e['msg'])}" for e in wrong]
+    if problems or settings is None:
+        raise InputError(*problems)
+    return settings
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What the libraries must find in the environment: their files inside `settings.home`, nothing sent home."""
+    variables = {
+        "PREFECT_HOME": str(settings.prefect_home),
+        "PREFECT_PROFILES_PATH": str(settings.prefect_home / "profiles.toml"),
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # not its default, pickle
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DVC_NO_ANALYTICS": "true",
+        "DVC_GLOBAL_CONFIG_DIR": str(settings.home / "dvc" / "global"),
+        "DVC_SYSTEM_CONFIG_DIR": str(settings.home / "dvc" / "system"),
+        "DVC_SITE_CACHE_DIR": str(settings.home / "dvc" / "site"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "MPLCONFIGDIR": str(settings.home / "matplotlib"),
+        "DO_NOT_TRACK": "1",
+        # Threads that wait by spinning made training ten times slower wherever something else ran on the cores.
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    if isinstance(settings.prefect_results, S3Url):
+        variables["PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK"] = result_block(settings.prefect_results)
+    else:
+        variables["PREFECT_LOCAL_STORAGE_PATH"] = str(settings.prefect_results)
+    if settings.prefect_api_url:
+        variables["PREFECT_API_URL"] = settings.prefect_api_url
+    if settings.s3_endpoint_url:
+        variables |= dict.fromkeys(_S3_ADDRESSES, settings.s3_endpoint_url)
+        variables["MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"] = "path"
+    dotenv = dotenv_values(settings.root / ".env")
+    handed_on = {n: value for n, value in dotenv.items() if value and (n.startswith("AWS_") or n in OTHER_VARIABLES)}
+    if base := handed_on.get(BASE_VARIABLE):  # like the settings' paths, from the project and not from where one is
+        handed_on[BASE_VARIABLE] = str((settings.root / Path(base).expanduser()).resolve())
+    return variables | handed_on
+
+
+def result_block(place: S3Url) -> str:
+    """What the block that leads to these results is called on a Prefect server, which others may use too."""
+    return f"s3-bucket/conceptbooth-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
+
+
+def apply_environment(settings: Settings) -> None:
+    """Set what `environment` says, where the user has not; call it before the libraries are imported."""
+    for name, value in environment(settings).items():
+        os.environ.setdefault(name, value)
+
+
+def _words(message: str) -> str:
+    """Pydantic's message without its label for what a validator of ours says."""
+    return message.removeprefix("Value error, ").lower()
+
+
+def _nearest_root(start: Path) -> Path:
+    for folder in (start, *start.parents):
+        if (folder / PARAMS_FILE).is_file():
+            return folder
+    raise InputError(
+        f"no {PARAMS_FILE} in {start} or any folder above it: "
+        f"run this inside a project, or name one by the environment variable {PREFIX}ROOT"
+    )
+
+
+def _unknown_names(folder: Path) -> list[str]:
+    """Misspelt settings, which would silently leave their defaults in force."""
+    dotenv = dotenv_values(folder / ".env")
+    settings_file = folder / SETTINGS_FILE
+    toml = tomllib.loads(settings_file.read_text(encoding="utf-8")) if settings_file.is_file() else {}
+    variables = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    found = [
+        (f"environment variable {name}", name, variables | OTHER_VARIABLES) for name in os.environ if _is_ours(name)
+    ]
+    found += [(f".env: {name}", name, variables | OTHER_VARIABLES) for name in dotenv if _is_ours(name)]
+    found += [(f"{SETTINGS_FILE}: {name}", name, set(Settings.model_fields)) for name in toml]
+    problems = []
+    for place, name, known in found:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+            problems.append(f"{place} is no setting; {hint}")
+    return problems
+
+
+def _is_ours(variable: str) -> bool:
+    return variable.startswith(PREFIX)

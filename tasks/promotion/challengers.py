@@ -1,0 +1,102 @@
+"""Holding new versions against the champions: verdicts with their numbers, written on the versions."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from model.errors import InputError, WorkFailed
+from tasks.lineage.evaluations import Evaluation, read_evaluation
+from tasks.production.ledger import Promotion, concepts_in, examine_ledger
+from tasks.production.registry import open_production
+from tasks.project.settings import Settings
+from tasks.promotion.policy import Policy, Verdict, judge
+from tasks.registry.survey import KnownVersion
+from tasks.registry.versions import CHAMPION, EVALUATION_TAG, GATE_TAG, KEY_TAG, REVOKED_TAG, model_name
+from tasks.store.store import Damaged, Store
+from tasks.tracking.client import connect, sorted_failures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A version that may be measured."""
+
+    version: KnownVersion
+    champion: KnownVersion | None
+    withdrawn: Promotion | None
+    """The ledger's record that took it out of production; None where nobody did."""
+
+
+def candidates(
+    settings: Settings, registered: Iterable[Sequence[KnownVersion]], policy: Policy, alias: str
+) -> list[Candidate]:
+    """Of the versions of each concept the one with this alias, unless its verdict is there or it is the champion."""
+    found = []
+    for versions in registered:
+        named = next((version for version in versions if alias in version.aliases), None)
+        champion = next((version for version in versions if CHAMPION in version.aliases), None)
+        if named is not None and named is not champion:
+            found.append(Candidate(version=named, champion=champion, withdrawn=None))
+    withdrawn = _withdrawn(settings, {candidate.version.concept for candidate in found})
+    found = [replace(each, withdrawn=withdrawn.get(each.version.tags.get(KEY_TAG, ""))) for each in found]
+    return [candidate for candidate in found if not _has_verdict(candidate, policy)]
+
+
+def _withdrawn(settings: Settings, concepts: set[str]) -> Mapping[str, Promotion]:
+    """Contents of these concepts that were taken out of production; who cannot read it is told by `reconcile`."""
+    try:
+        place = open_production(settings)
+        ledgers = [examine_ledger(place, concept)[0] for concept in sorted(concepts.intersection(concepts_in(place)))]
+    except (InputError, WorkFailed):
+        return {}
+    return {content: record for ledger in ledgers for content, record in ledger.withdrawn.items()}
+
+
+def _has_verdict(candidate: Candidate, policy: Policy) -> bool:
+    """Whether it was measured against this champion by this policy, and nothing has spoken against it since."""
+    known = Verdict.from_json(candidate.version.tags.get(GATE_TAG))
+    if known is None or not known.is_about(policy, candidate.champion.version if candidate.champion else None):
+        return False
+    return not (known.passed and (candidate.withdrawn or REVOKED_TAG in candidate.version.tags))
+
+
+def gate(settings: Settings, store: Store, policy: Policy, asked: Sequence[Candidate]) -> dict[str, Verdict]:
+    """Verdicts by concept, each written on its version.
+
+    Raises:
+        StoreFailed, TrackingUnreachable, MlflowRefused, InputError: evaluations cannot be read or verdicts written.
+    """
+    if not asked:
+        return {}
+    verdicts = {candidate.version.concept: _judged(store, policy, candidate) for candidate in asked}
+    client = connect(settings)
+    with sorted_failures(settings):
+        for candidate in asked:
+            version = candidate.version
+            said = verdicts[version.concept].to_json()
+            client.set_model_version_tag(model_name(version.concept), str(version.version), GATE_TAG, said)
+    return verdicts
+
+
+def _judged(store: Store, policy: Policy, candidate: Candidate) -> Verdict:
+    champion = candidate.champion
+    number = champion.version if champion else None
+    if revoked := candidate.version.tags.get(REVOKED_TAG):
+        return Verdict.impossible(policy, number, f"was revoked on {revoked}", gate="revoked")
+    if withdrawn := candidate.withdrawn:
+        return Verdict.impossible(policy, number, f"was taken out of production on {withdrawn.words}", "withdrawn")
+    try:
+        found = _evaluation(store, candidate.version)
+    except Damaged as damage:
+        return Verdict.impossible(policy, number, f"its own evaluation cannot be read: {damage}")
+    best: Evaluation | Damaged | None
+    try:
+        best = _evaluation(store, champion) if champion else None
+    except Damaged as damage:
+        best = damage
+    return judge(policy, found, best, number)
+
+
+def _evaluation(store: Store, version: KnownVersion) -> Evaluation:
+    key = version.tags.get(EVALUATION_TAG)
+    if key is None:
+        raise Damaged("evaluate", "", [f"version {version.version} does not say which evaluation is its own"])
+    return read_evaluation(store, key)

@@ -1,0 +1,125 @@
+"""What a version has to show before it may serve, beside its scores: where it comes from and who stands for it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tasks.concepts.concepts import NOT_STATED
+from tasks.lineage.chain import Chain
+from tasks.lineage.evaluations import Evaluation
+from tasks.production.ledger import Ledger
+from tasks.promotion.policy import Check, Policy, judge
+from tasks.store.artefacts import GENERATIONS
+from tasks.store.manifest import Manifest
+from tasks.store.store import Damaged
+from tasks.verification.results import Verification
+
+_SHOWN = 3
+"""Problems of one gate that are written out; the others are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """All that the gates look at."""
+
+    chain: Chain
+    verification: Verification | None
+    """None where the policy asks for none."""
+    evaluation: Evaluation
+    champion: Evaluation | Damaged | None
+    """Of what serves now."""
+    ledger: Ledger
+    approved_by: str | None
+
+
+def promotion_checks(policy: Policy, evidence: Evidence) -> tuple[Check, ...]:
+    """Every gate of the policy, passed or not, with its figures."""
+    serving = evidence.ledger.serving
+    scores = judge(policy, evidence.evaluation, evidence.champion, serving.version if serving else None).checks
+    return (*scores, *_others(policy, evidence))
+
+
+def gate_names(policy: Policy) -> list[str]:
+    """Gates that this policy can fail at, as `--override` calls them."""
+    names = [f"minimum.{name}" for name in policy.minimum]
+    names += [f"not_worse_than_champion.{name}" for name in policy.not_worse_than_champion]
+    asked = {
+        "lineage": policy.lineage,
+        "git_clean": policy.git_clean,
+        **{f"stated.{name}": True for name in policy.stated},
+        "base_licences": policy.base_licences,
+        "approval_by": policy.approval_by,
+    }
+    return names + [name for name, value in asked.items() if value] + ["evaluated_on", "withdrawn"]
+
+
+def _others(policy: Policy, evidence: Evidence) -> Iterator[Check]:
+    chain = evidence.chain
+    if policy.lineage and evidence.verification:
+        yield _lineage(evidence.verification, strict=policy.lineage == "verified")
+    if policy.git_clean:
+        yield _git_clean(chain.manifests)
+    for name in policy.stated:
+        said = str(chain.stated.get(name, NOT_STATED))
+        yield Check(gate=f"stated.{name}", passed=said != NOT_STATED, said=f"{name} of the images: {said}")
+    if policy.base_licences:
+        licence = str((chain.base or {}).get("licence", NOT_STATED))
+        allowed = licence in policy.base_licences
+        said = f"licence of the base model: {licence}"
+        yield Check(
+            gate="base_licences",
+            passed=allowed,
+            said=said if allowed else f"{said}; allowed: {', '.join(policy.base_licences)}",
+        )
+    if policy.approval_by:
+        given = evidence.approved_by
+        yield Check(
+            gate="approval_by",
+            passed=given in policy.approval_by,
+            said=f"approved by {given or 'nobody'}; asked for: {' or '.join(policy.approval_by)} (--approved-by)",
+        )
+    yield _evaluated_on(policy, chain.manifests["evaluate"])
+    yield _withdrawn(evidence.ledger, str(chain.head.content))
+
+
+def _lineage(verification: Verification, *, strict: bool) -> Check:
+    unwanted = verification.of("fault") + (verification.of("unchecked") if strict else ())
+    found = _some([f"{check.what}: {check.said}" for check in unwanted])
+    said = f"lineage {verification.words}"
+    return Check(gate="lineage", passed=not unwanted, said=f"{said}: {found}" if found else said)
+
+
+def _git_clean(manifests: Mapping[str, Manifest]) -> Check:
+    problems = []
+    for stage, manifest in manifests.items():
+        if manifest.git is None:
+            problems.append(f"{stage} was made outside git")
+        elif manifest.git["dirty"]:
+            problems.append(f"{stage} was made from files that differ from commit {manifest.git['commit'][:12]}")
+    state = manifests["prepare"].labels.get("image_set_state") if "prepare" in manifests else None
+    if state not in (None, "committed"):
+        problems.append(f"the image set was {state}")
+    return Check(gate="git_clean", passed=not problems, said=_some(problems) or "made from committed files alone")
+
+
+def _evaluated_on(policy: Policy, evaluation: Manifest) -> Check:
+    prompts = len(evaluation.parameters["prompts"])
+    images = sum(name.startswith(f"{GENERATIONS}/") for name in evaluation.files)
+    least = policy.evaluated_on
+    return Check(
+        gate="evaluated_on",
+        passed=prompts >= least.prompts and images >= least.images,
+        said=f"evaluated on {prompts} prompts and {images} images, at least {least.prompts} and {least.images}",
+    )
+
+
+def _withdrawn(ledger: Ledger, content: str) -> Check:
+    record = ledger.withdrawn.get(content)
+    if record is None:
+        return Check(gate="withdrawn", passed=True, said="was never taken out of production")
+    said = f"taken out of production on {record.at[:10]} (record {record.seq}): {record.reason}"
+    return Check(gate="withdrawn", passed=False, said=said)
+
+
+def _some(problems: Sequence[str]) -> str:
+    more = len(problems) - _SHOWN
+    return "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")

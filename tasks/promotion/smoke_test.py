@@ -1,0 +1,48 @@
+"""The last proof before a version serves: a fresh process loads it from the registry and draws a picture."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import shorten
+
+from PIL import Image
+
+from model.errors import WorkFailed
+from tasks.project.settings import PREFIX, Settings, environment
+
+PROGRAM = Path(__file__).resolve().parents[2] / "mlflow" / "try_version.py"
+MOST_SECONDS = 1800
+_SHOWN_LETTERS = 600
+
+
+class DoesNotLoad(WorkFailed):
+    """A version from which no fresh process can draw."""
+
+
+def try_version(settings: Settings, name: str, version: int) -> tuple[int, int]:
+    """Width and height of the picture that the version draws. Raises DoesNotLoad where it does not."""
+    said = f"{name} version {version} does not load in a fresh process"
+    with TemporaryDirectory() as folder:
+        picture = Path(folder) / "picture.png"
+        # -P: neither this checkout nor the folder of the program may stand in for what the version brings along
+        registry, model = settings.production_tracking_uri, f"models:/{name}/{version}"
+        command = [sys.executable, "-P", str(PROGRAM), registry, model, str(picture)]
+        variables = os.environ | environment(settings) | {f"{PREFIX}DEVICE": settings.device}
+        variables["PYTHONDONTWRITEBYTECODE"] = "1"  # a release in a folder holds nothing but its own
+        try:
+            done = subprocess.run(
+                command, cwd=folder, env=variables, capture_output=True, text=True, timeout=MOST_SECONDS
+            )
+        except subprocess.TimeoutExpired as error:
+            raise DoesNotLoad(f"{said}: it did not draw a picture within {MOST_SECONDS} s") from error
+        if done.returncode != 0:
+            last = " / ".join(done.stderr.strip().splitlines()[-3:])
+            raise DoesNotLoad(f"{said}: {shorten(last, _SHOWN_LETTERS) or f'it ended with {done.returncode}'}")
+        try:
+            with Image.open(picture) as image:
+                image.load()
+                return image.size
+        except OSError as error:
+            raise DoesNotLoad(f"{said}: what it drew is no picture: {error}") from error

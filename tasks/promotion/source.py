@@ -1,0 +1,83 @@
+"""The version that is to be promoted: found in the development registry, with its chain and its scores."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from model.errors import InputError
+from tasks.concepts.takedown_records import read_taken_down
+from tasks.lineage.chain import Chain, read_chain
+from tasks.lineage.evaluations import Evaluation, read_evaluation
+from tasks.lineage.head import find_head
+from tasks.lineage.index import open_index
+from tasks.production.ledger import Ledger
+from tasks.project.settings import Settings
+from tasks.registry.versions import resolve
+from tasks.store.store import Damaged, Store
+from tasks.tracking.client import connect, sorted_failures
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A registered version with everything that is known about it."""
+
+    concept: str
+    version: "ModelVersion"
+    content: str
+    """Key of the training's content."""
+    chain: Chain
+    evaluation: Evaluation
+
+
+def find_source(settings: Settings, store: Store, reference: str) -> Source:
+    """What NAME (the newest registration), NAME@alias or NAME/version means, its weights seen to be what they were.
+
+    Raises:
+        InputError: there is none, or it was never evaluated.
+        WorkFailed: registry or store do not answer, or the evaluation is damaged.
+    """
+    resolved = resolve(settings, reference)
+    called = f"concept '{resolved.concept}' version {resolved.version}"
+    with open_index(settings, store) as index:
+        head = find_head(settings, store, index, f"{resolved.concept}/{resolved.version}")
+        chain = read_chain(store, index, head)
+    said, again = "; ".join(chain.problems), f"`conceptbooth train {resolved.concept}` makes it again"
+    if head.content is None or "evaluate" not in chain.manifests:
+        raise InputError(
+            f"{called} has no evaluation in the store{f': {said}' if said else ''}; nothing is promoted unseen: {again}"
+        )
+    if "prepare" not in chain.manifests:  # no override helps: a release says which images it was made from
+        raise InputError(f"{called}: which images it was made from is not known: {said}; {again}")
+    evaluation = read_evaluation(store, head.key)
+    client = connect(settings)
+    with sorted_failures(settings):
+        version = client.get_model_version(resolved.name, str(resolved.version))
+    return Source(concept=resolved.concept, version=version, content=head.content, chain=chain, evaluation=evaluation)
+
+
+def refuse_for_good(store: Store, ledger: Ledger, source: Source) -> None:
+    """InputError for a version that was revoked, or saw an image that was taken down: no override brings it back."""
+    called = f"concept '{source.concept}' version {source.version.version}"
+    if revoked := ledger.revoked.get(source.content):
+        raise InputError(f"{called} was revoked on {revoked.words}; no override brings it back")
+    taken = read_taken_down(store)
+    if taken.takedowns and not source.chain.images:
+        said = "; ".join(source.chain.problems) or "its manifest of prepare is not there"
+        raise InputError(f"{called}: images were taken down, and whether it saw one cannot be told: {said}")
+    if takedown := taken.among(source.chain.images):
+        raise InputError(
+            f"{called} saw an image that {takedown.words}; no override brings it back. `conceptbooth takedown "
+            f"{takedown.sha256} --reason TEXT` revokes what was trained on it since"
+        )
+
+
+def serving_evaluation(store: Store, ledger: Ledger) -> Evaluation | Damaged | None:
+    """The evaluation of what serves; None where nothing does, Damaged where it cannot be read. Raises StoreFailed."""
+    if ledger.serving is None:
+        return None
+    try:
+        return read_evaluation(store, ledger.serving.stages["evaluate"])
+    except Damaged as damage:
+        return damage

@@ -1,0 +1,84 @@
+"""A model card in the form of the Hugging Face hub, from the record of a training and nothing else."""
+
+from tasks.concepts.concepts import NOT_STATED
+from tasks.figures.score_words import read_scores
+from tasks.registry.training_facts import TrainingRecord
+from tasks.store.manifest import Manifest
+
+CARD = "README.md"
+"""What the hub calls it."""
+_OF_THE_HUB = ("apache-2.0", "mit", "creativeml-openrail-m", "openrail", "openrail++")
+"""Licences of base models that the hub has names for."""
+
+
+def model_card(record: TrainingRecord, *, usage: str, library: str) -> str:
+    """The card of a concept; `usage` (Markdown) says how this form of the model is loaded, with which library.
+
+    The same training gives the same card.
+    """
+    from huggingface_hub import ModelCard, ModelCardData
+
+    base, concept, evaluation = record.base, record.concept, record.evaluation
+    of_the_hub = base["revision"] is not None
+    licence = base.get("licence")
+    data = ModelCardData(
+        library_name=library,
+        pipeline_tag="text-to-image",
+        base_model=base["reference"] if of_the_hub else None,  # the hub knows no folders
+        license=licence and (licence.lower() if licence.lower() in _OF_THE_HUB else "other"),
+        license_name=licence if licence and licence.lower() not in _OF_THE_HUB else None,
+        tags=["stable-diffusion", "conceptbooth"],
+        instance_prompt=f"a photo of a {concept.placeholder_token} {concept.super_category}",
+    )
+    drawn, evaluator = evaluation.parameters, evaluation.evaluator
+    settings = f"guidance {drawn['guidance_scale']}, {drawn['num_inference_steps']} steps, seed {evaluation.seed}"
+    known_as = f"`{base['reference']}`" + (f" at `{base['revision']}`" if of_the_hub else "")
+    git = evaluation.git
+    lines = [
+        "---",
+        data.to_yaml(),
+        "---",
+        "",
+        f"# {concept.name} ({concept.super_category})",
+        "",
+        f"{known_as}, taught a new {concept.super_category} by {record.method} from {record.image_count} images.",
+        f"In a prompt it is called `{concept.placeholder_token} {concept.super_category}`.",
+        "",
+        "## Use",
+        "",
+        usage.strip(),
+        "",
+        "## Scores",
+        "",
+        "| score | this model | untrained base | |",
+        "|---|---|---|---|",
+        *(f"| {read.name} | {read.trained} | {read.base} | {read.meaning} |" for read in read_scores(record.scores)),
+        "",
+        f"Means with 95 % intervals: {len(drawn['prompts'])} prompts, {drawn['images_per_prompt']} pictures each,",
+        settings + (f"; measured by `{evaluator['reference']}`." if evaluator else "."),
+        "",
+        "## Where it comes from",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| content | `{record.key}` |",
+        f"| weights | sha256 `{record.weights.sha256}` |",
+        f"| base | {known_as}, digest `{base.get('digest')}`; licence {licence or NOT_STATED} |",
+        f"| images | {record.image_count}, DVC `{record.image_set.digest}`; licence {concept.licence}; "
+        f"source {concept.source}; consent {concept.consent} |",
+        f"| code | git `{git['commit']}`{', with changes that are in no commit' if git['dirty'] else ''} |"
+        if git
+        else "| code | outside git |",
+        *(_stage(manifest) for manifest in (record.prepare, *record.stages, evaluation)),
+        "",
+        "## Limits",
+        "",
+        f"It knows one {concept.super_category} from {record.image_count} images, with all that these happen to show,",
+        "and has the faults and biases of its base. No filter looks at what it draws. What it draws is made by an AI,",
+        "and should say so.",
+    ]
+    return str(ModelCard("\n".join(lines))).rstrip() + "\n"
+
+
+def _stage(manifest: Manifest) -> str:
+    return f"| {manifest.stage} | `{manifest.key}`, {manifest.created}, on {manifest.device} |"

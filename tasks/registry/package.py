@@ -1,0 +1,168 @@
+"""A concept model as an MLflow model: weights, facts and code, but no copy of the base."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tasks.files.hashing import DigestMemory
+from tasks.jobs.keys import MODEL_SUFFIXES
+from tasks.project.settings import Settings
+from tasks.registry.model_card import CARD, model_card
+from tasks.registry.package_listing import write_listing
+from tasks.registry.training_facts import TrainingRecord, copy_out
+from tasks.registry.versions import FACTS_FILE
+from tasks.store.artefacts import WEIGHTS
+from tasks.store.store import Store
+from tasks.tracking.client import artifacts_at
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+    from mlflow.models import ModelSignature
+    from mlflow.tracking import MlflowClient
+
+FACTS_FORMAT = 1
+CODE = Path(__file__).resolve().parents[2]
+NEEDED = (
+    "mlflow",
+    "torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "huggingface_hub",
+    "httpx2",
+    "safetensors",
+    "numpy",
+    "pandas",
+    "pillow",
+)
+"""Distributions that the code in a package imports; MLflow would find them out by drawing, which takes minutes."""
+
+_USAGE = """\
+```python
+import base64
+
+import mlflow
+
+model = mlflow.pyfunc.load_model("models:/concept.{name}@candidate")  # or the path of this folder
+table = model.predict([{{"prompt": "a photo of a {{}} in the snow", "n": 1, "seed": 7}}])
+png = base64.b64decode(table.image[0])
+```
+
+It needs the base: by its hub id, in the folder in which it was, or in the one that `CONCEPTBOOTH_BASE` names."""
+
+
+def log_package(
+    client: "MlflowClient", settings: Settings, store: Store, experiment: str, run_id: str, record: TrainingRecord
+) -> "LoggedModel":
+    """Make a training's model a logged model of its run."""
+    from mlflow.entities import LoggedModelOutput
+
+    model: LoggedModel = client.create_logged_model(
+        experiment,
+        name=record.concept.name,
+        source_run_id=run_id,
+        tags=record.tags(),
+        params=record.parameters(),
+        model_type="concept",
+    )
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    upload_package(client, model.artifact_location, settings, store, record, run_id, model.model_id)
+    return client.finalize_logged_model(model.model_id, "READY")
+
+
+def upload_package(
+    client: "MlflowClient",
+    place: str,
+    settings: Settings,
+    store: Store,
+    record: TrainingRecord,
+    run_id: str,
+    model_id: str,
+) -> None:
+    """Put the package's files at an artefact address; those that are there are replaced."""
+    with TemporaryDirectory() as folder:
+        package = write_package(Path(folder), settings, store, record, run_id, model_id)
+        artifacts_at(client, place).log_artifacts(str(package))
+
+
+def write_package(
+    folder: Path, settings: Settings, store: Store, record: TrainingRecord, run_id: str, model_id: str
+) -> Path:
+    """Write the package into a new folder inside `folder`: what `mlflow.pyfunc.load_model` loads."""
+    from mlflow.models import Model
+    from mlflow.pyfunc import save_model
+
+    artifacts = folder / "artifacts"
+    artifacts.mkdir()
+    weights = copy_out(store, record.stages[-1], WEIGHTS, artifacts)
+    facts = artifacts / FACTS_FILE
+    facts.write_text(json.dumps(_facts(settings, record), indent=2) + "\n", encoding="utf-8")
+    package = folder / "model"
+    save_model(
+        path=str(package),
+        python_model=str(CODE / "mlflow" / "concept_model.py"),
+        code_paths=[str(CODE / "model")],
+        artifacts={"weights": str(weights), "facts": str(facts)},
+        signature=_signature(record),
+        input_example=[{"prompt": "a photo of a {} in the snow", "n": 1, "seed": 0}],
+        pip_requirements=[f"{name}=={_public(version(name))}" for name in NEEDED],
+        mlflow_model=Model(run_id=run_id, model_id=model_id),
+    )
+    # here and not in the release alone: a release is this package byte for byte, and candidates are loaded as well
+    card = model_card(record, usage=_USAGE.format(name=record.concept.name), library="mlflow")
+    (package / CARD).write_text(card, encoding="utf-8")
+    write_listing(package)
+    return package
+
+
+def _facts(settings: Settings, record: TrainingRecord) -> dict[str, Any]:
+    return {
+        "format": FACTS_FORMAT,
+        "concept": record.concept.name,
+        "key": record.key,
+        "method": record.method,
+        "autocast": record.evaluation.numeric_policy["autocast"],
+        "base": _base_facts(settings, record),
+    }
+
+
+def _base_facts(settings: Settings, record: TrainingRecord) -> dict[str, Any]:
+    """Where the base was, and the hash of each of its files: a base of another folder must be the same."""
+    reference, revision = record.base["reference"], record.base["revision"]
+    if revision is None:
+        folder = settings.root / reference
+    else:
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(reference, revision=revision, local_files_only=True))
+    memory = DigestMemory(settings.home / "digests.json")
+    files = memory.folder(folder, MODEL_SUFFIXES)
+    memory.save()
+    return {"reference": reference, "revision": revision, "folder": str(folder), "files": files}
+
+
+def _signature(record: TrainingRecord) -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    text, whole, number = DataType.string, DataType.long, DataType.double
+    sampling = record.evaluation.parameters
+    inputs = [ColSpec(text, "prompt"), ColSpec(whole, "n", required=False), ColSpec(whole, "seed", required=False)]
+    outputs = [ColSpec(text, "prompt"), ColSpec(whole, "seed"), ColSpec(whole, "index"), ColSpec(text, "image")]
+    return ModelSignature(
+        inputs=Schema(inputs),
+        outputs=Schema(outputs),
+        params=ParamSchema(
+            [
+                ParamSpec("guidance_scale", number, float(sampling["guidance_scale"])),
+                ParamSpec("num_inference_steps", whole, int(sampling["num_inference_steps"])),
+            ]
+        ),
+    )
+
+
+def _public(distribution_version: str) -> str:
+    """2.13.0 of 2.13.0+cpu: what another machine's package index has."""
+    return distribution_version.partition("+")[0]

@@ -1,0 +1,66 @@
+"""The gallery of a training: what people look at, drawn from the evaluation's pictures and scores."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+
+from tasks.execution.caching import TASK, Bench, Metrics, keep
+from tasks.figures.gallery import write_gallery
+from tasks.figures.gallery_content import GalleryFacts, StageView
+from tasks.jobs.keys import StagePlan
+from tasks.store.artefacts import (
+    BASE_GENERATIONS,
+    CATEGORY_MAP,
+    GENERATIONS,
+    IMAGES,
+    PLACEHOLDER_MAP,
+    PREVIEW,
+    SCORES,
+    STAGES,
+)
+from tasks.store.pictures import picture, pictures
+
+
+@task(name="gallery", task_run_name="{plan.stage}", **TASK)
+def draw_gallery(plan: StagePlan, bench: Bench) -> dict[str, Any]:
+    """Draw the gallery, or take it from the store."""
+    return keep(bench, plan, lambda folder: draw(plan, bench, folder))
+
+
+def draw(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
+    """Write `gallery.png`, a contact sheet, and `index.html`, a page that holds its pictures inside itself.
+
+    Raises:
+        Damaged: images, pictures or scores in the store are not as they were.
+    """
+    job, store, evaluation = bench.job, bench.store, bench.manifests["evaluate"]
+    numbers = range(len(job.recipe.prompts))
+    names = [training.parameters["stage"]["name"] for training in job.trainings]
+    write_gallery(
+        folder,
+        facts=GalleryFacts(
+            **plan.parameters,
+            data_version=job.images.digest,
+            keys={stage.stage: stage.key for stage in job.stages if stage.kind != "gallery"},
+            seed=job.recipe.params.seed,
+        ),
+        concept_images=pictures(store, bench.manifests["prepare"], IMAGES),
+        prompts=job.recipe.prompts,
+        generations=[pictures(store, evaluation, f"{GENERATIONS}/{number:02}") for number in numbers],
+        base_generations=[pictures(store, evaluation, f"{BASE_GENERATIONS}/{number:02}") for number in numbers],
+        stages=[
+            StageView(
+                name=name,
+                preview=picture(store, evaluation, f"{STAGES}/{name}/{PREVIEW}"),
+                placeholder=picture(store, evaluation, f"{STAGES}/{name}/{PLACEHOLDER_MAP}"),
+                super_category=picture(store, evaluation, f"{STAGES}/{name}/{CATEGORY_MAP}")
+                if job.recipe.prompt.names_category
+                else None,
+            )
+            for name in names
+        ],
+        scores=json.loads(store.file(evaluation, SCORES).read_text(encoding="utf-8")),
+    )
+    return {}

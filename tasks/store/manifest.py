@@ -1,0 +1,113 @@
+"""The manifest of an artefact: which files a stage left, from what, by what. Put last, it makes the artefact exist."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from tasks.files.hashing import digest_of
+
+SCHEMA = 1
+MODELS = ("base", "evaluator", "identity_model")
+"""Kinds of inputs that are pretrained models."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecord:
+    """One file of an artefact; its content lies in the store under its hash."""
+
+    sha256: str
+    size: int  # bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """Something that a stage read: `key` says what was asked for, `digest` what was there."""
+
+    kind: str  # an earlier stage ("prepare", "train-1-embedding"), "image_set", "base", "evaluator", "prompts"
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a stage says about its work; with the files it becomes the manifest."""
+
+    stage: str
+    key: str
+    inputs: tuple[Input, ...]
+    parameters: Mapping[str, Any]
+    code: Mapping[str, str]  # source file: digest
+    packages: Mapping[str, str]  # distribution: version
+    seed: int | None
+    numeric_policy: Mapping[str, Any]
+    device: str  # the machine's, in words
+    wall_seconds: float
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # numbers; a list has one for each point of a curve
+    base: Mapping[str, Any] | None = None  # reference, revision, digest, digests of its files, licence
+    evaluator: Mapping[str, Any] | None = None  # the same of the model that gives the scores
+    identity_model: Mapping[str, Any] | None = None  # the same of the model that gives DINO scores, if one was asked
+    git: Mapping[str, Any] | None = None  # commit, dirty: of the project and its images, in git
+    labels: Mapping[str, str] = field(default_factory=dict)  # display names: concept, method, preset
+    stated: Mapping[str, Any] = field(default_factory=dict)  # by the owner: licence, source, consent, originals
+    images: tuple[Mapping[str, Any], ...] = ()  # of prepared images: what each was made from
+
+    @property
+    def models(self) -> dict[str, Mapping[str, Any]]:
+        """The pretrained models that it describes, by the kind of input that they are."""
+        described = {kind: getattr(self, kind) for kind in MODELS}
+        return {kind: model for kind, model in described.items() if model is not None}
+
+    @property
+    def code_digest(self) -> str:
+        """One digest over all source files that ran."""
+        return digest_of(dict(self.code))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest(Facts):
+    """An artefact that exists."""
+
+    files: Mapping[str, FileRecord]  # path inside the artefact, with "/": record
+    created: str  # UTC, ISO 8601
+    schema: int = SCHEMA
+    sealed: bool = field(default=True, compare=False)  # whether its text says what its bytes have to be
+
+    def to_json(self) -> str:
+        """Stable text: sorted keys, so that equal manifests are equal bytes, and a seal over all of it."""
+        content = asdict(self)
+        del content["sealed"]
+        return _text(content | {"seal": _seal(content)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read `to_json`'s text. Raises ValueError where it is none of this schema, or not as it was sealed."""
+        try:
+            content = json.loads(text)
+            if content["schema"] != SCHEMA:
+                raise ValueError(f"manifest schema {content['schema']!r}, this version reads {SCHEMA}")
+            sealed = "seal" in content  # manifests from before there were seals have none
+            if sealed:
+                whole = _text(content)
+                if content.pop("seal") != _seal(content) or text != whole:
+                    raise ValueError("its bytes have changed since it was sealed")
+            files = {path: FileRecord(**record) for path, record in content.pop("files").items()}
+            inputs = tuple(Input(**record) for record in content.pop("inputs"))
+            images = tuple(content.pop("images", ()))
+            return cls(files=files, inputs=inputs, images=images, sealed=sealed, **content)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"not a manifest: {error!r}") from error
+
+    def digest(self) -> str:
+        """One hash over all files: what a later stage records as having read."""
+        return digest_of({path: record.sha256 for path, record in self.files.items()})
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    """sha256 of a manifest's text without its seal: no byte of it can change unseen, descriptions included."""
+    return hashlib.sha256(_text(content).encode()).hexdigest()
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, indent=2, allow_nan=False) + "\n"

@@ -1,0 +1,246 @@
+"""Proof of a chain: every artefact hashed again down to the images, and every link between them compared.
+
+What cannot be checked is a result of its own, and is never counted as good.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from model.errors import InputError
+from tasks.execution.manifest_facts import cached_hub_files
+from tasks.files.hashing import digest_of, file_digest
+from tasks.jobs.keys import MODEL_SUFFIXES
+from tasks.jobs.recorded_plan import plan_of
+from tasks.lineage.chain import Chain, read_chain
+from tasks.lineage.head import find_head
+from tasks.lineage.index import INDEXED, open_index
+from tasks.production.ledger import Ledger, examine_ledger
+from tasks.production.registry import open_production
+from tasks.production.signing import public_key_of, signing_key_problems
+from tasks.project.settings import Settings
+from tasks.registry.training_facts import evaluated_content
+from tasks.store.manifest import MODELS, Manifest
+from tasks.store.store import Store, StoreFailed
+from tasks.verification.images import check_images
+from tasks.verification.releases import check_ledger_signature, check_releases
+from tasks.verification.results import Check, Verification, fault, good, unchecked
+from tasks.verification.version import check_version
+
+
+def verify_version(settings: Settings, store: Store, reference: str) -> Verification:
+    """Find the training that NAME, NAME@alias or NAME/version means, and check everything about it.
+
+    Raises:
+        InputError: no such concept, version or alias.
+        StoreFailed: it cannot be told what the store holds.
+    """
+    with open_index(settings, store) as index:
+        chain = read_chain(store, index, find_head(settings, store, index, reference))
+    return verify(settings, store, chain)
+
+
+def verify(settings: Settings, store: Store, chain: Chain, *, released: bool = False) -> Verification:
+    """Check everything about a chain that can be checked from here; failures are results, not exceptions.
+
+    With `released` also what production holds of it. Promotion asks without: it puts a damaged copy right itself.
+    """
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    checks: list[Check] = [*check_version(settings, chain)]
+    if chain.unread:
+        checks += [unchecked(f"{link.stage} {link.key[:12]}", chain.unread) for link in chain.links]
+        checks += [
+            *_check_production(settings, chain, released=False),
+            unchecked("models and images", "which they are could not be read"),
+        ]
+        return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks), whole=False)
+    for problem in dict.fromkeys((*chain.problems, *chain.head.doubts)):
+        checks.append(fault("chain", problem))
+    for manifest in chain.manifests.values():
+        checks += _check_files(store, manifest)
+        checks += _check_key(manifest)
+        checks += _check_reads(manifest, chain.manifests)
+    checks += _check_content(chain)
+    checks += _check_production(settings, chain, released=released)
+    checks += _check_models(settings, chain)
+    checks += check_images(settings, chain)
+    return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks))
+
+
+def _check_files(store: Store, manifest: Manifest) -> Iterator[Check]:
+    """Hash each file of an artefact."""
+    place = _named(manifest)
+    try:
+        problems = store.damage(manifest, rehash=True)
+    except StoreFailed as failure:
+        yield unchecked(f"{place}: {len(manifest.files)} files", str(failure))
+        return
+    for problem in problems:
+        name, _, said = problem.partition(": ")
+        yield fault(f"{place}: {name}", said)
+    for name in sorted(set(manifest.files) - {problem.partition(": ")[0] for problem in problems}):
+        yield good(f"{place}: {name}", "its sha256 is that of the manifest")
+
+
+def _check_key(manifest: Manifest) -> Iterator[Check]:
+    """A key is the hash of everything that could change the result: the manifest must give it again."""
+    place = _named(manifest)
+    sealed = manifest.sealed
+    yield (
+        good(f"{place}: manifest", "its seal is whole")
+        if sealed
+        else unchecked(
+            f"{place}: manifest", "it was written before manifests were sealed: what is in no key could have changed"
+        )
+    )
+    plan = plan_of(manifest)
+    if plan.key == manifest.key:
+        yield good(f"{place}: key", "what the manifest says gives the key again")
+    else:
+        yield fault(f"{place}: key", f"what the manifest says gives another key, {plan.key[:12]}")
+
+
+def _check_reads(manifest: Manifest, manifests: Mapping[str, Manifest]) -> Iterator[Check]:
+    """What a stage says it read is what the earlier stage left."""
+    for entry in manifest.inputs:
+        link = f"{_named(manifest)} <- {entry.kind}"
+        source = manifests.get(entry.kind)
+        if source is not None:
+            if entry.key != source.key:
+                yield fault(link, f"read {entry.key[:12]}, and the chain holds {source.key[:12]}")
+            elif entry.digest != source.digest():
+                yield fault(link, f"read files with digest {entry.digest[:12]}, there are {source.digest()[:12]} now")
+            else:
+                yield good(link, "read what that stage left")
+        elif entry.kind in MODELS:
+            model = manifest.models.get(entry.kind)
+            if model is None:
+                yield unchecked(link, "its manifest does not say which files the model had")
+            elif model["digest"] != entry.digest:
+                yield fault(link, f"read {entry.digest[:12]}, and its manifest describes {model['digest'][:12]}")
+        elif entry.kind.split("-")[0] in INDEXED:
+            yield unchecked(link, "what it read cannot be found")
+
+
+def _check_content(chain: Chain) -> Iterator[Check]:
+    """The key by which the content is registered comes from the last stage and the evaluation."""
+    evaluation = chain.manifests.get("evaluate")
+    if chain.head.content is None or evaluation is None:
+        return
+    given = evaluated_content(evaluation)
+    if given == chain.head.content:
+        yield good("content", "the evaluation's manifest gives the key that is registered")
+    else:
+        yield fault("content", f"registered as {chain.head.content[:12]}, and the manifests give {given[:12]}")
+
+
+def _check_production(settings: Settings, chain: Chain, *, released: bool) -> Iterator[Check]:
+    """The concept's production ledger, and with `released` what production holds of this content."""
+    try:
+        place = open_production(settings)
+        ledger, problems = examine_ledger(place, chain.head.concept)
+    except (StoreFailed, InputError) as failure:
+        yield unchecked("ledger", str(failure))
+        return
+    yield from _check_ledger(chain, ledger, problems)
+    of_this = [record for record in ledger.records if record.content == chain.head.content and record.release]
+    if not (released and of_this):
+        return
+    unusable = signing_key_problems(settings)
+    if unusable:
+        yield unchecked("ledger and releases: signatures", "; ".join(unusable))
+    key = public_key_of(settings) if settings.signing_key and not unusable else None
+    try:
+        if not problems:
+            yield from check_ledger_signature(place, ledger, key)
+        yield from check_releases(place, of_this, key)
+    except StoreFailed as failure:
+        yield unchecked("releases", str(failure))
+
+
+def _check_ledger(chain: Chain, ledger: Ledger, problems: Sequence[str]) -> Iterator[Check]:
+    """It is a whole chain, and its records of this content name these artefacts."""
+    for problem in problems:
+        yield fault("ledger", problem.removeprefix("ledger "))
+    if ledger.records and not problems:
+        yield good("ledger", f"its {len(ledger.records)} records follow each other")
+    keys = {link.stage: link.key for link in chain.links}
+    for record in (record for record in ledger.records if record.content == chain.head.content):
+        what = f"ledger record {record.seq}"
+        other = sorted(stage for stage, key in record.stages.items() if keys.get(stage, key) != key)
+        yield (
+            fault(what, f"names other artefacts: {', '.join(other)}") if other else good(what, "names these artefacts")
+        )
+
+
+def _check_models(settings: Settings, chain: Chain) -> Iterator[Check]:
+    """The files of the pretrained models, hashed where they are."""
+    seen: set[tuple[str, str]] = set()
+    for manifest in chain.manifests.values():
+        for kind, model in manifest.models.items():
+            if (kind, model["digest"]) not in seen:
+                seen.add((kind, model["digest"]))
+                yield from _check_model(settings, kind, model)
+    read = {entry.kind for manifest in chain.manifests.values() for entry in manifest.inputs}
+    for kind in MODELS:
+        if kind in read and kind not in {name for name, _ in seen}:
+            yield unchecked(kind, "the manifest does not say which files it had")
+
+
+def _check_model(settings: Settings, kind: str, model: Mapping[str, Any]) -> Iterator[Check]:
+    reference, revision = model["reference"], model["revision"]
+    named = f"{kind} {reference}"
+    recorded: Mapping[str, str] = model.get("files", {})
+    folder = settings.root / reference
+    if revision is None:
+        paths = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.suffix in MODEL_SUFFIXES}
+        there = {name: path for name, path in paths.items() if not any(part[0] == "." for part in name.split("/"))}
+        if recorded and digest_of(dict(recorded)) != model["digest"]:
+            yield fault(named, "the digests of its files do not give the digest of the model")
+    else:
+        there = cached_hub_files(reference, revision)
+    if not there:
+        where = "its folder is not here" if revision is None else "it is not in the hub's cache of this machine"
+        yield unchecked(named, where)
+        return
+    if not recorded:
+        if revision is None:
+            same = digest_of({name: file_digest(path) for name, path in there.items()}) == model["digest"]
+            yield good(named, "its files give the digest") if same else fault(named, "its files give another digest")
+        else:
+            yield unchecked(named, f"hub model at commit {revision[:12]}: no digests of its files were recorded")
+        return
+    yield from _check_paths(named, recorded, there, complete=revision is None)
+
+
+def _check_paths(named: str, recorded: Mapping[str, str], there: Mapping[str, Path], complete: bool) -> Iterator[Check]:
+    for name, digest in recorded.items():
+        if name not in there:
+            yield (
+                fault(f"{named}: {name}", "missing")
+                if complete
+                else unchecked(f"{named}: {name}", "not on this machine")
+            )
+        else:
+            yield _hashed(f"{named}: {name}", there[name], digest)
+    if complete:
+        for name in sorted(there.keys() - recorded.keys()):
+            yield fault(f"{named}: {name}", "was not there when the model was trained")
+
+
+def _hashed(what: str, path: Path, digest: str) -> Check:
+    try:
+        found = file_digest(path)
+    except OSError as error:
+        return unchecked(what, f"{path} cannot be read: {error.strerror}")
+    return (
+        good(what, "its sha256 is that of the manifest")
+        if found == digest
+        else fault(what, f"its bytes have changed ({path})")
+    )
+
+
+def _named(manifest: Manifest) -> str:
+    return f"{manifest.stage} {manifest.key[:12]}"

@@ -1,0 +1,154 @@
+"""`conceptbooth export`: what other programs load draws what `generate` draws."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
+from huggingface_hub import ModelCard
+from PIL import Image
+from safetensors.torch import load_file
+from typer.testing import CliRunner, Result
+
+from flows.cli.app import app
+from model.bases.base import load_base
+from model.drawing.sample import generate
+from model.drawing.sampling_options import Sampling
+from model.exports.low_rank import low_rank, restored
+from model.weights.concept import ConceptWeights
+from tasks.export.export import record_of
+from tasks.export.lora import evaluator_of, score_again
+from tasks.registry.versions import KEY_TAG, resolve
+from tests.exported import drawn_as_the_card_says
+from tests.lineage_project import CONCEPT, Trained
+
+
+@pytest.fixture(autouse=True)
+def _inside(lineage_project: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(lineage_project.settings.root)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [*map(str, arguments)])
+
+
+def drawn(tmp_path: Path) -> np.ndarray:
+    """Picture 0 of seed 7, as the cards' examples say."""
+    prompt = "a photo of a {} in the snow"
+    done = run("generate", f"{CONCEPT}/2", prompt, "-n", 1, "--seed", 7, "-o", tmp_path / "drawn")
+    assert done.exit_code == 0, done.output
+    return np.asarray(Image.open(done.stdout.strip())).astype(int)
+
+
+def test_a_diffusers_folder_draws_the_very_pictures_of_generate(lineage_project: Trained, tmp_path: Path):
+    done = run("export", f"{CONCEPT}/2", "--as", "diffusers", "-o", tmp_path / "new" / "owl", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["concept"], told["version"]) == (CONCEPT, 2)
+    files = [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
+    assert sorted(told["files"]) == sorted(path.relative_to(tmp_path / "new" / "owl").as_posix() for path in files)
+    assert {"model_index.json", "unet/diffusion_pytorch_model.safetensors", "README.md"} <= set(told["files"])
+    assert not any(path.suffix in (".bin", ".pt", ".pkl") for path in files)
+    difference = np.abs(drawn(tmp_path) - drawn_as_the_card_says(tmp_path / "new" / "owl"))
+    assert difference.max() <= 1
+    card = ModelCard.load(tmp_path / "new" / "owl" / "README.md")
+    assert card.data.to_dict()["pipeline_tag"] == "text-to-image"
+    version = resolve(lineage_project.settings, f"{CONCEPT}/2")
+    for fact in (version.tags[KEY_TAG], "licence CC-BY-4.0; source own photographs; consent the owner", "CLIP-I"):
+        assert fact in card.text
+
+
+def test_nothing_is_overwritten(tmp_path: Path):
+    (tmp_path / "owl").write_text("mine")
+    done = run("export", CONCEPT, "--as", "diffusers", "-o", tmp_path / "owl")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "is there already" in done.stderr
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("form", "checkpoints", "embeddings", "said"),
+    [
+        ("a1111", "models/Stable-diffusion", "embeddings", "a photo of a cb-owl turtle"),
+        ("comfyui", "models/checkpoints", "models/embeddings", "a photo of a embedding:cb-owl turtle"),
+    ],
+)
+def test_a_checkpoint_and_an_embedding_draw_them_too(
+    form: str, checkpoints: str, embeddings: str, said: str, lineage_project: Trained, tmp_path: Path
+):
+    done = run("export", f"{CONCEPT}/2", "--as", form, "-o", tmp_path / "owl", "--json")
+    assert done.exit_code == 0, done.output
+    files = {"README.md", f"{checkpoints}/cb-owl.safetensors", f"{embeddings}/cb-owl.safetensors"}
+    assert set(json.loads(done.stdout)["files"]) == files
+    assert said in (tmp_path / "owl" / "README.md").read_text()
+    checkpoint = load_file(tmp_path / "owl" / checkpoints / "cb-owl.safetensors")
+    pipeline = StableDiffusionPipeline.from_pretrained(lineage_project.settings.root / "base")
+    pipeline.unet.load_state_dict(convert_ldm_unet_checkpoint(dict(checkpoint), pipeline.unet.config))
+    pipeline.vae.load_state_dict(convert_ldm_vae_checkpoint(dict(checkpoint), pipeline.vae.config))
+    pipeline.load_textual_inversion(tmp_path / "owl" / embeddings, weight_name="cb-owl.safetensors", token="<owl>")
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    seed = int.from_bytes(hashlib.sha256(b"7/0").digest()[:7], "big")
+    picture = pipeline(
+        "a photo of a <owl> turtle in the snow",
+        generator=torch.Generator().manual_seed(seed),
+        guidance_scale=3.0,
+        num_inference_steps=2,
+    ).images[0]
+    assert np.abs(drawn(tmp_path) - np.asarray(picture).astype(int)).max() <= 1
+
+
+def test_a_lora_draws_what_is_left_of_the_concept_and_says_what_is_lost(lineage_project: Trained, tmp_path: Path):
+    done = run("export", f"{CONCEPT}/2", "--as", "lora", "--rank", 2, "--measure", "-o", tmp_path / "owl", "--json")
+    assert done.exit_code == 0, done.output
+    files = ["README.md", "embedding.safetensors", "loss.json", "pytorch_lora_weights.safetensors"]
+    assert json.loads(done.stdout)["files"] == files
+    base = load_base("base")
+    weights = ConceptWeights.load(resolve(lineage_project.settings, f"{CONCEPT}/2").folder / "concept.safetensors")
+    found = low_rank(base, weights, 2)
+    left = restored(weights, found)
+    text = weights.prompt.fill("a photo of a {} in the snow")
+    sampling = Sampling(guidance_scale=3.0, num_inference_steps=2, seed=7)
+    expected, whole = (np.asarray(generate(base, w, [text], 1, sampling)[0][0]).astype(int) for w in (left, weights))
+    picture = drawn_as_the_card_says(tmp_path / "owl")
+    assert np.abs(picture - expected).max() <= 1
+    assert np.abs(picture - whole).max() > 1
+    loss = json.loads((tmp_path / "owl" / "loss.json").read_text())
+    assert loss["rank"] == 2
+    assert loss["relative_error"] == pytest.approx(found.relative)
+    assert loss["parameters"] == pytest.approx({lost.parameter: lost.relative for lost in found.losses})
+    evaluation = lineage_project.bench.manifests["evaluate"]
+    scores = json.loads(lineage_project.bench.store.file(evaluation, "scores.json").read_text())
+    assert loss["scores"]["clip_i"]["whole"] == scores["clip_i"]["mean"]
+    assert loss["scores"]["clip_i"]["lora"] != scores["clip_i"]["mean"]
+
+
+def test_scoring_the_whole_model_again_gives_the_scores_of_its_evaluation(lineage_project: Trained):
+    settings, bench = lineage_project.settings, lineage_project.bench
+    version = resolve(settings, f"{CONCEPT}/2")
+    record, weights = record_of(settings, version), ConceptWeights.load(version.folder / "concept.safetensors")
+    again = score_again(bench.store, evaluator_of(settings, record), load_base("base"), record, weights)
+    for name in ("clip_i", "clip_t"):
+        assert again[name] == pytest.approx(record.scores[name]["mean"], abs=1e-3)
+
+
+def test_what_measures_must_be_what_measured(lineage_project: Trained, tmp_path: Path):
+    config = lineage_project.settings.root / "evaluator" / "config.json"
+    before = config.read_text()
+    config.write_text(before + " ")
+    try:
+        done = run("export", CONCEPT, "--as", "lora", "--measure", "-o", tmp_path / "owl")
+    finally:
+        config.write_text(before)
+    assert done.exit_code == 2
+    assert "not the one that scored this version" in done.stderr
+    assert not (tmp_path / "owl").exists()
+
+
+def test_a_rank_is_a_loras():
+    done = run("export", CONCEPT, "--as", "diffusers", "--rank", 4, "-o", "owl")
+    assert done.exit_code == 2
+    assert "--as lora" in done.stderr

@@ -1,0 +1,257 @@
+"""`conceptbooth doctor`: each thing that the work needs, there and missing."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.app import app
+from flows.doctor.diagnosis import Finding, found_at_once, found_by
+from flows.doctor.services import looks
+from tasks.project.settings import load_settings
+from tasks.store.s3 import s3_client
+from tests.s3 import relay
+from tests.tasks.finished_training import migrated_database
+
+ROOT = Path(__file__).resolve().parents[3]
+OURS = ("CONCEPTBOOTH_", "PREFECT_", "MLFLOW_", "DVC_", "HF_")
+CONCEPT = "super_category: owl\nlicence: MIT\nsource: drawn\nconsent: not needed\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project in a git repository with parameters, a prompt set and one concept, and no models."""
+    for name in list(os.environ):
+        if name.startswith(OURS):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # what a command sets must not reach the next test
+    folder = tmp_path / "project"
+    for name in ("params.yaml", "constraints.txt", "data/prompts/toyworld.yaml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    images = folder / "data" / "concepts" / "brown-owl" / "images"
+    images.mkdir(parents=True)
+    (images / "00.png").write_bytes(b"pixels")
+    (images.parent / "concept.yaml").write_text(CONCEPT)
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.com"]
+    for command in (["init", "-q"], ["add", "params.yaml"], [*identity, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def examined(code: int = 1) -> dict[str, dict[str, Any]]:
+    """The doctor's findings by what they are about."""
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    assert done.exit_code == code, done.output
+    findings = json.loads(done.stdout)["findings"]
+    return {finding["what"]: finding for finding in findings}
+
+
+def test_what_is_there_and_what_is_missing(project: Path) -> None:
+    found = examined()
+    assert found["project"]["found"] == str(project)
+    for what in ("packages", "git", "params.yaml", "prompt set", "device", "store", "MLflow", "Prefect"):
+        assert found[what]["state"] == "ok", found[what]
+    assert "10 prompts" in found["prompt set"]["found"]
+    missing = {
+        "base model": "toyworld/base",
+        "evaluator": "toyworld/evaluator/clip",
+        "identity model": "toyworld/evaluator/vit",
+    }
+    for what, folder in missing.items():
+        assert found[what]["state"] == "problem"
+        assert folder in found[what]["found"]
+    assert found["concept brown-owl"]["state"] == "note"
+    assert "unknown to DVC" in found["concept brown-owl"]["found"]
+
+
+def test_the_same_for_people(project: Path) -> None:
+    done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "300"})
+    assert done.exit_code == 1
+    (line,) = (line for line in done.stdout.splitlines() if " base model " in line)
+    assert line.startswith("problem")
+    assert "3 problems" in done.stderr
+
+
+def test_a_store_that_cannot_be_written_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "file").touch()
+    monkeypatch.setenv("CONCEPTBOOTH_STORE", str(project / "file" / "store"))
+    found = examined()["store"]
+    assert found["state"] == "problem"
+    assert "CONCEPTBOOTH_STORE" in found["found"]
+
+
+def test_wrong_parameters_are_all_named(project: Path) -> None:
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    (project / "params.yaml").write_text(text.replace("seed: 0", "seed: -1").replace("guidance_scale: 3.0", "a: 1"))
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    problems = [f["found"] for f in json.loads(done.stdout)["findings"] if f["what"] == "params.yaml"]
+    assert len(problems) >= 3
+    assert any("evaluation.seed" in problem for problem in problems)
+
+
+def test_what_depends_on_wrong_parameters_is_said_not_to_be_looked_at(project: Path) -> None:
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    (project / "params.yaml").write_text(text.replace("seed: 0", "seed: -1", 1))
+    done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "300"})
+    assert done.exit_code == 1
+    lines = done.stdout.splitlines()
+    assert sum(line.startswith("problem") and " params.yaml " in line for line in lines) >= 1
+    for what in ("base model", "evaluator", "prompt set", "device"):
+        (line,) = (line for line in lines if f" {what} " in line)
+        assert "not looked at: params.yaml has to be mended first" in line
+
+
+@contextmanager
+def answering(code: int) -> Iterator[str]:
+    """A server that answers every request with this code."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(code)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_servers_are_asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(200) as good, answering(503) as ill:
+        monkeypatch.setenv("PREFECT_API_URL", f"{good}/api")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", ill)
+        found = examined()
+    assert found["Prefect"]["state"] == "problem"
+    assert "is not Prefect's API" in found["Prefect"]["found"]
+    assert found["MLflow"]["state"] == "problem"
+    assert "503" in found["MLflow"]["found"]
+    monkeypatch.setenv("PREFECT_API_URL", f"{good}/api")
+    found = examined()  # nobody listens there any more
+    assert found["Prefect"]["state"] == "problem"
+    assert "does not answer" in found["Prefect"]["found"]
+    assert "PREFECT_API_URL" in found["Prefect"]["way_out"]
+
+
+def test_a_real_prefect_server_is_written_to(project: Path, prefect_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
+    prefect = examined()["Prefect"]
+    assert prefect["found"].startswith(f"{prefect_url}: writes and reads; version ")
+    assert prefect["state"] == "note" and "LEASE_STORAGE" in prefect["way_out"]  # this one keeps leases in memory
+
+
+def test_a_broken_database_is_missing(project: Path) -> None:
+    file = project / ".conceptbooth" / "mlflow" / "mlflow.db"
+    file.parent.mkdir(parents=True)
+    file.write_text("no database")
+    assert examined()["MLflow"]["state"] == "problem"
+
+
+def test_other_versions_than_were_run_together_are_named(project: Path) -> None:
+    constraints = project / "constraints.txt"
+    constraints.write_text(constraints.read_text(encoding="utf-8") + "\ntyper==0.1\n")
+    found = examined()["packages"]
+    assert found["state"] == "note"
+    assert "typer" in found["found"] and "0.1" in found["found"]
+
+
+def test_a_folder_without_git_is_named(project: Path) -> None:
+    (project / ".git").rename(project.parent / "git")
+    assert examined()["git"]["state"] == "problem"
+
+
+def test_a_concept_with_a_broken_description_does_not_hide_the_others(project: Path) -> None:
+    broken = project / "data" / "concepts" / "broken"
+    broken.mkdir()
+    (broken / "concept.yaml").write_text("licence: MIT\n")
+    found = examined()
+    assert found["concept broken"]["state"] == "problem"
+    assert found["concept brown-owl"]["state"] == "note"
+
+
+def test_images_that_are_not_here_yet_are_a_note_with_the_way_out(project: Path) -> None:
+    (project / "data/concepts/brown-owl/images/00.png").unlink()
+    (project / "data/concepts/brown-owl/images").rmdir()
+    found = examined()["concept brown-owl"]
+    assert found["state"] == "note"
+    assert "dvc repro" in found["found"]
+
+
+def test_the_doctor_needs_none_of_the_large_libraries(project: Path) -> None:
+    code = (
+        "import sys\nfrom flows.doctor.doctor import run_doctor\nfrom tasks.project.settings import load_settings\n"
+        "run_doctor(load_settings(), as_json=True)\n"
+        "names = ('torch', 'diffusers', 'transformers', 'mlflow', 'dvc', 'prefect')\n"
+        "sys.exit(repr([name for name in names if name in sys.modules]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"
+
+
+def put_into_s3(project: Path, bucket: str) -> None:
+    """Every place of the project is in this bucket from now on."""
+    (project / "conceptbooth.toml").write_text(
+        f'store = "s3://{bucket}/store"\nmlflow_artifact_root = "s3://{bucket}/mlflow"\n'
+        f'prefect_results = "s3://{bucket}/results"\n'
+    )
+    section = f"['remote \"far\"']\n    url = s3://{bucket}/dvc\n"
+    (project / ".dvc").mkdir(exist_ok=True)
+    (project / ".dvc/config").write_text(f"[core]\n    remote = far\n{section}")
+    made = project / ".conceptbooth" / "mlflow"
+    made.mkdir(parents=True, exist_ok=True)
+    (made / "mlflow.db").write_bytes(migrated_database().read_bytes())
+
+
+def test_places_in_s3_are_proved_by_use_and_left_as_they_were(project: Path, s3_bucket: str) -> None:
+    put_into_s3(project, s3_bucket)
+    found = examined()
+    places = {"store": "store", "DVC remote": "dvc", "MLflow artefacts": "mlflow", "Prefect results": "results"}
+    for what, address in places.items():
+        assert found[what]["state"] == "ok", found[what]
+        assert f"s3://{s3_bucket}/{address}" in found[what]["found"]
+    assert s3_client().list_objects_v2(Bucket=s3_bucket)["KeyCount"] == 0
+
+
+def test_each_place_that_refuses_is_named(project: Path, s3_bucket: str, s3_server: str, monkeypatch) -> None:
+    put_into_s3(project, s3_bucket)
+    with relay(s3_server) as before:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", before.url)
+        before.answer, before.concerns = (403, "AccessDenied"), "/dvc/"
+        before.ignored_headers = {"if-none-match"}
+        found = examined()
+        before.concerns = "/results/"
+        (results,) = found_by("Prefect results", looks(load_settings(project))["Prefect results"])
+    assert results.state == "problem" and "s3:PutObject" in results.found
+    assert found["store"]["state"] == "problem" and "IfNoneMatch" in found["store"]["found"]
+    assert found["DVC remote"]["state"] == "problem" and "s3:PutObject" in found["DVC remote"]["found"]
+    assert found["MLflow artefacts"]["state"] == "ok"
+
+
+def test_a_place_that_never_answers_holds_up_nobody_and_a_defect_is_a_finding() -> None:
+    over = Event()
+
+    def silent() -> list[Finding]:
+        over.wait()
+        return []
+
+    well = Finding(what="store", state="ok", found="well")
+    looks = {"DVC remote": silent, "store": lambda: [well], "MLflow": lambda: [][1]}
+    dead, alive, odd = found_at_once(looks, seconds=1.0)
+    over.set()
+    assert (dead.what, dead.state, dead.found) == ("DVC remote", "problem", "no answer within 1 seconds")
+    assert alive == well
+    assert odd.state == "problem" and "IndexError" in odd.found

@@ -1,0 +1,61 @@
+"""`conceptbooth demo`: what it refuses, and the samples that `train` makes too; that it works a fresh clone shows."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from flows.cli.app import app
+from flows.training.train import run_training
+from model.errors import InputError
+from tests.data_project import commit, git
+from tests.training_project import write_concept, write_params
+
+PARAMS = Path(__file__).resolve().parents[3] / "params.yaml"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("demo: plum-turtle", "concept 'plum-turtle': there is none"),
+        ("demo: null", "demo = null; write one of plum-turtle, rose-backpack, mint-teddy"),
+        ("demo: nobody", "demo = 'nobody'; write one of plum-turtle, rose-backpack, mint-teddy"),
+    ],
+)
+def test_a_demo_without_its_concept_is_refused(
+    line: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = PARAMS.read_text(encoding="utf-8")
+    assert "\ndemo: plum-turtle\n" in text
+    (tmp_path / "params.yaml").write_text(text.replace("\ndemo: plum-turtle\n", f"\n{line}\n"), encoding="utf-8")
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # what a command sets must not reach the next test
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["demo"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert not (tmp_path / ".conceptbooth").exists()
+
+
+def test_train_makes_a_sample_once_nothing_else_is_wrong(project, prefect_url, tmp_path: Path) -> None:
+    settings = project.model_copy(update={"prefect_api_url": prefect_url})
+    folder, drawn = settings.concepts_dir / "turtle", tmp_path / "drawn"
+    (folder / "images").rename(drawn)
+    (settings.root / ".dvc").mkdir()
+    for name in (".dvc/config", ".dvc/.gitignore"):
+        shutil.copyfile(PARAMS.parent / name, settings.root / name)
+    images = "data/concepts/${item}/images"
+    stage = {"foreach": "${samples}", "do": {"cmd": f"cp -r {drawn} {images}", "outs": [images]}}
+    (settings.root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"samples": stage}}))
+    write_params(settings.root, samples=["turtle"])
+    write_concept(folder, super_category="xqzzy")  # so that nothing is trained
+    git(settings.root, "init", "--quiet")
+    commit(settings.root)
+    with pytest.raises(InputError, match="'nobody'"):
+        run_training(settings, ["turtle", "nobody"])
+    assert not (folder / "images").exists()
+    with pytest.raises(InputError, match="'xqzzy'"):
+        run_training(settings, ["turtle"])
+    assert len(list((folder / "images").iterdir())) == len(list(drawn.iterdir())) == 5

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+
+from model.bases.recorded_base import file_sha256, find_recorded_base
+from model.errors import InputError
+
+HUB = {"reference": "owner/base", "revision": "a" * 40}
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """What a base looks like to this module: any files."""
+    folder = tmp_path / "base"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "unet" / "weights.safetensors").write_bytes(b"weights")
+    (folder / "model_index.json").write_text("{}")
+    (folder / "notes.md").write_text("not recorded")
+    return folder
+
+
+@pytest.fixture
+def recorded(folder) -> dict:
+    names = ("unet/weights.safetensors", "model_index.json")
+    files = {name: file_sha256(folder / name) for name in names}
+    return {"reference": "toyworld/base", "revision": None, "files": files}
+
+
+def test_the_base_is_where_it_was_if_it_is_the_same(folder, recorded):
+    (folder / "notes.md").write_text("changed, and of no matter")
+    assert find_recorded_base(recorded, folder) == (str(folder), None)
+
+
+def test_a_base_elsewhere_is_named_by_the_environment(folder, recorded, monkeypatch):
+    gone = folder.parent / "gone"
+    with pytest.raises(
+        InputError, match=r"gone: no such folder; put it back, or set CONCEPTBOOTH_BASE .*toyworld/base"
+    ):
+        find_recorded_base(recorded, gone)
+    monkeypatch.setenv("CONCEPTBOOTH_BASE", str(folder))
+    assert find_recorded_base(recorded, gone) == (str(folder), None)
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("CONCEPTBOOTH_BASE", "~/base")
+    assert find_recorded_base(recorded, gone) == (str(folder), None)
+
+
+def test_another_base_is_refused_by_the_names_of_what_differs(folder, recorded):
+    (folder / "unet" / "weights.safetensors").write_bytes(b"weighty")
+    (folder / "model_index.json").unlink()
+    with pytest.raises(InputError, match=r"2 of 2 files differ .*unet/weights.safetensors, model_index.json"):
+        find_recorded_base(recorded, folder)
+
+
+def test_a_hub_base_is_trusted_by_its_commit_and_a_folder_in_its_place_is_compared(folder, recorded, monkeypatch):
+    hub = HUB | {"files": recorded["files"]}
+    assert find_recorded_base(hub, Path("/nowhere")) == ("owner/base", "a" * 40)
+    monkeypatch.setenv("CONCEPTBOOTH_BASE", str(folder))
+    assert find_recorded_base(hub, Path("/nowhere")) == (str(folder), None)
+    with pytest.raises(InputError, match="recorded no digests"):
+        find_recorded_base(HUB | {"files": {}}, Path("/nowhere"))
+
+
+def test_a_memory_of_digests_can_be_used(folder, recorded):
+    asked = []
+
+    def remembered(file: Path) -> str:
+        asked.append(file.relative_to(folder).as_posix())
+        return recorded["files"][asked[-1]]
+
+    find_recorded_base(recorded, folder, remembered)
+    assert asked == list(recorded["files"])

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pytest
+
+from model.errors import InputError
+from tasks.project.settings import apply_environment, environment, load_settings
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    root = (tmp_path / "project").resolve()
+    (root / "deep" / "folder").mkdir(parents=True)
+    (root / "params.yaml").touch()
+    monkeypatch.chdir(root / "deep" / "folder")
+    return root
+
+
+def problems(root: Path | None = None) -> tuple[str, ...]:
+    with pytest.raises(InputError) as caught:
+        load_settings(root)
+    return caught.value.problems
+
+
+def test_the_project_is_the_nearest_folder_upwards_and_keeps_everything_in_one_folder(root):
+    settings = load_settings()
+    assert settings.root == root
+    kept = [settings.store, settings.gallery_dir, settings.prefect_home]
+    assert all(path.is_relative_to(root / ".conceptbooth") for path in kept)
+    assert settings.mlflow_tracking_uri == f"sqlite:///{root}/.conceptbooth/mlflow/mlflow.db"
+    assert settings.mlflow_artifact_root == (root / ".conceptbooth/mlflow/artifacts").as_uri()
+
+
+def test_no_project_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "CONCEPTBOOTH_ROOT" in problems()[0]
+    monkeypatch.setenv("CONCEPTBOOTH_ROOT", str(tmp_path / "nowhere"))
+    assert "nowhere" in problems()[0]
+
+
+def test_environment_wins_over_dotenv_wins_over_the_settings_file(root, monkeypatch):
+    (root / "conceptbooth.toml").write_text('store = "from-toml"\ndevice = "cpu"\ngallery_dir = "~/pictures"\n')
+    assert load_settings().store == root / "from-toml"
+    assert load_settings().gallery_dir == Path.home() / "pictures"
+    (root / ".env").write_text("CONCEPTBOOTH_STORE=from-dotenv\nAWS_PROFILE=of-another-tool\n")
+    assert load_settings().store == root / "from-dotenv"
+    monkeypatch.setenv("CONCEPTBOOTH_STORE", "/from/environment")
+    settings = load_settings()
+    assert settings.store == Path("/from/environment")
+    assert settings.device == "cpu"
+
+
+def test_dotenv_holds_what_is_read_from_the_environment_alone(root, monkeypatch):
+    monkeypatch.delenv("CONCEPTBOOTH_BASE", raising=False)
+    (root / ".env").write_text("CONCEPTBOOTH_BASE=models/base\nCONCEPTBOOTH_DEBUG=1\nSHELL=of-another-tool\n")
+    found = environment(load_settings())
+    assert found["CONCEPTBOOTH_BASE"] == str(root / "models" / "base"), "from the project, wherever the command runs"
+    assert found["CONCEPTBOOTH_DEBUG"] == "1"
+    assert "SHELL" not in found
+
+
+def test_the_folders_follow_home(root, monkeypatch):
+    monkeypatch.setenv("CONCEPTBOOTH_HOME", "elsewhere")
+    settings = load_settings()
+    assert settings.store == root / "elsewhere" / "store"
+    assert str(root / "elsewhere") in settings.mlflow_tracking_uri
+
+
+def test_servers_are_known_by_their_own_variables(root, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example/api")
+    settings = load_settings()
+    assert settings.mlflow_tracking_uri == "http://mlflow.example"
+    assert environment(settings)["PREFECT_API_URL"] == "http://prefect.example/api"
+    monkeypatch.setenv("CONCEPTBOOTH_MLFLOW_TRACKING_URI", "http://ours.example")
+    assert load_settings().mlflow_tracking_uri == "http://ours.example"
+
+
+def test_all_mistakes_are_named_together(root, monkeypatch):
+    monkeypatch.setenv("CONCEPTBOOTH_STROE", "/mnt/store")
+    monkeypatch.setenv("CONCEPTBOOTH_DEVICE", "tpu")
+    monkeypatch.setenv("CONCEPTBOOTH_CHECKPOINT_EVERY", "often")
+    (root / ".env").write_text("CONCEPTBOOTH_GALERY_DIR=x\n")
+    (root / "conceptbooth.toml").write_text('stores = "x"\n')
+    said = problems()
+    assert len(said) == 5
+    assert "CONCEPTBOOTH_STROE" in said[0] and "did you mean CONCEPTBOOTH_STORE?" in said[0]
+    assert "CONCEPTBOOTH_GALERY_DIR" in said[1] and "CONCEPTBOOTH_GALLERY_DIR" in said[1]
+    assert "stores" in said[2]
+    assert "device = 'tpu'" in said[3] and "cuda" in said[3]
+    assert said[4] == "setting checkpoint_every = 'often': should be like '60 seconds', '25 steps' or 'never'"
+
+
+def test_a_broken_settings_file_is_named(root):
+    (root / "conceptbooth.toml").write_text("store = [\n")
+    assert str(root / "conceptbooth.toml") in problems()[0]
+
+
+def test_what_the_user_has_set_stays(root, monkeypatch):
+    monkeypatch.setenv("PREFECT_HOME", "/mine")
+    monkeypatch.delenv("DVC_GLOBAL_CONFIG_DIR", raising=False)
+    apply_environment(load_settings())
+    import os
+
+    assert os.environ["PREFECT_HOME"] == "/mine"
+    assert os.environ["DVC_GLOBAL_CONFIG_DIR"] == str(root / ".conceptbooth/dvc/global")
+
+
+def test_matplotlib_keeps_its_fonts_in_the_project(root, monkeypatch):
+    monkeypatch.setenv("MPLCONFIGDIR", "")  # so that it is put back
+    monkeypatch.delenv("MPLCONFIGDIR")
+    apply_environment(load_settings())
+    import os
+
+    assert os.environ["MPLCONFIGDIR"] == str(root / ".conceptbooth/matplotlib")

@@ -1,0 +1,91 @@
+import json
+
+import pytest
+
+from model.errors import InputError
+from tasks.project.settings import Settings
+from tasks.registry.registration import register
+from tasks.registry.versions import CANDIDATE, resolve
+from tasks.tracking.client import connect
+from tests.tasks.finished_training import concept, project, training
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> Settings:
+    """Two versions of a turtle (the first is also `favourite`) and one of a teapot."""
+    settings = project(tmp_path_factory.mktemp("project"))
+    for seed in (0, 1):
+        register(settings, concept(settings), training(settings, seed))
+    register(settings, concept(settings, "teapot"), training(settings, 2))
+    connect(settings).set_registered_model_alias("concept.turtle", "favourite", "1")
+    (settings.concepts_dir / "zebra").mkdir(parents=True)
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("reference", "version"),
+    [("turtle", 2), ("turtle@candidate", 2), ("turtle@favourite", 1), ("turtle/1", 1), ("turtle/2", 2), ("teapot", 1)],
+)
+def test_names_aliases_and_numbers_lead_to_their_version(settings, reference, version):
+    resolved = resolve(settings, reference)
+    assert resolved.version == version
+    assert resolved.name == f"concept.{resolved.concept}" == f"concept.{reference.split('@')[0].split('/')[0]}"
+    facts = json.loads((resolved.folder / "concept.json").read_text())
+    assert facts["key"] == resolved.tags["conceptbooth.key"]
+    assert (resolved.folder / "concept.safetensors").stat().st_size == int(resolved.tags["conceptbooth.weights_size"])
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("turtle/3", ["no version 3", "versions: 1, 2", "@candidate (version 2)", "@favourite (version 1)"]),
+        ("turtle@champion", ["no alias 'champion'", "@favourite (version 1)"]),
+        ("turtel", ["'turtel' has no registered version", "did you mean 'turtle'"]),
+        ("giraffe", ["concept 'giraffe': there is none", "there are: zebra", "registered: teapot, turtle"]),
+        ("zebra", ["'zebra' has no registered version", "`conceptbooth train zebra` makes one"]),
+        ("turtle@", ["NAME@alias"]),
+        ("turtle/latest", ["NAME/version"]),
+        ("turtle/0", ["NAME/version"]),
+        ("turtle/1/2", ["NAME/version"]),
+        ("", ["NAME"]),
+        ("it's", ['concept name "it\'s"']),
+        ("Turtle", ["concept name 'Turtle'", "such as 'turtle'"]),
+    ],
+)
+def test_what_there_is_not_is_answered_with_what_there_is(settings, reference, said):
+    with pytest.raises(InputError) as caught:
+        resolve(settings, reference)
+    for words in said:
+        assert words in str(caught.value)
+
+
+def test_a_question_before_the_first_training_makes_no_database(tmp_path):
+    (tmp_path / "data/concepts/zebra").mkdir(parents=True)
+    settings = Settings(root=tmp_path)
+    for concept_name, said in (("zebra", "`conceptbooth train zebra` makes one"), ("giraffe", "there are: zebra")):
+        with pytest.raises(InputError, match=said):
+            resolve(settings, concept_name)
+    assert not settings.home.exists()
+
+
+def test_without_the_alias_a_name_means_the_newest(tmp_path):
+    settings = project(tmp_path)
+    for seed in (0, 1):
+        register(settings, concept(settings), training(settings, seed))
+    connect(settings).delete_registered_model_alias("concept.turtle", CANDIDATE)
+    assert resolve(settings, "turtle").version == 2
+
+
+@pytest.mark.parametrize("harm", ["flipped", "gone"])
+def test_weights_that_are_not_what_was_registered_are_never_used(tmp_path, harm):
+    settings = project(tmp_path)
+    register(settings, concept(settings), training(settings))
+    weights = resolve(settings, "turtle").folder / "concept.safetensors"
+    content = weights.read_bytes()
+    weights.unlink()
+    if harm == "flipped":
+        weights.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    with pytest.raises(
+        InputError, match=r"concept.turtle version 1: concept.safetensors .*`conceptbooth train turtle`"
+    ):
+        resolve(settings, "turtle")
