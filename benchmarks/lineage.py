@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.output.console import BAD_INPUT, DONE
-from tasks.execution.manifest_facts import named_fingerprint
+from tasks.concepts.image_checks import named_fingerprint
 from tasks.project.settings import Settings
 from tasks.registry.training_facts import evaluated_content
 from tasks.registry.versions import EVALUATION_TAG, GALLERY_TAG, KEY_TAG, model_name

@@ -127,7 +127,7 @@ def delete(
 
     MLflow deletes whatever it is asked to; this refuses what the production ledger names, and says why.
     """
-    from flows.upkeep.version_deletion import run_deletion
+    from flows.upkeep.registry import run_deletion
 
     raise Exit(run_deletion(project(), version, yes=yes, dry_run=dry_run, as_json=as_json))
 

@@ -13,7 +13,7 @@ from flows.comparison.compare import Part, run_compare
 from flows.comparison.report import Occasion, check_report, write_report
 from flows.comparison.summary import show_comparison
 from flows.output.console import notices
-from flows.training.summary import path_from_here
+from flows.output.invocation import path_from_here
 from model.errors import InputError
 from tasks.comparison.choice import Wanted, comparison_jobs
 from tasks.project.settings import Settings

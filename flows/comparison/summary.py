@@ -7,7 +7,7 @@ from rich.text import Text
 
 from flows.comparison.compare import Comparison
 from flows.output.console import print_json, results
-from flows.training.summary import path_from_here
+from flows.output.invocation import path_from_here
 from model.scores.interval import Interval
 from tasks.comparison.table import MEANINGS, TITLES, MethodTable, signed
 

@@ -9,7 +9,7 @@ from flows.comparison.command import Output, read_part, said_command
 from flows.comparison.compare import Comparison, run_compare
 from flows.comparison.report import Occasion, bullets, check_report, circumstances, put_into
 from flows.output.console import notices, print_json, results
-from flows.training.summary import path_from_here
+from flows.output.invocation import path_from_here
 from tasks.comparison.choice import Drawing, MethodChoice, Wanted
 from tasks.comparison.table import TITLES, MethodTable, markdown_table
 from tasks.comparison.tuning_grid import Grid, load_grid, samples, words

@@ -7,13 +7,13 @@ from pathlib import Path
 from rich.text import Text
 
 from flows.output.console import notices, print_json, results
-from flows.training.summary import command, path_from_here
+from flows.output.invocation import command, path_from_here
 from model.bases.prompt import ConceptPrompt
 from tasks.concepts.add import add_concept
-from tasks.concepts.concepts import FACTS, Concept, shown_path
+from tasks.concepts.concepts import FACTS, Concept
 from tasks.project.base_limits import base_folder, fewest_pixels
 from tasks.project.params import load_params
-from tasks.project.settings import Settings
+from tasks.project.settings import Settings, shown_path
 
 
 def run_add(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from flows.concepts.add import limits
 from flows.output.console import notices, print_json, results
-from flows.training.summary import command
+from flows.output.invocation import command
 from tasks.concepts.concepts import NOT_STATED
 from tasks.concepts.import_data_set import import_dreambooth
 from tasks.project.settings import Settings

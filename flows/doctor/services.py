@@ -14,12 +14,13 @@ from urllib.request import url2pathname
 
 from flows.doctor.diagnosis import Finding, Look
 from model.errors import InputError
-from tasks.dvc.storage import UnreadRemote, dvc_storage, prove_folder, prove_s3
+from tasks.dvc.storage import UnreadRemote, dvc_storage
 from tasks.files.s3_url import SCHEME, S3Url
 from tasks.project.settings import Settings
+from tasks.store.probes import prove_folder, prove_s3
 from tasks.store.s3 import s3_client
 from tasks.store.store import open_store
-from tasks.tracking.client import SERVER_SCHEMES, address_problem, scheme_of, shown, sqlite_file
+from tasks.tracking.address import SERVER_SCHEMES, address_problem, scheme_of, shown, sqlite_file
 
 ANSWER_SECONDS = 5
 LOW_DISK_BYTES = 2 * 2**30

@@ -17,7 +17,7 @@ from model.runtime.device import numeric_policy
 from tasks.concepts.concepts import concept_names, load_concept
 from tasks.concepts.image_sets import ImagesMissing, git_state, image_set
 from tasks.files.hashing import DigestMemory
-from tasks.jobs.keys import ModelIdentity, identify_model
+from tasks.jobs.models import ModelIdentity, identify_model
 from tasks.project.base_limits import base_folder, check_short_side
 from tasks.project.params import Params, load_params
 from tasks.project.prompt_sets import load_prompt_set

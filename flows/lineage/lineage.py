@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.text import Text
 
 from flows.lineage.tree import lineage_tree
+from flows.lineage.verification import tell_verification
 from flows.output.console import DONE, FAILED, notices, print_json, results
 from model.errors import InputError, WorkFailed
 from tasks.lineage.chain import Chain, read_chain, unread_chain
@@ -17,7 +18,6 @@ from tasks.production.registry import open_production
 from tasks.project.settings import Settings
 from tasks.store.store import Store, StoreFailed, open_store
 from tasks.verification.chain import verify
-from tasks.verification.results import UNWANTED, Verification
 
 
 def show_lineage(settings: Settings, reference: str, *, proved: bool, as_json: bool, page: Path | None) -> int:
@@ -72,19 +72,3 @@ def _promotions(settings: Settings, chain: Chain) -> tuple[Sequence[Promotion], 
         return examine_ledger(open_production(settings), chain.head.concept)[0].records, []
     except (InputError, StoreFailed) as failure:
         return (), [f"promotions and revocations are not known: {failure}"]
-
-
-def tell_verification(verification: Verification | None) -> None:
-    """What the verification found; faults are named first."""
-    if verification is None:
-        results().print(Text("Not verified: --verify hashes everything again.", style="dim"))
-        return
-    console = results()
-    for state in UNWANTED:
-        style = "bold red" if state == "fault" else "yellow"
-        for check in verification.of(state):
-            line = Text.assemble((f"{state:<11}", style), (check.what, "bold"), f": {check.said}")
-            console.print(line, soft_wrap=True)
-    style = "bold red" if verification.of("fault") else "yellow" if verification.of("unchecked") else "bold green"
-    line = Text.assemble((verification.words, style), f" ({len(verification.of('good'))} checks passed, ")
-    console.print(line.append(f"{verification.at}, {verification.seconds:.1f} s)"), soft_wrap=True)

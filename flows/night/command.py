@@ -6,12 +6,12 @@ from rich.padding import Padding
 from rich.text import Text
 
 from flows.night.choice import Choice, NightOptions, choose
-from flows.night.dispatch import dispatcher
+from flows.night.dispatcher import dispatcher
 from flows.night.plan import show_plan
 from flows.output.console import DONE, FAILED, notices, print_json, results
+from flows.output.invocation import command
 from flows.output.progress import TerminalReporter
 from flows.server.local_api import flows_run_at, prefect_api
-from flows.training.summary import command
 from flows.workers.deployments import FILE, read_deployments
 from model.errors import InputError
 from tasks.concepts.concepts import concept_names

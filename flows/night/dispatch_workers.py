@@ -14,8 +14,7 @@ from flows.night.dispatch import Dispatch
 from flows.output.errors import told
 from flows.server.shared_server import fitting_server, server_client
 from flows.training.outcome import ConceptOutcome
-from flows.training.run_labels import with_labels
-from flows.training.worker_protocol import expectation
+from flows.training.worker_protocol import expectation, with_labels
 from model.errors import InputError, WorkFailed
 from tasks.execution.reporting import Reporter
 from tasks.jobs.jobs import Job

@@ -17,7 +17,8 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from flows.night.choice import Choice, NightOptions, choose
-from flows.night.dispatch import Dispatch, dispatcher
+from flows.night.dispatch import Dispatch
+from flows.night.dispatcher import dispatcher
 from flows.night.records import record_night, show_on_pages
 from flows.night.summary import NightConcept, NightSummary, summed_up
 from flows.output.errors import told

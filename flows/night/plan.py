@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.output.console import BAD_INPUT, DONE, notices, print_json, results
-from flows.training.summary import command
+from flows.output.invocation import command
 from tasks.concepts.concepts import concept_names
 from tasks.plan.causes import stage_words
 from tasks.plan.plan import ConceptPlan, Plan, make_plan

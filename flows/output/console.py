@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
-from typer import Exit, TyperException
+from typer import Exit, TyperException, confirm
 from typer.core import TyperCommand
 
 from model.errors import InputError, WorkFailed
@@ -73,3 +73,12 @@ def _report(kind: str, problems: Any, code: int, *, as_json: bool) -> int:
         bullet = "  - " if len(problems) > 1 else "error: "
         console.print(Text.assemble((bullet, "bold red"), problem), soft_wrap=True)
     return code
+
+
+def ask(what: str, question: str, *, as_json: bool) -> None:
+    """Ask at the terminal. InputError where nobody can be asked, Abort (exit code 1) where they say no."""
+    if as_json or not sys.stdin.isatty():
+        raise InputError(
+            f"{what}: nobody is here to be asked; look at it with --dry-run, then say --yes. Nothing was done"
+        )
+    confirm(question, abort=True, err=True)

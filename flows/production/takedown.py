@@ -9,10 +9,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from flows.lineage.sightings import sightings_table
-from flows.output.confirmation import ask
-from flows.output.console import DONE, FAILED, notices, print_json, results
+from flows.output.console import DONE, FAILED, ask, notices, print_json, results
+from flows.output.invocation import command, path_from_here
 from flows.production.notifications import announce
-from flows.training.summary import command, path_from_here
 from model.errors import InputError
 from tasks.dvc.storage import dvc_storage
 from tasks.lineage.index import open_index

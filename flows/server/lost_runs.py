@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.states import Crashed, StateType
 
-from flows.training.run_labels import write_labels
+from flows.server.run_labels import write_labels
 from tasks.files.process import is_over, this_boot, this_process, was_rebooted
 
 if TYPE_CHECKING:

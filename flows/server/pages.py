@@ -16,7 +16,8 @@ from flows.server.local_api import database_alone
 from flows.server.server_process import LOOPBACK, ServerProcess, free_port, start_server
 from model.errors import WorkFailed
 from tasks.project.settings import Settings
-from tasks.tracking.client import SERVER_SCHEMES, scheme_of, shown, tables_alone
+from tasks.tracking.address import SERVER_SCHEMES, scheme_of, shown
+from tasks.tracking.client import tables_alone
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 LOOK_SECONDS = 1.0

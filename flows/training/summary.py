@@ -1,17 +1,13 @@
 """What a training's end tells a person: what was made, how good it is in plain words, where to look, what to try."""
 
-import os
-import shlex
-import shutil
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from flows.output.console import notices, results
+from flows.output.invocation import command, path_from_here
 from flows.training.outcome import ConceptOutcome
 from tasks.figures.score_words import Reading, read_scores
 
@@ -59,18 +55,6 @@ def show_next_steps(concept: str) -> None:
     for line, what in steps:
         console.print(Text.assemble("  ", (line, "cyan")), soft_wrap=True)
         console.print(Text(f"      {what}", style="dim"), soft_wrap=True)
-
-
-def command() -> str:
-    """How the person can call this program from where they are: its name if the shell finds it, else its path."""
-    found = shutil.which("conceptbooth")
-    own = Path(sys.executable).parent / "conceptbooth"
-    return "conceptbooth" if found and Path(found).resolve() == own.resolve() else shlex.quote(path_from_here(own))
-
-
-def path_from_here(path: Path) -> str:
-    """A path as it can be typed here: relative where it lies below the current folder."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _headline(outcome: ConceptOutcome) -> Text:

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Sequence
 
-from flows.night.dispatch import train_here
 from flows.output.console import notices
 from flows.output.progress import TerminalReporter
 from flows.server.local_api import flows_run_at, prefect_api
 from flows.training.outcome import ConceptOutcome, TaskOutcome
+from flows.training.train_here import train_here
 from model.errors import InputError
 from tasks.concepts.concepts import load_concept
 from tasks.concepts.image_sets import ImagesMissing, image_set

@@ -17,8 +17,7 @@ from flows.output.progress import Both, PageReporter
 from flows.server.gpu_slot import gpu_slot
 from flows.server.lost_runs import sign_run
 from flows.training.outcome import ConceptOutcome, Fault, TaskOutcome
-from flows.training.run_labels import label_run
-from flows.training.worker_protocol import refuse_another_plan
+from flows.training.worker_protocol import label_run, refuse_another_plan
 from model.errors import SetupError, WorldFailed
 from tasks.execution.caching import Bench
 from tasks.execution.preflight import check_jobs

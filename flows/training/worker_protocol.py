@@ -1,5 +1,15 @@
 """What a scheduler and a worker must agree on: that their checkouts of the project plan the same training."""
 
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from flows.server.run_labels import write_labels
+from flows.training.outcome import ConceptOutcome, TaskOutcome
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
 from typing import Any
 
 from model.errors import InputError
@@ -37,3 +47,24 @@ def _commit(job: Job) -> str:
     if facts is None:
         return "no commit"
     return f"commit {facts['commit'][:12]}{' with uncommitted changes' if facts['dirty'] else ''}"
+
+
+_TASKS, _ERROR, _FAULT = "conceptbooth.tasks", "conceptbooth.error", "conceptbooth.fault"
+
+
+def label_run(outcome: ConceptOutcome) -> None:
+    """Write on the present flow run which tasks it did, and if it failed, why and whose fault that is."""
+    labels: dict[str, bool | int | float | str] = {_TASKS: json.dumps([asdict(task) for task in outcome.tasks])}
+    if outcome.error and outcome.fault:
+        labels |= {_ERROR: outcome.error, _FAULT: outcome.fault}
+    write_labels(labels)
+
+
+def with_labels(outcome: ConceptOutcome, run: "FlowRun") -> ConceptOutcome:
+    """The outcome with what the run has said of itself, as far as it came to do that."""
+    tasks = tuple(TaskOutcome(**task) for task in json.loads(str(run.labels.get(_TASKS, "[]"))))
+    if run.labels.get(_FAULT) == "concept":
+        outcome = replace(outcome, fault="concept")
+    if error := run.labels.get(_ERROR):
+        outcome = replace(outcome, error=str(error))
+    return replace(outcome, tasks=tasks)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.output.console import DONE, notices, print_json, results
-from flows.training.summary import command
+from flows.output.invocation import command
 from tasks.plan.causes import stage_words
 from tasks.project.settings import Settings
 from tasks.upkeep.garbage import DAY, Unneeded

@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.output.console import notices, print_json, results
+from flows.output.invocation import command
 from flows.server.result_storage import save_result_block
 from flows.server.shared_server import PrefectServer, fitting_server, server_client
-from flows.training.summary import command
 from flows.workers.deployments import FILE, Deployment, read_deployments, unknown_pool
 from flows.workers.worker import CPU_POOL, GPU_POOL, HEARTBEAT_SECONDS, POOL_TYPE, pool_type
 from model.errors import InputError, WorkFailed

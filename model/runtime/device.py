@@ -130,3 +130,12 @@ def _cuda_capability(visible: str | None = None) -> tuple[int, int] | None:
         return major.value, minor.value
     finally:
         nvml.nvmlShutdown()
+
+
+def device_words(kind: str) -> str:
+    """The device in words: a GPU's name, or the processor's kind and number of cores."""
+    if kind == "cuda":
+        import torch
+
+        return f"cuda, {torch.cuda.get_device_name()}"
+    return f"{kind}, {platform.machine()}, {os.cpu_count()} cores"

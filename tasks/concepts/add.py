@@ -19,7 +19,6 @@ from tasks.concepts.concepts import (
     concept_names,
     load_concept,
     parse_concept,
-    shown_path,
 )
 from tasks.concepts.image_checks import USUAL_IMAGES, CheckedImage, find_images, inspect_images
 from tasks.concepts.image_origins import ORIGINS_FILE, ImageOrigin, image_origins, write_origins
@@ -31,7 +30,7 @@ from tasks.files.hashing import file_digest
 from tasks.files.locks import alone
 from tasks.files.yaml_files import write_yaml
 from tasks.project.base_limits import FEWEST_PIXELS
-from tasks.project.settings import Settings
+from tasks.project.settings import Settings, shown_path
 from tasks.store.store import StoreFailed, open_store
 
 MOST_STORED_PIXELS = 1536

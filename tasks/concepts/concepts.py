@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from model.bases.prompt import ConceptPrompt
 from model.errors import InputError
 from tasks.files.yaml_files import read_yaml, schema_problems
-from tasks.project.settings import Settings
+from tasks.project.settings import Settings, shown_path
 
 CONCEPT_FILE = "concept.yaml"
 IMAGES_FOLDER = "images"
@@ -131,11 +131,6 @@ def parse_concept(name: str, folder: Path, facts: Any, label: str) -> Concept:
     if problems or concept is None:
         raise InputError(*problems)
     return concept
-
-
-def shown_path(settings: Settings, path: Path) -> str:
-    """A path as messages show it: from the project's root where it lies inside."""
-    return path.relative_to(settings.root).as_posix() if path.is_relative_to(settings.root) else str(path)
 
 
 def no_such_concept(settings: Settings, name: str) -> str:

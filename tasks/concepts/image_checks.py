@@ -137,3 +137,13 @@ def fingerprint(picture: Image.Image) -> np.ndarray:
     cosines = np.cos(np.pi * np.arange(16)[:, None] * (2 * np.arange(64) + 1) / 128)
     frequencies = (cosines @ np.asarray(thumbnail, np.float64) @ cosines.T).ravel()[1:]  # (255,) without the mean
     return frequencies > np.median(frequencies)
+
+
+FINGERPRINT = "phash255"
+"""Name of the fingerprint's method (`tasks.concepts.image_checks.fingerprint`), so that another one can never be
+compared with it."""
+
+
+def named_fingerprint(picture: Image.Image) -> str:
+    """The picture's fingerprint after the name of its method: 255 bits as 64 hex digits, the last bit 0."""
+    return f"{FINGERPRINT}:{np.packbits(fingerprint(picture)).tobytes().hex()}"

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from model.errors import InputError, WorkFailed
-from tasks.concepts.concepts import IMAGES_FOLDER, Concept, shown_path
+from tasks.concepts.concepts import IMAGES_FOLDER, Concept
 from tasks.concepts.image_copies import gather
 from tasks.dvc.folder_hash import FolderFile, file_md5, folder_digest, folder_files
 from tasks.dvc.storage import DvcStorage, dvc_storage
 from tasks.files.hashing import DigestMemory
 from tasks.files.yaml_files import read_yaml
 from tasks.project.git import GitState, git_status
-from tasks.project.settings import Settings
+from tasks.project.settings import Settings, shown_path
 
 RECORD_FILE = f"{IMAGES_FOLDER}.dvc"
 """DVC's record of an image set that was added; of one that is made, dvc.lock holds it."""

@@ -17,7 +17,7 @@ from typing import Literal
 
 from model.errors import InputError, WorkFailed
 from tasks.concepts.add import check_no_twin, exists_already, new_folder
-from tasks.concepts.concepts import NOT_STATED, Concept, check_name, load_concept, parse_concept, shown_path
+from tasks.concepts.concepts import NOT_STATED, Concept, check_name, load_concept, parse_concept
 from tasks.concepts.dreambooth_data_set import Subject, read_subjects
 from tasks.concepts.image_checks import find_images, inspect_images
 from tasks.concepts.image_origins import ORIGINS_FILE
@@ -25,7 +25,7 @@ from tasks.concepts.image_sets import RECORD_FILE, image_set
 from tasks.dvc.command import dvc_import
 from tasks.files.locks import alone
 from tasks.files.yaml_files import read_yaml
-from tasks.project.settings import Settings
+from tasks.project.settings import Settings, shown_path
 
 
 @dataclass(frozen=True, kw_only=True)

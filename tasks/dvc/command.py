@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from model.errors import WorkFailed
-from tasks.concepts.concepts import shown_path
 from tasks.files.locks import alone
-from tasks.project.settings import Settings, environment
+from tasks.project.settings import Settings, environment, shown_path
 
 
 def run_dvc(settings: Settings, *arguments: str) -> None:

@@ -6,7 +6,6 @@ A content's name is its md5, and it is hashed before it is used; so any number o
 import configparser
 import os
 import shutil
-import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from tasks.files.s3_url import SCHEME, S3Url
 from tasks.files.spool import spooled
 from tasks.project.settings import Settings
 from tasks.store.blobs import StoreFailed
+from tasks.store.probes import prove_folder, prove_s3
 from tasks.store.s3 import REQUESTS_AT_ONCE, asking, error_code, find_bucket, s3_client
 
 _CLIENT_OPTIONS = {
@@ -204,32 +204,6 @@ def dvc_storage(settings: Settings) -> DvcStorage:
     if "://" in url:
         return DvcStorage(cache=cache, remote=UnreadRemote(address=url))
     return DvcStorage(cache=cache, remote=FolderRemote(folder=(home / url).resolve()))
-
-
-def prove_folder(what: str, folder: Path) -> None:
-    """Write a file into a folder, read it back and remove it. Raises StoreFailed."""
-    path, word = folder / f"probe-{uuid.uuid4().hex}", uuid.uuid4().bytes
-    try:
-        try:
-            path.write_bytes(word)
-            read = path.read_bytes()
-        finally:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreFailed(f"{what} {folder}: cannot be used: {error.strerror}; mend it", retryable=False) from error
-    if read != word:
-        raise StoreFailed(f"{what} {folder}: what was written does not read back", retryable=False)
-
-
-def prove_s3(what: str, client: Any, url: S3Url) -> None:
-    """Write an object below an address, read it back and remove it. Raises StoreFailed."""
-    place, word = {"Bucket": url.bucket, "Key": url.key(f"probe-{uuid.uuid4().hex}")}, uuid.uuid4().bytes
-    with asking(f"{what} {url}", "cannot be used"):
-        client.put_object(**place, Body=word)
-        read = client.get_object(**place)["Body"].read()
-        client.delete_object(**place)
-    if read != word:
-        raise StoreFailed(f"{what} {url}: what was written does not read back", retryable=False)
 
 
 @lru_cache

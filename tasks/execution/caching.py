@@ -16,14 +16,16 @@ from prefect.logging import get_run_logger
 from prefect.tasks import exponential_backoff
 
 from model.errors import WorldFailed
+from model.runtime.device import device_words
 from model.runtime.disk import to_disk
-from tasks.execution.manifest_facts import image_facts, model_facts, stated_facts
+from tasks.execution.manifest_facts import image_facts, stated_facts
 from tasks.execution.reporting import Reporter
 from tasks.execution.work_folders import FILES, FINISHED, KEPT, lock_of, work_folder
 from tasks.files.locks import alone
 from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
-from tasks.project.git import device_words, git_facts
+from tasks.jobs.models import model_facts
+from tasks.project.git import git_facts
 from tasks.store.manifest import Facts, Input, Manifest
 from tasks.store.store import DISK_FULL, Damaged, open_store
 

@@ -19,8 +19,7 @@ from tasks.lineage.index import open_index
 from tasks.project.settings import Settings
 from tasks.registry.model_card import CARD, model_card
 from tasks.registry.training_facts import TrainingRecord
-from tasks.registry.version_base import base_of
-from tasks.registry.versions import WEIGHTS_FILE, ResolvedVersion
+from tasks.registry.versions import WEIGHTS_FILE, ResolvedVersion, base_of
 from tasks.store.store import open_store
 
 if TYPE_CHECKING:

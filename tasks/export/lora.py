@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from model.drawing.sampling_options import Sampling
 from model.errors import InputError
 from tasks.files.hashing import DigestMemory
-from tasks.jobs.keys import MODEL_SUFFIXES
+from tasks.jobs.models import MODEL_SUFFIXES
 from tasks.project.settings import Settings
 from tasks.registry.training_facts import TrainingRecord
 from tasks.store.artefacts import IMAGES

@@ -12,12 +12,13 @@ from model.runtime.device import numeric_policy
 from tasks.concepts.concepts import Concept, load_concept
 from tasks.concepts.image_sets import ImageSet, git_state, image_set
 from tasks.files.hashing import DigestMemory
-from tasks.jobs.keys import ModelIdentity, Recipe, StagePlan, Workings, find_workings, identify_model, plan_stages
+from tasks.jobs.keys import Recipe, StagePlan, Workings, find_workings, plan_stages
+from tasks.jobs.models import ModelIdentity, identify_model
 from tasks.project.base_limits import base_folder, check_short_side
 from tasks.project.params import Params, load_params
 from tasks.project.prompt_sets import EvaluationPrompt, load_prompt_set
 from tasks.project.settings import Settings
-from tasks.tracking.client import address_problem
+from tasks.tracking.address import address_problem
 
 T = TypeVar("T")
 

@@ -11,17 +11,13 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
-from model.bases.base_files import model_source
 from model.bases.prompt import ConceptPrompt
 from model.methods.method import Method, Stage
-from tasks.files.hashing import DigestMemory, digest_of
+from tasks.files.hashing import digest_of
 from tasks.jobs.code_digest import code_digests
+from tasks.jobs.models import ModelIdentity
 from tasks.project.params import Params
-from tasks.project.settings import Settings
-from tasks.store.manifest import SCHEMA
-
-MODEL_SUFFIXES = (".json", ".safetensors", ".txt")
-"""Files of a model folder that are read; pictures, notes and pickles beside them change no result."""
+from tasks.store.manifest import MODELS, SCHEMA, Manifest
 
 _ENTRY = {
     "prepare": "tasks.stages.prepare",
@@ -42,29 +38,6 @@ _PACKAGES = {
     "gallery": ("jinja2", "pillow"),
     "maps": _TORCH,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelIdentity:
-    """A pretrained model as keys know it (`identity`), and as people call it."""
-
-    reference: str
-    revision: str | None
-    location: str
-    """What loads it: the folder's absolute path, or the hub id."""
-    identity: Mapping[str, str]
-    """`digest` of a folder's files; `id` and `revision` of a hub model."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    """sha256 of a folder's files."""
-
-    @property
-    def digest(self) -> str:
-        """One hash for it: of a folder's files, or of a hub model's id and commit."""
-        return self.identity.get("digest") or digest_of(dict(self.identity))
-
-    def to_json(self) -> dict[str, Any]:
-        """What a manifest says of it."""
-        return {"reference": self.reference, "revision": self.revision, "digest": self.digest}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,29 +212,6 @@ def plan_maps(recipe: Recipe, trainings: Sequence[StagePlan]) -> StagePlan:
     )
 
 
-def identify_model(
-    settings: Settings, memory: DigestMemory, reference: str, revision: str | None, what: str
-) -> ModelIdentity:
-    """The identity of a pretrained model: what its folder's files hold, or its hub id and commit.
-
-    Raises:
-        InputError: no such folder, a hub id without a commit; it begins with `what`.
-    """
-    folder = settings.root / reference
-    source = model_source(str(folder) if folder.is_dir() else reference, revision, what=what)
-    if source.folder is None:
-        identity = {"id": reference, "revision": str(source.revision)}
-        return ModelIdentity(reference=reference, revision=revision, location=reference, identity=identity)
-    files = memory.folder(source.folder, MODEL_SUFFIXES)
-    return ModelIdentity(
-        reference=reference,
-        revision=None,
-        location=str(source.folder),
-        identity={"digest": digest_of(files)},
-        files=files,
-    )
-
-
 def _packages(recipe: Recipe, stage: Stage) -> dict[str, str]:
     """The libraries that have a say in a training stage."""
     packages = recipe.workings["train"].packages
@@ -277,3 +227,28 @@ def _plan(recipe: Recipe, stage: str, **facts: Any) -> StagePlan:
 def _fields(value: Stage | ConceptPrompt) -> dict[str, Any]:
     """A flat dataclass as plain values; a thousand concepts share the stages of one method."""
     return value.facts() if isinstance(value, Stage) else dataclasses.asdict(value)
+
+
+def plan_of(manifest: Manifest) -> StagePlan:
+    """Everything that went into the key; where the manifest is as it was, the plan's key is the manifest's.
+
+    Manifests from before they described the evaluator are read as if that lay in a folder.
+    """
+    models: dict[str, Mapping[str, str]] = {}
+    for entry in manifest.inputs:
+        if entry.kind in MODELS:
+            described = manifest.models.get(entry.kind)
+            if described is None or described["revision"] is None:
+                models[entry.kind] = {"digest": entry.digest}
+            else:
+                models[entry.kind] = {"id": described["reference"], "revision": described["revision"]}
+    return StagePlan(
+        stage=manifest.stage,
+        reads={entry.kind: entry.key for entry in manifest.inputs if entry.kind not in MODELS},
+        parameters=manifest.parameters,
+        code=manifest.code,
+        packages=manifest.packages,
+        models=models,
+        seed=manifest.seed,
+        numeric_policy=manifest.numeric_policy,
+    )

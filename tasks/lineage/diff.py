@@ -7,7 +7,7 @@ from typing import Any
 from model.errors import InputError
 from model.scores.interval import Interval
 from tasks.figures.score_words import interval
-from tasks.jobs.recorded_plan import plan_of
+from tasks.jobs.keys import plan_of
 from tasks.lineage.chain import Chain
 from tasks.lineage.evaluations import Difference, Evaluation, difference, evaluation_of
 from tasks.plan.causes import Making, differences

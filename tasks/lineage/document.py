@@ -6,10 +6,10 @@ from typing import Any
 
 from tasks.concepts.concepts import NOT_STATED
 from tasks.lineage.chain import Chain
+from tasks.lineage.check_results import Verification
 from tasks.production.ledger import Promotion
 from tasks.registry.versions import model_name
 from tasks.store.manifest import Manifest
-from tasks.verification.results import Verification
 
 SCHEMA = 2
 _STATED = ("licence", "source", "consent")

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from tasks.execution.manifest_facts import named_fingerprint
+from tasks.concepts.image_checks import named_fingerprint
 from tasks.store.artefacts import ORIGINS
 from tasks.store.manifest import Manifest
 from tasks.store.store import Store

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from model.errors import InputError
-from tasks.concepts.image_checks import NEAR_BITS
+from tasks.concepts.image_checks import FINGERPRINT, NEAR_BITS, named_fingerprint
 from tasks.concepts.image_reading import read_picture
-from tasks.execution.manifest_facts import FINGERPRINT, named_fingerprint
 from tasks.files.hashing import file_digest
 from tasks.lineage.index import IndexedImage, LineageIndex, Training
 from tasks.lineage.prepared_images import prepared_images

@@ -15,7 +15,8 @@ from tasks.project.settings import Settings
 from tasks.registry.versions import CHAMPION, REVOKED_TAG, model_name
 from tasks.store.blobs import Blobs, StoreFailed
 from tasks.store.store import open_blobs
-from tasks.tracking.client import SERVER_SCHEMES, TrackingUnreachable, connect, scheme_of, sorted_failures
+from tasks.tracking.address import SERVER_SCHEMES, scheme_of
+from tasks.tracking.client import TrackingUnreachable, connect, sorted_failures
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -1,7 +1,5 @@
 """Where work was done: the commit of the project and the device, for manifests. None of it is in a key."""
 
-import os
-import platform
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +50,3 @@ def git_facts(root: Path) -> dict[str, Any] | None:
     """Newest commit of the project, and whether tracked files differ from it; None where there is no commit."""
     state = git_status(root, "--untracked-files=no")
     return {"commit": state.commit, "dirty": bool(state.changed)} if state and state.commit else None
-
-
-def device_words(kind: str) -> str:
-    """The device in words: a GPU's name, or the processor's kind and number of cores."""
-    if kind == "cuda":
-        import torch
-
-        return f"cuda, {torch.cuda.get_device_name()}"
-    return f"{kind}, {platform.machine()}, {os.cpu_count()} cores"

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from model.bases.recorded_base import BASE_VARIABLE
@@ -301,3 +308,8 @@ def _unknown_names(folder: Path) -> list[str]:
 
 def _is_ours(variable: str) -> bool:
     return variable.startswith(PREFIX)
+
+
+def shown_path(settings: Settings, path: Path) -> str:
+    """A path as messages show it: from the project's root where it lies inside."""
+    return path.relative_to(settings.root).as_posix() if path.is_relative_to(settings.root) else str(path)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from tasks.concepts.concepts import NOT_STATED
 from tasks.lineage.chain import Chain
+from tasks.lineage.check_results import Verification
 from tasks.lineage.evaluations import Evaluation
 from tasks.production.ledger import Ledger
 from tasks.promotion.policy import Check, Policy, judge
 from tasks.store.artefacts import GENERATIONS
 from tasks.store.manifest import Manifest
 from tasks.store.store import Damaged
-from tasks.verification.results import Verification
 
 _SHOWN = 3
 """Problems of one gate that are written out; the others are counted."""

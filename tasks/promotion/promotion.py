@@ -34,8 +34,7 @@ from tasks.production.registry import (
     register_release,
 )
 from tasks.production.release import MODEL, Release, assemble, read_release, send
-from tasks.production.signatures import sign_ledger, sign_release
-from tasks.production.signing import signing_key_problems
+from tasks.production.signatures import sign_ledger, sign_release, signing_key_problems
 from tasks.project.settings import Settings
 from tasks.promotion.policy import Check
 from tasks.promotion.smoke_test import try_version

@@ -16,7 +16,8 @@ from tasks.promotion.promotion import Promoted, Tell, enter, let_serve, next_rec
 from tasks.promotion.smoke_test import DoesNotLoad
 from tasks.registry.versions import CANDIDATE, KEY_TAG, REVOKED_TAG, model_name, versions
 from tasks.store.blobs import Blobs
-from tasks.tracking.client import connect, is_unused, sorted_failures
+from tasks.tracking.address import is_unused
+from tasks.tracking.client import connect, sorted_failures
 
 
 def revoke(

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tasks.files.hashing import DigestMemory
-from tasks.jobs.keys import MODEL_SUFFIXES
+from tasks.jobs.models import MODEL_SUFFIXES
 from tasks.project.settings import Settings
 from tasks.registry.model_card import CARD, model_card
 from tasks.registry.package_listing import write_listing

@@ -34,14 +34,8 @@ from tasks.registry.versions import (
 )
 from tasks.store.manifest import Manifest
 from tasks.store.store import Store, open_store
-from tasks.tracking.client import (
-    MlflowRefused,
-    TrackingUnreachable,
-    connect,
-    experiment_id,
-    shown,
-    sorted_failures,
-)
+from tasks.tracking.address import shown
+from tasks.tracking.client import MlflowRefused, TrackingUnreachable, connect, experiment_id, sorted_failures
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

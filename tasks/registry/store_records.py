@@ -18,7 +18,7 @@ from tasks.registry.survey import KnownVersion
 from tasks.registry.versions import KEY_TAG
 from tasks.store.blobs import Record
 from tasks.store.store import Store
-from tasks.tracking.client import scheme_of, shown
+from tasks.tracking.address import scheme_of, shown
 
 _REGISTRIES, _ADDRESS = "registries/", "registry.json"
 _MADE_FROM, _TOLD = ".jsonl", ".json"

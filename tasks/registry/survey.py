@@ -19,7 +19,8 @@ from typing import Any
 from model.errors import WorkFailed
 from tasks.project.settings import Settings
 from tasks.registry.versions import GATE_TAG, KEY_TAG, PREFIX, REVOKED_TAG, STAGE_TAGS
-from tasks.tracking.client import CONNECT_SECONDS, SERVER_SCHEMES, reach_database, scheme_of, shown, sqlite_file
+from tasks.tracking.address import SERVER_SCHEMES, scheme_of, shown, sqlite_file
+from tasks.tracking.client import CONNECT_SECONDS, reach_database
 
 TAGS = (KEY_TAG, GATE_TAG, REVOKED_TAG)
 """What is asked of each version, beside the keys of its stages."""

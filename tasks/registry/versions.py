@@ -1,6 +1,7 @@
 """Registered concept models: how they are called, which there are, and where their files lie."""
 
 import difflib
+import json
 import re
 import shutil
 import tempfile
@@ -9,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model.bases.recorded_base import find_recorded_base
 from model.errors import InputError
 from tasks.concepts.concepts import check_name, concept_names, no_such_concept
-from tasks.files.hashing import file_digest
+from tasks.files.hashing import DigestMemory, file_digest
 from tasks.project.settings import Settings
 from tasks.store.artefacts import WEIGHTS as WEIGHTS_FILE
-from tasks.tracking.client import connect, is_unused, sorted_failures
+from tasks.tracking.address import is_unused
+from tasks.tracking.client import connect, sorted_failures
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -212,3 +215,20 @@ def _fetch(client: "MlflowClient", settings: Settings, version: "ModelVersion") 
         shutil.rmtree(kept, ignore_errors=True)  # a damaged copy; nobody else writes what the hash in its name promises
         fetched.rename(kept)
     return kept
+
+
+def base_of(settings: Settings, version: ResolvedVersion) -> tuple[str, str | None]:
+    """Folder, or hub id and commit, of the base that the version was trained on, as CONCEPTBOOTH_BASE wants it.
+
+    Raises:
+        InputError: no base there, or another one.
+    """
+    base: dict[str, Any] = json.loads((version.folder / FACTS_FILE).read_text(encoding="utf-8"))["base"]
+    memory = DigestMemory(settings.home / "digests.json")
+    try:
+        found = find_recorded_base(base, settings.root / base["reference"], memory.digest)
+    except InputError as error:
+        again = f"or run `conceptbooth train {version.concept}` to train on the present base"
+        raise InputError(f"concept '{version.concept}' version {version.version}: {error}, {again}") from error
+    memory.save()
+    return found

@@ -10,7 +10,8 @@ from tasks.execution.caching import TASK, Bench
 from tasks.files.hashing import digest_of
 from tasks.registry.registration import RegisteredVersion, confirm, register
 from tasks.registry.training_facts import content_key
-from tasks.tracking.client import TrackingUnreachable, shown
+from tasks.tracking.address import shown
+from tasks.tracking.client import TrackingUnreachable
 
 
 def register_once(bench: Bench) -> tuple[RegisteredVersion, bool]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from model.errors import InputError
-from tasks.concepts.concepts import Concept, concept_names, load_concept, shown_path
+from tasks.concepts.concepts import Concept, concept_names, load_concept
 from tasks.concepts.image_checks import FEWEST_IMAGES
 from tasks.concepts.image_origins import image_origins
 from tasks.concepts.image_sets import RECORD_FILE, ImageSet, git_state, image_set, record_file
@@ -15,7 +15,7 @@ from tasks.lineage.index import LineageIndex
 from tasks.lineage.prepared_images import prepared_images
 from tasks.lineage.sightings import Sighting, digest_asked, unseen, who_saw
 from tasks.production.ledger import Promotion, read_ledger
-from tasks.project.settings import Settings
+from tasks.project.settings import Settings, shown_path
 from tasks.promotion.revocation import stand_ins
 from tasks.store.blobs import Blobs
 from tasks.store.store import Damaged, Store

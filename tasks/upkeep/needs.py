@@ -26,7 +26,7 @@ from tasks.registry.store_records import (
 from tasks.registry.survey import KnownVersion, registered_versions
 from tasks.store.blobs import Record
 from tasks.store.store import Store, open_blobs
-from tasks.tracking.client import is_unused, shown
+from tasks.tracking.address import is_unused, shown
 from tasks.upkeep.garbage import DAY, Needs, Place
 
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")

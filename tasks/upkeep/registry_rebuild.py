@@ -34,7 +34,8 @@ from tasks.registry.versions import (
 from tasks.store.blobs import Blobs
 from tasks.store.manifest import Manifest
 from tasks.store.store import Store, StoreFailed
-from tasks.tracking.client import connect, is_unused, sorted_failures
+from tasks.tracking.address import is_unused
+from tasks.tracking.client import connect, sorted_failures
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -10,23 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
-from tasks.execution.manifest_facts import cached_hub_files
 from tasks.files.hashing import digest_of, file_digest
-from tasks.jobs.keys import MODEL_SUFFIXES
-from tasks.jobs.recorded_plan import plan_of
+from tasks.jobs.keys import plan_of
+from tasks.jobs.models import MODEL_SUFFIXES, cached_hub_files
 from tasks.lineage.chain import Chain, read_chain
+from tasks.lineage.check_results import Check, Verification, fault, good, unchecked
 from tasks.lineage.head import find_head
 from tasks.lineage.index import INDEXED, open_index
 from tasks.production.ledger import Ledger, examine_ledger
 from tasks.production.registry import open_production
-from tasks.production.signing import public_key_of, signing_key_problems
+from tasks.production.signatures import public_key_of, signing_key_problems
 from tasks.project.settings import Settings
 from tasks.registry.training_facts import evaluated_content
 from tasks.store.manifest import MODELS, Manifest
 from tasks.store.store import Store, StoreFailed
 from tasks.verification.images import check_images
 from tasks.verification.releases import check_ledger_signature, check_releases
-from tasks.verification.results import Check, Verification, fault, good, unchecked
 from tasks.verification.version import check_version
 
 

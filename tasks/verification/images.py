@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
-from tasks.concepts.concepts import Concept, load_concept, shown_path
+from tasks.concepts.concepts import Concept, load_concept
 from tasks.concepts.image_sets import recorded_version
 from tasks.dvc.folder_hash import FolderFile, file_md5, folder_digest
 from tasks.dvc.storage import DvcStorage, UnreadRemote, dvc_storage
 from tasks.files.hashing import file_digest
 from tasks.lineage.chain import Chain
-from tasks.project.settings import Settings
+from tasks.lineage.check_results import Check, fault, good, unchecked
+from tasks.project.settings import Settings, shown_path
 from tasks.store.blobs import StoreFailed
-from tasks.verification.results import Check, fault, good, unchecked
 
 
 def check_images(settings: Settings, chain: Chain) -> Iterator[Check]:

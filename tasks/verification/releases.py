@@ -12,16 +12,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from model.errors import InputError
+from tasks.lineage.check_results import Check, Verification, fault, good, unchecked
 from tasks.production import release as releases
 from tasks.production.ledger import Ledger, Promotion, concepts_in, examine_ledger
 from tasks.production.release import LINEAGE, MODEL, PROVENANCE, Release, read_release
-from tasks.production.signatures import ledger_documents, ledger_signature_path, release_signature_path
-from tasks.production.signing import NotSigned, verify, verify_documents
+from tasks.production.signatures import (
+    NotSigned,
+    ledger_documents,
+    ledger_signature_path,
+    release_signature_path,
+    verify,
+    verify_documents,
+)
 from tasks.registry.package_listing import BYTECODE, MLFLOW_NOTE, is_mlflow_note
 from tasks.store.artefacts import WEIGHTS
 from tasks.store.blobs import Blobs
 from tasks.store.manifest import Manifest
-from tasks.verification.results import Check, Verification, fault, good, unchecked
 
 _PACKAGED_WEIGHTS = f"{MODEL}/artifacts/{WEIGHTS}"
 _NOTE = f"{MODEL}/{MLFLOW_NOTE}"

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from model.errors import InputError, WorkFailed
 from tasks.files.hashing import file_digest
 from tasks.lineage.chain import Chain
+from tasks.lineage.check_results import Check, fault, good, unchecked
 from tasks.project.settings import Settings
-from tasks.registry.package_listing import check_package
 from tasks.registry.versions import WEIGHTS_SHA256_TAG, damage, local_folder, model_name
 from tasks.store.artefacts import WEIGHTS
 from tasks.tracking.client import artifacts_at, connect, sorted_failures
-from tasks.verification.results import Check, fault, good, unchecked
+from tasks.verification.package import check_package
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -5,7 +5,7 @@ import weakref
 import torch
 
 import model.training.train
-from flows.night.dispatch import train_here
+from flows.training.train_here import train_here
 from tasks.execution.reporting import Silence
 from tasks.jobs.jobs import plan_jobs
 

@@ -11,8 +11,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.doctor.setup import examine
-from flows.night.dispatch import train_here
 from flows.training.train_concept import train_concept
+from flows.training.train_here import train_here
 from model.errors import InputError, SetupError, WorkFailed
 from tasks.execution.preflight import check_job
 from tasks.execution.reporting import Silence

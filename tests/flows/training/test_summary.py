@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from flows.output.invocation import command
 from flows.training.outcome import ConceptOutcome, TaskOutcome
-from flows.training.summary import command, show_next_steps, show_outcomes
+from flows.training.summary import show_next_steps, show_outcomes
 
 
 def interval(mean: float) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from model.errors import InputError
 from model.scores.interval import Interval
-from tasks.jobs.recorded_plan import plan_of
+from tasks.jobs.keys import plan_of
 from tasks.lineage.diff import ScorePair, compare
 from tasks.lineage.diff_sheet import LEFT, RIGHT, draw_diff_sheet
 from tasks.lineage.evaluations import Difference

@@ -16,6 +16,7 @@ from tasks.dvc.storage import dvc_storage
 from tasks.execution.caching import Bench
 from tasks.files.hashing import file_digest
 from tasks.lineage.chain import Chain, read_chain
+from tasks.lineage.check_results import Verification
 from tasks.lineage.document import document
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
@@ -27,7 +28,6 @@ from tasks.registry.versions import resolve
 from tasks.store.manifest import Manifest
 from tasks.store.store import open_store
 from tasks.verification.chain import verify, verify_version
-from tasks.verification.results import Verification
 from tests.lineage_project import CONCEPT, Trained
 
 STAGES = ("prepare", "train-1-embedding", "train-2-cross_attention", "train-3-unet", "evaluate", "gallery")

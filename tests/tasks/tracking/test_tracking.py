@@ -11,7 +11,8 @@ from sqlalchemy.exc import OperationalError
 
 from model.errors import InputError, WorkFailed
 from tasks.project.settings import Settings
-from tasks.tracking.client import EXPERIMENT, TrackingUnreachable, address_problem, connect, experiment_id, shown
+from tasks.tracking.address import EXPERIMENT, address_problem, shown
+from tasks.tracking.client import TrackingUnreachable, connect, experiment_id
 from tests.tasks.finished_training import project
 
 

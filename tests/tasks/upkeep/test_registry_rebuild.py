@@ -22,7 +22,8 @@ from tasks.registry.registration import register
 from tasks.registry.store_records import told_path
 from tasks.registry.versions import CHAMPION, model_name, resolve
 from tasks.store.store import open_store
-from tasks.tracking.client import connect, sqlite_file
+from tasks.tracking.address import sqlite_file
+from tasks.tracking.client import connect
 from tasks.upkeep.registry_rebuild import PLACEHOLDER_TAG, rebuild
 from tests.kills import killed_at
 from tests.lineage_project import CONCEPT, copy_of

@@ -20,12 +20,13 @@ from pydantic import SecretStr
 import tasks.promotion.promotion
 from model.errors import InputError
 from tasks.lineage.chain import read_chain
+from tasks.lineage.check_results import Verification
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.production.ledger import read_ledger
 from tasks.production.registry import open_production
 from tasks.production.release import SIGNATURE, release_place
-from tasks.production.signing import public_key_of, read_public_key, signing_key_problems
+from tasks.production.signatures import public_key_of, read_public_key, signing_key_problems
 from tasks.project.settings import Settings
 from tasks.promotion.promotion import check_production, put_into_production, roll_back
 from tasks.promotion.smoke_test import try_version
@@ -36,7 +37,6 @@ from tasks.store.store import open_store
 from tasks.tracking.client import connect
 from tasks.verification.chain import verify
 from tasks.verification.releases import check_place
-from tasks.verification.results import Verification
 from tests.lineage_project import CONCEPT
 from tests.tasks.finished_training import migrated_database
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 State = Literal["good", "fault", "unchecked"]
+
+
 UNWANTED: tuple[State, ...] = ("fault", "unchecked")
 
 

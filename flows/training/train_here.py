@@ -1,0 +1,26 @@
+"""One concept's flow in this process, as `train` and a night without workers run it."""
+
+import dataclasses
+import time
+
+from flows.output.errors import let_go
+from flows.training.outcome import ConceptOutcome
+from tasks.execution.reporting import Reporter
+from tasks.jobs.jobs import Job
+
+
+def train_here(job: Job, reporter: Reporter, *, checked: bool, verify: bool = False) -> ConceptOutcome:
+    """Run one concept's flow. Never raises for it.
+
+    `checked` says that its images and words have been looked at, `verify` that every byte of its artefacts is read.
+    """
+    from flows.training.train_concept import Errand, handed_over, train_concept
+
+    errand, started = Errand(job, reporter, checked=checked, verify=verify), time.monotonic()
+    try:
+        with handed_over(errand):
+            return train_concept(job.concept.name, job.settings.root)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this concept's outcome
+        outcome = dataclasses.replace(errand.failed(error), seconds=time.monotonic() - started)
+        let_go(error)  # else the next concept lacks the memory that this one had
+        return outcome
