@@ -18,7 +18,7 @@ from tasks.concepts.concepts import concept_names
 from tasks.dvc.folder_hash import folder_digest, folder_files
 from tasks.jobs.jobs import Job, plan_jobs
 from tasks.jobs.keys import StagePlan
-from tasks.plan.last_training import trained_of, write_trained
+from tasks.plan.last_training import last_training_of, write_last_training
 from tasks.project.settings import Settings
 from tasks.promotion.policy import load_policy
 from tasks.registry.training_facts import content_key
@@ -66,7 +66,7 @@ def train_everything(settings: Settings) -> None:
         manifests = {plan.stage: _made(settings, job, plan) for plan in job.stages}
         interval = {"mean": 0.7, "low": 0.68, "high": 0.72}
         scores = dict.fromkeys(("clip_i", "clip_t", "base_clip_i", "base_clip_t"), interval)
-        write_trained(store, settings, trained_of(job, manifests, 1, scores))
+        write_last_training(store, settings, last_training_of(job, manifests, 1, scores))
         versions.append((job.concept.name, content_key(manifests), {name: m.key for name, m in manifests.items()}))
     _register(settings, versions)
 

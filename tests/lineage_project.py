@@ -11,7 +11,7 @@ from tasks.concepts.add import add_concept
 from tasks.execution.caching import Bench, keep
 from tasks.execution.reporting import Silence
 from tasks.jobs.jobs import plan_jobs
-from tasks.plan.last_training import trained_of, write_trained
+from tasks.plan.last_training import last_training_of, write_last_training
 from tasks.project.settings import Settings, apply_environment, load_settings
 from tasks.registry.registration import RegisteredVersion, register
 from tasks.stages.class_images import write_class_images
@@ -97,7 +97,7 @@ def train(settings: Settings, concept: str = CONCEPT) -> Bench:
 def remember(bench: Bench, version: int | None) -> None:
     """The store's own record of the training, as the flow writes it at its end."""
     scores = json.loads(bench.store.file(bench.manifests["evaluate"], "scores.json").read_bytes())
-    write_trained(bench.store, bench.job.settings, trained_of(bench.job, bench.manifests, version, scores))
+    write_last_training(bench.store, bench.job.settings, last_training_of(bench.job, bench.manifests, version, scores))
 
 
 def _photograph(folder: Path, number: int) -> Path:

@@ -15,7 +15,7 @@ from tasks.comparison.choice import Place, Wanted, comparison_job, comparison_jo
 from tasks.comparison.look_alikes import check_folder, find_look_alikes
 from tasks.comparison.pictures import Pictures, draw_pictures
 from tasks.comparison.record import record_comparison
-from tasks.comparison.results import Round
+from tasks.comparison.results import ComparisonResults
 from tasks.comparison.table import MethodTable
 from tasks.execution.preflight import check_jobs
 from tasks.files.hashing import digest_of
@@ -50,7 +50,7 @@ class Comparison:
     pictures: Pictures
     run_id: str
     """MLflow's run that holds it all."""
-    round: Round
+    round: ComparisonResults
     """What it was made of."""
 
 
@@ -89,7 +89,7 @@ def run_compare(
             found = carry_out_all(own, store, TerminalReporter(notices()))
     if part is not None:
         return None
-    return _put_together(settings, store, Round(jobs=jobs, found=found), look_alikes)
+    return _put_together(settings, store, ComparisonResults(jobs=jobs, found=found), look_alikes)
 
 
 def _checked(
@@ -131,7 +131,7 @@ def _refuse_untrained(store: Store, jobs: Mapping[Place, Job]) -> None:
         raise InputError(*problems)
 
 
-def _put_together(settings: Settings, store: Store, work: Round, look_alikes: Path | None) -> Comparison:
+def _put_together(settings: Settings, store: Store, work: ComparisonResults, look_alikes: Path | None) -> Comparison:
     table = _table(settings, store, work, look_alikes)
     content = table.to_json()
     folder = settings.home / "comparisons" / digest_of(content)[:12]
@@ -143,7 +143,7 @@ def _put_together(settings: Settings, store: Store, work: Round, look_alikes: Pa
     return Comparison(table=table, folder=folder, pictures=pictures, run_id=run_id, round=work)
 
 
-def _table(settings: Settings, store: Store, work: Round, look_alikes: Path | None) -> MethodTable:
+def _table(settings: Settings, store: Store, work: ComparisonResults, look_alikes: Path | None) -> MethodTable:
     cells, notes = [], []
     for name in work.names:
         job = work.jobs[work.first(name)]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from flows.comparison.compare import Comparison
 from model.errors import InputError
-from tasks.comparison.results import Round
+from tasks.comparison.results import ComparisonResults
 from tasks.comparison.table import MEANINGS, TITLES, MethodTable, markdown_table, signed
 from tasks.jobs.code_digest import PROJECT
 from tasks.project.git import git_facts
@@ -109,7 +109,7 @@ def bullets(facts: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"- {name}: {said}" for name, said in facts)
 
 
-def circumstances(work: Round, occasion: Occasion) -> list[tuple[str, str]]:
+def circumstances(work: ComparisonResults, occasion: Occasion) -> list[tuple[str, str]]:
     """Commit, time, machine, models."""
     manifests = {(m.stage, m.key): m for found in work.found.values() for m in found.values()}.values()
     trained = sum(manifest.wall_seconds for manifest in manifests if manifest.stage.startswith("train-"))
@@ -126,7 +126,7 @@ def circumstances(work: Round, occasion: Occasion) -> list[tuple[str, str]]:
     ]
 
 
-def _trained(work: Round) -> list[list[str]]:
+def _trained(work: ComparisonResults) -> list[list[str]]:
     """For each method how long one training took, on average, and what its stages were."""
     rows = []
     for method in work.methods:

@@ -8,11 +8,11 @@ from typing import Literal
 
 from model.errors import InputError, WorkFailed
 
-Look = Callable[[], Iterable["Finding"]]
+Probe = Callable[[], Iterable["Diagnosis"]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Diagnosis:
     """What was found about one thing that the work needs."""
 
     what: str
@@ -22,7 +22,7 @@ class Finding:
     way_out: str = ""
 
 
-def found_by(what: str, look: Look) -> Iterator[Finding]:
+def diagnosed_by(what: str, look: Probe) -> Iterator[Diagnosis]:
     """What `look` finds, or its problems as findings."""
     try:
         yield from look()
@@ -30,21 +30,21 @@ def found_by(what: str, look: Look) -> Iterator[Finding]:
         yield from problems(what, error)
 
 
-def problems(what: str, error: InputError | WorkFailed) -> Iterator[Finding]:
+def problems(what: str, error: InputError | WorkFailed) -> Iterator[Diagnosis]:
     """An error as findings, one a problem."""
     for problem in error.problems if isinstance(error, InputError) else [str(error)]:
-        yield Finding(what=what, state="problem", found=problem)
+        yield Diagnosis(what=what, state="problem", found=problem)
 
 
-def found_at_once(looks: Mapping[str, Look], seconds: float) -> Iterator[Finding]:
+def diagnosed_at_once(looks: Mapping[str, Probe], seconds: float) -> Iterator[Diagnosis]:
     """What all of them find, in their order; who has not answered in time is said not to, and holds up nobody."""
-    heard: dict[str, list[Finding]] = {}
+    heard: dict[str, list[Diagnosis]] = {}
 
-    def listen(what: str, look: Look) -> None:
+    def listen(what: str, look: Probe) -> None:
         try:
-            heard[what] = list(found_by(what, look))
+            heard[what] = list(diagnosed_by(what, look))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what was found
-            heard[what] = [Finding(what=what, state="problem", found=f"{type(error).__name__}: {error}")]
+            heard[what] = [Diagnosis(what=what, state="problem", found=f"{type(error).__name__}: {error}")]
 
     # Daemons: one that hangs on a dead address must not hold up the end of the command either.
     threads = {what: threading.Thread(target=listen, args=(what, look), daemon=True) for what, look in looks.items()}
@@ -54,5 +54,5 @@ def found_at_once(looks: Mapping[str, Look], seconds: float) -> Iterator[Finding
     for what, thread in threads.items():
         thread.join(max(0.0, deadline - time.monotonic()))
         said, way_out = f"no answer within {seconds:g} seconds", "check its address, and what lies on the way there"
-        silence = Finding(what=what, state="problem", found=said, way_out=way_out)
+        silence = Diagnosis(what=what, state="problem", found=said, way_out=way_out)
         yield from heard.get(what, [silence])

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from flows.doctor.diagnosis import Finding
-from flows.doctor.setup import examine
+from flows.doctor.diagnosis import Diagnosis
+from flows.doctor.setup import diagnose
 from flows.output.console import DONE, FAILED, notices, print_json, results
 from tasks.project.settings import Settings
 
@@ -15,7 +15,7 @@ STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 def run_doctor(settings: Settings, *, as_json: bool) -> int:
     """Look at everything, print it, and return the exit code: 1 if there is a problem that stops the work."""
-    findings = list(examine(settings))
+    findings = list(diagnose(settings))
     problems = sum(finding.state == "problem" for finding in findings)
     if as_json:
         print_json({"ok": not problems, "findings": [asdict(finding) for finding in findings]})
@@ -29,7 +29,7 @@ def run_doctor(settings: Settings, *, as_json: bool) -> int:
     return FAILED if problems else DONE
 
 
-def _show(findings: list[Finding]) -> None:
+def _show(findings: list[Diagnosis]) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)

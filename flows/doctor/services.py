@@ -12,7 +12,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from flows.doctor.diagnosis import Finding, Look
+from flows.doctor.diagnosis import Diagnosis, Probe
 from model.errors import InputError
 from tasks.dvc.storage import UnreadRemote, dvc_storage
 from tasks.files.s3_url import SCHEME, S3Url
@@ -27,7 +27,7 @@ LOW_DISK_BYTES = 2 * 2**30
 _VARIABLE: Literal["/variables/name/{name}"] = "/variables/name/{name}"
 
 
-def looks(settings: Settings) -> dict[str, Look]:
+def service_probes(settings: Settings) -> dict[str, Probe]:
     """How to look at each place, by what it is called."""
     return {
         "store": lambda: _store(settings),
@@ -38,27 +38,27 @@ def looks(settings: Settings) -> dict[str, Look]:
     }
 
 
-def _store(settings: Settings) -> Iterator[Finding]:
+def _store(settings: Settings) -> Iterator[Diagnosis]:
     open_store(settings).probe()
     found = f"{settings.store}: writes, reads and creates exclusively"
     if not isinstance(settings.store, Path):
         at = f" ({settings.s3_endpoint_url})" if settings.s3_endpoint_url else ""
         cache = f"cached in {settings.home / 'cache'}, at most {settings.cache_gigabytes:g} GB"
-        yield Finding(what="store", state="ok", found=f"{found}{at}; {cache}")
+        yield Diagnosis(what="store", state="ok", found=f"{found}{at}; {cache}")
         return
     free = shutil.disk_usage(settings.store).free
     found += f"; {free / 2**30:.1f} GB free"
     if free < LOW_DISK_BYTES:
-        yield Finding(what="store", state="note", found=found, way_out="a training on a large base needs more room")
+        yield Diagnosis(what="store", state="note", found=found, way_out="a training on a large base needs more room")
     else:
-        yield Finding(what="store", state="ok", found=found)
+        yield Diagnosis(what="store", state="ok", found=found)
 
 
-def _dvc_remote(settings: Settings) -> Iterator[Finding]:
+def _dvc_remote(settings: Settings) -> Iterator[Diagnosis]:
     remote = dvc_storage(settings).remote
     if remote is None:
         shared = not isinstance(settings.store, Path)
-        yield Finding(
+        yield Diagnosis(
             what="DVC remote",
             state="note" if shared else "ok",
             found="none: images stay on this machine",
@@ -67,7 +67,7 @@ def _dvc_remote(settings: Settings) -> Iterator[Finding]:
             else "",
         )
     elif isinstance(remote, UnreadRemote):
-        yield Finding(
+        yield Diagnosis(
             what="DVC remote",
             state="note",
             found=f"{remote.address}: of a kind that DVC alone reads",
@@ -75,10 +75,10 @@ def _dvc_remote(settings: Settings) -> Iterator[Finding]:
         )
     else:
         remote.probe()
-        yield Finding(what="DVC remote", state="ok", found=f"{remote.address}: writes and reads")
+        yield Diagnosis(what="DVC remote", state="ok", found=f"{remote.address}: writes and reads")
 
 
-def _mlflow(settings: Settings) -> Iterator[Finding]:
+def _mlflow(settings: Settings) -> Iterator[Diagnosis]:
     if problem := address_problem(settings):
         raise InputError(problem)
     scheme = scheme_of(settings.mlflow_tracking_uri)
@@ -88,15 +88,15 @@ def _mlflow(settings: Settings) -> Iterator[Finding]:
         yield _mlflow_database(settings)
         yield _artifact_root(settings)
     else:
-        yield Finding(what="MLflow", state="note", found=f"database {shown(settings)}: not asked")
+        yield Diagnosis(what="MLflow", state="note", found=f"database {shown(settings)}: not asked")
 
 
-def _mlflow_server(settings: Settings) -> Iterator[Finding]:
+def _mlflow_server(settings: Settings) -> Iterator[Diagnosis]:
     """By MLflow's own client, which knows credentials; the server says where artefacts go."""
     name = shown(settings)
     health = f"{settings.mlflow_tracking_uri.rstrip('/')}/health"
     if silent := _silence(health):
-        yield Finding(
+        yield Diagnosis(
             what="MLflow", state="problem", found=f"{name} {silent}", way_out="start it, or set MLFLOW_TRACKING_URI"
         )
         return
@@ -110,7 +110,7 @@ def _mlflow_server(settings: Settings) -> Iterator[Finding]:
     present = client.get_experiment(experiment)
     if present.tags.get("conceptbooth.doctor") != word:
         raise InputError(f"{name}: what was written does not read back")
-    yield Finding(what="MLflow", state="ok", found=f"{name}: writes and reads")
+    yield Diagnosis(what="MLflow", state="ok", found=f"{name}: writes and reads")
     place = f"{present.artifact_location.rstrip('/')}/doctor-{word}"
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -123,13 +123,13 @@ def _mlflow_server(settings: Settings) -> Iterator[Finding]:
         raise InputError(f"{present.artifact_location}: artefacts cannot be kept: {error}") from error
     if read != word:
         raise InputError(f"{present.artifact_location}: what was written does not read back")
-    yield Finding(what="MLflow artefacts", state="ok", found=f"{present.artifact_location}: writes and reads")
+    yield Diagnosis(what="MLflow artefacts", state="ok", found=f"{present.artifact_location}: writes and reads")
 
 
-def _mlflow_database(settings: Settings) -> Finding:
+def _mlflow_database(settings: Settings) -> Diagnosis:
     file = sqlite_file(settings.mlflow_tracking_uri)
     if not file.is_file():
-        return Finding(what="MLflow", state="ok", found=f"{file}: made by the first training")
+        return Diagnosis(what="MLflow", state="ok", found=f"{file}: made by the first training")
     try:
         with sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=ANSWER_SECONDS) as database:
             (models,) = database.execute("SELECT count(*) FROM registered_models").fetchone()
@@ -138,12 +138,12 @@ def _mlflow_database(settings: Settings) -> Finding:
             database.rollback()
     except sqlite3.DatabaseError as error:
         raise InputError(f"{file}: {error}; move it away, and trainings in the store are registered again") from error
-    return Finding(
+    return Diagnosis(
         what="MLflow", state="ok", found=f"{file}: writes and reads; {models} concepts registered, {versions} versions"
     )
 
 
-def _artifact_root(settings: Settings) -> Finding:
+def _artifact_root(settings: Settings) -> Diagnosis:
     root = settings.mlflow_artifact_root
     if root.startswith(SCHEME):
         prove_s3("MLflow artefacts", s3_client(settings.s3_endpoint_url), S3Url.parse(root))
@@ -152,19 +152,19 @@ def _artifact_root(settings: Settings) -> Finding:
         folder.mkdir(parents=True, exist_ok=True)
         prove_folder("MLflow artefacts", folder)
     else:
-        return Finding(what="MLflow artefacts", state="note", found=f"{root}: not tried")
-    return Finding(what="MLflow artefacts", state="ok", found=f"{root}: writes and reads")
+        return Diagnosis(what="MLflow artefacts", state="note", found=f"{root}: not tried")
+    return Diagnosis(what="MLflow artefacts", state="ok", found=f"{root}: writes and reads")
 
 
-def _prefect(settings: Settings) -> Iterator[Finding]:
+def _prefect(settings: Settings) -> Iterator[Diagnosis]:
     url = settings.prefect_api_url.rstrip("/")
     if not url:
         found = f"no server needed; its database is in {settings.prefect_home}"
-        yield Finding(what="Prefect", state="ok", found=found)
+        yield Diagnosis(what="Prefect", state="ok", found=found)
         return
     if silent := _silence(f"{url}/health"):
         way_out = "start it, or unset PREFECT_API_URL to work without a server"
-        yield Finding(what="Prefect", state="problem", found=f"{url} {silent}", way_out=way_out)
+        yield Diagnosis(what="Prefect", state="problem", found=f"{url} {silent}", way_out=way_out)
         return
     from flows.server.shared_server import find_server, server_client
 
@@ -179,17 +179,17 @@ def _prefect(settings: Settings) -> Iterator[Finding]:
         raise InputError(problem)
     said = f"{url}: writes and reads; version {server.version}"
     warning = server.lease_warning()
-    yield Finding(what="Prefect", state="note" if warning else "ok", found=said, way_out=warning or "")
+    yield Diagnosis(what="Prefect", state="note" if warning else "ok", found=said, way_out=warning or "")
 
 
-def _prefect_results(settings: Settings) -> Finding:
+def _prefect_results(settings: Settings) -> Diagnosis:
     place = settings.prefect_results
     if isinstance(place, Path):
         place.mkdir(parents=True, exist_ok=True)
         prove_folder("Prefect results", place)
     else:
         prove_s3("Prefect results", s3_client(settings.s3_endpoint_url), place)
-    return Finding(what="Prefect results", state="ok", found=f"{place}: writes and reads")
+    return Diagnosis(what="Prefect results", state="ok", found=f"{place}: writes and reads")
 
 
 def _silence(health: str) -> str | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from flows.doctor.diagnosis import Finding, found_at_once, found_by, problems
-from flows.doctor.services import looks
+from flows.doctor.diagnosis import Diagnosis, diagnosed_at_once, diagnosed_by, problems
+from flows.doctor.services import service_probes
 from model.bases.base_files import base_resolution
 from model.errors import InputError
 from model.runtime.device import numeric_policy
@@ -34,54 +34,54 @@ STATES = {
 }
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def diagnose(settings: Settings) -> Iterator[Diagnosis]:
     """Findings in the order in which a person would ask."""
-    yield Finding(what="project", state="ok", found=str(settings.root))
-    yield from found_by("packages", lambda: [_packages(settings.root / "constraints.txt")])
+    yield Diagnosis(what="project", state="ok", found=str(settings.root))
+    yield from diagnosed_by("packages", lambda: [_packages(settings.root / "constraints.txt")])
     yield _git(settings)
     try:
         params = load_params(settings.params_file)
     except InputError as error:
         yield from problems("params.yaml", error)
         for what in ("base model", "evaluator", "prompt set", "device"):
-            yield Finding(what=what, state="note", found="not looked at: params.yaml has to be mended first")
+            yield Diagnosis(what=what, state="note", found="not looked at: params.yaml has to be mended first")
     else:
         said = f"method {params.method}, preset {params.preset}, seed {params.seed}"
-        yield Finding(what="params.yaml", state="ok", found=said)
+        yield Diagnosis(what="params.yaml", state="ok", found=said)
         memory = DigestMemory(settings.home / "digests.json")
-        yield from found_by("base model", lambda: [_base(settings, params, memory)])
+        yield from diagnosed_by("base model", lambda: [_base(settings, params, memory)])
         measuring = {"evaluator": (params.evaluator, params.evaluator_revision)}
         if params.identity_model is not None:
             measuring["identity model"] = (params.identity_model, params.identity_model_revision)
         for what, named in measuring.items():
-            yield from found_by(what, partial(_measuring, settings, memory, what, *named))
-        yield from found_by("prompt set", lambda: [_prompt_set(settings, params)])
-        yield from found_by("device", lambda: [_device(settings, params)])
-    yield from found_at_once(looks(settings), PLACES_SECONDS)
+            yield from diagnosed_by(what, partial(_measuring, settings, memory, what, *named))
+        yield from diagnosed_by("prompt set", lambda: [_prompt_set(settings, params)])
+        yield from diagnosed_by("device", lambda: [_device(settings, params)])
+    yield from diagnosed_at_once(service_probes(settings), PLACES_SECONDS)
     yield from _concepts(settings)
 
 
-def _packages(constraints: Path) -> Finding:
+def _packages(constraints: Path) -> Diagnosis:
     """What is installed, against what this project needs and against the set that was run together."""
     needed = [Requirement(line) for line in importlib.metadata.requires(DISTRIBUTION) or []]
     missing = [r.name for r in needed if _version(r.name) is None and (r.marker is None or r.marker.evaluate())]
     if missing:
         raise InputError(f"not installed: {', '.join(missing)}; run `make setup`")
     if not constraints.is_file():
-        return Finding(
+        return Diagnosis(
             what="packages", state="note", found=f"{constraints.name} is missing: versions cannot be compared"
         )
     pinned = [Requirement(line) for line in constraints.read_text(encoding="utf-8").splitlines() if "==" in line]
     found = {pin: _version(pin.name) for pin in pinned}
     odd = [f"{p.name} {v}, not {p.specifier}" for p, v in found.items() if v and not p.specifier.contains(v, True)]
     if odd:
-        return Finding(
+        return Diagnosis(
             what="packages",
             state="note",
             found=f"other versions than were run together: {'; '.join(odd)}",
             way_out="some combinations fail in silence; `make setup` installs the right ones",
         )
-    return Finding(what="packages", state="ok", found=f"{len(pinned)} at the versions of {constraints.name}")
+    return Diagnosis(what="packages", state="ok", found=f"{len(pinned)} at the versions of {constraints.name}")
 
 
 def _version(name: str) -> str | None:
@@ -91,37 +91,37 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _git(settings: Settings) -> Finding:
+def _git(settings: Settings) -> Diagnosis:
     if shutil.which("git") is None:
-        return Finding(what="git", state="problem", found="not installed", way_out="DVC needs it: install git")
+        return Diagnosis(what="git", state="problem", found="not installed", way_out="DVC needs it: install git")
     inside = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=settings.root, capture_output=True, text=True)
     if inside.returncode:
-        return Finding(
+        return Diagnosis(
             what="git",
             state="problem",
             found=f"{settings.root} is in no git repository with a commit",
             way_out="image sets are recorded in one: `git init`, `git add`, `git commit`",
         )
-    return Finding(what="git", state="ok", found=f"at commit {inside.stdout.strip()}")
+    return Diagnosis(what="git", state="ok", found=f"at commit {inside.stdout.strip()}")
 
 
-def _base(settings: Settings, params: Params, memory: DigestMemory) -> Finding:
+def _base(settings: Settings, params: Params, memory: DigestMemory) -> Diagnosis:
     folder = base_folder(settings, params)
     identity = identify_model(settings, memory, params.base, params.base_revision, "base model")
     memory.save()
     if folder is None:
-        return Finding(what="base model", state="ok", found=_described(identity))
+        return Diagnosis(what="base model", state="ok", found=_described(identity))
     pixels = base_resolution(folder)
     check_short_side(settings, params, pixels)
-    return Finding(what="base model", state="ok", found=f"{_described(identity)}, {pixels} pixels")
+    return Diagnosis(what="base model", state="ok", found=f"{_described(identity)}, {pixels} pixels")
 
 
 def _measuring(
     settings: Settings, memory: DigestMemory, what: str, reference: str, revision: str | None
-) -> list[Finding]:
+) -> list[Diagnosis]:
     identity = identify_model(settings, memory, reference, revision, what)
     memory.save()
-    return [Finding(what=what, state="ok", found=_described(identity))]
+    return [Diagnosis(what=what, state="ok", found=_described(identity))]
 
 
 def _described(identity: ModelIdentity) -> str:
@@ -131,22 +131,22 @@ def _described(identity: ModelIdentity) -> str:
     return f"{identity.reference}, digest {identity.identity['digest'][:12]}, {size / 2**20:.0f} MB"
 
 
-def _prompt_set(settings: Settings, params: Params) -> Finding:
+def _prompt_set(settings: Settings, params: Params) -> Diagnosis:
     prompts = load_prompt_set(settings.root / params.evaluation.prompts)
     found = f"{params.evaluation.prompts}, {len(prompts)} prompts, {params.evaluation.images_per_prompt} pictures each"
-    return Finding(what="prompt set", state="ok", found=found)
+    return Diagnosis(what="prompt set", state="ok", found=found)
 
 
-def _device(settings: Settings, params: Params) -> Finding:
+def _device(settings: Settings, params: Params) -> Diagnosis:
     policy = numeric_policy(settings.device, params.dtype)
     arithmetic = "float32" if policy["autocast"] == "none" else f"{policy['autocast']} autocast, float32 weights"
-    return Finding(what="device", state="ok", found=f"{policy['device']}, {arithmetic}")
+    return Diagnosis(what="device", state="ok", found=f"{policy['device']}, {arithmetic}")
 
 
-def _concepts(settings: Settings) -> Iterator[Finding]:
+def _concepts(settings: Settings) -> Iterator[Diagnosis]:
     names = concept_names(settings)
     if not names:
-        yield Finding(
+        yield Diagnosis(
             what="concepts",
             state="note",
             found="none",
@@ -156,13 +156,13 @@ def _concepts(settings: Settings) -> Iterator[Finding]:
     git = git_state(settings)
     for name in names:
 
-        def look(name: str = name) -> list[Finding]:
+        def look(name: str = name) -> list[Diagnosis]:
             concept = load_concept(settings, name)
             try:
                 images = image_set(settings, concept, git)
             except ImagesMissing as error:  # a sample that was not made yet, or a set that was not pulled
-                return [Finding(what=f"concept {name}", state="note", found=str(error))]
+                return [Diagnosis(what=f"concept {name}", state="note", found=str(error))]
             said = f"{len(images.files)} images, data version {images.digest[:8]}, {STATES[images.state]}"
-            return [Finding(what=f"concept {name}", state="note" if images.dirty else "ok", found=said)]
+            return [Diagnosis(what=f"concept {name}", state="note" if images.dirty else "ok", found=said)]
 
-        yield from found_by(f"concept {name}", look)
+        yield from diagnosed_by(f"concept {name}", look)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from model.errors import InputError
 from tasks.concepts.concepts import concept_names, no_such_concept
-from tasks.plan.in_progress import was_underway
+from tasks.plan.in_progress import was_in_progress
 from tasks.plan.plan import ConceptPlan, Plan
 from tasks.project.settings import Settings
 
@@ -66,7 +66,7 @@ def choose(settings: Settings, plan: Plan, options: NightOptions) -> Choice:
     forced = [concept for concept in plan.concepts if concept.concept in options.force and concept.job]
     others = [concept for concept in plan.of("stale") if concept not in forced]
     waiting = [c for c in others if c.failures and c.failures.waits and not options.retry]
-    suspected = [c for c in others if c not in waiting and c.job and was_underway(settings, c.job)]
+    suspected = [c for c in others if c not in waiting and c.job and was_in_progress(settings, c.job)]
     # What was never trained has waited longest: somebody added it and has nothing yet.
     ready = sorted(
         (concept for concept in others if concept not in waiting),

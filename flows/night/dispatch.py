@@ -8,7 +8,7 @@ from flows.training.outcome import ConceptOutcome
 from flows.training.train_here import train_here
 from tasks.execution.reporting import Reporter
 from tasks.jobs.jobs import Job
-from tasks.plan.in_progress import noted
+from tasks.plan.in_progress import marked_in_progress
 
 
 class Dispatch(Protocol):
@@ -34,7 +34,7 @@ def in_this_process(reporter: Reporter) -> Dispatch:
         for job in jobs:
             if seconds is not None and time.monotonic() - started >= seconds:
                 return
-            with noted(job):
+            with marked_in_progress(job):
                 outcome = train_here(job, reporter, checked=False, verify=job.concept.name in verified)
             yield outcome
 

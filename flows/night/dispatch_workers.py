@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from flows.night.dispatch import Dispatch
-from flows.output.errors import told
+from flows.output.errors import error_lines
 from flows.server.shared_server import fitting_server, server_client
 from flows.training.outcome import ConceptOutcome
 from flows.training.worker_protocol import expectation, with_labels
 from model.errors import InputError, WorkFailed
 from tasks.execution.reporting import Reporter
 from tasks.jobs.jobs import Job
-from tasks.plan.last_training import find_trained
+from tasks.plan.last_training import find_training
 from tasks.project.settings import Settings
 from tasks.registry.versions import model_name
 from tasks.store.store import StoreFailed, open_store
@@ -131,7 +131,7 @@ class _Night:
             except _ServerLost:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this concept's outcome
-                said = "; ".join(told(error, self.settings, job.concept.name))
+                said = "; ".join(error_lines(error, self.settings, job.concept.name))
                 yield _failed(errand, f"it could not be handed to Prefect: {said}")
             else:
                 self.errands[run_id] = errand
@@ -255,7 +255,7 @@ class _Night:
         """What the training has written down in the store."""
         name = errand.job.concept.name
         try:
-            trained = find_trained(open_store(self.settings), errand.job)
+            trained = find_training(open_store(self.settings), errand.job)
         except StoreFailed as error:
             return _failed(errand, f"it is trained, and its record cannot be read: {error}", run)
         if trained is None:

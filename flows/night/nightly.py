@@ -21,8 +21,8 @@ from flows.night.dispatch import Dispatch
 from flows.night.dispatcher import dispatcher
 from flows.night.records import record_night, show_on_pages
 from flows.night.summary import NightConcept, NightSummary, summed_up
-from flows.output.errors import told
-from flows.output.webhook import notify
+from flows.output.errors import error_lines
+from flows.output.webhook import post_summary
 from flows.production.releases import reconcile
 from flows.server.lost_runs import sign_run
 from flows.training.outcome import ConceptOutcome
@@ -31,7 +31,7 @@ from tasks.concepts.concepts import concept_names
 from tasks.dvc.storage import UnreadRemote, dvc_storage
 from tasks.execution.reporting import Reporter, Silence
 from tasks.plan.failures import Failures, note_failure, note_passed_over
-from tasks.plan.last_training import write_trained
+from tasks.plan.last_training import write_last_training
 from tasks.plan.plan import Plan, make_plan
 from tasks.project.settings import Settings, load_settings
 from tasks.promotion.challengers import candidates, gate
@@ -82,7 +82,7 @@ def have(night: Night) -> NightSummary:
     except WorkFailed:  # the summary says what failed
         pass
     except Exception as error:  # noqa: BLE001 - Prefect could not begin the flow run, or could not end it
-        said = "; ".join(told(error, night.settings, "nightly"))
+        said = "; ".join(error_lines(error, night.settings, "nightly"))
         if night.summary is None:
             night.troubles.append(said)
             return _tell(night)
@@ -113,7 +113,7 @@ def nightly(
         sign_run()
         _work(night)
     except Exception as error:  # noqa: BLE001 - whatever it is, the summary tells it, and somebody is told
-        night.troubles += told(error, night.settings, "nightly")
+        night.troubles += error_lines(error, night.settings, "nightly")
     summary = _tell(night)
     for warning in summary.warnings:
         get_run_logger().warning("%s", warning)
@@ -180,7 +180,7 @@ def _write_missing_records(night: Night, plan: Plan) -> None:
     """Of trainings from before there were records: the plan has read them from their manifests."""
     for concept in plan.of("up to date"):
         if concept.trained and concept.trained.version is None and concept.version:
-            write_trained(night.store, night.settings, replace(concept.trained, version=concept.version.version))
+            write_last_training(night.store, night.settings, replace(concept.trained, version=concept.version.version))
 
 
 def _train(night: Night, choice: Choice) -> None:
@@ -231,8 +231,8 @@ def _tell(night: Night) -> NightSummary:
         try:
             tell(night.settings, summary())
         except Exception as error:  # noqa: BLE001 - whatever it is, the night's work is done, and the others are told
-            night.warnings += [f"{otherwise}: {said}" for said in told(error, night.settings, "nightly")]
-    if problem := notify(night.settings, summary().to_json()):
+            night.warnings += [f"{otherwise}: {said}" for said in error_lines(error, night.settings, "nightly")]
+    if problem := post_summary(night.settings, summary().to_json()):
         night.warnings.append(problem)
     night.summary = summary()
     return night.summary

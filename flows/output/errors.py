@@ -7,7 +7,7 @@ from model.errors import InputError, WorkFailed
 from tasks.project.settings import Settings
 
 
-def told(error: Exception, settings: Settings, name: str) -> tuple[str, ...]:
+def error_lines(error: Exception, settings: Settings, name: str) -> tuple[str, ...]:
     """The problems that an exception stands for. One that nobody foresaw is written down in a log called after `name`.
 
     Call it where the exception is handled.
@@ -19,7 +19,7 @@ def told(error: Exception, settings: Settings, name: str) -> tuple[str, ...]:
     return (f"unexpected {type(error).__name__}: {error}; {_where_from(settings, name)}",)
 
 
-def let_go(error: BaseException) -> None:
+def forget_traceback(error: BaseException) -> None:
     """Free what the frames that an exception went through still hold: whoever keeps it would keep a model's gradients.
 
     Prefect keeps the exceptions of failed runs as long as the process lives. Call it when the exception has been told.

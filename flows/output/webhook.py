@@ -23,7 +23,9 @@ class _NoDetours(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def notify(settings: Settings, summary: Mapping[str, Any], sleep: Callable[[float], None] = time.sleep) -> str | None:
+def post_summary(
+    settings: Settings, summary: Mapping[str, Any], sleep: Callable[[float], None] = time.sleep
+) -> str | None:
     """Send the summary, if the settings say where; what went wrong, or None. Never raises: the night is done anyhow.
 
     What is said names the host alone, because such addresses hold secrets.

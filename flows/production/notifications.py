@@ -4,7 +4,7 @@ import json
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from flows.output.webhook import notify
+from flows.output.webhook import post_summary
 from tasks.production.ledger import Promotion
 from tasks.project.settings import Settings
 from tasks.store.blobs import Blobs
@@ -13,7 +13,7 @@ EVENT = "conceptbooth.production"
 RESOURCE = "conceptbooth.concept"
 
 
-def announce(settings: Settings, place: Blobs, record: Promotion) -> str | None:
+def notify_of_change(settings: Settings, place: Blobs, record: Promotion) -> str | None:
     """Tell once about a record of the ledger; what went wrong, or None. A failure is made up for by the next call.
 
     Who is killed between telling and noting it tells twice; the record's seal, and the event's id, are the same then.
@@ -23,7 +23,7 @@ def announce(settings: Settings, place: Blobs, record: Promotion) -> str | None:
     if not (settings.notify_url.get_secret_value() or settings.prefect_api_url) or place.read(path):
         return None
     facts = _facts(record)
-    problem = notify(settings, {"event": EVENT, **facts})
+    problem = post_summary(settings, {"event": EVENT, **facts})
     if settings.prefect_api_url:
         _emit(record, facts)
     if problem is None:

@@ -6,13 +6,13 @@ from typing import Any
 from rich.text import Text
 
 from flows.output.console import DONE, FAILED, notices, print_json, results
-from flows.production.notifications import announce
+from flows.production.notifications import notify_of_change
 from model.errors import InputError
 from tasks.concepts.concepts import NOT_STATED
 from tasks.production.ledger import Ledger, read_ledger
 from tasks.project.settings import Settings
 from tasks.promotion.gates import Evidence, gate_names, promotion_checks
-from tasks.promotion.policy import Check, Policy, load_policy
+from tasks.promotion.policy import GateCheck, Policy, load_policy
 from tasks.promotion.promotion import Promoted, check_production, put_into_production, roll_back
 from tasks.promotion.source import Source, find_source, refuse_for_good, serving_evaluation
 from tasks.registry.versions import parse_reference
@@ -49,7 +49,7 @@ def run_promotion(
     tell = _teller(as_json)
     serving = ledger.serving
     if serving and (serving.content, serving.version) == (source.content, int(source.version.version)):
-        checks, used = tuple(Check(**check) for check in serving.gates), dict(serving.overridden)  # asked then
+        checks, used = tuple(GateCheck(**check) for check in serving.gates), dict(serving.overridden)  # asked then
     else:
         checks = _asked(settings, store, policy, source, ledger, approved_by, tell)
         used = {check.gate: str(reason) for check in checks if not check.passed}
@@ -92,7 +92,7 @@ def _asked(
     ledger: Ledger,
     approved_by: str | None,
     tell: Callable[[str], None],
-) -> tuple[Check, ...]:
+) -> tuple[GateCheck, ...]:
     """What the gates say."""
     verification = None
     if policy.lineage:
@@ -124,7 +124,9 @@ def _check_overrides(policy: Policy, overrides: Sequence[str], reason: str | Non
         raise InputError(*problems)
 
 
-def _refuse(concept: str, source: Source, checks: Sequence[Check], failed: Sequence[Check], as_json: bool) -> int:
+def _refuse(
+    concept: str, source: Source, checks: Sequence[GateCheck], failed: Sequence[GateCheck], as_json: bool
+) -> int:
     if as_json:
         gates = [{"gate": check.gate, "passed": check.passed, "said": check.said} for check in checks]
         print_json({"concept": concept, "version": int(source.version.version), "promoted": False, "gates": gates})
@@ -142,7 +144,7 @@ def _refuse(concept: str, source: Source, checks: Sequence[Check], failed: Seque
 
 
 def _show(settings: Settings, place: Blobs, done: Promoted, as_json: bool) -> int:
-    problem = announce(settings, place, done.record)
+    problem = notify_of_change(settings, place, done.record)
     record = done.record
     if problem:
         notices().print(Text(f"{problem}; the same command tries again", style="yellow"), soft_wrap=True)

@@ -11,7 +11,7 @@ from rich.text import Text
 from flows.lineage.sightings import sightings_table
 from flows.output.console import DONE, FAILED, ask, notices, print_json, results
 from flows.output.invocation import command, path_from_here
-from flows.production.notifications import announce
+from flows.production.notifications import notify_of_change
 from model.errors import InputError
 from tasks.dvc.storage import dvc_storage
 from tasks.lineage.index import open_index
@@ -46,7 +46,7 @@ def run_takedown(settings: Settings, image: str, *, reason: str | None, yes: boo
         tell = (lambda said: None) if as_json else (lambda said: notices().print(Text(said, "dim"), soft_wrap=True))
         done = take_down(settings, store, place, plan, reason=str(reason).strip(), tell=tell)
         for record in done.ledgers:
-            if problem := announce(settings, place, record):
+            if problem := notify_of_change(settings, place, record):
                 notices().print(Text(f"{problem}; the same command tries again", "yellow"), soft_wrap=True)
     with open_index(settings, store) as index:
         remains = image_remains(settings, store, index, plan.images)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from httpx import HTTPError
 from prefect import Task, flow
 
-from flows.output.errors import told
+from flows.output.errors import error_lines
 from flows.output.progress import Both, PageReporter
 from flows.server.gpu_slot import gpu_slot
 from flows.server.lost_runs import sign_run
@@ -25,7 +25,7 @@ from tasks.execution.reporting import Reporter, Silence
 from tasks.jobs.jobs import Job, plan_jobs
 from tasks.jobs.keys import StagePlan
 from tasks.plan.failures import forget_failures
-from tasks.plan.last_training import trained_of, write_trained
+from tasks.plan.last_training import last_training_of, write_last_training
 from tasks.project.settings import load_settings
 from tasks.registry.registration import RegisteredVersion
 from tasks.stages.class_images import draw_class_images
@@ -63,7 +63,7 @@ class Errand:
 
     def failed(self, error: Exception) -> ConceptOutcome:
         """The outcome where this exception ended it. Call it where that is handled."""
-        said = told(error, self.job.settings, self.job.concept.name)
+        said = error_lines(error, self.job.settings, self.job.concept.name)
         return dataclasses.replace(self.outcome, error="\n".join(said), fault=self.outcome.fault or "world")
 
 
@@ -195,8 +195,8 @@ class Line:
         """Write down what was done, for `conceptbooth plan`; whatever failed in the nights before is over."""
         bench, scores = self.bench, self.errand.outcome.scores
         assert scores is not None  # `show` has read them
-        trained = trained_of(bench.job, bench.manifests, version.version, scores)
-        write_trained(bench.store, bench.job.settings, trained)
+        trained = last_training_of(bench.job, bench.manifests, version.version, scores)
+        write_last_training(bench.store, bench.job.settings, trained)
         forget_failures(bench.store, bench.job.settings, bench.job.concept.name)
 
     def _run(self, plan: StagePlan) -> bool:

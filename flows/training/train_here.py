@@ -3,7 +3,7 @@
 import dataclasses
 import time
 
-from flows.output.errors import let_go
+from flows.output.errors import forget_traceback
 from flows.training.outcome import ConceptOutcome
 from tasks.execution.reporting import Reporter
 from tasks.jobs.jobs import Job
@@ -22,5 +22,5 @@ def train_here(job: Job, reporter: Reporter, *, checked: bool, verify: bool = Fa
             return train_concept(job.concept.name, job.settings.root)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this concept's outcome
         outcome = dataclasses.replace(errand.failed(error), seconds=time.monotonic() - started)
-        let_go(error)  # else the next concept lacks the memory that this one had
+        forget_traceback(error)  # else the next concept lacks the memory that this one had
         return outcome

@@ -14,7 +14,7 @@ from tasks.plan.causes import stage_words
 from tasks.project.settings import Settings
 from tasks.upkeep.garbage import DAY, Unneeded
 from tasks.upkeep.gc import Clearing, Space, clear_up
-from tasks.upkeep.needs import Asked, Forgotten
+from tasks.upkeep.needs import Forgotten, KnownNeeds
 
 _WHO = {
     "promoted": "promoted",
@@ -184,7 +184,7 @@ def _kept(clearing: Clearing) -> str:
     return f"kept: {len(who)} artefacts ({decimal(clearing.verdict.kept_bytes)})" + (f": {shares}" if shares else "")
 
 
-def _also_kept(asked: Asked) -> Iterator[str]:
+def _also_kept(asked: KnownNeeds) -> Iterator[str]:
     """What is kept because a record says so that nobody can be asked about, and how it goes."""
     if concepts := asked.concepts:
         yield (

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from model.training.checkpoint_files import Checkpoint, newest_checkpoint, place_of, prune, write_checkpoint
-from model.training.checkpoint_interval import Rhythm
+from model.training.checkpoint_interval import CheckpointInterval
 
 _KEPT = 2
 """The newest, and the one before in case that is damaged."""
@@ -20,7 +20,7 @@ _DISK_BYTES_PER_SECOND = 500e6
 class Checkpoints:
     """The checkpoints of one training, in a folder of its own. What fails here never stops the training."""
 
-    def __init__(self, folder: Path, *, identity: str, every: Rhythm, warn: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, *, identity: str, every: CheckpointInterval, warn: Callable[[str], None]) -> None:
         """`identity` says which training it is: the same one has the same settings, images and predecessor."""
         self.folder = folder
         self.identity = identity
@@ -57,7 +57,7 @@ class Checkpoints:
         """Whether one of `size` bytes is to be kept by a training that is stopped: new, and written soon enough."""
         cost = size / _DISK_BYTES_PER_SECOND if self._cost is None else self._cost
         newer = step > (self.last[0] if self.last else 0)
-        return newer and self.every != Rhythm() and cost < _PARTING_SECONDS
+        return newer and self.every != CheckpointInterval() and cost < _PARTING_SECONDS
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint and remove all but it and the one before; a failure is a warning, once."""

@@ -9,14 +9,14 @@ _WORDS = re.compile(r"(?P<count>\d+) ?(?P<unit>s|seconds?|steps?)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rhythm:
+class CheckpointInterval:
     """Every so many seconds or every so many steps; never where both are None."""
 
     seconds: int | None = None
     steps: int | None = None
 
     @classmethod
-    def parse(cls, words: str) -> Rhythm:
+    def parse(cls, words: str) -> CheckpointInterval:
         """Read "60 seconds", "25 steps" or "never". Raises ValueError for anything else."""
         if words.strip().lower() == "never":
             return cls()

@@ -21,9 +21,9 @@ from model.training.context import (
     end_state,
     semantic_distance,
 )
-from model.training.process_group import Team
+from model.training.process_group import ProcessGroup
 
-_ALONE = Team()
+_ALONE = ProcessGroup()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class LoopSetup:
     anchors: Anchors | None = None
     """Of a stage with terms of `model.training.context`."""
     autocast: str
-    team: Team
+    team: ProcessGroup
 
 
 def step_losses(
@@ -74,7 +74,7 @@ def prediction_losses(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
     text: PromptEmbeds,
     generator: torch.Generator,
-    team: Team = _ALONE,
+    team: ProcessGroup = _ALONE,
 ) -> list[torch.Tensor]:
     """Mean squared error of the UNet's prediction of the noise, or of the velocity, of each batch.
 
@@ -89,7 +89,7 @@ def prediction_losses(
 
 
 def _noised(
-    base: Base, latents: torch.Tensor, time_ids: torch.Tensor, generator: torch.Generator, team: Team
+    base: Base, latents: torch.Tensor, time_ids: torch.Tensor, generator: torch.Generator, team: ProcessGroup
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Noisy latents, their timesteps and time ids, and what is to be predicted of them; this process's share."""
     scheduler = base.noise_scheduler

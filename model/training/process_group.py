@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-class Team:
-    """Processes that take the same steps at the same time; `Team()` is a process of its own.
+class ProcessGroup:
+    """Processes that take the same steps at the same time; `ProcessGroup()` is a process of its own.
 
     Each draws all random numbers of a step, works on its share of the rows, and has the gradients averaged with the
     others' before it updates its own copy of what is trained. So the number of processes decides nothing but the order

@@ -30,9 +30,9 @@ from model.errors import InputError, SetupError, WorkFailed, WorldFailed
 from model.methods.method import Stage
 from model.runtime.device import DeviceType
 from model.training.checkpoint import Checkpoints
-from model.training.checkpoint_interval import Rhythm
+from model.training.checkpoint_interval import CheckpointInterval
 from model.training.curve import CurvePoint, Step
-from model.training.process_group import Team
+from model.training.process_group import ProcessGroup
 from model.training.train import TrainedStage, train_stage
 from model.weights.concept import ConceptWeights
 
@@ -164,7 +164,7 @@ def _take_part(folder: Path, pipe: int, request: Mapping[str, Any]) -> None:
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=request["processes"]["device"] == "cpu")
-    team = Team(accelerator)
+    team = ProcessGroup(accelerator)
     try:
         _train(folder, pipe, request, team, accelerator)
     except BaseException as error:
@@ -177,7 +177,7 @@ def _take_part(folder: Path, pipe: int, request: Mapping[str, Any]) -> None:
     accelerator.end_training()
 
 
-def _train(folder: Path, pipe: int, request: Mapping[str, Any], team: Team, accelerator: Any) -> None:
+def _train(folder: Path, pipe: int, request: Mapping[str, Any], team: ProcessGroup, accelerator: Any) -> None:
     def tell(**what: Any) -> None:
         os.write(pipe, (json.dumps(what) + "\n").encode())
 
@@ -200,7 +200,9 @@ def _train(folder: Path, pipe: int, request: Mapping[str, Any], team: Team, acce
         and Checkpoints(
             Path(kept["folder"]),
             identity=kept["identity"],
-            every=Rhythm(**kept["every"]) if first else Rhythm(),  # all read checkpoints, one writes them
+            every=CheckpointInterval(**kept["every"])
+            if first
+            else CheckpointInterval(),  # all read checkpoints, one writes them
             warn=(lambda said: tell(warning=said)) if first else (lambda said: None),
         ),
         team=team,

@@ -25,10 +25,10 @@ from model.training.curve import CurvePoint, Figures, Step
 from model.training.learners import learners, left_by, trained_names
 from model.training.loop_state import LoopState
 from model.training.objective import LoopSetup, columns_of, step_losses
-from model.training.process_group import Team
+from model.training.process_group import ProcessGroup
 from model.weights.concept import ConceptWeights, named_embeddings
 
-_ALONE = Team()
+_ALONE = ProcessGroup()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def train_stage(
     autocast: str = "none",
     on_step: Callable[[Step], None] = lambda step: None,
     checkpoints: Checkpoints | None = None,
-    team: Team = _ALONE,
+    team: ProcessGroup = _ALONE,
 ) -> TrainedStage:
     """Train one stage on the instance images, from the weights that the stage before has left.
 
@@ -203,7 +203,7 @@ def _check_input(
     class_images: Sequence[Image.Image],
     prompt: ConceptPrompt,
     previous: ConceptWeights | None,
-    team: Team,
+    team: ProcessGroup,
 ) -> None:
     problems = stage.problems()
     if uneven := stage.uneven_share(team.size):

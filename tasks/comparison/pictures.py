@@ -7,7 +7,7 @@ from pathlib import Path
 from tasks.comparison.maps_sheet import MapRow, draw_maps_sheet, mapped_prompts, row_of
 from tasks.comparison.method_sheet import draw_method_sheet
 from tasks.comparison.plane import draw_plane
-from tasks.comparison.results import Round
+from tasks.comparison.results import ComparisonResults
 from tasks.comparison.table import MethodTable
 from tasks.figures.gallery_content import STAGE_LESSONS
 from tasks.store.artefacts import GENERATIONS, IMAGES
@@ -28,7 +28,7 @@ class Pictures:
     """Where words look after each stage of the first method that has several."""
 
 
-def draw_pictures(store: Store, work: Round, table: MethodTable, folder: Path) -> Pictures:
+def draw_pictures(store: Store, work: ComparisonResults, table: MethodTable, folder: Path) -> Pictures:
     """Draw all of them into the folder. Raises Damaged, StoreFailed."""
     drawn = Pictures(
         plane=folder / "plane.png",
@@ -46,7 +46,7 @@ def draw_pictures(store: Store, work: Round, table: MethodTable, folder: Path) -
     return drawn
 
 
-def _draw_sheet(store: Store, work: Round, name: str, file: Path) -> None:
+def _draw_sheet(store: Store, work: ComparisonResults, name: str, file: Path) -> None:
     job = work.jobs[work.first(name)]
     rows = {
         method: [
@@ -59,7 +59,7 @@ def _draw_sheet(store: Store, work: Round, name: str, file: Path) -> None:
     draw_method_sheet(name, job.concept.super_category, images, job.recipe.prompts, rows).save(file, optimize=True)
 
 
-def _draw_attention(store: Store, work: Round, name: str, file: Path) -> None:
+def _draw_attention(store: Store, work: ComparisonResults, name: str, file: Path) -> None:
     rows = []
     for method in work.methods:
         place = work.first(name, method)
@@ -68,7 +68,7 @@ def _draw_attention(store: Store, work: Round, name: str, file: Path) -> None:
     _save_maps(work, name, said, rows, file)
 
 
-def _draw_stages(store: Store, work: Round, name: str, file: Path) -> None:
+def _draw_stages(store: Store, work: ComparisonResults, name: str, file: Path) -> None:
     method = _in_stages(work)
     maps = work.found[work.first(name, method)]["maps"]
     rows = [
@@ -78,22 +78,22 @@ def _draw_stages(store: Store, work: Round, name: str, file: Path) -> None:
     _save_maps(work, name, f"{method}, stage by stage: the same noise after each", rows, file)
 
 
-def _save_maps(work: Round, name: str, said: str, rows: list[MapRow], file: Path) -> None:
+def _save_maps(work: ComparisonResults, name: str, said: str, rows: list[MapRow], file: Path) -> None:
     place = work.first(name)
     category = work.jobs[place].concept.super_category
     prompts = mapped_prompts(work.found[place]["maps"])
     draw_maps_sheet(name, said, category, prompts, rows).save(file, optimize=True)
 
 
-def _has_maps(work: Round) -> bool:
+def _has_maps(work: ComparisonResults) -> bool:
     return "maps" in work.found[work.first(work.names[0])]
 
 
-def _in_stages(work: Round) -> str:
+def _in_stages(work: ComparisonResults) -> str:
     """The first method that has several stages, or nothing."""
     return next((method for method in work.methods if len(_stages(work, method)) > 1), "")
 
 
-def _stages(work: Round, method: str) -> list[str]:
+def _stages(work: ComparisonResults, method: str) -> list[str]:
     job = work.jobs[work.first(work.names[0], method)]
     return [plan.parameters["stage"]["name"] for plan in job.trainings]

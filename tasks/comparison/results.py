@@ -9,7 +9,7 @@ from tasks.store.manifest import Manifest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
+class ComparisonResults:
     """Jobs and what they left, by their places."""
 
     jobs: Mapping[Place, Job]

@@ -18,7 +18,7 @@ from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.project.settings import Settings
 from tasks.registry.model_card import CARD, model_card
-from tasks.registry.training_facts import TrainingRecord
+from tasks.registry.training_facts import TrainingFacts
 from tasks.registry.versions import WEIGHTS_FILE, ResolvedVersion, base_of
 from tasks.store.store import open_store
 
@@ -65,7 +65,7 @@ def export_version(
     return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
 
 
-def record_of(settings: Settings, version: ResolvedVersion) -> TrainingRecord:
+def record_of(settings: Settings, version: ResolvedVersion) -> TrainingFacts:
     """What the store has on record of a version. InputError where that is not complete: nothing leaves without it."""
     store = open_store(settings)
     reference = f"{version.concept}/{version.version}"
@@ -78,10 +78,10 @@ def record_of(settings: Settings, version: ResolvedVersion) -> TrainingRecord:
     stated = {name: str(chain.stated.get(name) or NOT_STATED) for name in ("licence", "source", "consent")}
     folder = settings.concepts_dir / version.concept
     concept = Concept(name=version.concept, folder=folder, super_category=prompt.super_category, **stated)
-    return TrainingRecord.read(store, concept, chain.manifests)
+    return TrainingFacts.read(store, concept, chain.manifests)
 
 
-def _write_diffusers(base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path) -> tuple[str, str]:
+def _write_diffusers(base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path) -> tuple[str, str]:
     from model.exports.diffusers_pipeline import concept_pipeline
     from model.runtime.quiet import quiet_libraries
 
@@ -90,7 +90,7 @@ def _write_diffusers(base: "Base", weights: "ConceptWeights", record: TrainingRe
     return "diffusers", diffusers_usage(record, 'pipeline = DiffusionPipeline.from_pretrained("PATH_OF_THIS_FOLDER")')
 
 
-def _write_a1111(base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path) -> tuple[str, str]:
+def _write_a1111(base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path) -> tuple[str, str]:
     name = _write_original(base, weights, record, folder, "models/Stable-diffusion", "embeddings")
     usage = (
         "Copy `models/` and `embeddings/` into the folder of Stable Diffusion web UI, choose the checkpoint "
@@ -100,7 +100,7 @@ def _write_a1111(base: "Base", weights: "ConceptWeights", record: TrainingRecord
     return "stable-diffusion-webui", usage
 
 
-def _write_comfyui(base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path) -> tuple[str, str]:
+def _write_comfyui(base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path) -> tuple[str, str]:
     name = _write_original(base, weights, record, folder, "models/checkpoints", "models/embeddings")
     usage = (
         f"Copy `models/` into the folder of ComfyUI, load the checkpoint `{name}.safetensors` (node Load Checkpoint), "
@@ -111,7 +111,7 @@ def _write_comfyui(base: "Base", weights: "ConceptWeights", record: TrainingReco
 
 
 def _write_original(
-    base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path, checkpoints: str, embeddings: str
+    base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path, checkpoints: str, embeddings: str
 ) -> str:
     """Checkpoint and embedding in the folders where they are looked for; their name without suffix."""
     from safetensors.torch import save_file
@@ -143,7 +143,7 @@ def _appearing_whole(place: Path) -> Iterator[Path]:
         raise WorkFailed(f"{place}: cannot be written ({error.strerror or error})") from error
 
 
-WRITERS: dict[str, Callable[["Base", "ConceptWeights", TrainingRecord, Path], tuple[str, str]]] = {
+WRITERS: dict[str, Callable[["Base", "ConceptWeights", TrainingFacts, Path], tuple[str, str]]] = {
     "diffusers": _write_diffusers,
     "a1111": _write_a1111,
     "comfyui": _write_comfyui,

@@ -10,7 +10,7 @@ from model.errors import InputError
 from tasks.files.hashing import DigestMemory
 from tasks.jobs.models import MODEL_SUFFIXES
 from tasks.project.settings import Settings
-from tasks.registry.training_facts import TrainingRecord
+from tasks.registry.training_facts import TrainingFacts
 from tasks.store.artefacts import IMAGES
 from tasks.store.pictures import pictures
 from tasks.store.store import Store
@@ -29,7 +29,7 @@ Score = Callable[["ConceptWeights"], Mapping[str, float]]
 
 
 def write_lora(
-    base: "Base", weights: "ConceptWeights", record: TrainingRecord, folder: Path, rank: int | None, score: Score | None
+    base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path, rank: int | None, score: Score | None
 ) -> tuple[str, str]:
     """Write the LoRA, the embedding, and what is lost: of each parameter's change, and by `score` of the scores.
 
@@ -83,7 +83,7 @@ def embeddings_for_others(base: "Base", weights: "ConceptWeights") -> "dict[str,
 
 
 def diffusers_usage(
-    record: TrainingRecord, *loading: str, imports: Sequence[str] = ("from diffusers import DiffusionPipeline",)
+    record: TrainingFacts, *loading: str, imports: Sequence[str] = ("from diffusers import DiffusionPipeline",)
 ) -> str:
     """How diffusers draws the picture that `conceptbooth generate` draws; `loading` are lines that make `pipeline`."""
     drawn = record.evaluation.parameters
@@ -126,7 +126,7 @@ def _word_usage(encoder: "TextEncoder", token: str) -> list[str]:
     return lines
 
 
-def evaluator_of(settings: Settings, record: TrainingRecord) -> "Evaluator":
+def evaluator_of(settings: Settings, record: TrainingFacts) -> "Evaluator":
     """The model that scored a version. Raises InputError where it is not there, or is another one."""
     from model.runtime.device import open_device
     from model.scores.evaluator import Evaluator
@@ -150,7 +150,7 @@ def evaluator_of(settings: Settings, record: TrainingRecord) -> "Evaluator":
 
 
 def score_again(
-    store: Store, evaluator: "Evaluator", base: "Base", record: TrainingRecord, weights: "ConceptWeights"
+    store: Store, evaluator: "Evaluator", base: "Base", record: TrainingFacts, weights: "ConceptWeights"
 ) -> dict[str, float]:
     """Means of the scores of other weights, by the prompts, seeds and images by which the version was scored."""
     from model.drawing.sample import generate

@@ -10,7 +10,7 @@ UNWANTED: tuple[State, ...] = ("fault", "unchecked")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class CheckResult:
     """One thing that was looked at, or could not be."""
 
     what: str
@@ -25,11 +25,11 @@ class Verification:
     at: str
     """When it began: UTC, ISO 8601."""
     seconds: float
-    checks: tuple[Check, ...]
+    checks: tuple[CheckResult, ...]
     whole: bool = True
     """Whether there was a chain to check; without one nothing is proved, however little is wrong."""
 
-    def of(self, state: State) -> tuple[Check, ...]:
+    def of(self, state: State) -> tuple[CheckResult, ...]:
         """The checks with this result."""
         return tuple(check for check in self.checks if check.state == state)
 
@@ -58,19 +58,19 @@ class Verification:
         }
 
 
-def good(what: str, said: str) -> Check:
+def good(what: str, said: str) -> CheckResult:
     """A check that was passed."""
-    return Check(what=what, state="good", said=said)
+    return CheckResult(what=what, state="good", said=said)
 
 
-def fault(what: str, said: str) -> Check:
+def fault(what: str, said: str) -> CheckResult:
     """Something that is not as it was."""
-    return Check(what=what, state="fault", said=said)
+    return CheckResult(what=what, state="fault", said=said)
 
 
-def unchecked(what: str, said: str) -> Check:
+def unchecked(what: str, said: str) -> CheckResult:
     """Something that could not be looked at, and why."""
-    return Check(what=what, state="unchecked", said=said)
+    return CheckResult(what=what, state="unchecked", said=said)
 
 
 def _counted(count: int, thing: str) -> str:

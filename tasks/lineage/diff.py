@@ -11,7 +11,7 @@ from tasks.jobs.keys import plan_of
 from tasks.lineage.chain import Chain
 from tasks.lineage.evaluations import Difference, Evaluation, difference, evaluation_of
 from tasks.plan.causes import Making, differences
-from tasks.plan.last_training import Trained, TrainedStage
+from tasks.plan.last_training import FinishedStage, LastTraining
 from tasks.store.manifest import SCHEMA as MANIFEST_SCHEMA
 
 SCORES = (("clip_i", "CLIP-I"), ("clip_t", "CLIP-T"))
@@ -107,10 +107,10 @@ def _making(chain: Chain) -> Making:
     )
 
 
-def _trained(chain: Chain) -> Trained:
+def _trained(chain: Chain) -> LastTraining:
     manifests = chain.manifests
     facts = {stage: plan_of(manifest).facts() for stage, manifest in manifests.items()}
-    return Trained(
+    return LastTraining(
         concept=chain.head.concept,
         at=max(manifest.created for manifest in manifests.values()),
         manifest_schema=MANIFEST_SCHEMA,
@@ -119,7 +119,7 @@ def _trained(chain: Chain) -> Trained:
         version=chain.head.version,
         scores=chain.scores or {},
         stages=tuple(
-            TrainedStage(stage=manifest.stage, key=manifest.key, digest=manifest.digest(), files={})
+            FinishedStage(stage=manifest.stage, key=manifest.key, digest=manifest.digest(), files={})
             for manifest in manifests.values()
         ),
         facts_json=json.dumps(facts, default=dict),

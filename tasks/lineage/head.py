@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from model.errors import InputError
 from tasks.concepts.concepts import no_such_concept
 from tasks.lineage.index import LineageIndex
-from tasks.plan.last_training import read_trained
+from tasks.plan.last_training import read_last_training
 from tasks.project.settings import Settings
 from tasks.registry.survey import KnownVersion, RegistryUnknown, registered_versions
 from tasks.registry.versions import CANDIDATE, EVALUATION_TAG, GALLERY_TAG, KEY_TAG, parse_reference
@@ -59,7 +59,7 @@ def find_head(settings: Settings, store: Store, index: LineageIndex, reference: 
         notes.append(f"the registry knows no version of '{concept}': found in the store alone")
     if alias is not None:
         raise InputError(f"{reference}: only the registry knows aliases; {notes[0]}")
-    recorded = read_trained(store, settings, concept)
+    recorded = read_last_training(store, settings, concept)
     evaluation = recorded.stage("evaluate") if recorded else None
     if recorded and evaluation and number in (None, recorded.version):
         gallery = recorded.stage("gallery")

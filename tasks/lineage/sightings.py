@@ -18,7 +18,7 @@ from tasks.concepts.image_reading import read_picture
 from tasks.files.hashing import file_digest
 from tasks.lineage.index import IndexedImage, LineageIndex, Training
 from tasks.lineage.prepared_images import prepared_images
-from tasks.plan.last_training import read_trained
+from tasks.plan.last_training import read_last_training
 from tasks.production.ledger import Ledger, concepts_in, examine_ledger
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
@@ -223,7 +223,7 @@ def _recorded(store: Store, settings: Settings, training: Training, known: Mappi
     """The version by the store's own record, where the registry could not be asked or knows nothing of the concept."""
     if training.concept in known:
         return []
-    record = read_trained(store, settings, training.concept)
+    record = read_last_training(store, settings, training.concept)
     if record is None or record.version is None or record.content != training.content:
         return []
     return [KnownVersion(concept=training.concept, version=record.version)]

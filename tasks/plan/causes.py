@@ -10,7 +10,7 @@ from typing import Any
 
 from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
-from tasks.plan.last_training import Trained, TrainedStage
+from tasks.plan.last_training import FinishedStage, LastTraining
 from tasks.store.manifest import SCHEMA as MANIFEST_SCHEMA
 
 _SHOWN = 3
@@ -52,7 +52,7 @@ def stage_words(stage: str) -> str:
     return f"stage {stage.split('-')[1]}" if stage.startswith("train-") else stage.replace("_", " ")
 
 
-def causes(job: Job, before: Trained) -> list[str]:
+def causes(job: Job, before: LastTraining) -> list[str]:
     """What differs between a finished training and the job as it is now; empty if all keys are the same."""
     making = Making(
         stages=job.stages,
@@ -63,7 +63,7 @@ def causes(job: Job, before: Trained) -> list[str]:
     return differences(making, before)
 
 
-def differences(now: Making, before: Trained) -> list[str]:
+def differences(now: Making, before: LastTraining) -> list[str]:
     """What differs between a finished training and another one; empty if all keys are the same."""
     changed = [plan for plan in now.stages if _differs(plan, before.stage(plan.stage))]
     if not changed:
@@ -72,11 +72,11 @@ def differences(now: Making, before: Trained) -> list[str]:
     return said or ["something that its record does not name"]
 
 
-def _differs(plan: StagePlan, before: TrainedStage | None) -> bool:
+def _differs(plan: StagePlan, before: FinishedStage | None) -> bool:
     return before is None or before.key != plan.key
 
 
-def _causes(now: Making, before: Trained, changed: Sequence[StagePlan]) -> Iterator[str]:
+def _causes(now: Making, before: LastTraining, changed: Sequence[StagePlan]) -> Iterator[str]:
     if before.manifest_schema != MANIFEST_SCHEMA:
         yield f"the store's manifests, form {before.manifest_schema} -> {MANIFEST_SCHEMA}"
     yield from _images(now.images, before.images)
@@ -108,7 +108,7 @@ def _images(now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
     yield f"images: {', '.join(parts)}"
 
 
-def _method(now: Making, before: Trained) -> Iterator[str]:
+def _method(now: Making, before: LastTraining) -> Iterator[str]:
     """Whether the list of stages is another one."""
     old = [stage.stage.split("-", 2)[2] for stage in before.stages if stage.stage.startswith("train-")]
     new = [plan.stage.split("-", 2)[2] for plan in now.stages if plan.kind == "train"]

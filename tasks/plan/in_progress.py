@@ -17,7 +17,7 @@ _FOLDER = "underway"
 
 
 @contextmanager
-def noted(job: Job) -> Iterator[None]:
+def marked_in_progress(job: Job) -> Iterator[None]:
     """Inside, the job is underway. However it ends inside this process, it is not any more."""
     note = job.settings.home / _FOLDER / job.concept.name
     with suppress(OSError):  # a disk that is full is for the training to tell, which needs more of it
@@ -29,7 +29,7 @@ def noted(job: Job) -> Iterator[None]:
         note.unlink(missing_ok=True)
 
 
-def was_underway(settings: Settings, job: Job) -> bool:
+def was_in_progress(settings: Settings, job: Job) -> bool:
     """Whether a night before was killed while it made just this (or another one is at it now)."""
     try:
         return (settings.home / _FOLDER / job.concept.name).read_text(encoding="ascii") == job_key(job)

@@ -18,7 +18,7 @@ from typing import Any, Self
 from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
 from tasks.project.settings import Settings
-from tasks.registry.store_records import introduce, version_path, version_paths
+from tasks.registry.store_records import training_record_path, training_record_paths, write_address
 from tasks.registry.training_facts import SCORE_NAMES, content_key
 from tasks.store.manifest import SCHEMA as MANIFEST_SCHEMA
 from tasks.store.manifest import Manifest
@@ -30,7 +30,7 @@ CONCEPTS = "concepts/"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedStage:
+class FinishedStage:
     """One stage as it was done."""
 
     stage: str
@@ -42,7 +42,7 @@ class TrainedStage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class LastTraining:
     """A concept's last finished training."""
 
     concept: str
@@ -57,7 +57,7 @@ class Trained:
     """Of the registered model; None where that is not known, because the record was made from manifests alone."""
     scores: Mapping[str, Mapping[str, float]]
     """Means with their 95 % intervals."""
-    stages: tuple[TrainedStage, ...]
+    stages: tuple[FinishedStage, ...]
     facts_json: str
     """The record's second line."""
 
@@ -70,7 +70,7 @@ class Trained:
             return {}
         return facts if isinstance(facts, dict) else {}
 
-    def stage(self, name: str) -> TrainedStage | None:
+    def stage(self, name: str) -> FinishedStage | None:
         """The stage of that name."""
         return next((stage for stage in self.stages if stage.stage == name), None)
 
@@ -91,20 +91,22 @@ class Trained:
             values = json.loads(first)
             if values.pop("schema") != RECORD_SCHEMA:
                 return None
-            stages = tuple(TrainedStage(**stage) for stage in values.pop("stages"))
+            stages = tuple(FinishedStage(**stage) for stage in values.pop("stages"))
             return cls(stages=stages, facts_json=facts, **values)
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
 
 
-def trained_path(concept: str) -> str:
+def last_training_path(concept: str) -> str:
     """Where the record of a concept lies in the store."""
     return f"{CONCEPTS}{concept}/trained.jsonl"
 
 
-def trained_of(job: Job, manifests: Mapping[str, Manifest], version: int | None, scores: Mapping[str, Any]) -> Trained:
+def last_training_of(
+    job: Job, manifests: Mapping[str, Manifest], version: int | None, scores: Mapping[str, Any]
+) -> LastTraining:
     """The record of a job that is done, from the manifests of all its stages."""
-    return Trained(
+    return LastTraining(
         concept=job.concept.name,
         at=max(manifests[plan.stage].created for plan in job.stages),
         manifest_schema=MANIFEST_SCHEMA,
@@ -117,35 +119,35 @@ def trained_of(job: Job, manifests: Mapping[str, Manifest], version: int | None,
     )
 
 
-def write_trained(store: Store, settings: Settings, trained: Trained) -> None:
+def write_last_training(store: Store, settings: Settings, trained: LastTraining) -> None:
     """Keep the record, as the concept's last and as that of a version of this registry. Raises StoreFailed."""
-    introduce(store, settings)
+    write_address(store, settings)
     content = trained.to_json()
-    for path in (version_path(settings, trained.concept, trained.content), trained_path(trained.concept)):
+    for path in (training_record_path(settings, trained.concept, trained.content), last_training_path(trained.concept)):
         present = store.record(path)
         if present is None or present.content != content:
             store.write_record(path, content)
 
 
-def read_trained(store: Store, settings: Settings, concept: str) -> Trained | None:
+def read_last_training(store: Store, settings: Settings, concept: str) -> LastTraining | None:
     """The last training of a concept that was registered where this project registers, else the last of anybody.
 
     None where there is no record that can be read. Raises StoreFailed.
     """
-    record = store.record(trained_path(concept))
-    last = Trained.from_json(record.content) if record else None
-    ours = version_paths(store, settings, concept)
-    if last and version_path(settings, concept, last.content) in ours:
+    record = store.record(last_training_path(concept))
+    last = LastTraining.from_json(record.content) if record else None
+    ours = training_record_paths(store, settings, concept)
+    if last and training_record_path(settings, concept, last.content) in ours:
         return last
-    read = [Trained.from_json(found.content) for found in store.read_records(ours).values()]
+    read = [LastTraining.from_json(found.content) for found in store.read_records(ours).values()]
     return max((found for found in read if found), key=lambda found: found.at, default=last)
 
 
-def find_trained(store: Store, job: Job) -> Trained | None:
+def find_training(store: Store, job: Job) -> LastTraining | None:
     """The record of just this job, whoever trained the concept since; None where there is none. Raises StoreFailed."""
     keys, name = {plan.key for plan in job.stages}, job.concept.name
-    paths = [version_path(job.settings, name, job_content(job)), trained_path(name)]
-    read = [Trained.from_json(record.content) for record in store.read_records(paths).values()]
+    paths = [training_record_path(job.settings, name, job_content(job)), last_training_path(name)]
+    read = [LastTraining.from_json(record.content) for record in store.read_records(paths).values()]
     return next((found for found in read if found and keys <= {stage.key for stage in found.stages}), None)
 
 
@@ -162,6 +164,6 @@ def facts_json(job: Job) -> str:
     return json.dumps(facts, sort_keys=True, allow_nan=False)
 
 
-def _done(plan: StagePlan, manifest: Manifest) -> TrainedStage:
+def _done(plan: StagePlan, manifest: Manifest) -> FinishedStage:
     files = {name: (record.sha256, record.size) for name, record in manifest.files.items()}
-    return TrainedStage(stage=plan.stage, key=plan.key, digest=manifest.digest(), files=files)
+    return FinishedStage(stage=plan.stage, key=plan.key, digest=manifest.digest(), files=files)

@@ -17,9 +17,9 @@ from tasks.jobs.jobs import Job, survey
 from tasks.jobs.keys import StagePlan
 from tasks.plan.causes import causes, stage_words
 from tasks.plan.failures import Failures, failures_path, job_key
-from tasks.plan.last_training import CONCEPTS, Trained, job_content, trained_of, trained_path
+from tasks.plan.last_training import CONCEPTS, LastTraining, job_content, last_training_of, last_training_path
 from tasks.project.settings import Settings
-from tasks.registry.store_records import version_path
+from tasks.registry.store_records import training_record_path
 from tasks.registry.survey import KnownVersion, RegistryUnknown, registered_versions
 from tasks.registry.versions import CANDIDATE, GALLERY_TAG, KEY_TAG
 from tasks.store.artefacts import SCORES
@@ -43,7 +43,7 @@ class ConceptPlan:
     """When the last training that is on record was finished: UTC, ISO 8601."""
     job: Job | None = None
     """None for a concept with a problem."""
-    trained: Trained | None = None
+    trained: LastTraining | None = None
     failures: Failures | None = None
     """Of the nights before, if they were about the same content."""
     version: KnownVersion | None = None
@@ -133,10 +133,13 @@ class _Known:
         self.inventory: Inventory = store.inventory()
         there = set(store.records(CONCEPTS))
         wanted = [
-            path for name in names for path in (trained_path(name), failures_path(settings, name)) if path in there
+            path
+            for name in names
+            for path in (last_training_path(name), failures_path(settings, name))
+            if path in there
         ]
         self._records = store.read_records(wanted)
-        self._trained = {name: self._read(trained_path(name)) for name in names}
+        self._trained = {name: self._read(last_training_path(name)) for name in names}
 
     def look_closer(self, jobs: Iterable[Job], registered: Mapping[str, list[KnownVersion]]) -> None:
         """Where the last training was registered elsewhere, take what this project's own registry has instead.
@@ -150,25 +153,25 @@ class _Known:
             if (contents and not last) or (last and last.content not in contents):
                 current = [content for content, aliases in contents.items() if CANDIDATE in aliases] or [*contents][-1:]
                 asked = [job_content(job), *current, *([last.content] if last else ())]
-                paths[name] = [version_path(self._settings, name, content) for content in asked]
+                paths[name] = [training_record_path(self._settings, name, content) for content in asked]
         self._records |= self.store.read_records({path for listed in paths.values() for path in listed})
         for name, listed in paths.items():
             self._trained[name] = next(filter(None, map(self._read, listed)), None)
 
-    def trained(self, concept: str) -> Trained | None:
+    def trained(self, concept: str) -> LastTraining | None:
         return self._trained[concept]
 
     def trained_at(self, concept: str) -> str | None:
         trained = self.trained(concept)
         return trained.at if trained else None
 
-    def _read(self, path: str) -> Trained | None:
+    def _read(self, path: str) -> LastTraining | None:
         record = self._records.get(path)
-        return Trained.from_json(record.content) if record else None
+        return LastTraining.from_json(record.content) if record else None
 
     def remembers(self, version: KnownVersion) -> bool:
         """Whether this version was registered from this store."""
-        path = version_path(self._settings, version.concept, version.tags.get(KEY_TAG, ""))
+        path = training_record_path(self._settings, version.concept, version.tags.get(KEY_TAG, ""))
         return self.store.record(path) is not None
 
     def failures(self, job: Job) -> Failures | None:
@@ -188,7 +191,7 @@ def _plan(job: Job, known: _Known, versions: list[KnownVersion] | None) -> Conce
         if runs:
             why.append(_unrecorded(job, runs, versions or []))
         else:  # trained before there were records
-            trained = adopted(known.store, job)
+            trained = last_training_from_manifests(known.store, job)
     if trained is not None:
         why += causes(job, trained)
         same = {stage.stage for stage in trained.stages if any(p.key == stage.key for p in job.stages)}
@@ -211,7 +214,7 @@ def _plan(job: Job, known: _Known, versions: list[KnownVersion] | None) -> Conce
     )
 
 
-def _lack(plan: StagePlan, trained: Trained | None, known: _Known) -> str | None:
+def _lack(plan: StagePlan, trained: LastTraining | None, known: _Known) -> str | None:
     """What is missing of a stage's artefact; None if it is whole, as far as can be told without opening it."""
     if (plan.stage, plan.key) not in known.inventory.manifests:
         return f"artefact of {stage_words(plan.stage)} missing"
@@ -268,8 +271,8 @@ def _registration_lacks(
     return []
 
 
-def adopted(store: Store, job: Job) -> Trained:
+def last_training_from_manifests(store: Store, job: Job) -> LastTraining:
     """The record of a training that has none, from the manifests of its stages. Raises Damaged, StoreFailed."""
     manifests = {plan.stage: store.get(plan.stage, plan.key) for plan in job.stages}
     scores = json.loads(store.file(manifests["evaluate"], SCORES).read_text(encoding="utf-8"))
-    return trained_of(job, manifests, None, scores)
+    return last_training_of(job, manifests, None, scores)

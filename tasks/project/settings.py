@@ -25,7 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from model.bases.recorded_base import BASE_VARIABLE
 from model.errors import InputError
-from model.training.checkpoint_interval import Rhythm
+from model.training.checkpoint_interval import CheckpointInterval
 from tasks.files.s3_url import SCHEME, S3Url
 
 PARAMS_FILE = "params.yaml"
@@ -150,7 +150,7 @@ class Settings(BaseSettings):
     @field_validator("checkpoint_every")
     @classmethod
     def _rhythm(cls, words: str) -> str:
-        Rhythm.parse(words)
+        CheckpointInterval.parse(words)
         return words
 
     @field_validator("s3_endpoint_url")

@@ -8,7 +8,7 @@ from tasks.lineage.evaluations import Evaluation, read_evaluation
 from tasks.production.ledger import Promotion, concepts_in, examine_ledger
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
-from tasks.promotion.policy import Policy, Verdict, judge
+from tasks.promotion.policy import Policy, Verdict, compare_with_champion
 from tasks.registry.survey import KnownVersion
 from tasks.registry.versions import CHAMPION, EVALUATION_TAG, GATE_TAG, KEY_TAG, REVOKED_TAG, model_name
 from tasks.store.store import Damaged, Store
@@ -92,7 +92,7 @@ def _judged(store: Store, policy: Policy, candidate: Candidate) -> Verdict:
         best = _evaluation(store, champion) if champion else None
     except Damaged as damage:
         best = damage
-    return judge(policy, found, best, number)
+    return compare_with_champion(policy, found, best, number)
 
 
 def _evaluation(store: Store, version: KnownVersion) -> Evaluation:

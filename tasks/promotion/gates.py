@@ -8,7 +8,7 @@ from tasks.lineage.chain import Chain
 from tasks.lineage.check_results import Verification
 from tasks.lineage.evaluations import Evaluation
 from tasks.production.ledger import Ledger
-from tasks.promotion.policy import Check, Policy, judge
+from tasks.promotion.policy import GateCheck, Policy, compare_with_champion
 from tasks.store.artefacts import GENERATIONS
 from tasks.store.manifest import Manifest
 from tasks.store.store import Damaged
@@ -31,10 +31,12 @@ class Evidence:
     approved_by: str | None
 
 
-def promotion_checks(policy: Policy, evidence: Evidence) -> tuple[Check, ...]:
+def promotion_checks(policy: Policy, evidence: Evidence) -> tuple[GateCheck, ...]:
     """Every gate of the policy, passed or not, with its figures."""
     serving = evidence.ledger.serving
-    scores = judge(policy, evidence.evaluation, evidence.champion, serving.version if serving else None).checks
+    scores = compare_with_champion(
+        policy, evidence.evaluation, evidence.champion, serving.version if serving else None
+    ).checks
     return (*scores, *_others(policy, evidence))
 
 
@@ -52,7 +54,7 @@ def gate_names(policy: Policy) -> list[str]:
     return names + [name for name, value in asked.items() if value] + ["evaluated_on", "withdrawn"]
 
 
-def _others(policy: Policy, evidence: Evidence) -> Iterator[Check]:
+def _others(policy: Policy, evidence: Evidence) -> Iterator[GateCheck]:
     chain = evidence.chain
     if policy.lineage and evidence.verification:
         yield _lineage(evidence.verification, strict=policy.lineage == "verified")
@@ -60,19 +62,19 @@ def _others(policy: Policy, evidence: Evidence) -> Iterator[Check]:
         yield _git_clean(chain.manifests)
     for name in policy.stated:
         said = str(chain.stated.get(name, NOT_STATED))
-        yield Check(gate=f"stated.{name}", passed=said != NOT_STATED, said=f"{name} of the images: {said}")
+        yield GateCheck(gate=f"stated.{name}", passed=said != NOT_STATED, said=f"{name} of the images: {said}")
     if policy.base_licences:
         licence = str((chain.base or {}).get("licence", NOT_STATED))
         allowed = licence in policy.base_licences
         said = f"licence of the base model: {licence}"
-        yield Check(
+        yield GateCheck(
             gate="base_licences",
             passed=allowed,
             said=said if allowed else f"{said}; allowed: {', '.join(policy.base_licences)}",
         )
     if policy.approval_by:
         given = evidence.approved_by
-        yield Check(
+        yield GateCheck(
             gate="approval_by",
             passed=given in policy.approval_by,
             said=f"approved by {given or 'nobody'}; asked for: {' or '.join(policy.approval_by)} (--approved-by)",
@@ -81,14 +83,14 @@ def _others(policy: Policy, evidence: Evidence) -> Iterator[Check]:
     yield _withdrawn(evidence.ledger, str(chain.head.content))
 
 
-def _lineage(verification: Verification, *, strict: bool) -> Check:
+def _lineage(verification: Verification, *, strict: bool) -> GateCheck:
     unwanted = verification.of("fault") + (verification.of("unchecked") if strict else ())
     found = _some([f"{check.what}: {check.said}" for check in unwanted])
     said = f"lineage {verification.words}"
-    return Check(gate="lineage", passed=not unwanted, said=f"{said}: {found}" if found else said)
+    return GateCheck(gate="lineage", passed=not unwanted, said=f"{said}: {found}" if found else said)
 
 
-def _git_clean(manifests: Mapping[str, Manifest]) -> Check:
+def _git_clean(manifests: Mapping[str, Manifest]) -> GateCheck:
     problems = []
     for stage, manifest in manifests.items():
         if manifest.git is None:
@@ -98,26 +100,26 @@ def _git_clean(manifests: Mapping[str, Manifest]) -> Check:
     state = manifests["prepare"].labels.get("image_set_state") if "prepare" in manifests else None
     if state not in (None, "committed"):
         problems.append(f"the image set was {state}")
-    return Check(gate="git_clean", passed=not problems, said=_some(problems) or "made from committed files alone")
+    return GateCheck(gate="git_clean", passed=not problems, said=_some(problems) or "made from committed files alone")
 
 
-def _evaluated_on(policy: Policy, evaluation: Manifest) -> Check:
+def _evaluated_on(policy: Policy, evaluation: Manifest) -> GateCheck:
     prompts = len(evaluation.parameters["prompts"])
     images = sum(name.startswith(f"{GENERATIONS}/") for name in evaluation.files)
     least = policy.evaluated_on
-    return Check(
+    return GateCheck(
         gate="evaluated_on",
         passed=prompts >= least.prompts and images >= least.images,
         said=f"evaluated on {prompts} prompts and {images} images, at least {least.prompts} and {least.images}",
     )
 
 
-def _withdrawn(ledger: Ledger, content: str) -> Check:
+def _withdrawn(ledger: Ledger, content: str) -> GateCheck:
     record = ledger.withdrawn.get(content)
     if record is None:
-        return Check(gate="withdrawn", passed=True, said="was never taken out of production")
+        return GateCheck(gate="withdrawn", passed=True, said="was never taken out of production")
     said = f"taken out of production on {record.at[:10]} (record {record.seq}): {record.reason}"
-    return Check(gate="withdrawn", passed=False, said=said)
+    return GateCheck(gate="withdrawn", passed=False, said=said)
 
 
 def _some(problems: Sequence[str]) -> str:

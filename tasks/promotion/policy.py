@@ -56,7 +56,7 @@ class Policy(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class GateCheck:
     """One thing that the policy asks for."""
 
     gate: str
@@ -75,7 +75,7 @@ class Verdict:
     """Version that it was compared with; None where there is no champion."""
     policy: str
     """Digest of the policy."""
-    checks: tuple[Check, ...]
+    checks: tuple[GateCheck, ...]
 
     def to_json(self) -> str:
         """One line, as it stands in the version's tag."""
@@ -86,14 +86,14 @@ class Verdict:
         """Read a tag; None where there is none, or something else."""
         try:
             content = json.loads(text or "null")
-            return cls(**{**content, "checks": tuple(Check(**check) for check in content["checks"])})
+            return cls(**{**content, "checks": tuple(GateCheck(**check) for check in content["checks"])})
         except (ValueError, TypeError, KeyError):
             return None
 
     @classmethod
     def impossible(cls, policy: Policy, champion: int | None, why: str, gate: str = "evaluation") -> Self:
         """Of a version that cannot be measured, or must not be."""
-        check = Check(gate=gate, passed=False, said=why)
+        check = GateCheck(gate=gate, passed=False, said=why)
         return cls(passed=False, champion=champion, policy=policy.digest, checks=(check,))
 
     def is_about(self, policy: Policy, champion: int | None) -> bool:
@@ -116,7 +116,7 @@ def load_policy(settings: Settings) -> Policy:
         raise InputError(*schema_problems(error, label, Policy.model_fields)) from error
 
 
-def judge(
+def compare_with_champion(
     policy: Policy, candidate: Evaluation, champion: Evaluation | Damaged | None, champion_version: int | None
 ) -> Verdict:
     """Hold a candidate against the policy; all checks are made, so that all that failed is known at once.
@@ -136,23 +136,23 @@ def judge(
     )
 
 
-def _minimum(name: str, found: Interval, least: float) -> Check:
+def _minimum(name: str, found: Interval, least: float) -> GateCheck:
     passed = found.mean >= least
     said = f"{_CALLED[name]} {found}, {'at least' if passed else 'less than'} {least:g}"
-    return Check(gate=f"minimum.{name}", passed=passed, said=said)
+    return GateCheck(gate=f"minimum.{name}", passed=passed, said=said)
 
 
 def _compared(
     name: str, candidate: Evaluation, champion: Evaluation | Damaged, called: str, fewest_prompts: int
-) -> Check:
+) -> GateCheck:
     gate, found = f"not_worse_than_champion.{name}", f"{_CALLED[name]} {candidate.scores[name]}"
     if isinstance(champion, Damaged):
         said = f"{found}: the evaluation of the {called} cannot be read: {champion}"
-        return Check(gate=gate, passed=False, said=said)
+        return GateCheck(gate=gate, passed=False, said=said)
     more = difference(candidate, champion, name)
     if isinstance(more, str):
-        return Check(gate=gate, passed=False, said=f"{found}: cannot be compared with the {called}: {more}")
+        return GateCheck(gate=gate, passed=False, said=f"{found}: cannot be compared with the {called}: {more}")
     said = f"{found} against {champion.scores[name]} of the {called}: {more}"
     if more.partial and more.prompts < fewest_prompts:
-        return Check(gate=gate, passed=False, said=f"{said}; at least {fewest_prompts} are needed")
-    return Check(gate=gate, passed=not more.clearly_lower, said=said)
+        return GateCheck(gate=gate, passed=False, said=f"{said}; at least {fewest_prompts} are needed")
+    return GateCheck(gate=gate, passed=not more.clearly_lower, said=said)

@@ -36,8 +36,8 @@ from tasks.production.registry import (
 from tasks.production.release import MODEL, Release, assemble, read_release, send
 from tasks.production.signatures import sign_ledger, sign_release, signing_key_problems
 from tasks.project.settings import Settings
-from tasks.promotion.policy import Check
-from tasks.promotion.smoke_test import try_version
+from tasks.promotion.policy import GateCheck
+from tasks.promotion.smoke_test import smoke_test
 from tasks.promotion.source import Source
 from tasks.store.blobs import Blobs
 
@@ -77,7 +77,7 @@ def put_into_production(
     place: Blobs,
     ledger: Ledger,
     source: Source,
-    checks: Sequence[Check],
+    checks: Sequence[GateCheck],
     overridden: Mapping[str, str],
     *,
     reason: str,
@@ -178,7 +178,7 @@ def let_serve(
         settle(settings, place, ledger.concept, tell)
         return Promoted(record=now, changed=False)
     tell(f"loading {name} version {version} in a fresh process")
-    try_version(settings, name, version)
+    smoke_test(settings, name, version)
     record = enter(place, replace(record, production_version=version))
     settle(settings, place, ledger.concept, tell)
     return Promoted(record=record, changed=True)

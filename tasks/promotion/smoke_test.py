@@ -21,7 +21,7 @@ class DoesNotLoad(WorkFailed):
     """A version from which no fresh process can draw."""
 
 
-def try_version(settings: Settings, name: str, version: int) -> tuple[int, int]:
+def smoke_test(settings: Settings, name: str, version: int) -> tuple[int, int]:
     """Width and height of the picture that the version draws. Raises DoesNotLoad where it does not."""
     said = f"{name} version {version} does not load in a fresh process"
     with TemporaryDirectory() as folder:

@@ -2,7 +2,7 @@
 
 from tasks.concepts.concepts import NOT_STATED
 from tasks.figures.score_words import read_scores
-from tasks.registry.training_facts import TrainingRecord
+from tasks.registry.training_facts import TrainingFacts
 from tasks.store.manifest import Manifest
 
 CARD = "README.md"
@@ -11,7 +11,7 @@ _OF_THE_HUB = ("apache-2.0", "mit", "creativeml-openrail-m", "openrail", "openra
 """Licences of base models that the hub has names for."""
 
 
-def model_card(record: TrainingRecord, *, usage: str, library: str) -> str:
+def model_card(record: TrainingFacts, *, usage: str, library: str) -> str:
     """The card of a concept; `usage` (Markdown) says how this form of the model is loaded, with which library.
 
     The same training gives the same card.

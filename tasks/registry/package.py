@@ -11,7 +11,7 @@ from tasks.jobs.models import MODEL_SUFFIXES
 from tasks.project.settings import Settings
 from tasks.registry.model_card import CARD, model_card
 from tasks.registry.package_listing import write_listing
-from tasks.registry.training_facts import TrainingRecord, copy_out
+from tasks.registry.training_facts import TrainingFacts, copy_out
 from tasks.registry.versions import FACTS_FILE
 from tasks.store.artefacts import WEIGHTS
 from tasks.store.store import Store
@@ -54,7 +54,7 @@ It needs the base: by its hub id, in the folder in which it was, or in the one t
 
 
 def log_package(
-    client: "MlflowClient", settings: Settings, store: Store, experiment: str, run_id: str, record: TrainingRecord
+    client: "MlflowClient", settings: Settings, store: Store, experiment: str, run_id: str, record: TrainingFacts
 ) -> "LoggedModel":
     """Make a training's model a logged model of its run."""
     from mlflow.entities import LoggedModelOutput
@@ -77,7 +77,7 @@ def upload_package(
     place: str,
     settings: Settings,
     store: Store,
-    record: TrainingRecord,
+    record: TrainingFacts,
     run_id: str,
     model_id: str,
 ) -> None:
@@ -88,7 +88,7 @@ def upload_package(
 
 
 def write_package(
-    folder: Path, settings: Settings, store: Store, record: TrainingRecord, run_id: str, model_id: str
+    folder: Path, settings: Settings, store: Store, record: TrainingFacts, run_id: str, model_id: str
 ) -> Path:
     """Write the package into a new folder inside `folder`: what `mlflow.pyfunc.load_model` loads."""
     from mlflow.models import Model
@@ -117,7 +117,7 @@ def write_package(
     return package
 
 
-def _facts(settings: Settings, record: TrainingRecord) -> dict[str, Any]:
+def _facts(settings: Settings, record: TrainingFacts) -> dict[str, Any]:
     return {
         "format": FACTS_FORMAT,
         "concept": record.concept.name,
@@ -128,7 +128,7 @@ def _facts(settings: Settings, record: TrainingRecord) -> dict[str, Any]:
     }
 
 
-def _base_facts(settings: Settings, record: TrainingRecord) -> dict[str, Any]:
+def _base_facts(settings: Settings, record: TrainingFacts) -> dict[str, Any]:
     """Where the base was, and the hash of each of its files: a base of another folder must be the same."""
     reference, revision = record.base["reference"], record.base["revision"]
     if revision is None:
@@ -143,7 +143,7 @@ def _base_facts(settings: Settings, record: TrainingRecord) -> dict[str, Any]:
     return {"reference": reference, "revision": revision, "folder": str(folder), "files": files}
 
 
-def _signature(record: TrainingRecord) -> "ModelSignature":
+def _signature(record: TrainingFacts) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 

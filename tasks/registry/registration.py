@@ -20,7 +20,7 @@ from tasks.registry.runs import (
     recorded_run,
     replace_gallery,
 )
-from tasks.registry.training_facts import TrainingRecord
+from tasks.registry.training_facts import TrainingFacts
 from tasks.registry.version_records import remember_version
 from tasks.registry.versions import (
     CANDIDATE,
@@ -83,7 +83,7 @@ def register(settings: Settings, concept: Concept, manifests: Mapping[str, Manif
         InputError: the address in the settings cannot be used.
     """
     store = open_store(settings)
-    record = TrainingRecord.read(store, concept, manifests)
+    record = TrainingFacts.read(store, concept, manifests)
     lock = settings.home / "locks" / f"register-{concept.name}"
     # alone: two processes of this machine must not tidy up each other's half-written runs
     with _saying_what_is_kept(settings, concept), alone(lock):
@@ -114,7 +114,7 @@ def confirm(settings: Settings, registered: RegisteredVersion) -> str | None:
         return problem and f"version {registered.version} of {registered.name}: {problem}"
 
 
-def _register(client: "MlflowClient", settings: Settings, store: Store, record: TrainingRecord) -> RegisteredVersion:
+def _register(client: "MlflowClient", settings: Settings, store: Store, record: TrainingFacts) -> RegisteredVersion:
     version, repaired = _registered_before(client, settings, record)
     created = redrawn = False
     if version is None:
@@ -148,7 +148,7 @@ def _register(client: "MlflowClient", settings: Settings, store: Store, record: 
 
 
 def _registered_before(
-    client: "MlflowClient", settings: Settings, record: TrainingRecord
+    client: "MlflowClient", settings: Settings, record: TrainingFacts
 ) -> tuple["ModelVersion | None", str | None]:
     """The version of this content, and what is wrong with its files where the store can put them right."""
     for version in versions(client, record.concept.name, record.key):
@@ -188,7 +188,7 @@ def make_model(client: "MlflowClient", concept: str, super_category: str) -> str
     return name
 
 
-def _create_version(client: "MlflowClient", run: RecordedRun, record: TrainingRecord) -> "ModelVersion":
+def _create_version(client: "MlflowClient", run: RecordedRun, record: TrainingFacts) -> "ModelVersion":
     """The version made from a recorded run, or the one that another machine made of the same content meanwhile."""
     name = make_model(client, record.concept.name, record.concept.super_category)
     made = client.create_model_version(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.files.hashing import digest_of
 from tasks.project.settings import Settings
 from tasks.registry.package import log_package
-from tasks.registry.training_facts import TrainingRecord, copy_out, flat, with_interval
+from tasks.registry.training_facts import TrainingFacts, copy_out, flat, with_interval
 from tasks.registry.versions import GALLERY_TAG, KEY_TAG, WEIGHTS_SHA256_TAG
 from tasks.store.artefacts import (
     BASE_GENERATIONS,
@@ -59,7 +59,7 @@ class RecordedRun:
     """Address of the logged model's files."""
 
 
-def recorded_run(client: "MlflowClient", experiment: str, record: TrainingRecord) -> RecordedRun | None:
+def recorded_run(client: "MlflowClient", experiment: str, record: TrainingFacts) -> RecordedRun | None:
     """The run that records this content and these weights completely; None if there is none."""
     same = {KEY_TAG: record.key, WEIGHTS_SHA256_TAG: record.weights.sha256}
     query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in same.items())
@@ -100,7 +100,7 @@ def registrar(settings: Settings) -> str:
 
 
 def record_training(
-    client: "MlflowClient", settings: Settings, store: Store, experiment: str, record: TrainingRecord
+    client: "MlflowClient", settings: Settings, store: Store, experiment: str, record: TrainingFacts
 ) -> RecordedRun:
     """Write the runs of a training and its logged model; the run is FINISHED only once everything is there."""
     from mlflow.entities import Metric
@@ -121,14 +121,14 @@ def record_training(
     return RecordedRun(run_id=run_id, model_id=model.model_id, files=model.artifact_location)
 
 
-def replace_gallery(client: "MlflowClient", store: Store, experiment: str, run_id: str, record: TrainingRecord) -> None:
+def replace_gallery(client: "MlflowClient", store: Store, experiment: str, run_id: str, record: TrainingFacts) -> None:
     """Put the gallery in the place of the one that the run has, unless somebody deleted the run."""
     for run in client.search_runs([experiment], f"attributes.run_id = '{run_id}'"):
         _log_gallery(client, store, run.info.run_id, record)
         client.set_tag(run.info.run_id, GALLERY_TAG, record.gallery.key)
 
 
-def _log_gallery(client: "MlflowClient", store: Store, run_id: str, record: TrainingRecord) -> None:
+def _log_gallery(client: "MlflowClient", store: Store, run_id: str, record: TrainingFacts) -> None:
     with TemporaryDirectory() as folder:
         for name in (CONTACT_SHEET, PAGE):
             client.log_artifact(run_id, str(copy_out(store, record.gallery, name, Path(folder))), "gallery")
@@ -182,7 +182,7 @@ def _log_parameters(client: "MlflowClient", run_id: str, parameters: Mapping[str
         client.log_batch(run_id, params=batch)
 
 
-def _log_image_set(client: "MlflowClient", settings: Settings, run_id: str, record: TrainingRecord) -> None:
+def _log_image_set(client: "MlflowClient", settings: Settings, run_id: str, record: TrainingFacts) -> None:
     """The image set as MLflow's data set: its digest is DVC's hash, so that the runs which saw it can be searched."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -198,7 +198,7 @@ def _log_image_set(client: "MlflowClient", settings: Settings, run_id: str, reco
     client.log_inputs(run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def _table(store: Store, record: TrainingRecord) -> dict[str, list[Any]]:
+def _table(store: Store, record: TrainingFacts) -> dict[str, list[Any]]:
     """One row a prompt: its scores, its first picture and what the untrained base draws with the same noise."""
     table: dict[str, list[Any]] = {}
     for index, scored in enumerate(record.scores["prompts"]):
@@ -212,7 +212,7 @@ def _table(store: Store, record: TrainingRecord) -> dict[str, list[Any]]:
     return table
 
 
-def _run_tags(settings: Settings, record: TrainingRecord) -> dict[str, str]:
+def _run_tags(settings: Settings, record: TrainingFacts) -> dict[str, str]:
     """Who writes the run, and MLflow's own tags: what its pages show as source, commit and description."""
     tags = {
         REGISTRAR_TAG: registrar(settings),

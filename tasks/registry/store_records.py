@@ -59,23 +59,23 @@ def registry_folder(name: str) -> str:
     return f"{_REGISTRIES}{name}/"
 
 
-def version_path(settings: Settings, concept: str, content: str) -> str:
+def training_record_path(settings: Settings, concept: str, content: str) -> str:
     """Where the store remembers what a version of this project's registry was made from."""
     return f"{registry_folder(registry_id(settings))}{concept}/{content}{_MADE_FROM}"
 
 
-def told_path(settings: Settings, concept: str, version: int) -> str:
+def version_record_path(settings: Settings, concept: str, version: int) -> str:
     """Where the store remembers what this project's registry was told of a version."""
     return f"{registry_folder(registry_id(settings))}{concept}/{version:06}{_TOLD}"
 
 
-def introduce(store: Store, settings: Settings) -> None:
+def write_address(store: Store, settings: Settings) -> None:
     """Say once whose records these are. Raises StoreFailed."""
     said = json.dumps({"address": address_of(settings)}).encode()
     store.create_record(f"{registry_folder(registry_id(settings))}{_ADDRESS}", said)
 
 
-def version_paths(store: Store, settings: Settings, concept: str = "") -> list[str]:
+def training_record_paths(store: Store, settings: Settings, concept: str = "") -> list[str]:
     """Records of versions of this project's registry, both kinds, of one concept or of all. Raises StoreFailed."""
     folder = registry_folder(registry_id(settings))
     listed = store.records(f"{folder}{concept}/" if concept else folder)
@@ -96,9 +96,9 @@ def other_registries(store: Store, settings: Settings) -> list[OtherRegistry]:
     ]
 
 
-def told_paths(store: Store, settings: Settings) -> list[str]:
+def version_record_paths(store: Store, settings: Settings) -> list[str]:
     """Records of what this project's registry was told. Raises StoreFailed."""
-    return [path for path in version_paths(store, settings) if path.endswith(_TOLD)]
+    return [path for path in training_record_paths(store, settings) if path.endswith(_TOLD)]
 
 
 def stale_paths(
@@ -110,8 +110,8 @@ def stale_paths(
         for versions in registered.values()
         for version in versions
         for path in (
-            version_path(settings, version.concept, version.tags.get(KEY_TAG, "")),
-            told_path(settings, version.concept, version.version),
+            training_record_path(settings, version.concept, version.tags.get(KEY_TAG, "")),
+            version_record_path(settings, version.concept, version.version),
         )
     }
     return [path for path in paths if path not in there]

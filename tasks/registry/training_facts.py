@@ -23,7 +23,7 @@ StageT = TypeVar("StageT", bound=StagePlan | Manifest)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingRecord:
+class TrainingFacts:
     """A training with its evaluation, as the artefact store holds them."""
 
     concept: Concept
@@ -145,7 +145,7 @@ class TrainingRecord:
 
 
 def content_key(stages: Mapping[str, StageT]) -> str:
-    """`TrainingRecord.key`, by the stages' manifests or plans, without reading anything."""
+    """`TrainingFacts.key`, by the stages' manifests or plans, without reading anything."""
     return _key(_training_stages(stages)[-1].key, stages["evaluate"].key)
 
 

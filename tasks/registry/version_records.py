@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from model.errors import InputError
 from tasks.project.settings import Settings
-from tasks.registry.store_records import told_path, told_paths
+from tasks.registry.store_records import version_record_path, version_record_paths
 from tasks.registry.versions import GATE_TAG, KEY_TAG, PREFIX, REVOKED_TAG, STAGE_TAGS
 from tasks.store.store import Store
 
@@ -72,7 +72,7 @@ def remember_version(store: Store, settings: Settings, version: "ModelVersion", 
         tags={name: value for name, value in tags.items() if name not in (GATE_TAG, REVOKED_TAG)},
         description=version.description or "",
     )
-    path, content = told_path(settings, record.concept, record.version), record.to_json()
+    path, content = version_record_path(settings, record.concept, record.version), record.to_json()
     present = store.record(path)
     if present is None or present.content != content:
         store.write_record(path, content)
@@ -87,7 +87,7 @@ def version_records(store: Store, settings: Settings) -> dict[str, dict[int, Ver
     """
     found: dict[str, dict[int, VersionRecord]] = {}
     problems = []
-    paths = told_paths(store, settings)
+    paths = version_record_paths(store, settings)
     for path, content in sorted(store.read_records(paths).items()) if paths else ():
         try:
             record = VersionRecord.from_json(content.content)

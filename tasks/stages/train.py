@@ -11,7 +11,7 @@ from prefect import task
 from model.bases.prompt import ConceptPrompt
 from model.methods.method import Stage
 from model.runtime.device import DeviceType
-from model.training.checkpoint_interval import Rhythm
+from model.training.checkpoint_interval import CheckpointInterval
 from tasks.execution.caching import TASK, Bench, Metrics, keep
 from tasks.execution.work_folders import kept_folder
 from tasks.jobs.keys import StagePlan
@@ -56,7 +56,7 @@ def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     checkpoints = Checkpoints(
         kept / "checkpoints",
         identity=plan.key,
-        every=Rhythm.parse(settings.checkpoint_every),
+        every=CheckpointInterval.parse(settings.checkpoint_every),
         warn=lambda said: bench.warn(f"{bench.job.concept.name} {plan.stage}: {said}"),
     )
     count, device = int(plan.numeric_policy.get("processes", 1)), cast(DeviceType, plan.numeric_policy["device"])

@@ -46,7 +46,7 @@ class Unneeded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Garbage:
     """What stays and what goes."""
 
     kept: Mapping[Place, str]
@@ -71,7 +71,9 @@ class Verdict:
         return {**named, **self.loose}
 
 
-def judge(inventory: Inventory, manifests: Mapping[Place, Manifest | Damaged], needs: Needs, now: float) -> Verdict:
+def find_garbage(
+    inventory: Inventory, manifests: Mapping[Place, Manifest | Damaged], needs: Needs, now: float
+) -> Garbage:
     """Sort out everything in the inventory; `manifests` are those that it lists, `now` is by the clock of the store.
 
     Raises:
@@ -107,7 +109,7 @@ def judge(inventory: Inventory, manifests: Mapping[Place, Manifest | Damaged], n
             age = ages[stage, key]
             gone.append(Unneeded(stage=stage, key=key, manifest=readable, idle_seconds=age, contents=contents))
         rounds.append(tuple(gone))
-    return Verdict(
+    return Garbage(
         kept=kept,
         rounds=tuple(rounds),
         loose=loose,

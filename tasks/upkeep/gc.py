@@ -15,8 +15,8 @@ from tasks.jobs.jobs import Job
 from tasks.project.settings import Settings
 from tasks.store.blobs import Hold, StoreFailed
 from tasks.store.store import Inventory, Store, cache_of, open_store
-from tasks.upkeep.garbage import Needs, Verdict, judge
-from tasks.upkeep.needs import Asked, Forgotten, ask, jobs_of_all, tidy_records
+from tasks.upkeep.garbage import Garbage, Needs, find_garbage
+from tasks.upkeep.needs import Forgotten, KnownNeeds, find_needs, jobs_of_all, tidy_records
 
 T = TypeVar("T")
 _AT_ONCE = 1000
@@ -37,12 +37,12 @@ class Clearing:
 
     jobs: Sequence[Job]
     """The plan that was asked."""
-    verdict: Verdict
+    verdict: Garbage
     work: Space
     """Work folders that no plan asks for."""
     cache: Space
     """Contents in this machine's cache that the store does not have any more."""
-    asked: Asked
+    asked: KnownNeeds
     """Who else needs something."""
 
 
@@ -58,7 +58,7 @@ def clear_up(
     store, forgotten = open_store(settings), forgotten or Forgotten()
     store.probe()
     jobs = jobs_of_all(settings)
-    asked = ask(settings, store, jobs, forgotten)
+    asked = find_needs(settings, store, jobs, forgotten)
     inventory, verdict = clear_store(store, asked.needs, dry_run=dry_run, on_wait=on_wait)
     if not dry_run:
         tidy_records(store, asked, forgotten)
@@ -73,18 +73,18 @@ def clear_up(
 
 def clear_store(
     store: Store, needs: Needs, *, dry_run: bool = False, on_wait: Callable[[], None] = lambda: None
-) -> tuple[Inventory, Verdict]:
+) -> tuple[Inventory, Garbage]:
     """Remove what of the store is not needed; returns what there was, and what became of it. Raises as `clear_up`."""
     with nullcontext() if dry_run else store.sweep(on_wait) as hold:
         # Listed after the sweep was announced: what is published or taken into use from now on keeps out of its way.
         inventory = store.inventory()
-        verdict = judge(inventory, store.read_all(inventory.manifests), needs, store.now())
+        verdict = find_garbage(inventory, store.read_all(inventory.manifests), needs, store.now())
         if hold is not None:
             _remove(store, verdict, hold)
     return inventory, verdict
 
 
-def _remove(store: Store, verdict: Verdict, hold: Hold) -> None:
+def _remove(store: Store, verdict: Garbage, hold: Hold) -> None:
     """Manifests first, those that read others before those; then contents, which by then no manifest names."""
     for listed in verdict.rounds:
         for artefacts in _portions(listed, hold, store):
@@ -122,7 +122,7 @@ def _sizes(folder: Path) -> list[int]:
     return sizes
 
 
-def _clear_cache(settings: Settings, inventory: Inventory, verdict: Verdict, dry_run: bool) -> Space:
+def _clear_cache(settings: Settings, inventory: Inventory, verdict: Garbage, dry_run: bool) -> Space:
     strange = cache_of(settings).strange(inventory.contents.keys() - verdict.contents.keys())
     if not dry_run:
         for path in strange:

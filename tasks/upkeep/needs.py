@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from model.errors import InputError
 from tasks.concepts.concepts import concept_names
 from tasks.jobs.jobs import Job, plan_jobs
-from tasks.plan.last_training import CONCEPTS, trained_path
+from tasks.plan.last_training import CONCEPTS, last_training_path
 from tasks.production.ledger import concepts_in, read_ledger
 from tasks.project.settings import Settings
 from tasks.registry.store_records import (
@@ -21,7 +21,7 @@ from tasks.registry.store_records import (
     registry_folder,
     registry_id,
     stale_paths,
-    version_paths,
+    training_record_paths,
 )
 from tasks.registry.survey import KnownVersion, registered_versions
 from tasks.store.blobs import Record
@@ -43,7 +43,7 @@ class Forgotten:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class KnownNeeds:
     """Who was asked, and what of the records is out of date."""
 
     needs: Needs
@@ -55,7 +55,7 @@ class Asked:
     """Records of versions that this project's registry does not have any more."""
 
 
-def ask(settings: Settings, store: Store, jobs: Collection[Job], forgotten: Forgotten) -> Asked:
+def find_needs(settings: Settings, store: Store, jobs: Collection[Job], forgotten: Forgotten) -> KnownNeeds:
     """What must stay; `jobs` are those of all concepts of the project.
 
     This project's registry is asked; of what others have registered the store has records, and what those name is
@@ -71,8 +71,10 @@ def ask(settings: Settings, store: Store, jobs: Collection[Job], forgotten: Forg
     unforgettable += _not_forgettable_registries(settings, elsewhere, forgotten.registries)
     remembered = [records for name, records in others.items() if name not in forgotten.concepts]
     registries = tuple(registry for registry in elsewhere if registry.id not in forgotten.registries)
-    on_record = version_paths(store, settings)  # before the registry is asked: what comes in meanwhile is not stale
-    own = store.read_records(trained_path(name) for name in concept_names(settings))
+    on_record = training_record_paths(
+        store, settings
+    )  # before the registry is asked: what comes in meanwhile is not stale
+    own = store.read_records(last_training_path(name) for name in concept_names(settings))
     recorded, wrong = _recorded(
         {path: record for records in (own, *remembered) for path, record in records.items()}, own
     )
@@ -90,7 +92,7 @@ def ask(settings: Settings, store: Store, jobs: Collection[Job], forgotten: Forg
         recorded=frozenset(recorded),
         keep_seconds=settings.gc_keep_days * DAY,
     )
-    return Asked(
+    return KnownNeeds(
         needs=needs,
         concepts=tuple(sorted(others.keys() - set(forgotten.concepts))),
         registries=registries,
@@ -120,7 +122,7 @@ def records_of_others(settings: Settings, store: Store) -> dict[str, dict[str, R
     return records
 
 
-def tidy_records(store: Store, asked: Asked, forgotten: Forgotten) -> None:
+def tidy_records(store: Store, asked: KnownNeeds, forgotten: Forgotten) -> None:
     """Remove the records that are out of date or forgotten. Raises StoreFailed."""
     prefixes = [f"{CONCEPTS}{concept}/" for concept in forgotten.concepts]
     prefixes += [registry_folder(name) for name in forgotten.registries]

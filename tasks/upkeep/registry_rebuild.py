@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from model.errors import InputError, WorkFailed
 from tasks.concepts.concepts import NOT_STATED, Concept
-from tasks.plan.last_training import read_trained
+from tasks.plan.last_training import read_last_training
 from tasks.production.ledger import Ledger, concepts_in, read_ledger
 from tasks.production.registry import RELEASE_TAG, make_production_model, production_model, production_registry
 from tasks.production.release import read_release
@@ -19,7 +19,7 @@ from tasks.promotion.promotion import release_source, settle
 from tasks.promotion.revocation import mark_versions
 from tasks.registry.package import upload_package
 from tasks.registry.registration import MODEL_ID_TAG, make_model
-from tasks.registry.training_facts import TrainingRecord
+from tasks.registry.training_facts import TrainingFacts
 from tasks.registry.version_records import VersionRecord, version_records
 from tasks.registry.versions import (
     CANDIDATE,
@@ -234,7 +234,7 @@ def _mended(
     record = records[found.version]
     try:
         manifests = {stage: store.get(stage, key) for stage, key in record.stages.items()}
-        training = TrainingRecord.read(store, _concept(settings, record, manifests["gallery"]), manifests)
+        training = TrainingFacts.read(store, _concept(settings, record, manifests["gallery"]), manifests)
     except StoreFailed:
         raise
     except WorkFailed as damaged:
@@ -267,7 +267,7 @@ def _name_candidate(client: "MlflowClient", settings: Settings, store: Store, co
     if CANDIDATE in client.get_registered_model(name).aliases:
         return
     usable = [version for version in versions(client, concept) if REVOKED_TAG not in version.tags]
-    last = read_trained(store, settings, concept)
+    last = read_last_training(store, settings, concept)
     named = [version for version in usable if last and version.tags.get(KEY_TAG) == last.content]
     if usable:
         client.set_registered_model_alias(name, CANDIDATE, str((named or usable)[-1].version))

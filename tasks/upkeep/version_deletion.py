@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from model.errors import InputError
 from tasks.production.ledger import Ledger, read_ledger
 from tasks.project.settings import Settings
-from tasks.registry.store_records import told_path, version_path
+from tasks.registry.store_records import training_record_path, version_record_path
 from tasks.registry.survey import registered_versions
 from tasks.registry.version_records import version_records
 from tasks.registry.versions import KEY_TAG, look_up, model_name, parse_reference, versions
@@ -51,9 +51,9 @@ def delete_version(settings: Settings, store: Store, place: Blobs, reference: st
         with sorted_failures(settings):
             client.delete_model_version(name, str(number))
             left = versions(client, concept, content) if content else ()
-        store.delete_record(told_path(settings, concept, number))
+        store.delete_record(version_record_path(settings, concept, number))
         if content and not left:
-            store.delete_record(version_path(settings, concept, content))
+            store.delete_record(training_record_path(settings, concept, content))
     return called
 
 

@@ -14,7 +14,7 @@ from tasks.files.hashing import digest_of, file_digest
 from tasks.jobs.keys import plan_of
 from tasks.jobs.models import MODEL_SUFFIXES, cached_hub_files
 from tasks.lineage.chain import Chain, read_chain
-from tasks.lineage.check_results import Check, Verification, fault, good, unchecked
+from tasks.lineage.check_results import CheckResult, Verification, fault, good, unchecked
 from tasks.lineage.head import find_head
 from tasks.lineage.index import INDEXED, open_index
 from tasks.production.ledger import Ledger, examine_ledger
@@ -47,7 +47,7 @@ def verify(settings: Settings, store: Store, chain: Chain, *, released: bool = F
     With `released` also what production holds of it. Promotion asks without: it puts a damaged copy right itself.
     """
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
-    checks: list[Check] = [*check_version(settings, chain)]
+    checks: list[CheckResult] = [*check_version(settings, chain)]
     if chain.unread:
         checks += [unchecked(f"{link.stage} {link.key[:12]}", chain.unread) for link in chain.links]
         checks += [
@@ -68,7 +68,7 @@ def verify(settings: Settings, store: Store, chain: Chain, *, released: bool = F
     return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks))
 
 
-def _check_files(store: Store, manifest: Manifest) -> Iterator[Check]:
+def _check_files(store: Store, manifest: Manifest) -> Iterator[CheckResult]:
     """Hash each file of an artefact."""
     place = _named(manifest)
     try:
@@ -83,7 +83,7 @@ def _check_files(store: Store, manifest: Manifest) -> Iterator[Check]:
         yield good(f"{place}: {name}", "its sha256 is that of the manifest")
 
 
-def _check_key(manifest: Manifest) -> Iterator[Check]:
+def _check_key(manifest: Manifest) -> Iterator[CheckResult]:
     """A key is the hash of everything that could change the result: the manifest must give it again."""
     place = _named(manifest)
     sealed = manifest.sealed
@@ -101,7 +101,7 @@ def _check_key(manifest: Manifest) -> Iterator[Check]:
         yield fault(f"{place}: key", f"what the manifest says gives another key, {plan.key[:12]}")
 
 
-def _check_reads(manifest: Manifest, manifests: Mapping[str, Manifest]) -> Iterator[Check]:
+def _check_reads(manifest: Manifest, manifests: Mapping[str, Manifest]) -> Iterator[CheckResult]:
     """What a stage says it read is what the earlier stage left."""
     for entry in manifest.inputs:
         link = f"{_named(manifest)} <- {entry.kind}"
@@ -123,7 +123,7 @@ def _check_reads(manifest: Manifest, manifests: Mapping[str, Manifest]) -> Itera
             yield unchecked(link, "what it read cannot be found")
 
 
-def _check_content(chain: Chain) -> Iterator[Check]:
+def _check_content(chain: Chain) -> Iterator[CheckResult]:
     """The key by which the content is registered comes from the last stage and the evaluation."""
     evaluation = chain.manifests.get("evaluate")
     if chain.head.content is None or evaluation is None:
@@ -135,7 +135,7 @@ def _check_content(chain: Chain) -> Iterator[Check]:
         yield fault("content", f"registered as {chain.head.content[:12]}, and the manifests give {given[:12]}")
 
 
-def _check_production(settings: Settings, chain: Chain, *, released: bool) -> Iterator[Check]:
+def _check_production(settings: Settings, chain: Chain, *, released: bool) -> Iterator[CheckResult]:
     """The concept's production ledger, and with `released` what production holds of this content."""
     try:
         place = open_production(settings)
@@ -159,7 +159,7 @@ def _check_production(settings: Settings, chain: Chain, *, released: bool) -> It
         yield unchecked("releases", str(failure))
 
 
-def _check_ledger(chain: Chain, ledger: Ledger, problems: Sequence[str]) -> Iterator[Check]:
+def _check_ledger(chain: Chain, ledger: Ledger, problems: Sequence[str]) -> Iterator[CheckResult]:
     """It is a whole chain, and its records of this content name these artefacts."""
     for problem in problems:
         yield fault("ledger", problem.removeprefix("ledger "))
@@ -174,7 +174,7 @@ def _check_ledger(chain: Chain, ledger: Ledger, problems: Sequence[str]) -> Iter
         )
 
 
-def _check_models(settings: Settings, chain: Chain) -> Iterator[Check]:
+def _check_models(settings: Settings, chain: Chain) -> Iterator[CheckResult]:
     """The files of the pretrained models, hashed where they are."""
     seen: set[tuple[str, str]] = set()
     for manifest in chain.manifests.values():
@@ -188,7 +188,7 @@ def _check_models(settings: Settings, chain: Chain) -> Iterator[Check]:
             yield unchecked(kind, "the manifest does not say which files it had")
 
 
-def _check_model(settings: Settings, kind: str, model: Mapping[str, Any]) -> Iterator[Check]:
+def _check_model(settings: Settings, kind: str, model: Mapping[str, Any]) -> Iterator[CheckResult]:
     reference, revision = model["reference"], model["revision"]
     named = f"{kind} {reference}"
     recorded: Mapping[str, str] = model.get("files", {})
@@ -214,7 +214,9 @@ def _check_model(settings: Settings, kind: str, model: Mapping[str, Any]) -> Ite
     yield from _check_paths(named, recorded, there, complete=revision is None)
 
 
-def _check_paths(named: str, recorded: Mapping[str, str], there: Mapping[str, Path], complete: bool) -> Iterator[Check]:
+def _check_paths(
+    named: str, recorded: Mapping[str, str], there: Mapping[str, Path], complete: bool
+) -> Iterator[CheckResult]:
     for name, digest in recorded.items():
         if name not in there:
             yield (
@@ -229,7 +231,7 @@ def _check_paths(named: str, recorded: Mapping[str, str], there: Mapping[str, Pa
             yield fault(f"{named}: {name}", "was not there when the model was trained")
 
 
-def _hashed(what: str, path: Path, digest: str) -> Check:
+def _hashed(what: str, path: Path, digest: str) -> CheckResult:
     try:
         found = file_digest(path)
     except OSError as error:

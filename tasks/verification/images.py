@@ -12,12 +12,12 @@ from tasks.dvc.folder_hash import FolderFile, file_md5, folder_digest
 from tasks.dvc.storage import DvcStorage, UnreadRemote, dvc_storage
 from tasks.files.hashing import file_digest
 from tasks.lineage.chain import Chain
-from tasks.lineage.check_results import Check, fault, good, unchecked
+from tasks.lineage.check_results import CheckResult, fault, good, unchecked
 from tasks.project.settings import Settings, shown_path
 from tasks.store.blobs import StoreFailed
 
 
-def check_images(settings: Settings, chain: Chain) -> Iterator[Check]:
+def check_images(settings: Settings, chain: Chain) -> Iterator[CheckResult]:
     """Each image against the hash that was taken when it was prepared, and all against the hash of the set.
 
     In the working copy other bytes are a fault as long as DVC has this very data version on record (or no record at
@@ -63,7 +63,7 @@ def _remote_copies(storage: DvcStorage, chain: Chain, version: str, folder: Path
     return copies, None
 
 
-def _check_set(chain: Chain, version: str) -> Iterator[Check]:
+def _check_set(chain: Chain, version: str) -> Iterator[CheckResult]:
     files = [
         FolderFile(relpath=image["made_from"], md5=image["md5"], size=image["size"])
         for image in chain.images
@@ -89,7 +89,7 @@ def _working_copy(settings: Settings, chain: Chain, version: str) -> tuple[Path 
 
 def _check_image(
     settings: Settings, image: Mapping[str, Any], places: Mapping[str, tuple[Path | None, bool]]
-) -> Iterator[Check]:
+) -> Iterator[CheckResult]:
     """One image in each place that has it; of a place that need not have this very image, only a match counts."""
     found = False
     for place, (path, expected) in places.items():

@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.lineage.check_results import Check, fault, good, unchecked
+from tasks.lineage.check_results import CheckResult, fault, good, unchecked
 from tasks.registry.package_listing import BYTECODE, LISTING, MLFLOW_NOTE, hashes_of, is_mlflow_note, listing_text
 
 
-def check_package(what: str, package: Path) -> Iterator[Check]:
+def check_package(what: str, package: Path) -> Iterator[CheckResult]:
     """Each file of a package in a folder, hashed and compared with the list."""
     try:
         text = (package / LISTING).read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from model.errors import InputError
-from tasks.lineage.check_results import Check, Verification, fault, good, unchecked
+from tasks.lineage.check_results import CheckResult, Verification, fault, good, unchecked
 from tasks.production import release as releases
 from tasks.production.ledger import Ledger, Promotion, concepts_in, examine_ledger
 from tasks.production.release import LINEAGE, MODEL, PROVENANCE, Release, read_release
@@ -44,7 +44,7 @@ def check_place(place: Blobs, public_key: bytes) -> Verification:
     concepts = concepts_in(place)
     if not concepts:
         raise InputError(f"{place.address} holds no ledger: nothing was ever promoted there")
-    checks: list[Check] = []
+    checks: list[CheckResult] = []
     for concept in concepts:
         ledger, problems = examine_ledger(place, concept)
         checks += [fault(f"ledger of {concept}", problem) for problem in problems]
@@ -55,7 +55,7 @@ def check_place(place: Blobs, public_key: bytes) -> Verification:
     return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks))
 
 
-def check_releases(place: Blobs, records: Iterable[Promotion], public_key: bytes | None) -> Iterator[Check]:
+def check_releases(place: Blobs, records: Iterable[Promotion], public_key: bytes | None) -> Iterator[CheckResult]:
     """Every release that these records name: its files, its manifests, its signature (`check_ledger_signature`)."""
     first: dict[str, Promotion] = {}
     for record in records:
@@ -65,7 +65,7 @@ def check_releases(place: Blobs, records: Iterable[Promotion], public_key: bytes
         yield from _release(place, record, identity, public_key)
 
 
-def check_ledger_signature(place: Blobs, ledger: Ledger, public_key: bytes | None) -> Iterator[Check]:
+def check_ledger_signature(place: Blobs, ledger: Ledger, public_key: bytes | None) -> Iterator[CheckResult]:
     """The signature over a ledger; without a key one that is there stays unchecked, and none is asked for."""
 
     def hold(signature: bytes, key: bytes) -> None:
@@ -77,7 +77,7 @@ def check_ledger_signature(place: Blobs, ledger: Ledger, public_key: bytes | Non
 
 def _signature(
     place: Blobs, of: str, path: str, public_key: bytes | None, hold: Callable[[bytes, bytes], None], over: str
-) -> Iterator[Check]:
+) -> Iterator[CheckResult]:
     what = f"{of}: signature"
     signature = place.read(path)
     if public_key is None:
@@ -93,7 +93,7 @@ def _signature(
             yield fault(what, str(error))
 
 
-def _release(place: Blobs, record: Promotion, identity: str, public_key: bytes | None) -> Iterator[Check]:
+def _release(place: Blobs, record: Promotion, identity: str, public_key: bytes | None) -> Iterator[CheckResult]:
     what = f"release {record.concept}/{identity[:16]}"
     try:
         release = read_release(place, record.concept, identity)
@@ -120,7 +120,7 @@ def _release(place: Blobs, record: Promotion, identity: str, public_key: bytes |
         yield from _lineage(record, release, Path(folder))
 
 
-def _release_signature(place: Blobs, release: Release, folder: Path, public_key: bytes | None) -> Iterator[Check]:
+def _release_signature(place: Blobs, release: Release, folder: Path, public_key: bytes | None) -> Iterator[CheckResult]:
     def hold(signature: bytes, key: bytes) -> None:
         verify(folder, signature, key)
 
@@ -128,7 +128,7 @@ def _release_signature(place: Blobs, release: Release, folder: Path, public_key:
     yield from _signature(place, what, path, public_key, hold, "over every file")
 
 
-def _lineage(record: Promotion, release: Release, folder: Path) -> Iterator[Check]:
+def _lineage(record: Promotion, release: Release, folder: Path) -> Iterator[CheckResult]:
     """The manifests fit each other, the ledger's record and the weights that are loaded."""
     what = f"release {record.concept}/{release.id[:16]}"
     manifests: dict[str, Manifest] = {}
@@ -159,7 +159,7 @@ def _lineage(record: Promotion, release: Release, folder: Path) -> Iterator[Chec
         yield fault(f"{what}: provenance", "is about other files than those of the package")
 
 
-def _links(what: str, manifests: Mapping[str, Manifest]) -> Iterator[Check]:
+def _links(what: str, manifests: Mapping[str, Manifest]) -> Iterator[CheckResult]:
     for stage, manifest in manifests.items():
         for entry in manifest.inputs:
             source = manifests.get(entry.kind)

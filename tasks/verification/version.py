@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from model.errors import InputError, WorkFailed
 from tasks.files.hashing import file_digest
 from tasks.lineage.chain import Chain
-from tasks.lineage.check_results import Check, fault, good, unchecked
+from tasks.lineage.check_results import CheckResult, fault, good, unchecked
 from tasks.project.settings import Settings
 from tasks.registry.versions import WEIGHTS_SHA256_TAG, damage, local_folder, model_name
 from tasks.store.artefacts import WEIGHTS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _STAGE_TAG = "conceptbooth.stage."
 
 
-def check_version(settings: Settings, chain: Chain) -> Iterator[Check]:
+def check_version(settings: Settings, chain: Chain) -> Iterator[CheckResult]:
     """Tags and files of the version that a chain was asked for by."""
     head = chain.head
     if head.found_by != "registry":
@@ -61,7 +61,9 @@ def check_version(settings: Settings, chain: Chain) -> Iterator[Check]:
         yield good(named, "is that of the last stage's weights") if same else fault(named, said)
 
 
-def _check_files(client: "MlflowClient", settings: Settings, version: "ModelVersion", what: str) -> tuple[Check, ...]:
+def _check_files(
+    client: "MlflowClient", settings: Settings, version: "ModelVersion", what: str
+) -> tuple[CheckResult, ...]:
     """Every file of the package, hashed; fetched first where it lies in a bucket or behind a server."""
     place = client.get_model_version_download_uri(version.name, version.version)
     if local_folder(place) is None and (problem := damage(client, settings, version)):

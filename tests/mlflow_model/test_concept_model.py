@@ -23,7 +23,7 @@ from model.drawing.sampling_options import Sampling
 from model.marks.content_credentials import read_credentials
 from model.weights.concept import ConceptWeights
 from tasks.registry.package import NEEDED, write_package
-from tasks.registry.training_facts import TrainingRecord
+from tasks.registry.training_facts import TrainingFacts
 from tasks.store.store import open_store
 from tests.certificates import write_key_and_certificates
 from tests.model.tiny import MAX_TOKENS, write_tiny_base
@@ -63,7 +63,7 @@ def manifests(settings, weights, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(settings, manifests, tmp_path_factory):
-    record = TrainingRecord.read(open_store(settings), concept(settings), manifests)
+    record = TrainingFacts.read(open_store(settings), concept(settings), manifests)
     folder = tmp_path_factory.mktemp("package")
     package = write_package(folder, settings, open_store(settings), record, run_id="0" * 32, model_id="m-0")
     return mlflow.pyfunc.load_model(str(package))
@@ -81,7 +81,7 @@ def drawn_directly(settings, weights, *, seed: int, count: int) -> list[bytes]:
 
 
 def test_the_version_holds_the_difference_and_not_the_base(settings, manifests, tmp_path):
-    record = TrainingRecord.read(open_store(settings), concept(settings), manifests)
+    record = TrainingFacts.read(open_store(settings), concept(settings), manifests)
     package = write_package(tmp_path, settings, open_store(settings), record, run_id="0" * 32, model_id="m-0")
     files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
     assert {file for file in files if file.endswith(".safetensors")} == {"artifacts/concept.safetensors"}

@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.doctor.diagnosis import Finding, found_at_once, found_by
-from flows.doctor.services import looks
+from flows.doctor.diagnosis import Diagnosis, diagnosed_at_once, diagnosed_by
+from flows.doctor.services import service_probes
 from tasks.project.settings import load_settings
 from tasks.store.s3 import s3_client
 from tests.s3 import relay
@@ -234,7 +234,7 @@ def test_each_place_that_refuses_is_named(project: Path, s3_bucket: str, s3_serv
         before.ignored_headers = {"if-none-match"}
         found = examined()
         before.concerns = "/results/"
-        (results,) = found_by("Prefect results", looks(load_settings(project))["Prefect results"])
+        (results,) = diagnosed_by("Prefect results", service_probes(load_settings(project))["Prefect results"])
     assert results.state == "problem" and "s3:PutObject" in results.found
     assert found["store"]["state"] == "problem" and "IfNoneMatch" in found["store"]["found"]
     assert found["DVC remote"]["state"] == "problem" and "s3:PutObject" in found["DVC remote"]["found"]
@@ -244,13 +244,13 @@ def test_each_place_that_refuses_is_named(project: Path, s3_bucket: str, s3_serv
 def test_a_place_that_never_answers_holds_up_nobody_and_a_defect_is_a_finding() -> None:
     over = Event()
 
-    def silent() -> list[Finding]:
+    def silent() -> list[Diagnosis]:
         over.wait()
         return []
 
-    well = Finding(what="store", state="ok", found="well")
-    looks = {"DVC remote": silent, "store": lambda: [well], "MLflow": lambda: [][1]}
-    dead, alive, odd = found_at_once(looks, seconds=1.0)
+    well = Diagnosis(what="store", state="ok", found="well")
+    service_probes = {"DVC remote": silent, "store": lambda: [well], "MLflow": lambda: [][1]}
+    dead, alive, odd = diagnosed_at_once(service_probes, seconds=1.0)
     over.set()
     assert (dead.what, dead.state, dead.found) == ("DVC remote", "problem", "no answer within 1 seconds")
     assert alive == well

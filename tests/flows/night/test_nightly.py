@@ -26,11 +26,11 @@ from model.errors import WorkFailed
 from tasks.execution.reporting import Silence
 from tasks.jobs.jobs import plan_jobs
 from tasks.plan.failures import failures_path
-from tasks.plan.last_training import read_trained, trained_path
+from tasks.plan.last_training import last_training_path, read_last_training
 from tasks.production.ledger import append, record_path
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
-from tasks.registry.store_records import version_paths
+from tasks.registry.store_records import training_record_paths
 from tasks.store.store import StoreFailed, open_store
 from tasks.tracking.client import connect
 from tests.flows.receiver import Receiver
@@ -173,7 +173,7 @@ def test_what_failed_is_tried_the_next_night_and_then_waits(shared):
 
 def test_a_concept_that_is_forced_is_read_to_the_last_byte_and_mended(shared):
     store = open_store(shared)
-    trained = store.get("train-3-unet", read_trained(store, shared, TURTLE).stage("train-3-unet").key)
+    trained = store.get("train-3-unet", read_last_training(store, shared, TURTLE).stage("train-3-unet").key)
     weights = Path(store.content_address(trained.files["concept.safetensors"].sha256))
     content = weights.read_bytes()
     weights.chmod(0o644)
@@ -234,13 +234,13 @@ def test_a_version_that_vanished_is_registered_again_without_training(shared):
 
 def test_a_record_that_is_lost_is_written_again_without_training(shared):
     store = open_store(shared)
-    content = store.record(trained_path(TURTLE)).content
-    for path in (trained_path(TURTLE), *version_paths(store, shared, TURTLE)):
+    content = store.record(last_training_path(TURTLE)).content
+    for path in (last_training_path(TURTLE), *training_record_paths(store, shared, TURTLE)):
         store.delete_record(path)
     assert json.loads(command("plan", TURTLE, "--json").stdout)["concepts"][0]["state"] == "up to date"
     tried = len(runs_of(TURTLE))
     night(code=0)
-    assert store.record(trained_path(TURTLE)).content == content
+    assert store.record(last_training_path(TURTLE)).content == content
     assert len(runs_of(TURTLE)) == tried
 
 
@@ -248,7 +248,7 @@ def test_a_worse_version_is_held_back_with_its_numbers(shared):
     """A champion whose evaluation says that it is far better; the next version is measured against it."""
     client = connect(shared)
     client.set_registered_model_alias("concept.turtle", "champion", "2")
-    store, trained = open_store(shared), read_trained(open_store(shared), shared, TURTLE)
+    store, trained = open_store(shared), read_last_training(open_store(shared), shared, TURTLE)
     evaluation = store.get("evaluate", trained.stage("evaluate").key)
     better = json.loads(store.file(evaluation, "scores.json").read_text())
     for name in ("clip_i", "clip_t"):
@@ -363,7 +363,7 @@ def test_what_nobody_foresaw_ends_a_night_with_summary_and_notice_all_the_same(s
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/s3cret", "nonsense s3cret", "ftp://host/s3cret"])
 def test_a_receiver_that_is_not_there_fails_no_night(shared, monkeypatch, url):
-    from flows.output.webhook import notify
+    from flows.output.webhook import post_summary
 
-    problem = notify(Settings(root=shared.root, notify_url=url), {"text": "done"}, sleep=lambda _: None)
+    problem = post_summary(Settings(root=shared.root, notify_url=url), {"text": "done"}, sleep=lambda _: None)
     assert problem is not None and "was not sent" in problem and "s3cret" not in problem

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr
 
-from flows.output.webhook import notify
+from flows.output.webhook import post_summary
 from tasks.project.settings import Settings
 
 
@@ -11,5 +11,5 @@ from tasks.project.settings import Settings
 def test_a_summary_that_json_cannot_say_fails_no_night(tmp_path, value):
     (tmp_path / "params.yaml").touch()
     settings = Settings(root=tmp_path, notify_url=SecretStr("http://127.0.0.1:9/s3cret"))
-    problem = notify(settings, {"clip_i": value}, sleep=lambda _: None)
+    problem = post_summary(settings, {"clip_i": value}, sleep=lambda _: None)
     assert problem is not None and "127.0.0.1:9 was not asked" in problem and "s3cret" not in problem

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from pydantic import SecretStr
 
-from flows.production.notifications import EVENT, announce
+from flows.production.notifications import EVENT, notify_of_change
 from tasks.project.settings import Settings
 from tasks.store.folder_blobs import FolderBlobs
 from tests.tasks.production.test_ledger import record
@@ -42,10 +42,10 @@ def test_a_record_is_told_once_and_after_a_refusal_again(tmp_path):
     place, entry = FolderBlobs(tmp_path / "store"), record(1, "a", overridden={"git_clean": "a trial"})
     with receiver(400) as (url, bodies):
         settings = Settings(root=tmp_path, notify_url=SecretStr(url))
-        problem = announce(settings, place, entry)
+        problem = notify_of_change(settings, place, entry)
         assert problem is not None and problem.endswith(" answers 400")
-        assert announce(settings, place, entry) is None
-        assert announce(settings, place, entry) is None
+        assert notify_of_change(settings, place, entry) is None
+        assert notify_of_change(settings, place, entry) is None
         (sent,) = bodies
     assert (sent["event"], sent["concept"], sent["seq"], sent["seal"]) == (EVENT, "owl", 1, entry.seal)
     assert sent["overridden"] == {"git_clean": "a trial"}
@@ -53,7 +53,7 @@ def test_a_record_is_told_once_and_after_a_refusal_again(tmp_path):
 
 def test_nobody_asked_and_nothing_is_noted(tmp_path):
     place = FolderBlobs(tmp_path / "store")
-    assert announce(Settings(root=tmp_path), place, record(1, "a")) is None
+    assert notify_of_change(Settings(root=tmp_path), place, record(1, "a")) is None
     assert list(place.entries("announced/")) == []
 
 
@@ -64,7 +64,7 @@ def test_prefect_gets_an_event_that_automations_can_wait_for(tmp_path, prefect_u
 
     entry = record(1, "a")
     settings = Settings(root=tmp_path, prefect_api_url=prefect_url)
-    assert announce(settings, FolderBlobs(tmp_path / "store"), entry) is None
+    assert notify_of_change(settings, FolderBlobs(tmp_path / "store"), entry) is None
     wanted = {"filter": {"event": {"name": [EVENT]}, "order": "DESC"}}
     deadline = time.monotonic() + 60
     found: list[dict] = []

@@ -18,9 +18,9 @@ from tasks.production.ledger import Promotion, append, read_ledger, record_path
 from tasks.production.registry import open_production
 from tasks.project.settings import load_settings
 from tasks.promotion.policy import POLICY_FILE
-from tasks.promotion.smoke_test import try_version
+from tasks.promotion.smoke_test import smoke_test
 from tasks.registry.registration import register
-from tasks.registry.store_records import told_paths
+from tasks.registry.store_records import version_record_paths
 from tasks.registry.versions import CANDIDATE, CHAMPION
 from tasks.store.s3 import s3_client
 from tasks.store.store import open_store
@@ -78,7 +78,7 @@ def refused(*arguments: object) -> list[str]:
 
 def test_a_version_is_promoted_drawn_rolled_back_shown_and_proved(project, tmp_path, s3_bucket, monkeypatch):
     monkeypatch.setattr(
-        tasks.promotion.promotion, "try_version", try_version
+        tasks.promotion.promotion, "try_version", smoke_test
     )  # the real one: a fresh process, out of the bucket
     first = done("promote", CONCEPT, "--version", 1, "--reason", "the first that has ears")
     assert (first["changed"], first["version"], first["model"], first["seq"]) == (True, 1, "concept.owl", 1)
@@ -162,7 +162,9 @@ def test_what_the_ledger_names_is_not_deleted_and_said_where_others_did(
         "concept 'owl' has no version 2; versions: 1; aliases: none"
     ]
     store = open_store(settings)
-    assert [path[-11:] for path in told_paths(store, settings)] == ["000001.json"] and reconcile(load_settings()) == []
+    assert [path[-11:] for path in version_record_paths(store, settings)] == ["000001.json"] and reconcile(
+        load_settings()
+    ) == []
     client.delete_model_version("concept.owl", "1")  # behind our back
     said = "concept.owl: version 1 was deleted, and the ledger names it (record 1)"
     assert reconcile(load_settings()) == [said]

@@ -10,7 +10,7 @@ from httpx import ConnectTimeout
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.doctor.setup import examine
+from flows.doctor.setup import diagnose
 from flows.training.train_concept import train_concept
 from flows.training.train_here import train_here
 from model.errors import InputError, SetupError, WorkFailed
@@ -94,7 +94,7 @@ def test_images_must_not_be_shrunk_below_what_the_base_learns_from(project):
     assert before <= 64 < after
     with pytest.raises(InputError, match=rf"max_short_side = 64.*{after} pixels"):
         plan_jobs(project, ["turtle"])
-    told = next(finding for finding in examine(project) if finding.what == "base model")
+    told = next(finding for finding in diagnose(project) if finding.what == "base model")
     assert told.state == "problem" and f"{after} pixels" in told.found
 
 

@@ -14,7 +14,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tasks.jobs.jobs import plan_jobs
-from tasks.plan.last_training import read_trained
+from tasks.plan.last_training import read_last_training
 from tasks.store.store import open_store
 from tests.training_project import write_params
 
@@ -83,12 +83,12 @@ def test_a_command_that_is_stopped_goes_on_and_registers_once(project):
     _, said = killed.communicate()
     assert killed.returncode == -signal.SIGKILL, said
     store = open_store(project)
-    assert registered(project) == [1] and read_trained(store, project, "turtle") is None
+    assert registered(project) == [1] and read_last_training(store, project, "turtle") is None
 
     done = start(project)
     _, said = done.communicate()
     assert done.returncode == 0, said
-    trained = read_trained(store, project, "turtle")
+    trained = read_last_training(store, project, "turtle")
     assert trained is not None and trained.version == 1
     assert all(store.find_checked(plan.stage, plan.key) for plan in job.stages)
     assert list((project.home / "work").iterdir()) == []

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from flows.training.train import run_training
 from tasks.jobs.jobs import plan_jobs
-from tasks.plan.last_training import trained_path
+from tasks.plan.last_training import last_training_path
 from tasks.project.settings import Settings, load_settings
-from tasks.registry.store_records import address_of, registry_id, version_paths
+from tasks.registry.store_records import address_of, registry_id, training_record_paths
 from tasks.store.store import Inventory, open_store
 from tasks.tracking.client import connect
 from tasks.upkeep.garbage import DAY
@@ -163,7 +163,7 @@ def test_a_concept_that_is_gone_is_kept_until_it_is_forgotten(copy, settings):
     kept = gc()
     assert len(kept["artefacts"]) == 0 and kept["kept"]["concepts_of_other_projects"] == ["turtle"]
     (other,) = kept["kept"]["other_registries"]  # that of the project that this one was copied from
-    told = version_paths(open_store(settings), settings)  # two records a version
+    told = training_record_paths(open_store(settings), settings)  # two records a version
     assert (other["address"], 2 * other["versions"]) == (address_of(settings), len(told))
     assert refused("--forget", "rabbit") == (
         2,
@@ -177,7 +177,7 @@ def test_a_concept_that_is_gone_is_kept_until_it_is_forgotten(copy, settings):
 
 
 def test_it_says_what_goes_and_why_in_words(copy, settings):
-    open_store(copy).delete_record(trained_path("turtle"))
+    open_store(copy).delete_record(last_training_path("turtle"))
     name = registry_id(settings)
     result = CliRunner().invoke(app, ["gc"], env={"COLUMNS": "120"})
     assert "0 artefacts" in result.stdout

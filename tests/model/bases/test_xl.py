@@ -20,7 +20,7 @@ from model.drawing.sample import Sampling, denoise, generate, initial_noise
 from model.errors import InputError
 from model.exports.diffusers_pipeline import concept_pipeline
 from model.training.checkpoint import Checkpoints
-from model.training.checkpoint_interval import Rhythm
+from model.training.checkpoint_interval import CheckpointInterval
 from model.training.train import train_stage
 from model.weights.concept import ConceptWeights, named_embeddings
 from tests.model.tiny import POOLED, WIDTH, WIDTH_2, write_tiny_xl_base
@@ -255,7 +255,7 @@ def test_a_resumed_training_comes_to_the_same_bits(train, make_stage, first, tra
     whole = train(stage, previous)
 
     def checkpoints():
-        return Checkpoints(tmp_path, identity="this one", every=Rhythm.parse("3 steps"), warn=pytest.fail)
+        return Checkpoints(tmp_path, identity="this one", every=CheckpointInterval.parse("3 steps"), warn=pytest.fail)
 
     def stop(step):
         if step.step == 5:
@@ -293,7 +293,7 @@ def test_both_text_encoders_learn_beside_the_unet_as_far_as_it_reads_them(base, 
             raise KeyboardInterrupt
 
     def checkpoints():
-        return Checkpoints(tmp_path, identity="this one", every=Rhythm.parse("2 steps"), warn=pytest.fail)
+        return Checkpoints(tmp_path, identity="this one", every=CheckpointInterval.parse("2 steps"), warn=pytest.fail)
 
     with pytest.raises(KeyboardInterrupt):
         train(stage, on_step=stop, checkpoints=checkpoints())

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 import model.training.checkpoint_files
 from model.errors import WorkFailed
 from model.training.checkpoint import Checkpoints
-from model.training.checkpoint_interval import Rhythm
+from model.training.checkpoint_interval import CheckpointInterval
 from model.training.train import train_stage
 from model.weights.concept import named_embeddings
 
@@ -26,7 +26,9 @@ def warnings() -> list[str]:
 @pytest.fixture
 def checkpoints(tmp_path, warnings):
     def make(every: str = "3 steps", identity: str = "this one") -> Checkpoints:
-        return Checkpoints(tmp_path / "kept", identity=identity, every=Rhythm.parse(every), warn=warnings.append)
+        return Checkpoints(
+            tmp_path / "kept", identity=identity, every=CheckpointInterval.parse(every), warn=warnings.append
+        )
 
     return make
 
@@ -302,18 +304,18 @@ def test_out_of_memory_leaves_what_was_learnt(base, train, checkpoints, tmp_path
 @pytest.mark.parametrize(
     ("words", "rhythm"),
     [
-        ("60 seconds", Rhythm(seconds=60)),
-        ("1 second", Rhythm(seconds=1)),
-        ("90s", Rhythm(seconds=90)),
-        ("25 Steps", Rhythm(steps=25)),
-        ("never", Rhythm()),
+        ("60 seconds", CheckpointInterval(seconds=60)),
+        ("1 second", CheckpointInterval(seconds=1)),
+        ("90s", CheckpointInterval(seconds=90)),
+        ("25 Steps", CheckpointInterval(steps=25)),
+        ("never", CheckpointInterval()),
     ],
 )
 def test_rhythms_are_read(words, rhythm):
-    assert Rhythm.parse(words) == rhythm
+    assert CheckpointInterval.parse(words) == rhythm
 
 
 @pytest.mark.parametrize("words", ["", "60", "0 steps", "-1 seconds", "2 minutes", "1.5 seconds"])
 def test_other_words_are_no_rhythm(words):
     with pytest.raises(ValueError, match="60 seconds"):
-        Rhythm.parse(words)
+        CheckpointInterval.parse(words)

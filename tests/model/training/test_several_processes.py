@@ -9,8 +9,8 @@ import torch
 
 from model.errors import InputError, SetupError, WorkFailed
 from model.training.checkpoint import Checkpoints
-from model.training.checkpoint_interval import Rhythm
-from model.training.process_group import Team
+from model.training.checkpoint_interval import CheckpointInterval
+from model.training.process_group import ProcessGroup
 from model.training.several_processes import Processes, _failure, train_jointly
 from model.training.train import train_stage
 
@@ -57,7 +57,7 @@ def test_two_processes_come_to_what_one_comes_to_also_after_a_stop(
             raise KeyboardInterrupt
 
     def checkpoints():
-        return Checkpoints(kept, identity="this one", every=Rhythm.parse("2 steps"), warn=pytest.fail)
+        return Checkpoints(kept, identity="this one", every=CheckpointInterval.parse("2 steps"), warn=pytest.fail)
 
     with pytest.raises(KeyboardInterrupt):
         jointly(stage, class_images=drawn, on_step=stop, checkpoints=checkpoints())
@@ -101,7 +101,7 @@ def test_the_process_that_knows_why_is_heard(make_stage, tmp_path):
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(base, images, prompt, make_stage):
-    three = Team()
+    three = ProcessGroup()
     three.size = 3
     with pytest.raises(InputError, match=r"embedding\.batch_size = 2: 3 processes share each step, so a multiple of 3"):
         train_stage(

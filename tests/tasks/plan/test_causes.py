@@ -9,7 +9,7 @@ import pytest
 import tasks.jobs.keys
 from tasks.jobs.jobs import Job, plan_jobs
 from tasks.plan.causes import causes
-from tasks.plan.last_training import Trained, TrainedStage, facts_json
+from tasks.plan.last_training import FinishedStage, LastTraining, facts_json
 from tasks.project.settings import Settings
 from tasks.store.manifest import SCHEMA
 from tests.data_project import photo
@@ -19,13 +19,13 @@ from tests.training_project import PROMPTS, write_concept, write_params
 NO_CAUSE = {name for name, (stage, _) in CHANGES.items() if stage == 6}
 
 
-def as_trained(job: Job) -> Trained:
+def as_trained(job: Job) -> LastTraining:
     """The record of a job as if it had been done."""
     stages = tuple(
-        TrainedStage(stage=plan.stage, key=plan.key, digest="d", files={"file": ["0" * 64, 1]}) for plan in job.stages
+        FinishedStage(stage=plan.stage, key=plan.key, digest="d", files={"file": ["0" * 64, 1]}) for plan in job.stages
     )
     images = {file.relpath: file.md5 for file in job.images.files}
-    trained = Trained(
+    trained = LastTraining(
         concept=job.concept.name,
         at="2026-01-01T00:00:00+00:00",
         manifest_schema=SCHEMA,
@@ -36,7 +36,7 @@ def as_trained(job: Job) -> Trained:
         stages=stages,
         facts_json=facts_json(job),
     )
-    read = Trained.from_json(trained.to_json())
+    read = LastTraining.from_json(trained.to_json())
     assert read is not None and read.to_json() == trained.to_json()
     return read
 
@@ -136,8 +136,8 @@ def test_another_method_is_named_with_its_stages(project):
 
 def test_what_is_no_record_is_none():
     for first in (b"", b"{}", b"[]", b'{"schema": 99}', b'{"schema": 1, "stages": [{}]}'):
-        assert Trained.from_json(first + b"\n{}\n") is None
-    assert Trained.from_json(b"{}") is None
+        assert LastTraining.from_json(first + b"\n{}\n") is None
+    assert LastTraining.from_json(b"{}") is None
 
 
 def test_facts_that_cannot_be_read_leave_the_concept_stale(project):

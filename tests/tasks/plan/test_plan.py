@@ -10,10 +10,10 @@ from flows.night.plan import run_plan
 from model.errors import InputError
 from tasks.jobs.jobs import Job, plan_jobs
 from tasks.plan.failures import forget_failures, note_failure
-from tasks.plan.last_training import trained_of, trained_path, write_trained
+from tasks.plan.last_training import last_training_of, last_training_path, write_last_training
 from tasks.plan.plan import ConceptPlan, make_plan
 from tasks.project.settings import Settings
-from tasks.registry.store_records import version_paths
+from tasks.registry.store_records import training_record_paths
 from tasks.registry.survey import RegistryUnknown, registered_versions
 from tasks.registry.training_facts import SCORE_NAMES
 from tasks.registry.versions import CANDIDATE, model_name
@@ -46,8 +46,8 @@ def finished(settings: Settings, folder: Path, number: int = 1) -> Settings:
     """Have `turtle` trained and on record, and registered by hand as this version."""
     (job,) = plan_jobs(settings, ["turtle"])
     store = open_store(settings)
-    record = trained_of(job, published(store, job, folder), number, SCORES)
-    write_trained(store, settings, record)
+    record = last_training_of(job, published(store, job, folder), number, SCORES)
+    write_last_training(store, settings, record)
     client = connect(settings)
     if number == 1:
         client.create_registered_model(model_name("turtle"))
@@ -98,7 +98,7 @@ def test_a_missing_or_cut_file_is_named(trained, harm):
 
 def test_without_a_record_the_manifests_tell(trained):
     store = open_store(trained)
-    for path in (trained_path("turtle"), *version_paths(store, trained)):
+    for path in (last_training_path("turtle"), *training_record_paths(store, trained)):
         store.delete_record(path)
     assert plan_of(trained).state == "up to date"
     content_of(trained, "gallery").unlink()

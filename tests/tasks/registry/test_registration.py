@@ -14,7 +14,7 @@ from model.errors import InputError, WorkFailed
 from tasks.project.settings import Settings
 from tasks.registry.registration import _create_version, confirm, register
 from tasks.registry.runs import PARENT_TAG, REGISTRAR_TAG, record_training
-from tasks.registry.training_facts import TrainingRecord
+from tasks.registry.training_facts import TrainingFacts
 from tasks.registry.versions import CANDIDATE, REVOKED_TAG, resolve, versions
 from tasks.store.store import Damaged, open_store
 from tasks.tracking.client import MlflowRefused, connect, experiment_id
@@ -356,7 +356,7 @@ def test_two_processes_register_the_same_content_once(settings, client):
 def test_of_two_machines_that_register_the_same_content_the_first_version_stays(settings, client):
     first = register(settings, concept(settings), training(settings))
     store = open_store(settings)
-    record = TrainingRecord.read(store, concept(settings), training(settings))
+    record = TrainingFacts.read(store, concept(settings), training(settings))
     late = record_training(client, settings, store, experiment_id(client, settings), record)
     assert int(_create_version(client, late, record).version) == first.version
     assert [int(version.version) for version in versions(client, "turtle")] == [first.version]

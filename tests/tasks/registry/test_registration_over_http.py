@@ -11,7 +11,7 @@ from socket import socket
 import pytest
 from mlflow.tracking import MlflowClient
 
-from flows.doctor.services import looks
+from flows.doctor.services import service_probes
 from tasks.project.settings import Settings
 from tasks.registry.registration import confirm, register
 from tasks.registry.survey import registered_versions
@@ -132,6 +132,6 @@ def test_a_server_that_dies_in_the_middle_costs_nothing_but_a_second_call(settin
 
 
 def test_the_doctor_writes_to_a_server_and_to_where_it_keeps_artefacts(settings):
-    found = {finding.what: finding for finding in looks(settings)["MLflow"]()}
+    found = {finding.what: finding for finding in service_probes(settings)["MLflow"]()}
     assert found["MLflow"].state == "ok" and "writes and reads" in found["MLflow"].found
     assert found["MLflow artefacts"].state == "ok" and "writes and reads" in found["MLflow artefacts"].found

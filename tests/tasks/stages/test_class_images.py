@@ -18,7 +18,7 @@ from tasks.lineage.document import document
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.plan.causes import causes
-from tasks.plan.last_training import trained_of
+from tasks.plan.last_training import last_training_of
 from tasks.project.settings import Settings
 from tasks.registry.registration import register
 from tasks.registry.versions import TAGS
@@ -125,7 +125,7 @@ def test_their_key_holds_what_changes_them_and_nothing_else(settings, change, is
 
 def test_a_plan_says_why_they_are_drawn_anew(settings, trained):
     scores = json.loads(trained.store.file(trained.manifests["evaluate"], "scores.json").read_text())
-    before = trained_of(trained.job, trained.manifests, None, scores)
+    before = last_training_of(trained.job, trained.manifests, None, scores)
     params(settings.root, seed=1, unet={"class_images": 5, "prior_weight": 2.0})
     try:
         (job,) = plan_jobs(settings, ["turtle"])

@@ -10,7 +10,7 @@ from tasks.files.hashing import digest_of
 from tasks.store.blobs import Entry
 from tasks.store.manifest import FileRecord, Input, Manifest
 from tasks.store.store import Damaged, Inventory
-from tasks.upkeep.garbage import DAY, Needs, Place, judge
+from tasks.upkeep.garbage import DAY, Needs, Place, find_garbage
 
 NOW = 1e9
 WEEK = 7 * DAY
@@ -47,7 +47,7 @@ class World:
             self.contents.setdefault(sha256, age)
         return place
 
-    def judge(self, **needed: object):
+    def find_garbage(self, **needed: object):
         inventory = Inventory(
             manifests={place: Entry(name="", size=1, modified=NOW - age) for place, age in self.ages.items()},
             contents={sha256: Entry(name="", size=10, modified=NOW - age) for sha256, age in self.contents.items()},
@@ -55,7 +55,7 @@ class World:
         nothing = {
             name: frozenset() for name in ("promoted", "registered", "planned", "registered_elsewhere", "recorded")
         }
-        return judge(inventory, self.manifests, Needs(**{**nothing, "keep_seconds": WEEK, **needed}), NOW)
+        return find_garbage(inventory, self.manifests, Needs(**{**nothing, "keep_seconds": WEEK, **needed}), NOW)
 
 
 def random_world(rng: random.Random) -> World:

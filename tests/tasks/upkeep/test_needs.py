@@ -5,16 +5,16 @@ import json
 import pytest
 
 from model.errors import InputError, WorkFailed
-from tasks.plan.last_training import Trained, TrainedStage, write_trained
+from tasks.plan.last_training import FinishedStage, LastTraining, write_last_training
 from tasks.production.ledger import LedgerDamaged, Promotion, append, record_path
 from tasks.project.settings import Settings
 from tasks.registry.registration import register
-from tasks.registry.store_records import registry_id, version_path
+from tasks.registry.store_records import registry_id, training_record_path
 from tasks.store.store import Store, open_blobs, open_store
 from tasks.tracking.client import connect
 from tasks.upkeep.garbage import Needs, Place
 from tasks.upkeep.gc import clear_store
-from tasks.upkeep.needs import Forgotten, ask, records_of_others, tidy_records
+from tasks.upkeep.needs import Forgotten, find_needs, records_of_others, tidy_records
 from tests.tasks.finished_training import concept, project, training
 
 SILENCE = {"reason": "-", "by": "somebody", "at": "2026-01-01T00:00:00+00:00"}
@@ -35,14 +35,14 @@ def places(manifests) -> set[Place]:
 
 
 def needs(settings: Settings, *forgotten: str) -> Needs:
-    return ask(settings, open_store(settings), [], Forgotten(concepts=forgotten)).needs
+    return find_needs(settings, open_store(settings), [], Forgotten(concepts=forgotten)).needs
 
 
 def cleared(settings: Settings, monkeypatch, *forgotten: str, registries: tuple[str, ...] = ()) -> set[Place]:
     """What a sweep in a month would remove."""
     said, now = Forgotten(concepts=forgotten, registries=registries), Store.now
     store = open_store(settings)
-    asked = ask(settings, store, [], said)
+    asked = find_needs(settings, store, [], said)
     with monkeypatch.context() as later:
         later.setattr(Store, "now", lambda self: now(self) + 30 * 86400)
         _, verdict = clear_store(store, asked.needs)
@@ -54,10 +54,10 @@ def registered_and_remembered(settings: Settings, seed: int) -> set[Place]:
     """A training of `turtle` as a project leaves it: a version, and its records in the store."""
     manifests = training(settings, seed)
     version = register(settings, concept(settings), manifests)
-    keys = [TrainedStage(stage=stage, key=m.key, digest=m.digest(), files={}) for stage, m in manifests.items()]
+    keys = [FinishedStage(stage=stage, key=m.key, digest=m.digest(), files={}) for stage, m in manifests.items()]
     facts = {"concept": "turtle", "at": "2026-01-01", "manifest_schema": 1, "images": {}, "scores": {}}
-    trained = Trained(**facts, content=version.key, version=version.version, stages=tuple(keys), facts_json="{}")
-    write_trained(open_store(settings), settings, trained)
+    trained = LastTraining(**facts, content=version.key, version=version.version, stages=tuple(keys), facts_json="{}")
+    write_last_training(open_store(settings), settings, trained)
     return places(manifests)
 
 
@@ -173,7 +173,7 @@ def test_what_another_project_has_registered_stays_until_its_own_gc_finds_it_gon
     with pytest.raises(
         InputError, match=r"it is this project's own, sqlite:.*\n.*no record .* on record: .*theirs"
     ) as caught:
-        ask(settings, open_store(settings), [], Forgotten(registries=[registry_id(settings), "fa15e"]))
+        find_needs(settings, open_store(settings), [], Forgotten(registries=[registry_id(settings), "fa15e"]))
     assert len(caught.value.problems) == 2
     assert cleared(settings, monkeypatch, registries=(registry_id(theirs),)) == last - own
 
@@ -181,7 +181,7 @@ def test_what_another_project_has_registered_stays_until_its_own_gc_finds_it_gon
 def test_a_record_of_another_registry_that_names_nothing_stops_everything(settings, store, tmp_path):
     theirs = project(tmp_path / "theirs", store=settings.store)
     registered_and_remembered(theirs, 1)
-    store.write_record(version_path(theirs, "turtle", "c0" * 32), b"{cut")
+    store.write_record(training_record_path(theirs, "turtle", "c0" * 32), b"{cut")
     with pytest.raises(InputError, match=rf"theirs/.conceptbooth/mlflow/mlflow.db on .*{registry_id(theirs)}` removes"):
         needs(settings)
 

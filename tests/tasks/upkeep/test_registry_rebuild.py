@@ -19,7 +19,7 @@ from tasks.project.settings import Settings, apply_environment, load_settings
 from tasks.promotion.promotion import check_production, put_into_production
 from tasks.promotion.source import find_source
 from tasks.registry.registration import register
-from tasks.registry.store_records import told_path
+from tasks.registry.store_records import version_record_path
 from tasks.registry.versions import CHAMPION, model_name, resolve
 from tasks.store.store import open_store
 from tasks.tracking.address import sqlite_file
@@ -59,7 +59,7 @@ def lose_the_database(settings: Settings) -> None:
 
 def record_of(settings: Settings, version: int) -> Path:
     """Of this registry; the store was copied from one that knows another registry as well."""
-    return settings.store / told_path(settings, CONCEPT, version)
+    return settings.store / version_record_path(settings, CONCEPT, version)
 
 
 def known(settings: Settings) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from tasks.production.release import SIGNATURE, release_place
 from tasks.production.signatures import public_key_of, read_public_key, signing_key_problems
 from tasks.project.settings import Settings
 from tasks.promotion.promotion import check_production, put_into_production, roll_back
-from tasks.promotion.smoke_test import try_version
+from tasks.promotion.smoke_test import smoke_test
 from tasks.promotion.source import find_source
 from tasks.registry.versions import CHAMPION
 from tasks.store.folder_blobs import FolderBlobs
@@ -170,7 +170,7 @@ def test_a_file_that_was_put_in_is_seen_by_whoever_loads_the_folder(settings):
 
 def test_loading_a_release_where_it_lies_makes_no_fault_of_it(settings, monkeypatch):
     """MLflow's client writes a note beside a model that it loads out of a folder; a trial does not let it."""
-    assert try_version(settings, f"concept.{CONCEPT}", 1) == (16, 16)
+    assert smoke_test(settings, f"concept.{CONCEPT}", 1) == (16, 16)
     assert checked(settings).words == "verified"
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):  # without the first it makes a database in the checkout
         monkeypatch.setenv(name, settings.production_tracking_uri)
