@@ -15,7 +15,8 @@ from typing import Any, Literal
 from tasks.concepts.takedown_records import read_taken_down
 from tasks.jobs.jobs import Job, survey
 from tasks.jobs.keys import StagePlan
-from tasks.plan.causes import causes, stage_words
+from tasks.jobs.kinds import stage_words
+from tasks.plan.causes import causes
 from tasks.plan.failures import Failures, failures_path, job_key
 from tasks.plan.last_training import CONCEPTS, LastTraining, job_content, last_training_of, last_training_path
 from tasks.project.settings import Settings
