@@ -39,7 +39,7 @@ class LoopSetup:
     anchors: Anchors | None = None
     """Of a stage with terms of `model.training.context`."""
     autocast: str
-    team: ProcessGroup
+    group: ProcessGroup
 
 
 def step_losses(
@@ -57,7 +57,7 @@ def step_losses(
     stage = setup.stage
     # Drawn one after the other: the concept's random numbers are the same with prior preservation and without.
     batches = (bank.sample(stage.batch_size, generator) for bank in setup.banks)
-    instance, *prior = prediction_losses(setup.base, batches, text, generator, setup.team)
+    instance, *prior = prediction_losses(setup.base, batches, text, generator, setup.group)
     terms = {"attention_loss": _attention_loss(setup, columns)}
     if prior:
         terms["prior_loss"] = stage.prior_weight * prior[0]
@@ -74,14 +74,14 @@ def prediction_losses(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
     text: PromptEmbeds,
     generator: torch.Generator,
-    team: ProcessGroup = _ALONE,
+    group: ProcessGroup = _ALONE,
 ) -> list[torch.Tensor]:
     """Mean squared error of the UNet's prediction of the noise, or of the velocity, of each batch.
 
     `batches` hold latents (batch, channels, height, width) and their time ids (batch, 6), as many each; `text` has one
     prompt for each: what it shows. All go through the UNet at once, and of each the share of this process.
     """
-    drawn = [_noised(base, *batch, generator, team) for batch in batches]
+    drawn = [_noised(base, *batch, generator, group) for batch in batches]
     noisy, timesteps, time_ids, target = (torch.cat(rows) for rows in zip(*drawn, strict=True))
     prediction = predict(base, noisy, timesteps, text.repeated(len(noisy) // len(drawn)), time_ids)
     halves = zip(prediction.float().chunk(len(drawn)), target.float().chunk(len(drawn)), strict=True)
@@ -89,14 +89,14 @@ def prediction_losses(
 
 
 def _noised(
-    base: Base, latents: torch.Tensor, time_ids: torch.Tensor, generator: torch.Generator, team: ProcessGroup
+    base: Base, latents: torch.Tensor, time_ids: torch.Tensor, generator: torch.Generator, group: ProcessGroup
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Noisy latents, their timesteps and time ids, and what is to be predicted of them; this process's share."""
     scheduler = base.noise_scheduler
     noise = torch.randn(latents.shape, generator=generator)
     timesteps = torch.randint(scheduler.config.num_train_timesteps, latents.shape[:1], generator=generator)
     latents, time_ids, noise, timesteps = (
-        team.share(rows).to(latents.device) for rows in (latents, time_ids, noise, timesteps)
+        group.share(rows).to(latents.device) for rows in (latents, time_ids, noise, timesteps)
     )
     noisy = scheduler.add_noise(latents, noise, timesteps)
     target = noise if base.prediction_type == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
@@ -132,7 +132,7 @@ def _context_loss(
     loss = stage.context_embedding_weight * distance
     if stage.context_attention_weight:
         latents, time_ids = setup.banks[0].sample(stage.batch_size, generator)
-        noisy, timesteps, time_ids, _ = _noised(base, latents, time_ids, generator, setup.team)
+        noisy, timesteps, time_ids, _ = _noised(base, latents, time_ids, generator, setup.group)
         with recorded_maps(base.unet) as maps:
             predict(base, noisy, timesteps, ours.expanded(len(noisy)), time_ids)
             our_maps = maps.take()

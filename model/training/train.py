@@ -52,7 +52,7 @@ def train_stage(
     autocast: str = "none",
     on_step: Callable[[Step], None] = lambda step: None,
     checkpoints: Checkpoints | None = None,
-    team: ProcessGroup = _ALONE,
+    group: ProcessGroup = _ALONE,
 ) -> TrainedStage:
     """Train one stage on the instance images, from the weights that the stage before has left.
 
@@ -62,13 +62,13 @@ def train_stage(
     `checkpoints` hold a part of the training, which then goes on from there. Whatever stops it, such as Ctrl-C, it
     leaves one last checkpoint first if that takes a few seconds only.
 
-    In a `team` every process calls this with the same arguments and gets the same result, which is that of one process
+    In a `group` every process calls this with the same arguments and gets the same result, which is that of one process
     but for rounding (`model.training.several_processes` starts them).
 
     Raises InputError if the stage lacks its predecessor, the images, or a prompt that the base can read, and
     WorkFailed if the loss is no longer a number or the device's memory does not suffice.
     """
-    _check_input(base, stage, images, class_images, prompt, previous, team)
+    _check_input(base, stage, images, class_images, prompt, previous, group)
     touched = {*trained_names(base, stage), *(previous.touched if previous else ())}
     with (
         enough_memory(
@@ -95,7 +95,7 @@ def train_stage(
             prompts=[tokenize(base.tokenizers, text, prompt) for text in texts],
             autocast=autocast,
             anchors=find_anchors(base, prompt) if stage.has_context or stage.semantic_weight else None,
-            team=team,
+            group=group,
         )
         with learners(base, stage, _derived_seed(seed, stage, "lora")) as learnt:
             state = _initial_state(setup, prompt, previous, learnt, seed, checkpoints)
@@ -128,7 +128,7 @@ def run_loop(
                 losses = step_losses(setup, text, state.embeddings, state.generator, columns)
             with columns.closed() if columns else nullcontext():
                 losses["loss"].backward()
-            setup.team.average([*_gradients(state), *losses.values()])
+            setup.group.average([*_gradients(state), *losses.values()])
             grad_norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), stage.max_grad_norm)
             with state.update():
                 state.optimizer.step()
@@ -189,7 +189,7 @@ def _initial_state(
             stage, base.device, checkpoints.words if checkpoints else lambda: "no checkpoint was asked for"
         ),
     )
-    with setup.team.first_one_first():  # it may remove what is damaged
+    with setup.group.first_one_first():  # it may remove what is damaged
         checkpoint = checkpoints.restore() if checkpoints else None
     if checkpoint:
         state.resume(checkpoint)
@@ -203,10 +203,10 @@ def _check_input(
     class_images: Sequence[Image.Image],
     prompt: ConceptPrompt,
     previous: ConceptWeights | None,
-    team: ProcessGroup,
+    group: ProcessGroup,
 ) -> None:
     problems = stage.problems()
-    if uneven := stage.uneven_share(team.size):
+    if uneven := stage.uneven_share(group.size):
         problems.append(uneven)
     if not images:
         problems.append(f"stage '{stage.name}': no instance images")

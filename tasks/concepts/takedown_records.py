@@ -81,7 +81,7 @@ class Takedown:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakenDown:
+class Takedowns:
     """All takedowns of a store, oldest first."""
 
     takedowns: tuple[Takedown, ...]
@@ -110,7 +110,7 @@ class TakenDown:
         return {md5: takedown for takedown in self.takedowns for md5 in takedown.images.values() if md5}
 
 
-def read_taken_down(store: Store) -> TakenDown:
+def read_takedowns(store: Store) -> Takedowns:
     """What was taken down, by one listing where that is nothing.
 
     Raises:
@@ -126,10 +126,10 @@ def read_taken_down(store: Store) -> TakenDown:
             problems.append(f"record {path} of the store {store.address}: {error}; put it back from a copy")
     if problems:
         raise InputError(*problems)
-    return TakenDown(takedowns=tuple(takedowns))
+    return Takedowns(takedowns=tuple(takedowns))
 
 
-def begin(store: Store, make: Callable[[int], Takedown]) -> Takedown:
+def begin_takedown(store: Store, make: Callable[[int], Takedown]) -> Takedown:
     """Write the next record; its number is given to `make`. Raises StoreFailed."""
     while True:
         last = store.records(TAKEDOWNS)[-1:]
@@ -138,7 +138,7 @@ def begin(store: Store, make: Callable[[int], Takedown]) -> Takedown:
             return takedown
 
 
-def finish(store: Store, takedown: Takedown) -> None:
+def finish_takedown(store: Store, takedown: Takedown) -> None:
     """Write over a record, as it stands when everything is done. Raises StoreFailed."""
     store.write_record(_path(takedown.number), takedown.to_json())
 

@@ -14,7 +14,7 @@ from tasks.lineage.head import Head, picked, registered_head
 from tasks.lineage.index import LineageIndex
 from tasks.lineage.prepared_images import prepared_images
 from tasks.project.settings import Settings
-from tasks.registry.survey import registered_versions
+from tasks.registry.all_versions import registered_versions
 from tasks.registry.versions import parse_reference
 from tasks.store.artefacts import SCORES
 from tasks.store.manifest import Manifest
