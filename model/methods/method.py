@@ -6,7 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from model.methods.limits import as_floats, number, problems_of, switch, whole_number, word
+from model.methods.limits import as_floats, number, problems_of, switch, templates, whole_number, word
+
+MOST_VIEWS = 1024
+"""That are encoded where a stage does not say how many: more differ too little to be worth their time."""
 
 Trains = Literal["embedding", "cross_attention", "unet"]
 StartsFrom = Literal["super_category", "rare_token", "previous_stage"]
@@ -43,6 +46,10 @@ class Stage:
     max_grad_norm: float = number(0, 1e6, default=1.0, above=True)
     """Gradients are scaled down to this norm over all trained parameters."""
 
+    templates: tuple[str, ...] = templates()
+    """What the pictures are said to show, one of these for each picture at random, as Textual Inversion does it; empty:
+    the method's instance prompt. `{}` becomes what it becomes there."""
+
     rare_token: str = word(default="")
     """A word that the base has one token for and hardly ever met; of a stage that starts from it."""
 
@@ -72,12 +79,15 @@ class Stage:
     """ClassDiffusion (arXiv 2405.17532): weight of how far the instance prompt has gone from the class prompt; 0 is
     none."""
 
-    augmented_views: int = whole_number(1, 100_000, default=256)
-    """Augmented views of the images that are encoded once, before the first step, and drawn from at every step."""
+    augmented_views: int = whole_number(0, 100_000, default=0)
+    """Augmented views of the images that are encoded once, before the first step, and drawn from at every step; 0: as
+    many as the stage trains on pictures, up to MOST_VIEWS (`view_count`)."""
     rotation_degrees: float = number(0, 180, default=45.0)
     """Views are turned by up to this angle, either way."""
     rotation_probability: float = number(0, 1, default=0.75)
     """Share of the views that are turned."""
+    rotation_keeps_all: bool = switch(default=False)
+    """Whether a turned view shows all of the image, smaller, instead of its middle in the same size."""
     flip_probability: float = number(0, 1, default=0.25)
     """Share of the views that are mirrored left to right."""
     smallest_crop: float = number(0.1, 1, default=1.0)
@@ -85,6 +95,8 @@ class Stage:
 
     def __post_init__(self) -> None:
         as_floats(self)
+        if isinstance(self.templates, list):  # as YAML has it
+            object.__setattr__(self, "templates", tuple(self.templates))
 
     def problems(self) -> list[str]:
         """One sentence for each field outside its limits, as `stage.field = value: what is allowed`."""
@@ -111,6 +123,11 @@ class Stage:
             problems.append(
                 f"{self.name}.gradient_checkpointing = true: context_attention_weight watches the UNet while it works, "
                 "and what is computed again is not watched; leave one of them out"
+            )
+        if self.templates and (self.has_attention_term or self.semantic_weight):
+            problems.append(
+                f"{self.name}.templates: the attention-map term and semantic_weight compare words at their places in "
+                "one prompt, and every picture would have another; leave the templates out, or set those weights to 0"
             )
         if self.has_prior and self.class_images == 0:
             problems.append(
@@ -139,6 +156,11 @@ class Stage:
         """All fields by name; options that are not used are left out, so that a new one changes no other stage."""
         fields = dataclasses.asdict(self)
         return {name: value for name, value in fields.items() if value or name not in _OPTIONS}
+
+    @property
+    def view_count(self) -> int:
+        """How many augmented views are encoded."""
+        return self.augmented_views or min(self.max_train_steps * self.batch_size, MOST_VIEWS)
 
     @property
     def has_attention_term(self) -> bool:
@@ -208,6 +230,8 @@ _OPTIONS = {"lora_rank", "lora_alpha", "train_text_encoder", "prior_weight", "cl
     "context_embedding_weight",
     "context_attention_weight",
     "semantic_weight",
+    "templates",
+    "rotation_keeps_all",
 }
 # What a stage is cannot be turned by a setting; that would be another method.
 _FIXED = {"name", "trains", "starts_from"}

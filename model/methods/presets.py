@@ -16,9 +16,7 @@ _UNTURNED: dict[str, Any] = {"rotation_probability": 0.0, "flip_probability": 0.
 _NO_TERM: dict[str, Any] = {"attention_mean_weight": 0.0, "attention_variance_weight": 0.0}
 
 
-def _attndreambooth(
-    embedding: Mapping[str, Any], cross_attention: Mapping[str, Any], unet: Mapping[str, Any]
-) -> Method:
+def _attndreambooth(embedding: dict[str, Any], cross_attention: dict[str, Any], unet: dict[str, Any]) -> Method:
     """AttnDreamBooth, arXiv 2406.05000: embedding, then cross-attention, then the UNet, the attention term in each."""
     later: dict[str, Any] = {"attention_mean_weight": 2.0, "attention_variance_weight": 5.0}
     return Method(
@@ -32,8 +30,8 @@ def _attndreambooth(
                 attention_variance_weight=0.0,
                 **embedding,
             ),
-            Stage(name="cross_attention", trains="cross_attention", **later, **cross_attention),
-            Stage(name="unet", trains="unet", **later, **unet),
+            Stage(name="cross_attention", trains="cross_attention", **(later | cross_attention)),
+            Stage(name="unet", trains="unet", **(later | unet)),
         ),
     )
 
@@ -57,11 +55,13 @@ _ATTNDREAMBOOTH_RARE_TOKEN = _ATTNDREAMBOOTH | {
         {"learning_rate": 4e-4, "max_train_steps": 60, **_TOYWORLD_VIEWS},
     )
 }
-# The authors' quick variant: in stage 3 half the batch and 40 % of the steps at a higher rate.
+# The authors' quick variant: in stage 3 half the batch and 40 % of the steps at a higher rate. Their code sums the term
+# over the batch, so with half of it the weights, which are of 8 pictures here, are halved as well.
+_FAST: dict[str, Any] = {"batch_size": 4, "attention_mean_weight": 1.0, "attention_variance_weight": 2.5}
 _ATTNDREAMBOOTH_FAST = {
-    PUBLISHED: _attndreambooth(*_PUBLISHED_FIRST, {"learning_rate": 1e-5, "max_train_steps": 200, "batch_size": 4}),
+    PUBLISHED: _attndreambooth(*_PUBLISHED_FIRST, {"learning_rate": 1e-5, "max_train_steps": 200, **_FAST}),
     TOYWORLD: _attndreambooth(
-        *_TOYWORLD_FIRST, {"learning_rate": 4e-4, "max_train_steps": 30, "batch_size": 4, **_TOYWORLD_VIEWS}
+        *_TOYWORLD_FIRST, {"learning_rate": 4e-4, "max_train_steps": 30, **_FAST, **_TOYWORLD_VIEWS}
     ),
 }
 
@@ -92,9 +92,39 @@ def _without(name: str) -> Callable[[Method], Method]:
     return change
 
 
+_SAID_OF_PICTURES = (
+    *("a photo of a {}", "a photograph of the {}", "a picture of a {}", "an image of the {}", "a snapshot of a {}"),
+    *("a drawing of a {}", "an illustration of the {}", "a rendering of a {}", "a painting of the {}"),
+    *("a close view of a {}", "a close photo of the {}", "a cropped picture of a {}", "a cropped photo of the {}"),
+    *("a bright photo of a {}", "a dark photo of the {}", "a clear photo of a {}", "a blurred photo of the {}"),
+    *("a good photo of a {}", "a poor photo of the {}", "a photo of a clean {}", "a photo of a dirty {}"),
+    *(
+        "a photo of one {}",
+        "a photo of my {}",
+        "a photo of a nice {}",
+        "a photo of a small {}",
+        "a photo of a large {}",
+    ),
+    "a photo of a strange {}",
+)
+"""What Textual Inversion says of a picture: as many neutral sentences as its authors have, in words of our own."""
+_SAID_OF_TOYS = (
+    *("a photo of a {}", "a {}", "a photo of a little {}", "a photo of a nice {}", "a photo of a cute {}"),
+    *("a photo of an old {}", "a photo of a big {}", "a nice {}", "a little {}"),
+)
+"""The same in the words that the embedded base has."""
 _TEXTUAL_INVERSION: dict[str, dict[str, Any]] = {
-    # arXiv 2208.01618: rate 0.005 times two GPUs times four pictures each; its code does not clip gradients.
-    PUBLISHED: {"learning_rate": 0.04, "max_train_steps": 5000, "max_grad_norm": 1e6, **_UNTURNED},
+    # arXiv 2208.01618, its authors' configuration for Stable Diffusion: rate 0.005 times two pictures on one GPU (4e-2
+    # is that for latent diffusion); their code does not clip gradients.
+    PUBLISHED: {
+        "learning_rate": 1e-2,
+        "max_train_steps": 6100,
+        "batch_size": 2,
+        "max_grad_norm": 1e6,
+        "rotation_probability": 0.0,
+        "flip_probability": 0.5,
+        "templates": _SAID_OF_PICTURES,
+    },
     # diffusers' example: rate 5e-4 times four accumulated pictures.
     DIFFUSERS: {
         "learning_rate": 2e-3,
@@ -103,8 +133,9 @@ _TEXTUAL_INVERSION: dict[str, dict[str, Any]] = {
         "max_grad_norm": 1e6,
         "rotation_probability": 0.0,
         "flip_probability": 0.5,
+        "templates": _SAID_OF_PICTURES,
     },
-    TOYWORLD: {"learning_rate": 2e-2, "max_train_steps": 150, **_TOYWORLD_VIEWS},
+    TOYWORLD: {"learning_rate": 2e-2, "max_train_steps": 150, "templates": _SAID_OF_TOYS, **_TOYWORLD_VIEWS},
 }
 _DREAMBOOTH: dict[str, dict[str, Any]] = {
     # arXiv 2208.12242, Stable Diffusion.

@@ -36,23 +36,63 @@ class LoopSetup:
     """Of the instance images; with prior preservation also of the class images."""
     prompts: Sequence[TokenizedPrompt]
     """What each bank's images show."""
+    templates: Sequence[TokenizedPrompt] = ()
+    """Where there are some, each picture of the first bank shows one of them, at random."""
     anchors: Anchors | None = None
     """Of a stage with terms of `model.training.context`."""
     autocast: str
     team: ProcessGroup
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepText:
+    """What the pictures of one step are said to show."""
+
+    embeds: PromptEmbeds
+    """What the text encoders make of prompts."""
+    rows: Sequence[torch.Tensor]
+    """For each bank the number of each picture's prompt in `embeds`, (batch)."""
+
+    @classmethod
+    def one_each(cls, embeds: PromptEmbeds, pictures: int) -> "StepText":
+        """One prompt a bank, for as many pictures of each."""
+        return cls(embeds=embeds, rows=[torch.full((pictures,), number) for number in range(len(embeds.states))])
+
+
+def constant_text(setup: LoopSetup, embeddings: Sequence[torch.Tensor]) -> PromptEmbeds | None:
+    """What is read of all prompts of a stage that does not change how prompts are read; else None."""
+    if setup.stage.trains_text:
+        return None
+    return encode_text(setup.base, [*setup.prompts, *setup.templates], embeddings)
+
+
+def step_text(
+    setup: LoopSetup, embeddings: Sequence[torch.Tensor], generator: torch.Generator, constant: PromptEmbeds | None
+) -> StepText:
+    """The prompts of one step, read now unless they are `constant`; templates are drawn from `generator`."""
+    prompts, own = [*setup.prompts, *setup.templates], len(setup.prompts)
+    rows = [torch.full((setup.stage.batch_size,), number) for number in range(own)]
+    if setup.templates:
+        rows[0] = own + torch.randint(len(setup.templates), rows[0].shape, generator=generator)
+    if constant is not None:
+        return StepText(embeds=constant, rows=rows)
+    # Only what this step shows is read: a batch of 4 does not need all 27 templates.
+    used, places = torch.cat(rows).unique(return_inverse=True)
+    embeds = encode_text(setup.base, [prompts[number] for number in used.tolist()], embeddings)
+    return StepText(embeds=embeds, rows=places.split(setup.stage.batch_size))
+
+
 def step_losses(
     setup: LoopSetup,
-    text: PromptEmbeds,
+    text: StepText,
     embeddings: Sequence[torch.Tensor],
     generator: torch.Generator,
     columns: AttentionColumns | None,
 ) -> Mapping[str, torch.Tensor]:
     """`loss`, what one step minimises, and its parts by the names of `model.training.curve.term_names`; scalars.
 
-    `text` is what the text encoders make of `setup.prompts`, `embeddings` are those of [V]; `columns` records attention
-    where the stage has the attention-map term. Everything random is drawn from `generator`.
+    `embeddings` are those of [V]; `columns` records attention where the stage has the attention-map term. Everything
+    random is drawn from `generator`.
     """
     stage = setup.stage
     # Drawn one after the other: the concept's random numbers are the same with prior preservation and without.
@@ -64,7 +104,7 @@ def step_losses(
     if setup.anchors and stage.has_context:
         terms["context_loss"] = _context_loss(setup, setup.anchors, embeddings, generator)
     if setup.anchors and stage.semantic_weight:
-        ours = end_state(setup.base, text, setup.prompts[0])
+        ours = end_state(setup.base, text.embeds, setup.prompts[0])
         terms["semantic_loss"] = stage.semantic_weight * semantic_distance(ours, setup.anchors.class_end)
     return {"loss": instance + sum(terms.values()), **terms}
 
@@ -72,18 +112,19 @@ def step_losses(
 def prediction_losses(
     base: Base,
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
-    text: PromptEmbeds,
+    text: StepText,
     generator: torch.Generator,
     team: ProcessGroup = _ALONE,
 ) -> list[torch.Tensor]:
     """Mean squared error of the UNet's prediction of the noise, or of the velocity, of each batch.
 
-    `batches` hold latents (batch, channels, height, width) and their time ids (batch, 6), as many each; `text` has one
-    prompt for each: what it shows. All go through the UNet at once, and of each the share of this process.
+    `batches` hold latents (batch, channels, height, width) and their time ids (batch, 6), as many each; `text` says
+    what their pictures show. All go through the UNet at once, and of each the share of this process.
     """
     drawn = [_noised(base, *batch, generator, team) for batch in batches]
     noisy, timesteps, time_ids, target = (torch.cat(rows) for rows in zip(*drawn, strict=True))
-    prediction = predict(base, noisy, timesteps, text.repeated(len(noisy) // len(drawn)), time_ids)
+    shown = torch.cat([team.share(rows) for rows in text.rows]).to(noisy.device)
+    prediction = predict(base, noisy, timesteps, text.embeds.each(lambda part: part[shown]), time_ids)
     halves = zip(prediction.float().chunk(len(drawn)), target.float().chunk(len(drawn)), strict=True)
     return [F.mse_loss(*half) for half in halves]
 

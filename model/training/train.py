@@ -13,7 +13,7 @@ from model.bases.parameters import borrowed_parameters, parameters_of
 from model.bases.prompt import ConceptPrompt
 from model.bases.tokens import check_concept, rare_token_ids, tokenize
 from model.diffusion.latents import encode_as_they_are, encode_views
-from model.diffusion.text_encoding import encode_text, initial_embeddings
+from model.diffusion.text_encoding import initial_embeddings
 from model.errors import InputError, WorkFailed
 from model.methods.method import Stage
 from model.runtime.interruption import uninterrupted
@@ -24,7 +24,7 @@ from model.training.context import find_anchors
 from model.training.curve import CurvePoint, Figures, Step
 from model.training.learners import learners, left_by, trained_names
 from model.training.loop_state import LoopState
-from model.training.objective import LoopSetup, columns_of, step_losses
+from model.training.objective import LoopSetup, columns_of, constant_text, step_losses, step_text
 from model.training.process_group import ProcessGroup
 from model.weights.concept import ConceptWeights, named_embeddings
 
@@ -93,6 +93,7 @@ def train_stage(
             stage=stage,
             banks=banks,
             prompts=[tokenize(base.tokenizers, text, prompt) for text in texts],
+            templates=[tokenize(base.tokenizers, prompt.fill(template), prompt) for template in stage.templates],
             autocast=autocast,
             anchors=find_anchors(base, prompt) if stage.has_context or stage.semantic_weight else None,
             team=team,
@@ -120,11 +121,11 @@ def run_loop(
     base, stage = setup.base, setup.stage
     # What is read of the prompts may stay the same all the time; then it is encoded once for all steps.
     with torch.no_grad(), autocast_to(setup.autocast, base.device):
-        constant_text = None if stage.trains_text else encode_text(base, setup.prompts, state.embeddings)
+        constant = constant_text(setup, state.embeddings)
     with columns_of(setup) as columns:
         while state.step < stage.max_train_steps:
             with autocast_to(setup.autocast, base.device):
-                text = encode_text(base, setup.prompts, state.embeddings) if constant_text is None else constant_text
+                text = step_text(setup, state.embeddings, state.generator, constant)
                 losses = step_losses(setup, text, state.embeddings, state.generator, columns)
             with columns.closed() if columns else nullcontext():
                 losses["loss"].backward()
