@@ -75,9 +75,25 @@ class Stage:
     and beside the super-category; 0 is none."""
     context_attention_weight: float = number(0, 1e6, default=0.0)
     """CoRe: the same of where the UNet's cross-attention sees those other words; 0 is none."""
+    norm_kept_from: int = whole_number(0, 1_000_000, default=0)
+    """CoRe: from this step on, the first being 1, the norm of [V] is put back after each step to what it was before."""
+    norm_kept_until: int = whole_number(0, 1_000_000, default=0)
+    """CoRe: up to this step, it included; 0 is never."""
     semantic_weight: float = number(0, 1e6, default=0.0)
     """ClassDiffusion (arXiv 2405.17532): weight of how far the instance prompt has gone from the class prompt; 0 is
     none."""
+
+    on_sphere: bool = switch(default=False)
+    """DTI (arXiv 2512.13672): the norm of [V] stays the vocabulary's mean norm, and its direction alone is learnt, in
+    steps of `learning_rate` along the sphere."""
+    sphere_prior: float = number(0, 1e6, default=0.0)
+    """DTI: how strongly the direction is pulled to the one that [V] began with (the concentration of the prior)."""
+    class_prediction_weight: float = number(0, 1e6, default=0.0)
+    """Differential output preservation: weight of how far the UNet's prediction by the class prompt has gone from the
+    untrained base's; 0 is none. It holds the base's UNet a second time."""
+    weight_pull: float = number(0, 1e6, default=0.0)
+    """Pull to the base (arXiv 2505.19519): weight of the squared distance of the trained parameters from the base's,
+    summed over all; 0 is none."""
 
     augmented_views: int = whole_number(0, 100_000, default=0)
     """Augmented views of the images that are encoded once, before the first step, and drawn from at every step; 0: as
@@ -142,6 +158,35 @@ class Stage:
             problems.append(
                 f"{self.name}.prior_weight = {self.prior_weight}: class images do not show [V], so they teach a stage "
                 "nothing that trains its embedding alone; a stage that changes the UNet can have them"
+            )
+        if bool(self.norm_kept_from) != bool(self.norm_kept_until) or self.norm_kept_from > self.norm_kept_until:
+            problems.append(
+                f"{self.name}.norm_kept_from = {self.norm_kept_from}, norm_kept_until = {self.norm_kept_until}: the "
+                "first and the last step in which the norm of [V] is kept are needed, such as 120 and 180, or neither"
+            )
+        if self.trains != "embedding" and (self.norm_kept_until or self.on_sphere):
+            which = "norm_kept_until" if self.norm_kept_until else "on_sphere"
+            problems.append(f"{self.name}.{which}: this stage does not change the embedding of [V]")
+        if self.on_sphere and self.norm_kept_until:
+            problems.append(
+                f"{self.name}.norm_kept_until: on_sphere keeps the norm in every step; leave one of them out"
+            )
+        if self.sphere_prior and not self.on_sphere:
+            problems.append(f"{self.name}.sphere_prior = {self.sphere_prior}: of no use without on_sphere = true")
+        if self.trains == "embedding" and (self.class_prediction_weight or self.weight_pull):
+            which = "class_prediction_weight" if self.class_prediction_weight else "weight_pull"
+            problems.append(
+                f"{self.name}.{which}: it keeps the UNet near the base's, and this stage leaves it as it is"
+            )
+        if self.weight_pull and self.lora_rank:
+            problems.append(
+                f"{self.name}.weight_pull = {self.weight_pull}: a LoRA leaves the base's parameters as they are; its "
+                "weight_decay pulls its change to nothing"
+            )
+        if self.class_prediction_weight and self.train_text_encoder:
+            problems.append(
+                f"{self.name}.class_prediction_weight: the class prompt's states are read once, and train_text_encoder "
+                "changes how prompts are read; leave one of them out"
             )
         if not self.trains_text:
             problems += [
@@ -232,6 +277,12 @@ _OPTIONS = {"lora_rank", "lora_alpha", "train_text_encoder", "prior_weight", "cl
     "semantic_weight",
     "templates",
     "rotation_keeps_all",
+    "norm_kept_from",
+    "norm_kept_until",
+    "on_sphere",
+    "sphere_prior",
+    "class_prediction_weight",
+    "weight_pull",
 }
 # What a stage is cannot be turned by a setting; that would be another method.
 _FIXED = {"name", "trains", "starts_from"}

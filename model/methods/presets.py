@@ -1,7 +1,7 @@
 """The methods that there are, each with presets of its settings; another one is another entry of `METHODS`."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from model.errors import InputError
@@ -218,6 +218,60 @@ _DREAMBOOTH_LORA: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
+# arXiv 2408.15914, appendix G; the embedded base takes higher rates, and fewer steps do.
+_CORE = {
+    PUBLISHED: (
+        {"learning_rate": 5e-3, "max_train_steps": 300, "batch_size": 6, "norm_kept_from": 120, "norm_kept_until": 180},
+        {"learning_rate": 2e-6, "max_train_steps": 1000, "batch_size": 4},
+    ),
+    TOYWORLD: (
+        {"learning_rate": 1e-2, "max_train_steps": 60, "norm_kept_from": 24, "norm_kept_until": 36, **_TOYWORLD_VIEWS},
+        {"learning_rate": 4e-4, "max_train_steps": 60, **_TOYWORLD_VIEWS},
+    ),
+}
+
+
+def _core(preset: str) -> Method:
+    """CoRe, arXiv 2408.15914: the embedding with the words beside it held in place, then the whole UNet."""
+    embedding, unet = _CORE[preset]
+    return Method(
+        name="core",
+        stages=(
+            Stage(
+                name="embedding",
+                trains="embedding",
+                starts_from="super_category",
+                context_embedding_weight=1.5e-4,
+                context_attention_weight=0.05,
+                **_NO_TERM,
+                **embedding,
+            ),
+            Stage(name="unet", trains="unet", **_NO_TERM, **unet),
+        ),
+    )
+
+
+# arXiv 2512.13672, Stable Diffusion XL.
+_ON_SPHERE: dict[str, Any] = {"on_sphere": True, "learning_rate": 1e-2, "sphere_prior": 1e-4}
+
+
+def _dti(preset: str) -> Method:
+    """Directional Textual Inversion, arXiv 2512.13672: the direction of [V] alone, at the vocabulary's norm."""
+    (stage,) = _textual_inversion(preset).stages
+    steps = {"max_train_steps": 400, "batch_size": 4} if preset == PUBLISHED else {}
+    return Method(name="dti", stages=(dataclasses.replace(stage, **_ON_SPHERE, **steps),), names_category=False)
+
+
+def _with(stages: Sequence[str], **settings: Any) -> Callable[[Method], Method]:
+    """Changes settings of the stages of these names."""
+
+    def change(method: Method) -> Method:
+        changed = (dataclasses.replace(s, **settings) if s.name in stages else s for s in method.stages)
+        return dataclasses.replace(method, stages=tuple(changed))
+
+    return change
+
+
 def _changed(name: str, change: Callable[[Method], Method]) -> Presets:
     """AttnDreamBooth with one thing changed."""
     return {preset: dataclasses.replace(change(method), name=name) for preset, method in _ATTNDREAMBOOTH.items()}
@@ -255,6 +309,14 @@ METHODS: dict[str, Presets] = {
     "attndreambooth_no_stage_1": _changed("attndreambooth_no_stage_1", _without("embedding")),
     "attndreambooth_no_stage_2": _changed("attndreambooth_no_stage_2", _without("cross_attention")),
     "attndreambooth_no_stage_3": _changed("attndreambooth_no_stage_3", _without("unet")),
+    # Terms of later papers, one at a time.
+    "core": {preset: _core(preset) for preset in (PUBLISHED, TOYWORLD)},
+    "dti": _presets(_dti),
+    "attndreambooth_dti": _changed("attndreambooth_dti", _with(["embedding"], **_ON_SPHERE)),
+    "attndreambooth_dop": _changed(
+        "attndreambooth_dop", _with(["cross_attention", "unet"], class_prediction_weight=1.0)
+    ),
+    "attndreambooth_pull": _changed("attndreambooth_pull", _with(["cross_attention", "unet"], weight_pull=1.0)),
     # What the word is good for that [V] starts from.
     "attndreambooth_rare_token": _starting_from("rare_token", "attndreambooth_rare_token", _ATTNDREAMBOOTH_RARE_TOKEN),
     "dreambooth_super_category": _starting_from("super_category", "dreambooth_super_category", _presets(_dreambooth)),

@@ -19,6 +19,7 @@ from model.training.context import (
     context_attention_distance,
     context_embedding_distance,
     end_state,
+    other_words,
     semantic_distance,
 )
 from model.training.process_group import ProcessGroup
@@ -40,6 +41,12 @@ class LoopSetup:
     """Where there are some, each picture of the first bank shows one of them, at random."""
     anchors: Anchors | None = None
     """Of a stage with terms of `model.training.context`."""
+    untrained: Base | None = None
+    """The base with a UNet that no stage has changed; of a stage that keeps the class prompt's predictions."""
+    class_text: PromptEmbeds | None = None
+    """What is read of the class prompt; of the same stage."""
+    pulled: Sequence[tuple[torch.nn.Parameter, torch.Tensor]] = ()
+    """Trained parameters, each with the base's; of a stage that pulls them to it."""
     autocast: str
     team: ProcessGroup
 
@@ -106,6 +113,11 @@ def step_losses(
     if setup.anchors and stage.semantic_weight:
         ours = end_state(setup.base, text.embeds, setup.prompts[0])
         terms["semantic_loss"] = stage.semantic_weight * semantic_distance(ours, setup.anchors.class_end)
+    if setup.untrained:
+        terms["class_loss"] = stage.class_prediction_weight * _class_distance(setup, setup.untrained, generator)
+    if setup.pulled:
+        gone = [(parameter - original).square().sum() for parameter, original in setup.pulled]
+        terms["pull_loss"] = stage.weight_pull * torch.stack(gone).sum()
     return {"loss": instance + sum(terms.values()), **terms}
 
 
@@ -161,6 +173,17 @@ def _attention_loss(setup: LoopSetup, columns: AttentionColumns | None) -> torch
     )
 
 
+def _class_distance(setup: LoopSetup, untrained: Base, generator: torch.Generator) -> torch.Tensor:
+    """Mean squared difference of what the UNet and the untrained one predict of noisy pictures by the class prompt."""
+    latents, time_ids = setup.banks[0].sample(setup.stage.batch_size, generator)
+    noisy, timesteps, time_ids, _ = _noised(setup.base, latents, time_ids, generator, setup.team)
+    assert setup.class_text is not None  # it comes with `untrained`
+    text = setup.class_text.expanded(len(noisy))
+    with torch.no_grad():
+        wanted = predict(untrained, noisy, timesteps, text, time_ids)
+    return F.mse_loss(predict(setup.base, noisy, timesteps, text, time_ids).float(), wanted.float())
+
+
 def _context_loss(
     setup: LoopSetup, anchors: Anchors, embeddings: Sequence[torch.Tensor], generator: torch.Generator
 ) -> torch.Tensor:
@@ -168,8 +191,9 @@ def _context_loss(
     base, stage = setup.base, setup.stage
     chosen = int(torch.randint(len(anchors.contexts), (1,), generator=generator))
     prompt = anchors.contexts[chosen]
+    words = other_words(base, prompt)
     ours, theirs = encode_text(base, [prompt], embeddings), anchors.read.each(lambda part: part[chosen : chosen + 1])
-    distance = context_embedding_distance(ours.states, theirs.states, prompt.placeholder)
+    distance = context_embedding_distance(ours.states, theirs.states, words)
     loss = stage.context_embedding_weight * distance
     if stage.context_attention_weight:
         latents, time_ids = setup.banks[0].sample(stage.batch_size, generator)
@@ -179,6 +203,6 @@ def _context_loss(
             our_maps = maps.take()
             with torch.no_grad():
                 predict(base, noisy, timesteps, theirs.expanded(len(noisy)), time_ids)
-        seen = context_attention_distance(our_maps, maps.take(), prompt.placeholder)
+        seen = context_attention_distance(our_maps, maps.take(), words)
         loss = loss + stage.context_attention_weight * seen
     return loss

@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from model.bases.base import Base
@@ -25,7 +26,9 @@ from model.training.curve import CurvePoint, Figures, Step
 from model.training.learners import learners, left_by, trained_names
 from model.training.loop_state import LoopState
 from model.training.objective import LoopSetup, columns_of, constant_text, step_losses, step_text
+from model.training.preservation import class_text, originals_of, untrained_of
 from model.training.process_group import ProcessGroup
+from model.training.sphere import SphereDescent, same_norms, vocabulary_norms
 from model.weights.concept import ConceptWeights, named_embeddings
 
 _ALONE = ProcessGroup()
@@ -82,23 +85,28 @@ def train_stage(
         recomputed_states(base.unet, stage.gradient_checkpointing),
         borrowed_parameters({name: parameter for name, parameter in parameters_of(base).items() if name in touched}),
     ):
+        untrained = untrained_of(base, stage)
+        originals = originals_of(base, stage)
         if previous:
             previous.put_into(base)
         banks, texts = [encode_views(base, images, stage, _derived_seed(seed, stage, "views"))], [prompt.text]
         if stage.has_prior:
             banks.append(encode_as_they_are(base, class_images, stage))
             texts.append(prompt.class_text)
-        setup = LoopSetup(
-            base=base,
-            stage=stage,
-            banks=banks,
-            prompts=[tokenize(base.tokenizers, text, prompt) for text in texts],
-            templates=[tokenize(base.tokenizers, prompt.fill(template), prompt) for template in stage.templates],
-            autocast=autocast,
-            anchors=find_anchors(base, prompt) if stage.has_context or stage.semantic_weight else None,
-            team=team,
-        )
         with learners(base, stage, _derived_seed(seed, stage, "lora")) as learnt:
+            setup = LoopSetup(
+                base=base,
+                stage=stage,
+                banks=banks,
+                prompts=[tokenize(base.tokenizers, text, prompt) for text in texts],
+                templates=[tokenize(base.tokenizers, prompt.fill(template), prompt) for template in stage.templates],
+                autocast=autocast,
+                anchors=find_anchors(base, prompt) if stage.has_context or stage.semantic_weight else None,
+                untrained=untrained,
+                class_text=class_text(base, prompt) if untrained else None,
+                pulled=[(learnt[name], original) for name, original in originals.items()],
+                team=team,
+            )
             state = _initial_state(setup, prompt, previous, learnt, seed, checkpoints)
             try:
                 for parameter in state.parameters.values():
@@ -131,7 +139,8 @@ def run_loop(
                 losses["loss"].backward()
             setup.team.average([*_gradients(state), *losses.values()])
             grad_norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), stage.max_grad_norm)
-            with state.update():
+            kept = stage.norm_kept_from <= state.step + 1 <= stage.norm_kept_until
+            with state.update(), same_norms(state.embeddings) if kept else nullcontext():
                 state.optimizer.step()
                 state.optimizer.zero_grad(set_to_none=True)
                 state.step += 1
@@ -173,18 +182,15 @@ def _initial_state(
     embeddings = [embedding.to(base.device) for embedding in start]
     parameters = learnt
     if stage.trains == "embedding":
+        if stage.on_sphere:
+            norms = vocabulary_norms(base)
+            embeddings = [norm * F.normalize(row, dim=-1) for norm, row in zip(norms, embeddings, strict=True)]
         words = [torch.nn.Parameter(embedding.clone()) for embedding in embeddings]
         embeddings, parameters = list(words), dict(zip(named_embeddings(words), words, strict=True))
     state = LoopState(
         embeddings=embeddings,
         parameters=parameters,
-        optimizer=torch.optim.AdamW(
-            parameters.values(),
-            lr=stage.learning_rate,
-            betas=(stage.adam_beta1, stage.adam_beta2),
-            weight_decay=stage.weight_decay,
-            fused=True,
-        ),
+        optimizer=_optimizer(stage, parameters),
         generator=torch.Generator().manual_seed(_derived_seed(seed, stage, "noise")),
         figures=Figures(
             stage, base.device, checkpoints.words if checkpoints else lambda: "no checkpoint was asked for"
@@ -195,6 +201,18 @@ def _initial_state(
     if checkpoint:
         state.resume(checkpoint)
     return state
+
+
+def _optimizer(stage: Stage, parameters: dict[str, torch.nn.Parameter]) -> torch.optim.Optimizer:
+    if stage.on_sphere:
+        return SphereDescent(list(parameters.values()), lr=stage.learning_rate, prior=stage.sphere_prior)
+    return torch.optim.AdamW(
+        parameters.values(),
+        lr=stage.learning_rate,
+        betas=(stage.adam_beta1, stage.adam_beta2),
+        weight_decay=stage.weight_decay,
+        fused=True,
+    )
 
 
 def _check_input(
