@@ -258,7 +258,7 @@ _ON_SPHERE: dict[str, Any] = {"on_sphere": True, "learning_rate": 1e-2, "sphere_
 def _dti(preset: str) -> Method:
     """Directional Textual Inversion, arXiv 2512.13672: the direction of [V] alone, at the vocabulary's norm."""
     (stage,) = _textual_inversion(preset).stages
-    steps = {"max_train_steps": 400, "batch_size": 4} if preset == PUBLISHED else {}
+    steps: dict[str, Any] = {"max_train_steps": 400, "batch_size": 4} if preset == PUBLISHED else {}
     return Method(name="dti", stages=(dataclasses.replace(stage, **_ON_SPHERE, **steps),), names_category=False)
 
 
