@@ -219,7 +219,7 @@ _DREAMBOOTH_LORA: dict[str, dict[str, dict[str, Any]]] = {
 
 
 # arXiv 2408.15914, appendix G; the embedded base takes higher rates, and fewer steps do.
-_CORE = {
+_CORE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     PUBLISHED: (
         {"learning_rate": 5e-3, "max_train_steps": 300, "batch_size": 6, "norm_kept_from": 120, "norm_kept_until": 180},
         {"learning_rate": 2e-6, "max_train_steps": 1000, "batch_size": 4},
