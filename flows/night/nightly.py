@@ -23,7 +23,6 @@ from flows.night.records import record_night, show_on_pages
 from flows.night.summary import NightConcept, NightSummary, summed_up
 from flows.output.errors import error_lines
 from flows.output.webhook import post_summary
-from flows.production.releases import reconcile
 from flows.server.lost_runs import sign_run
 from flows.training.outcome import ConceptOutcome
 from model.errors import InputError, WorkFailed
@@ -40,6 +39,7 @@ from tasks.registry.all_versions import registered_versions
 from tasks.registry.versions import CANDIDATE
 from tasks.store.store import Store, open_store
 from tasks.tracking.client import connect
+from tasks.upkeep.reconciliation import reconcile
 
 
 class Night:

@@ -14,7 +14,6 @@ import tasks.promotion.promotion
 import tasks.store.s3
 import tasks.takedown.takedown
 from flows.cli.app import app
-from flows.production.releases import reconcile
 from model.errors import InputError
 from tasks.concepts.concepts import load_concept
 from tasks.concepts.image_origins import ImageOrigin, image_origins, write_origins
@@ -40,6 +39,7 @@ from tasks.store.store import open_store
 from tasks.takedown.plan import TakedownPlan, plan_takedown
 from tasks.takedown.takedown import take_down
 from tasks.tracking.client import connect
+from tasks.upkeep.reconciliation import reconcile
 from tests.data_project import commit, photo
 from tests.kills import killed_at
 from tests.lineage_project import CONCEPT, copy_of, remember, train
