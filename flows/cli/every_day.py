@@ -195,5 +195,8 @@ def generate(
     A picture is called NAME-vVERSION-words-of-the-prompt-SEED-INDEX.png; no file is ever overwritten.
     """
     from flows.concepts.generate import generate_pictures
+    from tasks.registry.reference import VersionReference
 
-    generate_pictures(project(), concept, prompts, count=count, folder=output, seed=seed, as_json=as_json)
+    generate_pictures(
+        project(), VersionReference.parse(concept), prompts, count=count, folder=output, seed=seed, as_json=as_json
+    )

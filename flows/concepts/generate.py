@@ -17,6 +17,7 @@ from model.marks.content_credentials import PictureSigner, open_signer, without_
 from model.marks.marking import Mark, marked_png
 from tasks.project.params import load_params
 from tasks.project.settings import Settings
+from tasks.registry.reference import VersionReference
 from tasks.registry.versions import KEY_TAG, WEIGHTS_FILE, ResolvedVersion, base_of, resolve
 
 SLUG_LETTERS = 80
@@ -37,7 +38,7 @@ class Picture:
 
 def generate_pictures(
     settings: Settings,
-    reference: str,
+    reference: VersionReference,
     prompts: Sequence[str],
     *,
     count: int,

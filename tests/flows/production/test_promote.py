@@ -18,9 +18,9 @@ from tasks.production.registry import open_production
 from tasks.project.settings import load_settings
 from tasks.promotion.policy import POLICY_FILE
 from tasks.promotion.smoke_test import smoke_test
+from tasks.registry.reference import CANDIDATE, CHAMPION
 from tasks.registry.registration import register
 from tasks.registry.store_records import version_record_paths
-from tasks.registry.versions import CANDIDATE, CHAMPION
 from tasks.store.s3 import s3_client
 from tasks.store.store import open_store
 from tasks.tracking.client import connect

@@ -33,8 +33,9 @@ from tasks.promotion.policy import load_policy
 from tasks.promotion.promotion import check_production, put_into_production
 from tasks.promotion.source import find_source, refuse_for_good
 from tasks.registry.all_versions import registered_versions
+from tasks.registry.reference import CANDIDATE, CHAMPION, VersionReference
 from tasks.registry.registration import register
-from tasks.registry.versions import CANDIDATE, CHAMPION, REVOKED_TAG, model_name
+from tasks.registry.versions import REVOKED_TAG, model_name
 from tasks.store.store import open_store
 from tasks.takedown.plan import TakedownPlan, plan_takedown
 from tasks.takedown.takedown import take_down
@@ -83,7 +84,7 @@ def settings(promoted: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def promote(settings: Settings, version: int) -> None:
     place, store = check_production(settings), open_store(settings)
-    source = find_source(settings, store, f"{CONCEPT}/{version}")
+    source = find_source(settings, store, VersionReference.parse(f"{CONCEPT}/{version}"))
     ledger = read_ledger(place, CONCEPT)
     refuse_for_good(store, ledger, source)
     put_into_production(settings, place, ledger, source, (), {}, reason="better", approved_by=None)
