@@ -24,12 +24,6 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """sha256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class DigestMemory:
     """Hashes of files, remembered in one JSON file by path, size, times of change and inode, as git's index does.
 
