@@ -45,17 +45,10 @@ def add(
     All problems are reported together, and nothing is written if there are any.
     """
     from flows.concepts.add import run_add
+    from tasks.concepts.add import NewConcept
 
-    run_add(
-        project(),
-        name=name,
-        images=images,
-        category=category,
-        licence=licence,
-        source=source,
-        consent=consent,
-        as_json=as_json,
-    )
+    new = NewConcept(name=name, images=images, category=category, licence=licence, source=source, consent=consent)
+    run_add(project(), new, as_json=as_json)
 
 
 @panel.command(
