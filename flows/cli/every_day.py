@@ -187,9 +187,10 @@ def generate(
 
     A picture is called NAME-vVERSION-words-of-the-prompt-SEED-INDEX.png; no file is ever overwritten.
     """
-    from flows.concepts.generate import generate_pictures
+    from flows.concepts.generate import run_generate
+    from tasks.drawing.generate import PictureRequest
     from tasks.registry.reference import VersionReference
 
-    generate_pictures(
-        project(), VersionReference.parse(concept), prompts, count=count, folder=output, seed=seed, as_json=as_json
-    )
+    settings, reference = project(), VersionReference.parse(concept)
+    request = PictureRequest(prompts=prompts, count=count, seed=seed, folder=output)
+    run_generate(settings, reference, request, as_json=as_json)
