@@ -40,7 +40,7 @@ def show_lineage(
     promotions, notes = _promotions(settings, chain)
     lineage = document(chain, promotions, verification, notes)
     if page is not None:
-        from flows.lineage.page import write_page
+        from tasks.lineage.page import write_page
 
         try:
             write_page(page, store, chain, lineage)

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.lineage.page import write_page
 from flows.lineage.tree import lineage_tree
 from model.drawing.sampling_options import Sampling
 from model.errors import InputError
@@ -17,6 +16,7 @@ from tasks.lineage.chain import read_chain
 from tasks.lineage.document import document
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
+from tasks.lineage.page import write_page
 from tasks.plan.causes import causes
 from tasks.plan.last_training import last_training_of
 from tasks.project.settings import Settings
