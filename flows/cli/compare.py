@@ -1,11 +1,15 @@
 """The commands that hold methods side by side."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option
 
 from flows.cli.panel import AsJson, ConceptNames, Panel, Verbose, project, whole_numbers
+
+if TYPE_CHECKING:
+    from flows.comparison.compare import Part
 
 panel = Panel("Compare methods")
 
@@ -55,7 +59,7 @@ def compare(
         seeds=whole_numbers("--seeds", seeds),
         drawing=Drawing(prompts=prompts, images_per_prompt=images_per_prompt, num_inference_steps=steps),
     )
-    output = Output(part=part, report=report, as_json=as_json, verbose=verbose)
+    output = Output(part=read_part(part), report=report, as_json=as_json, verbose=verbose)
     compare_and_show(project(), wanted, output, look_alikes=look_alikes, train=train)
 
 
@@ -75,5 +79,17 @@ def tune(
     from flows.comparison.command import Output
     from flows.comparison.tune import run_tune
 
-    output = Output(part=part, report=report, as_json=as_json, verbose=verbose)
+    output = Output(part=read_part(part), report=report, as_json=as_json, verbose=verbose)
     run_tune(project(), grid, output, look_alikes=look_alikes)
+
+
+def read_part(text: str | None) -> "Part | None":
+    """`2/3`: the second of three parts; None for all of it. BadParameter if it is none."""
+    from flows.comparison.compare import Part
+
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise BadParameter(f"--part {text}: say which of how many, as in --part 1/2")
+    return Part(number=int(found[1]), parts=int(found[2]))
