@@ -4,14 +4,14 @@ from dataclasses import asdict
 
 from flows.output.console import notices, print_json, results
 from flows.output.progress import TerminalReporter
-from tasks.drawing.generate import PictureRequest, draw_pictures
+from tasks.drawing.generate import PictureRequest, generate_pictures
 from tasks.project.settings import Settings
 from tasks.registry.reference import VersionReference
 
 
 def run_generate(settings: Settings, reference: VersionReference, request: PictureRequest, *, as_json: bool) -> None:
-    """Draw the pictures and print where they are. Raises as `draw_pictures`."""
-    drawn = draw_pictures(settings, reference, request, TerminalReporter(notices()))
+    """Draw the pictures and print where they are. Raises as `generate_pictures`."""
+    drawn = generate_pictures(settings, reference, request, TerminalReporter(notices()))
     if as_json:
         facts = {"concept": drawn.concept, "version": drawn.version, "base": drawn.base, "seed": request.seed}
         print_json({**facts, "pictures": [asdict(picture) for picture in drawn.pictures]})

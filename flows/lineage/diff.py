@@ -9,7 +9,7 @@ from rich.text import Text
 from flows.output.console import print_json, results
 from model.errors import InputError, WorkFailed
 from tasks.lineage.chain import Chain, read_chain
-from tasks.lineage.diff import ScorePair, VersionDiff, compare
+from tasks.lineage.diff import ScorePair, VersionDiff, compare_chains
 from tasks.lineage.diff_sheet import draw_diff_sheet
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
@@ -33,7 +33,7 @@ def show_diff(settings: Settings, name: str, before: str, after: str, *, sheet: 
     store = open_store(settings)
     with open_index(settings, store) as index:
         old, new = (read_chain(store, index, find_head(settings, store, index, named)) for named in references)
-    diff = compare(old, new)
+    diff = compare_chains(old, new)
     drawn = None
     if diff.prompts:
         drawn = sheet or settings.home / "diffs" / f"{name}-{_called(old)}-{_called(new)}.png"

@@ -34,7 +34,7 @@ class PictureRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class DrawnPicture:
     """One picture that was made."""
 
     prompt: str
@@ -54,10 +54,10 @@ class DrawnPictures:
     version: int
     base: str
     """Folder or hub id."""
-    pictures: Sequence[Picture]
+    pictures: Sequence[DrawnPicture]
 
 
-def draw_pictures(
+def generate_pictures(
     settings: Settings, reference: VersionReference, request: PictureRequest, reporter: Reporter
 ) -> DrawnPictures:
     """Draw the pictures, and write each, marked, as soon as it is there.
@@ -90,7 +90,7 @@ def draw_pictures(
     weights = ConceptWeights.load(version.folder / WEIGHTS_FILE)
     texts = [weights.prompt.fill(prompt) for prompt in prompts]
     stems = file_stems(version, [weights.prompt.without_placeholder(prompt) for prompt in prompts], seed)
-    made: list[Picture] = []
+    made: list[DrawnPicture] = []
 
     def keep(prompt: int, index: int, image: "Image") -> None:
         mark = Mark(
@@ -104,7 +104,7 @@ def draw_pictures(
         )
         sign = (lambda png: signer.signed(png, mark)) if signer else None
         file = write_picture(request.folder, f"{stems[prompt]}-{index}", marked_png(image, mark), sign)
-        made.append(Picture(prompt=prompts[prompt], text=texts[prompt], seed=seed, index=index, file=str(file)))
+        made.append(DrawnPicture(prompt=prompts[prompt], text=texts[prompt], seed=seed, index=index, file=str(file)))
         reporter.advance(len(made))
 
     total = request.count * len(prompts)
