@@ -155,7 +155,7 @@ def test_production_goes_back_to_what_did_not_see_it_and_the_set_to_what_it_was(
 
 
 STEPS = [
-    (tasks.takedown.takedown, "begin", True),
+    (tasks.takedown.takedown, "begin_takedown", True),
     (tasks.promotion.promotion, "append", True),
     (tasks.promotion.promotion, "follow_ledger", True),
     (tasks.takedown.takedown, "mark_versions", False),
@@ -163,7 +163,7 @@ STEPS = [
     (tasks.takedown.takedown, "dvc_add", False),
     (tasks.takedown.takedown, "dvc_add", True),
     (tasks.takedown.takedown, "write_origins", True),
-    (tasks.takedown.takedown, "finish", False),
+    (tasks.takedown.takedown, "finish_takedown", False),
 ]
 
 
