@@ -11,7 +11,6 @@ from typing import TypeVar
 from model.bases.prompt import ConceptPrompt
 from model.diffusion.shrinking import shrunk
 from model.errors import InputError, WorkFailed
-from model.runtime.disk import file_sha256
 from tasks.concepts.concepts import (
     CONCEPT_FILE,
     FACTS,
@@ -28,6 +27,7 @@ from tasks.concepts.image_reading import normalise_image
 from tasks.concepts.image_sets import RECORD_FILE, image_set
 from tasks.concepts.takedown_records import read_takedowns
 from tasks.dvc.command import dvc_add
+from tasks.files.hashing import file_digest
 from tasks.files.locks import file_lock
 from tasks.files.yaml_files import write_yaml
 from tasks.project.base_limits import BaseLimits
@@ -223,7 +223,7 @@ def _put_together(settings: Settings, intake: _Intake) -> None:
             origins.append(
                 ImageOrigin(
                     file=file.name,
-                    sha256=file_sha256(file),
+                    sha256=file_digest(file),
                     original=image.path.name,
                     original_sha256=image.sha256,
                 )

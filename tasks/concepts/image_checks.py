@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from model.errors import InputError
-from model.runtime.disk import file_sha256
 from tasks.concepts.image_reading import NOT_READ, read_picture
+from tasks.files.hashing import file_digest
 
 FEWEST_IMAGES, USUAL_IMAGES = 3, 8
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif", *NOT_READ)
@@ -60,7 +60,7 @@ def inspect_images(paths: Sequence[Path], min_pixels: int) -> tuple[CheckedImage
         digests.append(hashlib.sha256(repr(picture.pixels.size).encode() + picture.pixels.tobytes()).hexdigest())
         fingerprints.append(fingerprint(picture.pixels))
         good.append(
-            CheckedImage(path=path, sha256=file_sha256(path), width=width, height=height, remarks=picture.remarks)
+            CheckedImage(path=path, sha256=file_digest(path), width=width, height=height, remarks=picture.remarks)
         )
 
     different: dict[int, list[int]] = {}  # the first image of each picture, and those that hold it again

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
+from model.runtime.disk import file_sha256
 
 _SETTLED_SECONDS = 2.0  # a file changed more recently may change again within one tick of its clock
 
@@ -22,6 +23,11 @@ def canonical_json(value: Any) -> str:
 def digest_of(value: Any) -> str:
     """sha256 of a JSON value."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's content."""
+    return file_sha256(path)
 
 
 class DigestMemory:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from model.bases.base_files import model_source
-from model.runtime.disk import file_sha256
 from tasks.concepts.concepts import NOT_STATED
-from tasks.files.hashing import DigestMemory, digest_of
+from tasks.files.hashing import DigestMemory, digest_of, file_digest
 from tasks.project.settings import Settings
 
 MODEL_SUFFIXES = (".json", ".safetensors", ".txt")
@@ -86,4 +85,4 @@ def cached_hub_files(reference: str, revision: str | None) -> dict[str, Path]:
 def _blob_digest(path: Path) -> str:
     """The cache calls large files by their sha256: gigabytes need not be read for a description."""
     name = path.resolve().name
-    return name if re.fullmatch("[0-9a-f]{64}", name) else file_sha256(path)
+    return name if re.fullmatch("[0-9a-f]{64}", name) else file_digest(path)

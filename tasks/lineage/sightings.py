@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from model.errors import InputError
-from model.runtime.disk import file_sha256
 from tasks.concepts.image_checks import FINGERPRINT, NEAR_BITS, named_fingerprint
 from tasks.concepts.image_reading import read_picture
+from tasks.files.hashing import file_digest
 from tasks.lineage.index import IndexedImage, LineageIndex, Training
 from tasks.lineage.prepared_images import prepared_images
 from tasks.plan.last_training import read_last_training
@@ -138,7 +138,7 @@ def digest_asked(asked: str) -> str:
     """sha256 of a file, or the sha256 that was given. InputError where it is neither."""
     path = Path(asked)
     if path.is_file():
-        return file_sha256(path)
+        return file_digest(path)
     if _SHA256.fullmatch(asked):
         return asked.lower()
     raise InputError(f"image {asked}: there is no such file, and it is no sha256 (64 hex digits)")

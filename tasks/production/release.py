@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.errors import InputError, WorkFailed
-from model.runtime.disk import file_sha256
+from tasks.files.hashing import file_digest
 from tasks.production.statement import provenance_statement
 from tasks.registry.package_listing import LEFT_BY_LOADING
 from tasks.registry.versions import local_folder
@@ -165,4 +165,4 @@ def fetch(place: Blobs, release: Release, folder: Path) -> None:
 
 def _records(folder: Path) -> dict[str, FileRecord]:
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {n: FileRecord(sha256=file_sha256(path), size=path.stat().st_size) for n, path in paths.items()}
+    return {n: FileRecord(sha256=file_digest(path), size=path.stat().st_size) for n, path in paths.items()}

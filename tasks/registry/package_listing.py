@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from model.runtime.disk import file_sha256
+from tasks.files.hashing import file_digest
 
 LISTING = "sha256.json"
 MLFLOW_NOTE = "registered_model_meta"
@@ -32,7 +32,7 @@ def is_mlflow_note(content: bytes) -> bool:
 def hashes_of(package: Path) -> dict[str, str]:
     """sha256 of every file of a package but its list, by path."""
     paths = {path.relative_to(package).as_posix(): path for path in sorted(package.rglob("*")) if path.is_file()}
-    return {name: file_sha256(path) for name, path in paths.items() if name != LISTING}
+    return {name: file_digest(path) for name, path in paths.items() if name != LISTING}
 
 
 def listing_text(hashes: Mapping[str, str]) -> str:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from model.bases.recorded_base import find_recorded_base
 from model.errors import InputError
-from model.runtime.disk import file_sha256
 from tasks.concepts.concepts import concept_names, no_such_concept
-from tasks.files.hashing import DigestMemory
+from tasks.files.hashing import DigestMemory, file_digest
 from tasks.project.settings import Settings
 from tasks.registry.reference import CANDIDATE, VersionReference
 from tasks.store.artefacts import WEIGHTS as WEIGHTS_FILE
@@ -126,7 +125,7 @@ def local_folder(uri: str) -> Path | None:
 
 
 def _has_right_weights(folder: Path, version: "ModelVersion") -> bool:
-    return file_sha256(folder / WEIGHTS_FILE) == version.tags[WEIGHTS_SHA256_TAG]
+    return file_digest(folder / WEIGHTS_FILE) == version.tags[WEIGHTS_SHA256_TAG]
 
 
 def look_up(client: "MlflowClient", settings: Settings, reference: VersionReference) -> "ModelVersion":

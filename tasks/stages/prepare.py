@@ -7,10 +7,10 @@ from typing import Any
 from prefect import task
 
 from model.diffusion.shrinking import shrunk
-from model.runtime.disk import file_sha256
 from tasks.concepts.image_reading import normalise_image
 from tasks.concepts.image_sets import local_images
 from tasks.execution.caching import TASK, Bench, Metrics, keep
+from tasks.files.hashing import file_digest
 from tasks.jobs.keys import StagePlan
 from tasks.store.artefacts import IMAGES, ORIGINS
 
@@ -40,7 +40,7 @@ def prepare_images(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
             {
                 "file": name,
                 "made_from": original,
-                "sha256": file_sha256(path),
+                "sha256": file_digest(path),
                 "width": image.width,
                 "height": image.height,
             }

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from model.errors import WorldFailed
-from model.runtime.disk import file_sha256
+from tasks.files.hashing import file_digest
 from tasks.files.spool import spooled, sweep
 
 _IN_USE_SECONDS = 3600.0
@@ -26,7 +26,7 @@ class ContentCache:
         path = self._path(sha256)
         with self._using(), suppress(FileNotFoundError):
             os.utime(path)  # used last now
-            if file_sha256(path) == sha256:
+            if file_digest(path) == sha256:
                 return path
             path.unlink()
         return None
@@ -39,7 +39,7 @@ class ContentCache:
         """
         with self._using(), spooled(self.folder / "unfinished") as unfinished:
             write(unfinished)
-            if file_sha256(unfinished) != sha256:
+            if file_digest(unfinished) != sha256:
                 return None
             path = self._path(sha256)
             path.parent.mkdir(exist_ok=True)

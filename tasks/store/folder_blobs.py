@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from model.errors import InputError
-from model.runtime.disk import file_sha256, to_disk
+from model.runtime.disk import to_disk
+from tasks.files.hashing import file_digest
 from tasks.files.locks import file_lock, lock_if_free
 from tasks.files.spool import spooled, sweep
 from tasks.store.blobs import PLACE_SETTINGS, Entry, Hold, NotAsWritten, Record, StoreFailed
@@ -178,7 +179,7 @@ class FolderBlobs:
                 size = path.stat().st_size
                 if size != record.size:
                     return f"has {size} bytes instead of {record.size} ({path})"
-                if rehash and file_sha256(path) != record.sha256:
+                if rehash and file_digest(path) != record.sha256:
                     return f"its bytes have changed ({path})"
             except FileNotFoundError:
                 return f"missing ({path})"

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model.errors import WorldFailed
-from model.runtime.disk import file_sha256
+from tasks.files.hashing import file_digest
 from tasks.files.s3_url import S3Url
 from tasks.project.settings import Settings
 from tasks.store.blobs import Blobs, Entry, Hold, NotAsWritten, Record, StoreFailed
@@ -191,7 +191,7 @@ class Store:
             StoreFailed: the store cannot be written, or is full; no manifest then says that the artefact exists.
         """
         paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-        files = {n: FileRecord(sha256=file_sha256(path), size=path.stat().st_size) for n, path in paths.items()}
+        files = {n: FileRecord(sha256=file_digest(path), size=path.stat().st_size) for n, path in paths.items()}
         contents = {_content(record.sha256): (paths[name], record) for name, record in files.items()}
         manifest = Manifest(
             files=files,

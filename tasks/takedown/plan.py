@@ -5,13 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from model.errors import InputError
-from model.runtime.disk import file_sha256
 from tasks.concepts.concepts import Concept, concept_names, load_concept
 from tasks.concepts.image_checks import FEWEST_IMAGES
 from tasks.concepts.image_origins import image_origins
 from tasks.concepts.image_sets import RECORD_FILE, ImageSet, git_state, image_set, record_file
 from tasks.concepts.takedown_records import SetMember, Takedown, read_takedowns
-from tasks.files.hashing import DigestMemory
+from tasks.files.hashing import DigestMemory, file_digest
 from tasks.lineage.index import LineageIndex
 from tasks.lineage.prepared_images import prepared_images
 from tasks.lineage.sightings import Sighting, digest_asked, unseen, who_saw
@@ -193,7 +192,7 @@ def _in_set(
         origin, path = origins.get(file.relpath), concept.images / file.relpath
         named = {origin.sha256, origin.original_sha256} if origin else set()
         if not named and not md5s and path.is_file():  # nothing is on record about it: its bytes tell
-            named = {file_sha256(path)}
+            named = {file_digest(path)}
         if file.md5 in md5s or named & images.keys():
             held[file.relpath] = file.md5
             also |= {origin.sha256: file.md5, origin.original_sha256: None} if origin else {}

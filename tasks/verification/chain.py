@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
-from model.runtime.disk import file_sha256
-from tasks.files.hashing import digest_of
+from tasks.files.hashing import digest_of, file_digest
 from tasks.jobs.keys import plan_of
 from tasks.jobs.kinds import in_lineage
 from tasks.jobs.models import MODEL_SUFFIXES, cached_hub_files
@@ -209,7 +208,7 @@ def _check_model(settings: Settings, kind: str, model: Mapping[str, Any]) -> Ite
         return
     if not recorded:
         if revision is None:
-            same = digest_of({name: file_sha256(path) for name, path in there.items()}) == model["digest"]
+            same = digest_of({name: file_digest(path) for name, path in there.items()}) == model["digest"]
             yield good(named, "its files give the digest") if same else fault(named, "its files give another digest")
         else:
             yield unchecked(named, f"hub model at commit {revision[:12]}: no digests of its files were recorded")
@@ -236,7 +235,7 @@ def _check_paths(
 
 def _hashed(what: str, path: Path, digest: str) -> CheckResult:
     try:
-        found = file_sha256(path)
+        found = file_digest(path)
     except OSError as error:
         return unchecked(what, f"{path} cannot be read: {error.strerror}")
     return (

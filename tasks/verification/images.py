@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
-from model.runtime.disk import file_sha256
 from tasks.concepts.concepts import Concept, load_concept
 from tasks.concepts.image_sets import recorded_version
 from tasks.dvc.folder_hash import FolderFile, file_md5, folder_digest
 from tasks.dvc.storage import DvcStorage, UnreadRemote, dvc_storage
+from tasks.files.hashing import file_digest
 from tasks.lineage.chain import Chain
 from tasks.lineage.check_results import CheckResult, fault, good, unchecked
 from tasks.project.settings import Settings, shown_path
@@ -97,7 +97,7 @@ def _check_image(
         if path is None or not path.is_file():
             continue
         try:
-            same = file_sha256(path) == image["sha256"]
+            same = file_digest(path) == image["sha256"]
         except OSError as error:
             yield unchecked(what, f"cannot be read: {error.strerror}")
             continue

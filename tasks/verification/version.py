@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from model.errors import InputError, WorkFailed
-from model.runtime.disk import file_sha256
+from tasks.files.hashing import file_digest
 from tasks.lineage.chain import Chain
 from tasks.lineage.check_results import CheckResult, fault, good, unchecked
 from tasks.project.settings import Settings
@@ -72,7 +72,7 @@ def _check_files(
         weights, named = package / "artifacts" / WEIGHTS, f"{what}: {WEIGHTS}"
         if not weights.is_file():
             registered = fault(named, f"missing in {place}")
-        elif file_sha256(weights) == version.tags[WEIGHTS_SHA256_TAG]:
+        elif file_digest(weights) == version.tags[WEIGHTS_SHA256_TAG]:
             registered = good(named, "its sha256 is that of the registration")
         else:
             registered = fault(named, f"in {place} is not what was registered")

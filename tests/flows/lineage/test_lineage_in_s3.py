@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 import tasks.store.s3
 from flows.cli.app import app
-from model.runtime.disk import file_sha256
+from tasks.files.hashing import file_digest
 from tasks.project.settings import load_settings
 from tasks.registry.reference import VersionReference
 from tasks.registry.registration import register
@@ -27,7 +27,7 @@ def bucket(lineage_project: Trained, tmp_path, s3_bucket, s3_server, monkeypatch
     settings = copy_of(lineage_project.settings, tmp_path / "project")
     for path in (path for path in settings.store.rglob("*") if path.is_file()):
         key = f"store/{path.relative_to(settings.store).as_posix()}"
-        put(s3_bucket, key, path.read_bytes(), file_sha256(path))
+        put(s3_bucket, key, path.read_bytes(), file_digest(path))
     settings.store.rename(tmp_path / "gone")
     monkeypatch.setattr(tasks.store.s3, "_TRIES", 1)
     monkeypatch.chdir(settings.root)

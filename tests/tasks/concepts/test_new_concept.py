@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from model.errors import InputError, WorkFailed
-from model.runtime.disk import file_sha256
 from tasks.concepts.add import Added, NewConcept, add_concept
 from tasks.concepts.concepts import NOT_STATED, load_concept
 from tasks.concepts.image_origins import image_origins
 from tasks.concepts.image_sets import image_set
+from tasks.files.hashing import file_digest
 from tasks.project.base_limits import BaseLimits
 from tasks.project.settings import Settings
 from tests.data_project import make_project, photo, photos, tree
@@ -65,8 +65,8 @@ def test_what_is_stored(settings: Settings, tmp_path: Path) -> None:
     origins = image_origins(concept)
     assert [origin.original for origin in origins] == ["large.jpg", "photo-0.png", "photo-1.png"]
     for file, origin in zip(files, origins, strict=True):
-        assert (origin.file, origin.sha256) == (file.name, file_sha256(file))
-        assert origin.original_sha256 == file_sha256(brought / origin.original)
+        assert (origin.file, origin.sha256) == (file.name, file_digest(file))
+        assert origin.original_sha256 == file_digest(brought / origin.original)
 
     images = image_set(settings, concept)
     assert images.digest == added.digest

@@ -4,9 +4,8 @@ import os
 import pytest
 
 import tasks.files.hashing
-from model.runtime.disk import file_sha256
 from tasks.dvc.folder_hash import folder_files
-from tasks.files.hashing import DigestMemory, canonical_json, digest_of
+from tasks.files.hashing import DigestMemory, canonical_json, digest_of, file_digest
 
 
 def test_equal_values_have_one_text():
@@ -25,14 +24,14 @@ def test_a_file_is_read_again_only_after_it_changed(tmp_path, monkeypatch):
     memory_file, file = tmp_path / "memory" / "digests.json", tmp_path / "weights"
     file.write_text("one")
     memory = DigestMemory(memory_file)
-    assert memory.digest(file) == file_sha256(file)
+    assert memory.digest(file) == file_digest(file)
     memory.save()
-    memory_file.write_text(memory_file.read_text().replace(file_sha256(file), "what is remembered"))
+    memory_file.write_text(memory_file.read_text().replace(file_digest(file), "what is remembered"))
     assert DigestMemory(memory_file).digest(file) == "what is remembered"
     before = file.stat()
     file.write_text("two")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # same size, and its time set back
-    assert DigestMemory(memory_file).digest(file) == file_sha256(file)
+    assert DigestMemory(memory_file).digest(file) == file_digest(file)
 
 
 def test_images_are_remembered_by_the_hash_that_dvc_uses(tmp_path):
@@ -49,13 +48,13 @@ def test_a_file_that_has_just_changed_is_not_remembered(tmp_path):
     stat = file.stat()
     file.write_text("two")
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert memory.digest(file) == file_sha256(file)
+    assert memory.digest(file) == file_digest(file)
 
 
 def test_a_broken_memory_is_forgotten(tmp_path):
     (tmp_path / "digests.json").write_text("{broken")
     (tmp_path / "weights").write_text("one")
-    assert DigestMemory(tmp_path / "digests.json").digest(tmp_path / "weights") == file_sha256(tmp_path / "weights")
+    assert DigestMemory(tmp_path / "digests.json").digest(tmp_path / "weights") == file_digest(tmp_path / "weights")
 
 
 def test_a_folder_is_its_files_of_interest_without_hidden_ones(tmp_path):

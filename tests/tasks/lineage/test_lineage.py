@@ -12,9 +12,9 @@ import pytest
 
 from flows.lineage.tree import lineage_tree
 from model.errors import InputError
-from model.runtime.disk import file_sha256
 from tasks.dvc.storage import dvc_storage
 from tasks.execution.caching import Bench
+from tasks.files.hashing import file_digest
 from tasks.lineage.chain import Chain, read_chain
 from tasks.lineage.check_results import Verification
 from tasks.lineage.document import document
@@ -107,13 +107,13 @@ def test_the_chain_leads_from_the_version_to_the_files_that_were_brought(lineage
     assert (chain.head.version, chain.head.aliases, chain.head.found_by) == (2, ("candidate",), "registry")
     assert chain.head.content == lineage_project.version.key
     brought = {image["original"]: image["original_sha256"] for image in chain.images}
-    assert brought == {path.name: file_sha256(path) for path in lineage_project.originals}
+    assert brought == {path.name: file_digest(path) for path in lineage_project.originals}
     facts = document(chain, ())
     assert json.loads(json.dumps(facts)) == facts
     assert [stage["stage"] for stage in facts["stages"]] == list(STAGES[3:0:-1])
     stated = {(image["licence"], image["source"], image["consent"]) for image in facts["images"]}
     assert stated == {("CC-BY-4.0", "own photographs", "the owner")}
-    assert facts["base"]["files"]["unet/config.json"] == file_sha256(
+    assert facts["base"]["files"]["unet/config.json"] == file_digest(
         lineage_project.settings.root / "base/unet/config.json"
     )
     assert facts["image_set"]["digest"] == lineage_project.bench.job.images.digest

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from model.errors import InputError
-from model.runtime.disk import file_sha256
+from tasks.files.hashing import file_digest
 from tasks.lineage.index import open_index
 from tasks.lineage.sightings import Sightings, who_saw, who_saw_alike
 from tasks.project.settings import Settings
@@ -48,10 +48,10 @@ def test_an_image_is_found_as_stored_as_brought_and_by_its_hash(lineage_project,
     settings = lineage_project.settings
     stored = lineage_project.bench.job.concept.images / "01.png"
     brought = lineage_project.originals[1]
-    assert file_sha256(stored) != file_sha256(brought) and Image.open(brought).getexif()
+    assert file_digest(stored) != file_digest(brought) and Image.open(brought).getexif()
     for asked, how in (
         (str(stored), "the image itself"),
-        (file_sha256(stored).upper(), "the image itself"),
+        (file_digest(stored).upper(), "the image itself"),
         (str(brought), "made from IMG_1.jpg"),
     ):
         found = saw(settings, asked).found

@@ -9,13 +9,12 @@ from PIL import Image
 
 from model.drawing.sampling_options import Sampling
 from model.errors import InputError
-from model.runtime.disk import file_sha256
 from model.weights.concept import ConceptWeights
 from tasks.dvc.folder_hash import FolderFile, folder_digest
 from tasks.execution.caching import Bench, keep
 from tasks.execution.preflight import check_job
 from tasks.execution.reporting import Silence
-from tasks.files.hashing import digest_of
+from tasks.files.hashing import digest_of, file_digest
 from tasks.jobs.jobs import plan_jobs
 from tasks.stages.class_images import write_class_images
 from tasks.stages.evaluate import evaluate_weights
@@ -93,7 +92,7 @@ def test_prepare_leaves_upright_rgb_and_says_which_file_each_came_from(trained):
     manifest, concept = trained.manifests["prepare"], trained.job.concept
     origins = read(trained, "prepare", "images.json")
     assert [origin["file"] for origin in origins] == [f"images/{number:02}.png" for number in range(5)]
-    assert [origin["sha256"] for origin in origins] == [file_sha256(path) for path in sorted(concept.images.iterdir())]
+    assert [origin["sha256"] for origin in origins] == [file_digest(path) for path in sorted(concept.images.iterdir())]
     prepared = pictures(trained.store, manifest, "images")
     originals = [Image.open(path) for path in sorted(concept.images.iterdir())]
     assert all(np.array_equal(a, b) for a, b in zip(prepared, originals, strict=True))
@@ -203,7 +202,7 @@ def test_manifests_hold_the_whole_lineage(trained):
     assert [fact["made_from"] for fact in prepared] == [f"{number:02}.png" for number in range(5)]
     for fact in prepared:
         path = folder / fact["made_from"]
-        assert (fact["sha256"], fact["size"]) == (file_sha256(path), path.stat().st_size)
+        assert (fact["sha256"], fact["size"]) == (file_digest(path), path.stat().st_size)
     files = [FolderFile(relpath=fact["made_from"], md5=fact["md5"], size=fact["size"]) for fact in prepared]
     assert folder_digest(files) == image_set.digest
     assert {"licence": "MIT", "consent": "none needed"}.items() <= manifests["train-1-embedding"].stated.items()

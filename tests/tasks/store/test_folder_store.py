@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import InputError
-from model.runtime.disk import file_sha256
+from tasks.files.hashing import file_digest
 from tasks.files.spool import spooled
 from tasks.store.folder_blobs import FolderBlobs
 from tasks.store.manifest import Manifest
@@ -40,7 +40,7 @@ def test_contents_lie_under_their_hash_and_are_read_only(store, published, tmp_p
     store.publish(written(tmp_path / "more", same="W" * 100), facts("d" * 64))
     contents = [path for path in (Path(store.address) / "cas").rglob("*") if path.is_file()]
     assert len(contents) == 2
-    assert all(path.name == file_sha256(path) and path.stat().st_mode & 0o222 == 0 for path in contents)
+    assert all(path.name == file_digest(path) and path.stat().st_mode & 0o222 == 0 for path in contents)
     assert leftovers(store) == []
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import tasks.store.s3
 from model.errors import InputError, WorkFailed
-from model.runtime.disk import file_sha256
+from tasks.files.hashing import file_digest
 from tasks.files.s3_url import S3Url
 from tasks.store.content_cache import ContentCache
 from tasks.store.manifest import FileRecord
@@ -124,12 +124,12 @@ def test_a_write_whose_answer_was_lost_is_still_this_writer_s(place, before):
 def test_large_contents_travel_in_parts_and_are_hashed_when_they_arrive(place, tmp_path, before):
     source = tmp_path / "weights"
     source.write_bytes(os.urandom(2**20) * 6)
-    record = FileRecord(sha256=file_sha256(source), size=source.stat().st_size)
+    record = FileRecord(sha256=file_digest(source), size=source.stat().st_size)
     place.blobs(part_bytes=5 * 2**20).put({"cas/weights": (source, record)}, rehash=False)
     assert sum("partNumber" in path for method, path in before.seen if method == "PUT") == 2
     other = StoreLocation(tmp_path / "another machine", place.bucket).blobs()
     assert other.problems({"cas/weights": record}, rehash=True) == {}
-    assert file_sha256(other.fetch({"cas/weights": record})["cas/weights"]) == record.sha256
+    assert file_digest(other.fetch({"cas/weights": record})["cas/weights"]) == record.sha256
 
 
 def test_what_is_cached_is_neither_fetched_again_nor_trusted_unread(place, published, tmp_path, before):
@@ -148,12 +148,12 @@ def test_the_cache_drops_what_was_used_longest_ago_and_keeps_what_is_in_use(tmp_
     for number in range(5):
         source = tmp_path / str(number)
         source.write_bytes(bytes([number]) * 100)
-        paths.append(cache.add(file_sha256(source), lambda to, source=source: to.write_bytes(source.read_bytes())))
+        paths.append(cache.add(file_digest(source), lambda to, source=source: to.write_bytes(source.read_bytes())))
     cache.trim()
     assert all(path.exists() for path in paths)  # too much, and all of it may be in use
     for age, path in enumerate(reversed(paths)):
         os.utime(path, (time.time() - 7200 - age,) * 2)
-    assert cache.get(file_sha256(tmp_path / "0")) == paths[0]
+    assert cache.get(file_digest(tmp_path / "0")) == paths[0]
     cache.trim()
     assert [path.exists() for path in paths] == [True, False, False, False, True]
 

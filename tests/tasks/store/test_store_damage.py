@@ -7,8 +7,7 @@ import pytest
 
 import tasks.files.hashing
 from model.errors import InputError, WorkFailed
-from model.runtime.disk import file_sha256
-from tasks.files.hashing import DigestMemory
+from tasks.files.hashing import DigestMemory, file_digest
 from tasks.store.folder_blobs import FolderBlobs
 from tasks.store.manifest import Facts, Manifest
 from tasks.store.store import Damaged, Store
@@ -96,7 +95,7 @@ def test_a_home_that_cannot_be_written_is_bad_input(tmp_path, monkeypatch):
     weights.write_text("W")
     memory = DigestMemory(tmp_path / "home" / "digests.json")
     monkeypatch.setattr(tasks.files.hashing, "_SETTLED_SECONDS", -60)
-    assert memory.digest(weights) == file_sha256(weights)
+    assert memory.digest(weights) == file_digest(weights)
     with pytest.raises(InputError, match="CONCEPTBOOTH_HOME") as caught:
         memory.save()
     assert str(tmp_path / "home") in str(caught.value)

@@ -15,13 +15,13 @@ import tasks.store.s3
 import tasks.takedown.takedown
 from flows.cli.app import app
 from model.errors import InputError
-from model.runtime.disk import file_sha256
 from tasks.concepts.concepts import load_concept
 from tasks.concepts.image_origins import ImageOrigin, image_origins, write_origins
 from tasks.concepts.image_sets import image_set
 from tasks.concepts.takedown_records import read_takedowns
 from tasks.dvc.command import dvc_add
 from tasks.execution.preflight import check_jobs
+from tasks.files.hashing import file_digest
 from tasks.jobs.jobs import plan_jobs
 from tasks.lineage.index import open_index
 from tasks.plan.plan import make_plan
@@ -57,7 +57,7 @@ def promoted(lineage_project, tmp_path_factory) -> Iterator[Settings]:
     photo(70, 64, 48).save(concept.images / ADDED)
     origin = ImageOrigin(
         file=ADDED,
-        sha256=file_sha256(concept.images / ADDED),
+        sha256=file_digest(concept.images / ADDED),
         original="IMG_3.jpg",
         original_sha256="3" * 64,
     )
@@ -123,7 +123,7 @@ def run(*arguments: object) -> Result:
 
 
 def test_production_goes_back_to_what_did_not_see_it_and_the_set_to_what_it_was(settings):
-    sha256, before = file_sha256(image(settings)), (image(settings).parents[1] / "concept.yaml").read_bytes()
+    sha256, before = file_digest(image(settings)), (image(settings).parents[1] / "concept.yaml").read_bytes()
     plan = planned(settings, "3" * 64)  # as it was brought
     assert [(s.version, s.in_production) for s in plan.seen_by] == [(3, True)]
     assert [(m.serving.version, m.instead.version) for m in plan.moves] == [(3, 2)]
@@ -169,7 +169,7 @@ STEPS = [
 
 def test_killed_between_any_two_steps_the_same_command_carries_on(settings):
     """One takedown that is killed nine times, each time a step further."""
-    sha256 = file_sha256(image(settings))
+    sha256 = file_digest(image(settings))
     for module, step, after in STEPS:
         killed_at(module, step, after, taken, settings, sha256)
         (record,) = read_takedowns(open_store(settings)).takedowns
@@ -249,7 +249,7 @@ def test_what_everyone_saw_leaves_nothing_to_serve_and_never_comes_back(settings
 
 def test_what_was_registered_after_the_takedown_is_not_promoted_and_a_second_takedown_finds_it(settings):
     """A training that had read the image already goes on while it is taken down."""
-    sha256 = file_sha256(image(settings))
+    sha256 = file_digest(image(settings))
     contents = planned(settings, sha256).revoked
     store, place = open_store(settings), open_production(settings)
     plan = planned(settings, sha256)
@@ -269,7 +269,7 @@ def test_a_damaged_release_does_not_stand_in(settings):
     weights = next((settings.store / "releases" / CONCEPT / record.release[:16]).rglob("concept.safetensors"))
     weights.chmod(0o644)
     weights.write_bytes(b"\0" * weights.stat().st_size)
-    taken(settings, file_sha256(image(settings)))
+    taken(settings, file_digest(image(settings)))
     head = ledger_of(settings).head
     assert (head.action, head.release, aliases(settings, PRODUCTION)) == ("revoke", None, {})
 
@@ -277,7 +277,7 @@ def test_a_damaged_release_does_not_stand_in(settings):
 def test_of_what_was_never_promoted_the_ledger_begins_with_the_revocation(settings, tmp_path):
     elsewhere = settings.model_copy(update={"production_store": tmp_path / "production"})
     connect(settings).set_registered_model_alias(NAME, CHAMPION, "1")  # by hand
-    taken(elsewhere, file_sha256(image(settings)))
+    taken(elsewhere, file_digest(image(settings)))
     (record,) = ledger_of(elsewhere).records
     assert (record.action, record.release, revoked_versions(settings)) == ("revoke", None, [3])
     assert aliases(settings) == {CANDIDATE: 2, CHAMPION: 1}
@@ -295,7 +295,7 @@ def test_sets_are_changed_where_they_can_be_and_the_others_are_left_to_their_own
     (settings.root / "dvc.lock").write_text(
         json.dumps({"schema": "2.0", "stages": {"samples@turtle": {"outs": [out]}}})
     )
-    sha256 = file_sha256(image(settings))
+    sha256 = file_digest(image(settings))
     shutil.rmtree(concept.images)  # not checked out: it comes from DVC's cache
     result = run(sha256, "--reason", "consent was withdrawn", "--yes", "--json")
     assert result.exit_code == 1, result.output  # it is still in one of them
