@@ -29,9 +29,7 @@ def pencil(image: Image.Image, mask: Image.Image) -> Image.Image:
     inside = np.asarray(mask.filter(ImageFilter.GaussianBlur(1.5)), dtype=np.int64)
     drawn = (shaded * inside + hinted * (255 - inside)) // 255
     sketch = Image.fromarray(drawn.astype(np.uint8))
-    sketch = ImageChops.multiply(
-        sketch, ImageChops.invert(outline(mask, 5).point([i * 70 // 100 for i in range(256)]))
-    )
+    sketch = ImageChops.multiply(sketch, ImageChops.invert(outline(mask, 5).point([i * 70 // 100 for i in range(256)])))
     return ImageOps.colorize(sketch, "#26262a", "#fdfcf8")
 
 

@@ -2,8 +2,8 @@
 
 A stage whose facts lie in the work folder is skipped unless it is named. Rendering, encoding and the denoiser go on
 where they were stopped: shards that are there stay, the denoiser has a checkpoint, and what was rendered since is
-picked up. Where the work folder holds nothing yet, everything goes on from the milestone in toyworld/base-128 if there is
-one, unless --from-nothing.
+picked up. Where the work folder holds nothing yet, everything goes on from the milestone in toyworld/base-128 if there
+is one, unless --from-nothing.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import save_file
-from transformers import CLIPTokenizer
 
 from toyworld import autoencoder, manifest, tokenizer
 from toyworld.second import art, dataset, denoiser, milestone
@@ -77,8 +77,10 @@ def words(options: Options) -> dict[str, object]:
 
 
 def vae(options: Options) -> dict[str, object]:
-    """The autoencoder: reconstruct, whiten, go on with noise. A folder `vae-start` in the work folder takes the place of
-    the first phase; the milestone's autoencoder is final and taken as it is.
+    """The autoencoder: reconstruct, whiten, go on with noise.
+
+    A folder `vae-start` in the work folder takes the place of the first phase. A milestone's autoencoder is final and
+    taken as it is.
     """
     work, recipe = options.work, VAE
     if options.milestone is not None:
@@ -106,7 +108,9 @@ def vae(options: Options) -> dict[str, object]:
 
 def latents(options: Options) -> dict[str, object]:
     """Encode every shard that is there and not encoded yet."""
-    code = "from pathlib import Path; from toyworld.second.build import encode_shards\nencode_shards(Path({!r}), {}, {!r})"
+    code = (
+        "from pathlib import Path; from toyworld.second.build import encode_shards\nencode_shards(Path({!r}), {}, {!r})"
+    )
     count = PROCESSES if options.device == "cpu" else 1
     _together([code.format(str(options.work), (k, count), options.device) for k in range(count)])
     return {"pictures": len(list((options.work / denoiser.LATENTS).glob("*.safetensors"))) * dataset.SHARD}
@@ -126,7 +130,7 @@ def encode_shards(work: Path, part: tuple[int, int], device: str) -> None:
 
 
 def unet(options: Options) -> dict[str, object]:
-    """The denoiser with its text encoder, on the CPU in PROCESSES processes; stopped, it goes on from its checkpoint."""
+    """The denoiser with its text encoder, on the CPU in PROCESSES processes; it goes on from its checkpoint."""
     recipe, seconds = denoiser.Recipe(), options.minutes * 60
     span = denoiser.Span(until=options.until, cooldown=options.cooldown, seconds=seconds)
     if options.device != "cpu":
@@ -166,12 +170,12 @@ STAGES: dict[str, Callable[[Options], dict[str, object]]] = {
     "polish": polish,
     "base": base,
 }
+EXTRA = {"preview": preview}
+"""Stages that run only when they are named."""
 
 
-def _pictures(work: Path):  # type: ignore[no-untyped-def]
+def _pictures(work: Path) -> tuple[np.ndarray, np.ndarray]:
     """What the autoencoder learns from, and 256 pictures that it does not."""
-    import numpy as np
-
     pictures = np.concatenate([dataset.images(work / "world", n) for n in range(VAE_SHARDS)])
     return pictures[:-256], pictures[-256:]
 
@@ -195,7 +199,9 @@ def main() -> None:
     """Run the stages that are named, or all that are not done."""
     defaults = Options()
     parser = argparse.ArgumentParser(prog="python -m toyworld.second.build", description=__doc__)
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}; none: all")
+    parser.add_argument(
+        "stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES | EXTRA)}; none: all but the last"
+    )
     parser.add_argument("--work", type=Path, default=WORK, help="folder for everything between the stages")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--shards", type=int, default=defaults.shards, help=f"of {dataset.SHARD} pictures each")
@@ -206,8 +212,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=defaults.minutes, help="stop the denoiser earlier than that")
     parser.add_argument("--from-nothing", action="store_true", help="do not go on from the committed milestone")
     given = parser.parse_args()
-    if unknown := [name for name in given.stages if name not in STAGES]:
-        parser.error(f"unknown stages {unknown}; there are {', '.join(STAGES)}")
+    if unknown := [name for name in given.stages if name not in STAGES | EXTRA]:
+        parser.error(f"unknown stages {unknown}; there are {', '.join(STAGES | EXTRA)}")
     if given.device != "cpu" and not (given.device.startswith("cuda") and torch.cuda.is_available()):
         parser.error(f"--device {given.device}: not a device of this machine; there is cpu")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -219,7 +225,7 @@ def main() -> None:
             print(f"{name}: done before, {facts}")
             continue
         started = time.monotonic()
-        result = {**STAGES[name](options), "wall_seconds": round(time.monotonic() - started, 1)}
+        result = {**(STAGES | EXTRA)[name](options), "wall_seconds": round(time.monotonic() - started, 1)}
         facts.parent.mkdir(exist_ok=True)
         facts.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
         print(f"{name}: {json.dumps(result)}", flush=True)

@@ -16,7 +16,7 @@ from toyworld.second.styles import NAMES, STYLES
 from toyworld.second.world import PHOTO, View
 
 HELD_OUT_SHARE = 6  # one of so many combinations is held out beside those of the prompt sets
-# (scene, style, colour) of the ten prompts and of the complex ones: data/prompts/toyworld-128.yaml, toyworld-complex.yaml.
+# (scene, style, colour) of the ten prompts and of the complex ones: data/prompts/toyworld.yaml, toyworld-complex.yaml.
 EVALUATED = frozenset(
     {
         ("with a mountain in the background", PHOTO, "red"),

@@ -91,15 +91,19 @@ def _basket(behind: ImageDraw.ImageDraw, before: ImageDraw.ImageDraw) -> None:
 
 def _jar(behind: ImageDraw.ImageDraw, before: ImageDraw.ImageDraw) -> None:
     """A glass jar with a lid; the piece is seen through the glass."""
-    behind.rounded_rectangle([0.16 * _BIG, 0.17 * _BIG, 0.84 * _BIG, 0.95 * _BIG], 0.10 * _BIG, fill=(214, 236, 244, 110))
-    before.rounded_rectangle(
-        [0.16 * _BIG, 0.17 * _BIG, 0.84 * _BIG, 0.95 * _BIG], 0.10 * _BIG,
-        fill=(220, 240, 248, 46), outline=(120, 160, 180, 235), width=round(0.016 * _BIG),
-    )  # fmt: skip
-    before.rounded_rectangle([0.215 * _BIG, 0.27 * _BIG, 0.25 * _BIG, 0.80 * _BIG], 0.017 * _BIG, fill=(255, 255, 255, 190))
-    before.rounded_rectangle([0.75 * _BIG, 0.66 * _BIG, 0.775 * _BIG, 0.84 * _BIG], 0.012 * _BIG, fill=(255, 255, 255, 150))
-    before.rounded_rectangle([0.21 * _BIG, 0.08 * _BIG, 0.79 * _BIG, 0.185 * _BIG], 0.03 * _BIG, fill="#c0453a")
-    before.rounded_rectangle([0.21 * _BIG, 0.08 * _BIG, 0.79 * _BIG, 0.115 * _BIG], 0.017 * _BIG, fill="#dd6a5c")
+    glass = (0.16, 0.17, 0.84, 0.95)
+    for layer, box, radius, fill in (
+        (behind, glass, 0.10, (214, 236, 244, 110)),
+        (before, glass, 0.10, (220, 240, 248, 46)),
+        (before, (0.215, 0.27, 0.25, 0.80), 0.017, (255, 255, 255, 190)),
+        (before, (0.75, 0.66, 0.775, 0.84), 0.012, (255, 255, 255, 150)),
+        (before, (0.21, 0.08, 0.79, 0.185), 0.03, "#c0453a"),
+        (before, (0.21, 0.08, 0.79, 0.115), 0.017, "#dd6a5c"),
+    ):
+        edge = (
+            {"outline": (120, 160, 180, 235), "width": round(0.016 * _BIG)} if layer is before and box == glass else {}
+        )
+        layer.rounded_rectangle([side * _BIG for side in box], radius * _BIG, fill=fill, **edge)
 
 
 _DRAWN: dict[str, Callable[[ImageDraw.ImageDraw, ImageDraw.ImageDraw], None]] = dict(

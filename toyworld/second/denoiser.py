@@ -1,8 +1,8 @@
 """The denoiser and its text encoder, trained together on precomputed latents.
 
 The text encoder learns from the denoising loss itself, as that of the first latent diffusion models did (Rombach et al.
-2022, section 4.3.1): a word then means what it changes in a picture, down to shapes that no contrast with other captions
-would ask for. Captions are made anew from the views at every step.
+2022, section 4.3.1): a word then means what it changes in a picture, down to shapes that no contrast with other
+captions would ask for. Captions are made anew from the views at every step.
 
 Training counts samples, not time. Each step draws from its own seed, so a training that was stopped and goes on from
 its checkpoint takes the same steps as one that was never stopped.
@@ -19,7 +19,6 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -171,9 +170,7 @@ def begin(
     pair = optimisers(painter, muon_lr=recipe.muon_lr, adam_lr=recipe.adam_lr, rank=rank, world=world)
     state = State(painter=painter, average=Average(painter, recipe.ema), pair=pair, samples=samples, since=samples)
     if saved:
-        state.average.weights = {
-            k.removeprefix("ema."): v.to(device) for k, v in saved.items() if k.startswith("ema.")
-        }
+        state.average.weights = {k.removeprefix("ema."): v.to(device) for k, v in saved.items() if k.startswith("ema.")}
         restore_optimisers(pair, saved)
         state.step, state.samples, state.since = (int(saved[name]) for name in ("step", "samples", "since"))
         state.average.updates, state.spent = int(saved["updates"]), float(saved["spent"])
@@ -238,7 +235,9 @@ def train(
         words = ["" if dice.random() < recipe.caption_dropout else describe(views[int(r)], dice) for r in rows]
         loss = state.painter.loss(latents[rows].float().to(place), tokenize(tokenizer, words).to(place), generator)
         loss.backward()
-        flat = torch.cat([p.grad.flatten() if p.grad is not None else torch.zeros_like(p).flatten() for p in parameters])
+        flat = torch.cat(
+            [p.grad.flatten() if p.grad is not None else torch.zeros_like(p).flatten() for p in parameters]
+        )
         if world > 1:
             dist.all_reduce(flat)
             flat.div_(world)
@@ -255,7 +254,7 @@ def train(
         state.average.update(state.painter)
         now = float(loss.detach())
         smooth = now if math.isnan(smooth) else 0.99 * smooth + 0.01 * now
-        if state.step % 100 == 0:
+        if state.step % 50 == 0:
             log(work / "unet.log", f"unet step {state.step} samples {state.samples} loss {smooth:.4f}")
         if time.monotonic() - written > span.checkpoint_seconds:
             _write(work, recipe, state, time.monotonic() - started, smooth, latents, views, tokenizer)
@@ -278,7 +277,10 @@ def validation_loss(painter: Painter, latents: Tensor, views: list[View], tokeni
         noise = torch.randn(clean.shape, generator=generator)
         timesteps = (torch.arange(len(clean)) * 1000) // len(clean)
         words = tokenize(tokenizer, [describe(view, dice) for view in views[start : start + len(clean)]])
-        noisy, wanted = noise_schedule.add_noise(clean, noise, timesteps), noise_schedule.get_velocity(clean, noise, timesteps)
+        noisy, wanted = (
+            noise_schedule.add_noise(clean, noise, timesteps),
+            noise_schedule.get_velocity(clean, noise, timesteps),
+        )
         with torch.autocast(place.type, dtype=torch.bfloat16):
             states = painter.text(words.to(place)).last_hidden_state
             guess = painter.unet(noisy.to(place), timesteps.to(place), states).sample.float().cpu()
