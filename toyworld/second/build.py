@@ -22,7 +22,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 
 from toyworld import autoencoder, manifest, tokenizer
-from toyworld.second import art, dataset, denoiser, milestone
+from toyworld.second import art, dataset, denoiser, milestone, sheets
 from toyworld.second.captions import all_words
 from toyworld.second.world import SIZE
 from toyworld.training import Steps
@@ -158,6 +158,11 @@ def polish(options: Options) -> dict[str, object]:
 def base(options: Options) -> dict[str, object]:
     """Assemble toyworld/base-128 from the averaged weights as they are now."""
     return milestone.assemble(options.work)
+
+
+def preview(options: Options) -> dict[str, object]:
+    """Draw `preview.png` in the work folder from the averaged weights as they are; the training goes on meanwhile."""
+    return sheets.preview(options.work)
 
 
 STAGES: dict[str, Callable[[Options], dict[str, object]]] = {

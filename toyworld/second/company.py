@@ -100,10 +100,9 @@ def _jar(behind: ImageDraw.ImageDraw, before: ImageDraw.ImageDraw) -> None:
         (before, (0.21, 0.08, 0.79, 0.185), 0.03, "#c0453a"),
         (before, (0.21, 0.08, 0.79, 0.115), 0.017, "#dd6a5c"),
     ):
-        edge = (
-            {"outline": (120, 160, 180, 235), "width": round(0.016 * _BIG)} if layer is before and box == glass else {}
-        )
-        layer.rounded_rectangle([side * _BIG for side in box], radius * _BIG, fill=fill, **edge)
+        rim = (120, 160, 180, 235) if layer is before and box == glass else None
+        sides = [side * _BIG for side in box]
+        layer.rounded_rectangle(sides, radius * _BIG, fill=fill, outline=rim, width=round(0.016 * _BIG))
 
 
 _DRAWN: dict[str, Callable[[ImageDraw.ImageDraw, ImageDraw.ImageDraw], None]] = dict(

@@ -19,7 +19,7 @@ COLUMNS = 12
 
 
 def prompts() -> list[str]:
-    """What the sheet asks for: every category plainly, every other one by a word of its own, company, complex prompts."""
+    """What the sheet asks for: every category plainly and by a word of its own, company, complex prompts."""
     scenes, names = list(SCENES), categories()
     plain = [caption(name, scene=scenes[(i * 5) % len(scenes)]) for i, name in enumerate(names)]
     named = [
