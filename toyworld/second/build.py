@@ -22,7 +22,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 
 from toyworld import autoencoder, manifest, tokenizer
-from toyworld.second import art, dataset, denoiser, milestone, sheets
+from toyworld.second import art, dataset, denoiser, evaluator, milestone, sheets
 from toyworld.second.captions import all_words
 from toyworld.second.world import SIZE
 from toyworld.training import Steps
@@ -30,6 +30,7 @@ from toyworld.training import Steps
 WORK = Path(".conceptbooth/toyworld-128")
 PROCESSES = 2  # of one thread each; they beat one process of two threads
 VAE = autoencoder.Recipe(size=SIZE, crop=64, channels=(16, 32, 64, 96), latent_channels=8, batch=16)
+JUDGED_SHARDS = 12  # of the judge's pictures
 VAE_SHARDS = 2  # whose pictures the autoencoder learns from
 ENTRIES, LENGTH = 2048, 77
 
@@ -46,6 +47,8 @@ class Options:
     polish_crops: int = 20_000
     until: int = 1_200_000
     cooldown: int = 200_000
+    judge_steps: int = 3000
+    """Of each of the judge's models, 128 pictures each."""
     minutes: float = float("inf")
     from_nothing: bool = False
 
@@ -62,11 +65,7 @@ def art_stage(options: Options) -> dict[str, object]:
 
 def world(options: Options) -> dict[str, object]:
     """Render the base's training pictures; shards that are there stay."""
-    code = "from pathlib import Path; from toyworld.second.dataset import render_shard\n"
-    code += "for n in range({}, {}, {}): render_shard(Path({!r}), n)"
-    folder = str(options.work / "world")
-    _together([code.format(k, options.shards, PROCESSES, folder) for k in range(PROCESSES)])
-    return {"pictures": len(dataset.shards(options.work / "world")) * dataset.SHARD}
+    return _render(options.work / "world", options.shards, with_held_out=False)
 
 
 def words(options: Options) -> dict[str, object]:
@@ -160,6 +159,22 @@ def base(options: Options) -> dict[str, object]:
     return milestone.assemble(options.work)
 
 
+def judged(options: Options) -> dict[str, object]:
+    """Render the judge's training pictures, the held-out art and combinations among them."""
+    folder = options.work / evaluator.JUDGED
+    return _render(folder, JUDGED_SHARDS, with_held_out=True)
+
+
+def clip(options: Options) -> dict[str, object]:
+    """The judge of pictures and prompts."""
+    return evaluator.clip_stage(options.work, options.judge_steps)
+
+
+def vit(options: Options) -> dict[str, object]:
+    """The judge of identity."""
+    return evaluator.vit_stage(options.work, options.judge_steps)
+
+
 def preview(options: Options) -> dict[str, object]:
     """Draw `preview.png` in the work folder from the averaged weights as they are; the training goes on meanwhile."""
     return sheets.preview(options.work)
@@ -174,9 +189,19 @@ STAGES: dict[str, Callable[[Options], dict[str, object]]] = {
     "unet": unet,
     "polish": polish,
     "base": base,
+    "judged": judged,
+    "clip": clip,
+    "vit": vit,
 }
 EXTRA = {"preview": preview}
 """Stages that run only when they are named."""
+
+
+def _render(folder: Path, shards: int, *, with_held_out: bool) -> dict[str, object]:
+    code = "from pathlib import Path; from toyworld.second.dataset import render_shard\n"
+    code += "for n in range({}, {}, {}): render_shard(Path({!r}), n, with_held_out={})"
+    _together([code.format(k, shards, PROCESSES, str(folder), with_held_out) for k in range(PROCESSES)])
+    return {"pictures": len(dataset.shards(folder)) * dataset.SHARD}
 
 
 def _pictures(work: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -215,6 +240,7 @@ def main() -> None:
     parser.add_argument("--until", type=int, default=defaults.until, help="samples of the denoiser's whole training")
     parser.add_argument("--cooldown", type=int, default=defaults.cooldown, help="its last samples, with falling rates")
     parser.add_argument("--minutes", type=float, default=defaults.minutes, help="stop the denoiser earlier than that")
+    parser.add_argument("--judge-steps", type=int, default=defaults.judge_steps, help="of each of the judge's models")
     parser.add_argument("--from-nothing", action="store_true", help="do not go on from the committed milestone")
     given = parser.parse_args()
     if unknown := [name for name in given.stages if name not in STAGES | EXTRA]:
