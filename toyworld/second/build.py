@@ -53,9 +53,9 @@ class Options:
     from_nothing: bool = False
 
     @property
-    def milestone(self) -> Path | None:
-        """The committed base to go on from, or None."""
-        return milestone.BASE if not self.from_nothing and milestone.exists() else None
+    def milestone(self) -> tuple[Path, int] | None:
+        """The committed base to go on from and the samples that it has seen, or None."""
+        return (milestone.BASE, milestone.samples()) if not self.from_nothing and milestone.exists() else None
 
 
 def art_stage(options: Options) -> dict[str, object]:
@@ -83,7 +83,7 @@ def vae(options: Options) -> dict[str, object]:
     """
     work, recipe = options.work, VAE
     if options.milestone is not None:
-        AutoencoderKL.from_pretrained(options.milestone / "vae", dtype=torch.float32).save_pretrained(work / "vae")
+        AutoencoderKL.from_pretrained(options.milestone[0] / "vae", dtype=torch.float32).save_pretrained(work / "vae")
         return {"from": "milestone"}
     pictures, held_back = _pictures(work)
     torch.manual_seed(recipe.seed)

@@ -152,7 +152,7 @@ def begin(
     recipe: Recipe,
     tokenizer: CLIPTokenizer,
     device: torch.device,
-    milestone: Path | None = None,
+    milestone: tuple[Path, int] | None = None,
     *,
     rank: int = 0,
     world: int = 1,
@@ -165,7 +165,8 @@ def begin(
     if saved:
         painter.load_state_dict({k.removeprefix("now."): v for k, v in saved.items() if k.startswith("now.")})
     elif milestone is not None:
-        samples = load_milestone(painter, milestone)
+        folder, samples = milestone
+        load_milestone(painter, folder)
     painter.fast_on(device)
     pair = optimisers(painter, muon_lr=recipe.muon_lr, adam_lr=recipe.adam_lr, rank=rank, world=world)
     state = State(painter=painter, average=Average(painter, recipe.ema), pair=pair, samples=samples, since=samples)
@@ -180,13 +181,12 @@ def begin(
     return state
 
 
-def load_milestone(painter: Painter, folder: Path) -> int:
-    """Put the weights of a base that was committed on the way into a painter; how many samples it had seen."""
+def load_milestone(painter: Painter, folder: Path) -> None:
+    """Put the weights of a base that was committed on the way into a painter."""
     painter.unet.load_state_dict(load_file(folder / "unet" / "diffusion_pytorch_model.safetensors"))
     text = load_file(folder / "text_encoder" / "model.safetensors")
     own = painter.text.state_dict()
     painter.text.load_state_dict({k: text[k] if k in text else text[f"text_model.{k}"] for k in own})
-    return int(json.loads((folder / "training.json").read_text("utf-8"))["samples"])
 
 
 def train(
@@ -198,11 +198,12 @@ def train(
     world: int = 1,
     port: int = 29517,
     device: str = "cpu",
-    milestone: Path | None = None,
+    milestone: tuple[Path, int] | None = None,
 ) -> int:
     """Train as process `rank` of `world`; returns the samples of the whole training.
 
-    Reads the tokenizer, the views and the latents in the work folder; resumes from its checkpoint. Process 0 writes
+    Reads the tokenizer, the views and the latents in the work folder; resumes from its checkpoint, without one from the
+    milestone (a base's folder and the samples that it has seen). Process 0 writes
     the checkpoint, the averaged weights and a line of history every few minutes, at the end, and when it is terminated.
     """
     place = torch.device(device)

@@ -42,6 +42,6 @@ def sheet(base: Path, *, seed: int = 0, steps: int = 20) -> Image.Image:
 
 def preview(work: Path) -> dict[str, object]:
     """Assemble the weights as they are now in `preview/` and draw the sheet from them into `preview.png`."""
-    facts = milestone.assemble(work, work / "preview")
+    facts = milestone.assemble(work, work / "preview", work / "preview.json")
     sheet(work / "preview").save(work / "preview.png")
     return facts

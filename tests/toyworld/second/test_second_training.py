@@ -119,11 +119,10 @@ def test_a_milestone_is_a_pipeline_and_training_goes_on_from_it(work: Path, monk
     monkeypatch.setattr(denoiser, "Recipe", lambda: RECIPE)
     train(work, RECIPE, replace(SPAN, until=12))
     folder = work / "base"
-    assert not milestone.exists(folder)
-    facts = milestone.assemble(work, folder)
-    assert facts["samples"] == 12 and milestone.exists(folder)
-    kept = json.loads((folder / "training.json").read_text("utf-8"))
-    assert kept["samples"] == 12 and kept["history"][-1]["samples"] == 12
+    facts = milestone.assemble(work, folder, work / "manifest.json")
+    assert facts["samples"] == milestone.samples(work / "manifest.json") == 12
+    kept = json.loads((work / "manifest.json").read_text("utf-8"))
+    assert kept["stages"]["unet"]["history"][-1]["samples"] == 12 and "base/unet/config.json" in kept["files"]
     pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     drawn = pipeline("a photo of a beagle dog", num_inference_steps=2, guidance_scale=3.0).images[0]
@@ -132,7 +131,7 @@ def test_a_milestone_is_a_pipeline_and_training_goes_on_from_it(work: Path, monk
     assert torch.allclose(pipeline.unet.conv_in.weight, averaged["unet.conv_in.weight"], atol=1e-3)
 
     fresh(work)  # a fresh clone has the milestone and no checkpoint
-    assert train(work, RECIPE, replace(SPAN, until=16), milestone=folder) == 16
+    assert train(work, RECIPE, replace(SPAN, until=16), milestone=(folder, 12)) == 16
     onward = weights(work)
     assert int(onward["since"]) == 12 and int(onward["step"]) == 4
     close = torch.allclose(onward["ema.unet.conv_in.weight"], averaged["unet.conv_in.weight"], atol=0.02)
