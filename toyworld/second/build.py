@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from toyworld import autoencoder, manifest, tokenizer
 from toyworld.second import art, dataset, denoiser, evaluator, milestone, sheets
 from toyworld.second.captions import all_words
+from toyworld.second.painter import Recipe
 from toyworld.second.world import SIZE
 from toyworld.training import Steps
 
@@ -130,7 +131,7 @@ def encode_shards(work: Path, part: tuple[int, int], device: str) -> None:
 
 def unet(options: Options) -> dict[str, object]:
     """The denoiser with its text encoder, on the CPU in PROCESSES processes; it goes on from its checkpoint."""
-    recipe, seconds = denoiser.Recipe(), options.minutes * 60
+    recipe, seconds = Recipe(), options.minutes * 60
     span = denoiser.Span(until=options.until, cooldown=options.cooldown, seconds=seconds)
     if options.device != "cpu":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True

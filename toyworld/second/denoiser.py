@@ -1,8 +1,6 @@
-"""The denoiser and its text encoder, trained together on precomputed latents.
+"""The training of the denoiser and its text encoder, on precomputed latents.
 
-The text encoder learns from the denoising loss itself, as that of the first latent diffusion models did (Rombach et al.
-2022, section 4.3.1): a word then means what it changes in a picture, down to shapes that no contrast with other
-captions would ask for. Captions are made anew from the views at every step.
+Captions are made anew from the views at every step, so that each picture is learnt from with many of them.
 
 Training counts samples, not time. Each step draws from its own seed, so a training that was stopped and goes on from
 its checkpoint takes the same steps as one that was never stopped.
@@ -19,43 +17,22 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from diffusers.models.attention_processor import AttnProcessor
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from torch import Tensor
+from transformers import CLIPTokenizer
 
 from toyworld import denoiser as shared
 from toyworld.contrast import tokenize
 from toyworld.muon import optimisers
 from toyworld.second import dataset
 from toyworld.second.captions import describe
+from toyworld.second.painter import Painter, Recipe, load_milestone
 from toyworld.second.world import View
 from toyworld.training import Average, log, optimiser_tensors, restore_optimisers, set_rates
 
 HELD_BACK = 512  # pictures of the first shard, for the validation loss
 LATENTS = "latents"
 CHECKPOINT, EMA, HISTORY = "unet-checkpoint.safetensors", "unet-ema.safetensors", "unet-history.jsonl"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Hyper-parameters of the denoiser's training."""
-
-    channels: tuple[int, ...] = (64, 128, 224)
-    heads: tuple[int, ...] = (2, 4, 4)
-    latent_channels: int = 8
-    text_width: int = 160
-    text_layers: int = 6
-    text_heads: int = 5
-    batch: int = 64
-    """Samples of a step, all processes together."""
-    muon_lr: float = 2e-3
-    adam_lr: float = 1e-3
-    ema: float = 0.9995
-    caption_dropout: float = 0.10
-    warmup: int = 12_800
-    """Samples over which the rates rise, at the beginning and after a start from a milestone."""
-    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,47 +46,8 @@ class Span:
     seconds: float = math.inf
     """Stop earlier when so much time has passed."""
     checkpoint_seconds: float = 240.0
-
-
-class Painter(nn.Module):
-    """UNet and text encoder as one module: what is trained, averaged and kept together."""
-
-    def __init__(self, recipe: Recipe, tokenizer: CLIPTokenizer) -> None:
-        super().__init__()
-        self.text = build_text_encoder(recipe, tokenizer)
-        sizes = shared.Recipe(channels=recipe.channels, heads=recipe.heads)
-        self.unet = shared.build(sizes, recipe.latent_channels, recipe.text_width)
-
-    def fast_on(self, device: torch.device) -> "Painter":
-        """Move to a device, with the attention whose backward pass is the fastest there."""
-        if device.type == "cpu":
-            self.unet.set_attn_processor(AttnProcessor())
-            self.text.set_attn_implementation("eager")
-        return self.to(device)
-
-    def loss(self, latents: Tensor, tokens: Tensor, generator: torch.Generator) -> Tensor:
-        """The velocity loss of a batch: latents (batch, channels, 16, 16), tokens (batch, length)."""
-        with torch.autocast(latents.device.type, dtype=torch.bfloat16):
-            states = self.text(tokens).last_hidden_state
-        return shared.velocity_loss(self.unet, shared.scheduler(), latents, states, generator)
-
-
-def build_text_encoder(recipe: Recipe, tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """An untrained text half of CLIP, as long as the tokenizer's prompts."""
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            max_position_embeddings=tokenizer.model_max_length,
-            hidden_size=recipe.text_width,
-            intermediate_size=4 * recipe.text_width,
-            num_hidden_layers=recipe.text_layers,
-            num_attention_heads=recipe.text_heads,
-            projection_dim=recipe.text_width,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
+    history: int = 12_800
+    """Samples between two lines of history, each with a validation loss."""
 
 
 def rate(seen: int, since: int, recipe: Recipe, span: Span) -> float:
@@ -181,14 +119,6 @@ def begin(
     return state
 
 
-def load_milestone(painter: Painter, folder: Path) -> None:
-    """Put the weights of a base that was committed on the way into a painter."""
-    painter.unet.load_state_dict(load_file(folder / "unet" / "diffusion_pytorch_model.safetensors"))
-    text = load_file(folder / "text_encoder" / "model.safetensors")
-    own = painter.text.state_dict()
-    painter.text.load_state_dict({k: text[k] if k in text else text[f"text_model.{k}"] for k in own})
-
-
 def train(
     work: Path,
     recipe: Recipe,
@@ -258,10 +188,14 @@ def train(
         if state.step % 50 == 0:
             log(work / "unet.log", f"unet step {state.step} samples {state.samples} loss {smooth:.4f}")
         if time.monotonic() - written > span.checkpoint_seconds:
-            _write(work, recipe, state, time.monotonic() - started, smooth, latents, views, tokenizer)
+            _write(work, state, time.monotonic() - started)
             written = time.monotonic()
+        if state.samples % span.history < recipe.batch:
+            _note(work, recipe, state, time.monotonic() - started, smooth, (latents, views), tokenizer)
     if rank == 0:
-        _write(work, recipe, state, time.monotonic() - started, smooth, latents, views, tokenizer)
+        _write(work, state, time.monotonic() - started)
+        if not asked_to_stop:
+            _note(work, recipe, state, time.monotonic() - started, smooth, (latents, views), tokenizer)
     if world > 1:
         dist.destroy_process_group()
     return state.samples
@@ -289,37 +223,43 @@ def validation_loss(painter: Painter, latents: Tensor, views: list[View], tokeni
     return total / count
 
 
-def _write(
+def _write(work: Path, state: State, seconds: float) -> None:
+    """Checkpoint (all that is needed to go on) and averaged weights (to draw with), each replaced at once."""
+    counts = {"step": state.step, "samples": state.samples, "since": state.since, "updates": state.average.updates}
+    tensors = {f"now.{k}": v for k, v in state.painter.state_dict().items()}
+    tensors |= {f"ema.{k}": v for k, v in state.average.weights.items()} | optimiser_tensors(state.pair)
+    tensors |= {k: torch.tensor(v) for k, v in counts.items()} | {"spent": torch.tensor(state.spent + seconds)}
+    for name, content in ((CHECKPOINT, tensors), (EMA, state.average.weights)):
+        partial = (work / name).with_suffix(".partial")
+        save_file({k: v.contiguous().cpu() for k, v in content.items()}, partial, {"samples": str(state.samples)})
+        partial.replace(work / name)
+    log(work / "unet.log", f"unet kept: step {state.step} samples {state.samples}")
+
+
+def _note(
     work: Path,
     recipe: Recipe,
     state: State,
     seconds: float,
     loss: float,
-    latents: Tensor,
-    views: list[View],
+    data: tuple[Tensor, list[View]],
     tokenizer: CLIPTokenizer,
 ) -> None:
-    """Checkpoint (all that is needed to go on), averaged weights (to draw with), each replaced at once; history."""
-    spent = state.spent + seconds
-    counts = {"step": state.step, "samples": state.samples, "since": state.since, "updates": state.average.updates}
-    tensors = {f"now.{k}": v for k, v in state.painter.state_dict().items()}
-    tensors |= {f"ema.{k}": v for k, v in state.average.weights.items()} | optimiser_tensors(state.pair)
-    tensors |= {k: torch.tensor(v) for k, v in counts.items()} | {"spent": torch.tensor(spent)}
-    for name, content in ((CHECKPOINT, tensors), (EMA, state.average.weights)):
-        partial = (work / name).with_suffix(".partial")
-        save_file({k: v.contiguous().cpu() for k, v in content.items()}, partial, {"samples": str(state.samples)})
-        partial.replace(work / name)
-    judged = Painter(recipe, tokenizer)
-    judged.load_state_dict(state.average.weights)
-    quality = validation_loss(judged.fast_on(next(state.painter.parameters()).device), latents, views, tokenizer)
-    row = {"samples": state.samples, "seconds": round(spent), "loss": round(loss, 5), "validation": round(quality, 5)}
+    """A line of history: loss of the last steps, and validation loss of the averaged weights."""
+    average = Painter(recipe, tokenizer)
+    average.load_state_dict(state.average.weights)
+    quality = validation_loss(average.fast_on(next(state.painter.parameters()).device), *data, tokenizer)
+    spent = round(state.spent + seconds)
+    row = {"samples": state.samples, "seconds": spent, "loss": round(loss, 5), "validation": round(quality, 5)}
     with (work / HISTORY).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
-    log(work / "unet.log", f"unet kept: {json.dumps(row)}")
+    log(work / "unet.log", f"unet history: {json.dumps(row)}")
 
 
 def facts(work: Path, recipe: Recipe) -> dict[str, object]:
     """What the manifest says about the training whose history lies in the folder."""
-    rows = [json.loads(line) for line in (work / HISTORY).read_text("utf-8").splitlines()]
-    last = rows[-1]
-    return {"recipe": asdict(recipe), "samples": last["samples"], "training_seconds": last["seconds"], "history": rows}
+    path = work / HISTORY
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    saved = load_file(work / CHECKPOINT)
+    counts = {"samples": int(saved["samples"]), "training_seconds": round(float(saved["spent"]))}
+    return {"recipe": asdict(recipe), **counts, "history": rows}

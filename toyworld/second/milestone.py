@@ -33,9 +33,10 @@ def assemble(work: Path, folder: Path = BASE, manifest_path: Path = MANIFEST) ->
     from transformers import CLIPTokenizer
 
     from toyworld.second import denoiser
+    from toyworld.second.painter import Painter, Recipe
 
-    recipe, tokenizer = denoiser.Recipe(), CLIPTokenizer.from_pretrained(work / "tokenizer")
-    painter = denoiser.Painter(recipe, tokenizer)
+    recipe, tokenizer = Recipe(), CLIPTokenizer.from_pretrained(work / "tokenizer")
+    painter = Painter(recipe, tokenizer)
     painter.load_state_dict(load_file(work / denoiser.EMA))
     with safe_open(work / denoiser.EMA, "pt") as file:
         seen = int(file.metadata()["samples"])

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from toyworld import autoencoder
 from toyworld.second import build, dataset, denoiser, milestone
 from toyworld.second.captions import all_words
-from toyworld.second.denoiser import CHECKPOINT, EMA, HISTORY, Recipe, Span, rate, train
+from toyworld.second.denoiser import CHECKPOINT, EMA, HISTORY, Span, rate, train
+from toyworld.second.painter import Recipe
 from toyworld.tokenizer import build as build_tokenizer
 
 RECIPE = Recipe(channels=(16, 16, 32), heads=(1, 1, 1), text_width=16, text_layers=1, text_heads=1, batch=4, warmup=8)
@@ -88,14 +89,14 @@ def test_text_encoder_and_denoiser_learn_together(work: Path) -> None:
 def test_two_processes_take_the_same_steps_and_stop_on_a_signal(work: Path) -> None:
     code = "import torch; from pathlib import Path; from toyworld.second import denoiser\n"
     code += "from toyworld.second.denoiser import Recipe, Span, train\ndenoiser.HELD_BACK = 4\n"
-    code += f"print(train(Path({str(work)!r}), {RECIPE!r}, Span(until=10**9), rank={{}}, world=2, port=29641))"
+    code += f"print(train(Path({str(work)!r}), {RECIPE!r}, Span(until=10**9, checkpoint_seconds=0), rank={{}}, world=2, port=29641))"
     running = [
         subprocess.Popen([sys.executable, "-c", code.format(k)], stdout=subprocess.PIPE, text=True) for k in range(2)
     ]
     try:
         first = running[0].stdout
         assert first is not None
-        while "step 50 " not in first.readline():
+        while "kept: step 3 " not in first.readline():
             assert running[0].poll() is None
         running[0].terminate()
         assert [process.wait(timeout=60) for process in running] == [0, 0]
@@ -103,7 +104,7 @@ def test_two_processes_take_the_same_steps_and_stop_on_a_signal(work: Path) -> N
         for process in running:
             process.kill()
     kept = weights(work)
-    assert int(kept["samples"]) == 4 * int(kept["step"]) >= 200
+    assert int(kept["samples"]) == 4 * int(kept["step"]) >= 12
     assert all(value.isfinite().all() for value in kept.values() if value.is_floating_point())
 
 
@@ -116,7 +117,7 @@ def test_rates_rise_after_each_beginning_and_fall_in_a_cooldown() -> None:
 
 
 def test_a_milestone_is_a_pipeline_and_training_goes_on_from_it(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(denoiser, "Recipe", lambda: RECIPE)
+    monkeypatch.setattr("toyworld.second.painter.Recipe", lambda: RECIPE)
     train(work, RECIPE, replace(SPAN, until=12))
     folder = work / "base"
     facts = milestone.assemble(work, folder, work / "manifest.json")
