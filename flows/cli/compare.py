@@ -27,6 +27,7 @@ Report = Annotated[
 @panel.command(
     "compare red-teapot --methods attndreambooth,textual_inversion,dreambooth",
     "compare red-teapot my-dog --methods attndreambooth,dreambooth:diffusers --seeds 0,1 --images-per-prompt 8",
+    "compare red-teapot my-dog --methods attndreambooth,dreambooth --sweep 20,40,80",
     "compare red-teapot --methods attndreambooth --prompts data/prompts/neti.yaml --no-train --json",
 )
 def compare(
@@ -38,6 +39,10 @@ def compare(
     prompts: Annotated[Path | None, Option(metavar="FILE", help="Prompt set; else that of params.yaml.")] = None,
     images_per_prompt: Annotated[int | None, Option(metavar="N", help="Pictures of each prompt.")] = None,
     steps: Annotated[int | None, Option(metavar="N", help="Sampling steps of each picture.")] = None,
+    sweep: Annotated[
+        str | None,
+        Option(metavar="N,M,K", help="Steps of the last stage: each method is trained so often, and curves compared."),
+    ] = None,
     look_alikes: LookAlikes = None,
     train: Annotated[bool, Option("--train/--no-train", help="Train what is not trained yet.")] = True,
     part: APart = None,
@@ -55,7 +60,9 @@ def compare(
 
     wanted = Wanted(
         concepts=names,
-        methods=chosen([label.strip() for label in methods.split(",") if label.strip()]),
+        methods=chosen(
+            [label.strip() for label in methods.split(",") if label.strip()], whole_numbers("--sweep", sweep)
+        ),
         seeds=whole_numbers("--seeds", seeds),
         drawing=Drawing(prompts=prompts, images_per_prompt=images_per_prompt, num_inference_steps=steps),
     )
