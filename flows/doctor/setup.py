@@ -18,6 +18,7 @@ from tasks.concepts.concepts import concept_names, load_concept
 from tasks.concepts.image_sets import ImagesMissing, git_state, image_set
 from tasks.files.hashing import DigestMemory
 from tasks.jobs.models import ModelIdentity, identify_model
+from tasks.pictures.kinds import named_as_picture
 from tasks.project.base_limits import base_folder, check_short_side
 from tasks.project.params import Params, load_params
 from tasks.project.prompt_sets import load_prompt_set
@@ -162,7 +163,10 @@ def _concepts(settings: Settings) -> Iterator[Diagnosis]:
                 images = image_set(settings, concept, git)
             except ImagesMissing as error:  # a sample that was not made yet, or a set that was not pulled
                 return [Diagnosis(what=f"concept {name}", state="note", found=str(error))]
-            said = f"{len(images.files)} images, data version {images.digest[:8]}, {STATES[images.state]}"
+            others = [file.relpath for file in images.files if not named_as_picture(file.relpath)]
+            said = f"{len(images.files) - len(others)} images, data version {images.digest[:8]}, {STATES[images.state]}"
+            if others:
+                said += f"; beside them {len(others)} files that nothing is learnt from, such as {others[0]}"
             return [Diagnosis(what=f"concept {name}", state="note" if images.dirty else "ok", found=said)]
 
         yield from diagnosed_by(f"concept {name}", look)

@@ -1,7 +1,7 @@
 """The images that people bring for one concept: enough, large enough, and all different."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +117,14 @@ def find_images(paths: Iterable[Path]) -> FoundImages:
             )
     unique = {path.resolve(): path for path in reversed(found)}  # a file named twice is one image
     return FoundImages(files=tuple(reversed(unique.values())), left_aside=tuple(aside), problems=tuple(problems))
+
+
+def pictures_among(files: Mapping[str, Path]) -> dict[str, Path]:
+    """The pictures among an image set's files, in their order, as `find_images` tells them.
+
+    What else lies there, such as captions that were put beside the images, is in the set and is not learnt from.
+    """
+    return {name: path for name, path in files.items() if is_picture(path)}
 
 
 def _bits(one: np.ndarray, other: np.ndarray) -> int:

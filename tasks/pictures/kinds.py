@@ -41,6 +41,12 @@ def kind_of(head: bytes) -> str | None:
     return None
 
 
+def named_as_picture(name: str) -> bool:
+    """Whether a file's name means a picture, or says nothing."""
+    suffix = Path(name).suffix.lower()
+    return suffix in SUFFIXES or not any(letter.isalpha() for letter in suffix)
+
+
 def is_picture(path: Path) -> bool:
     """Whether a file is meant as a picture: by its name or, where the name says nothing, by what is in it."""
     if path.name.startswith(".") or path.is_dir():
