@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from flows.doctor.diagnosis import Diagnosis, diagnosed_at_once, diagnosed_by, problems
 from flows.doctor.services import service_probes
 from model.bases.base_files import base_resolution
+from model.bases.prompt import prompt_hints
 from model.errors import InputError
 from model.runtime.device import numeric_policy
 from tasks.concepts.concepts import concept_names, load_concept
@@ -135,6 +136,8 @@ def _described(identity: ModelIdentity) -> str:
 def _prompt_set(settings: Settings, params: Params) -> Diagnosis:
     prompts = load_prompt_set(settings.root / params.evaluation.prompts)
     found = f"{params.evaluation.prompts}, {len(prompts)} prompts, {params.evaluation.images_per_prompt} pictures each"
+    if hints := [hint for prompt in prompts for hint in prompt_hints(prompt.text)]:
+        return Diagnosis(what="prompt set", state="note", found=found, way_out="; ".join(hints[:3]))
     return Diagnosis(what="prompt set", state="ok", found=found)
 
 
