@@ -122,8 +122,8 @@ def _base(settings: Settings, params: Params, memory: DigestMemory) -> Diagnosis
             state="note",
             found=f"{_described(identity)}, {pixels} pixels; {shown}",
             way_out="a base that was distilled to draw in a few steps loses that by training, and draws too strongly "
-            f"in {params.sampling.num_inference_steps} steps at guidance {params.sampling.guidance_scale:g}; name the one "
-            "that it was distilled from",
+            f"in {params.sampling.num_inference_steps} steps at guidance {params.sampling.guidance_scale:g}; name the "
+            "one that it was distilled from",
         )
     return Diagnosis(what="base model", state="ok", found=f"{_described(identity)}, {pixels} pixels")
 
