@@ -7,9 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import shorten
 
-from PIL import Image
-
 from model.errors import WorkFailed
+from model.reading.pictures import OURS, open_picture
 from tasks.project.settings import PREFIX, Settings, environment
 
 PROGRAM = Path(__file__).resolve().parents[2] / "mlflow" / "try_version.py"
@@ -41,7 +40,7 @@ def smoke_test(settings: Settings, name: str, version: int) -> tuple[int, int]:
             last = " / ".join(done.stderr.strip().splitlines()[-3:])
             raise DoesNotLoad(f"{said}: {shorten(last, _SHOWN_LETTERS) or f'it ended with {done.returncode}'}")
         try:
-            with Image.open(picture) as image:
+            with open_picture(picture, OURS) as image:
                 image.load()
                 return image.size
         except OSError as error:

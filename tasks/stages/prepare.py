@@ -7,6 +7,7 @@ from typing import Any
 from prefect import task
 
 from model.diffusion.shrinking import shrunk
+from tasks.concepts.image_checks import pictures_among
 from tasks.concepts.image_reading import normalise_image
 from tasks.concepts.image_sets import local_images
 from tasks.execution.caching import TASK, Bench, Metrics, keep
@@ -27,7 +28,7 @@ def prepare_images(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     Raises:
         InputError: an image that cannot be decoded.
     """
-    images = local_images(bench.job.settings, bench.job.concept, bench.job.images)
+    images = pictures_among(local_images(bench.job.settings, bench.job.concept, bench.job.images))
     digits = max(2, len(str(len(images) - 1)))
     (folder / IMAGES).mkdir()
     origins = []

@@ -306,3 +306,17 @@ def test_everything_wrong_with_images_and_words_is_said_before_any_work(project)
     said = "\n".join(caught.value.problems)
     for words in ("00.png", "01.png: 8 x 8 pixels", "'xqzzy'", "would be cut off", "the evaluator takes"):
         assert words in said
+
+
+def test_captions_beside_the_images_of_a_folder_filled_by_hand_are_left_aside(project):
+    """As `conceptbooth add` leaves them: by the same rule."""
+    images = project.concepts_dir / "turtle" / "images"
+    (images / "00.txt").write_text("a photo of a turtle")
+    (images / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    (images / "metadata.jsonl").write_text("{}")
+    (images / "04.png").rename(images / "04")  # a picture all the same, without a suffix
+    check_job(plan_jobs(project, ["turtle"])[0])
+    bench = new_bench(project)
+    run(bench, "prepare")
+    origins = read(bench, "prepare", "images.json")
+    assert [origin["made_from"] for origin in origins] == ["00.png", "01.png", "02.png", "03.png", "04"]
