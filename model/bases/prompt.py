@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from model.errors import InputError
 
 EXAMPLE = "a photo of a {} in the snow"
+MOST_LETTERS = 2_000
+"""Of a prompt: no base reads so many words."""
 _PLACEHOLDER = re.compile(r"<[a-z0-9][a-z0-9_-]*>")
 
 
@@ -13,6 +15,8 @@ def prompt_problems(prompt: str) -> list[str]:
     """What is wrong with a prompt that should hold exactly one `{}` as a word of its own; empty if nothing."""
     if not isinstance(prompt, str) or not prompt.strip():
         return [f'prompt {prompt!r}: empty; write one such as "{EXAMPLE}"']
+    if len(prompt) > MOST_LETTERS:
+        return [f'prompt "{prompt[:60]} ...": {len(prompt):,} letters, at most {MOST_LETTERS:,} are read; shorten it']
     count = prompt.count("{}")
     if count == 0:
         return [f'prompt "{prompt}": no {{}} where the concept should stand; write it as in "{EXAMPLE}"']

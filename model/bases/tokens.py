@@ -49,9 +49,13 @@ def load_tokenizer(folder: Path, what: str) -> CLIPTokenizer:
         raise InputError(f"{what}: its tokenizer is not there (neither tokenizer.json nor vocab.json)")
     try:
         with quiet_libraries():
-            return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise InputError(f"{what}: its tokenizer cannot be read ({error})") from error
+    # What its file says of both, the first call would take back, while other threads read by it.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    return tokenizer
 
 
 def base_tokenizers(folder: Path, reference: str) -> tuple[CLIPTokenizer, ...]:

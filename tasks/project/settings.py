@@ -33,8 +33,13 @@ SETTINGS_FILE = "conceptbooth.toml"
 PREFIX = "CONCEPTBOOTH_"
 _S3_ADDRESSES = ("AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL")
 """Where the libraries look for the address of S3."""
-OTHER_VARIABLES = {BASE_VARIABLE, "CONCEPTBOOTH_DEBUG"}
-"""Read elsewhere, from the environment alone: where a version's base is looked for, the command line."""
+OTHER_VARIABLES = {
+    BASE_VARIABLE,
+    "CONCEPTBOOTH_DEBUG",
+    *(f"CONCEPTBOOTH_SERVE_{bound}" for bound in ("PICTURES", "STEPS", "LETTERS")),
+}
+"""Read elsewhere, from the environment alone: where a version's base is looked for, the command line, a served model's
+bounds (`model.serving.requests.Bounds`)."""
 
 
 class Settings(BaseSettings):
