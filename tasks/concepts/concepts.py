@@ -58,6 +58,15 @@ FACTS = tuple(field for field in Concept.model_fields if field not in ("name", "
 """What a concept.yaml holds."""
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a file's name, as Python reads it, is one that can be written into a document."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_name(name: str) -> None:
     """InputError unless `name` can name a folder, a placeholder token, an MLflow model and a Prefect artifact."""
     if _NAME.fullmatch(name):
@@ -71,10 +80,14 @@ def check_name(name: str) -> None:
 
 
 def concept_names(settings: Settings) -> list[str]:
-    """Names of all concept folders, sorted; also of those whose concept.yaml is broken."""
+    """Names of all concept folders, sorted; also of those whose concept.yaml is broken.
+
+    What lies beside them is passed over, also a folder whose name is not UTF-8: nothing could print it.
+    """
     if not settings.concepts_dir.is_dir():
         return []
-    return sorted(p.name for p in settings.concepts_dir.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = (p.name for p in settings.concepts_dir.iterdir() if not p.name.startswith(".") and p.is_dir())
+    return sorted(name for name in folders if is_utf8(name))
 
 
 def load_concept(settings: Settings, name: str) -> Concept:

@@ -110,15 +110,30 @@ def find_images(paths: Iterable[Path]) -> FoundImages:
             found.append(path)
             continue
         before = len(found)
-        for entry in sorted(path.iterdir()):
+        try:
+            entries = sorted(path.iterdir())
+        except OSError as error:
+            problems.append(f"{path}: cannot be read ({error.strerror})")
+            continue
+        for entry in entries:
             is_image = entry.suffix.lower() in SUFFIXES and not entry.is_dir() and not entry.name.startswith(".")
             (found if is_image else aside).append(entry)
         if len(found) == before:
             problems.append(
                 f"{path}: no image in this folder, and subfolders are not looked into; name one with 3 to 8"
             )
+    problems += [f"{ascii(str(file))[1:-1]}: a name that is not UTF-8; rename it" for file in found if not _named(file)]
     unique = {path.resolve(): path for path in reversed(found)}  # a file named twice is one image
     return FoundImages(files=tuple(reversed(unique.values())), left_aside=tuple(aside), problems=tuple(problems))
+
+
+def _named(file: Path) -> bool:
+    """Whether the name can be written into image-origins.json."""
+    try:
+        file.name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _bits(one: np.ndarray, other: np.ndarray) -> int:

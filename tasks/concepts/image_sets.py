@@ -152,7 +152,10 @@ def _reads_folder(settings: Settings, concept: Concept) -> bool:
 
 
 def _files_there(settings: Settings, concept: Concept, md5: Callable[[Path], str]) -> tuple[FolderFile, ...]:
-    files = folder_files(concept.images, md5)
+    try:
+        files = folder_files(concept.images, md5)
+    except InputError as error:
+        raise InputError(*(f"concept '{concept.name}': {problem}" for problem in error.problems)) from error
     if not files:
         raise InputError(f"concept '{concept.name}': no images in {shown_path(settings, concept.images)}")
     return files

@@ -27,7 +27,8 @@ def git_status(root: Path, *arguments: str) -> GitState | None:
     """
     command = ["git", "status", "--porcelain=v2", "--branch", "-z", "--no-renames", *arguments]
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+        # names of files are bytes, and not always UTF-8
+        done = subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:  # no git here
         return None
     if done.returncode != 0:

@@ -1,5 +1,6 @@
 """A new concept: stored without metadata, whole or not at all, and finished by the same call after an interruption."""
 
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,17 @@ def png_chunks(path: Path) -> set[bytes]:
         names.add(content[place + 4 : place + 8])
         place += 12 + length
     return names
+
+
+def test_an_image_whose_name_no_document_can_hold_is_refused_before_anything_is_written(
+    settings: Settings, tmp_path: Path
+) -> None:
+    photos(tmp_path / "brought")
+    photo(9).save(Path(os.fsdecode(os.fsencode(tmp_path) + b"/brought/caf\xe9.png")))
+    before = tree(settings.root)
+    with pytest.raises(InputError, match=r"caf\\udce9.png: a name that is not UTF-8"):
+        add(settings, tmp_path / "brought")
+    assert tree(settings.root) == before
 
 
 def test_what_is_stored(settings: Settings, tmp_path: Path) -> None:

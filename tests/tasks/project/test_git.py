@@ -1,8 +1,9 @@
 """What manifests say about the place of the work."""
 
+import os
 from pathlib import Path
 
-from tasks.project.git import git_facts
+from tasks.project.git import git_facts, git_status
 from tests.data_project import commit, git
 
 
@@ -19,3 +20,11 @@ def test_a_commit_is_recorded_once_there_is_one(tmp_path: Path) -> None:
 
     git(tmp_path, "mv", "file name", "renamed")
     assert git_facts(tmp_path) == {"commit": made, "dirty": True}
+
+
+def test_files_are_named_in_bytes(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "one").touch()
+    commit(tmp_path)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")).touch()
+    assert git_status(tmp_path).changed == {"caf\udce9"}
