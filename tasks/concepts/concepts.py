@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from model.bases.prompt import ConceptPrompt
 from model.errors import InputError
+from tasks.files.text_names import is_utf8
 from tasks.files.yaml_files import read_yaml, schema_problems
 from tasks.project.settings import Settings, shown_path
 
@@ -56,15 +57,6 @@ class Concept(BaseModel):
 
 FACTS = tuple(field for field in Concept.model_fields if field not in ("name", "folder"))
 """What a concept.yaml holds."""
-
-
-def is_utf8(name: str) -> bool:
-    """Whether a file's name, as Python reads it, is one that can be written into a document."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def check_name(name: str) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from model.errors import InputError
 from tasks.concepts.image_reading import NOT_READ, read_picture
 from tasks.files.hashing import file_digest
+from tasks.files.text_names import is_utf8
 
 FEWEST_IMAGES, USUAL_IMAGES = 3, 8
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif", *NOT_READ)
@@ -122,18 +123,11 @@ def find_images(paths: Iterable[Path]) -> FoundImages:
             problems.append(
                 f"{path}: no image in this folder, and subfolders are not looked into; name one with 3 to 8"
             )
-    problems += [f"{ascii(str(file))[1:-1]}: a name that is not UTF-8; rename it" for file in found if not _named(file)]
+    problems += [
+        f"{ascii(str(file))[1:-1]}: a name that is not UTF-8; rename it" for file in found if not is_utf8(file.name)
+    ]
     unique = {path.resolve(): path for path in reversed(found)}  # a file named twice is one image
     return FoundImages(files=tuple(reversed(unique.values())), left_aside=tuple(aside), problems=tuple(problems))
-
-
-def _named(file: Path) -> bool:
-    """Whether the name can be written into image-origins.json."""
-    try:
-        file.name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _bits(one: np.ndarray, other: np.ndarray) -> int:

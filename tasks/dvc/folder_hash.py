@@ -38,7 +38,8 @@ def folder_files(folder: Path, md5: Callable[[Path], str] | None = None) -> tupl
         InputError: what lies there is no file or cannot be read, all of it together. It is not passed over: another
             folder's hash would say that the images are others.
     """
-    files, problems = [], []
+    files: list[FolderFile] = []
+    problems: list[str] = []
     for relpath, path in _files_below(folder, "", (), problems):
         try:
             size = path.stat().st_size

@@ -259,7 +259,7 @@ class Store:
             match entry.name.removeprefix(_MANIFESTS).split("/"):
                 case [stage, key, name] if name == _MANIFEST and _KEY.fullmatch(key):
                     manifests[stage, key] = entry
-        contents = {name: entry for entry in self._blobs.entries(_CONTENTS) if (name := _content_of(entry.name))}
+        contents = {sha: entry for entry in self._blobs.entries(_CONTENTS) if (sha := _content_of(entry.name))}
         return Inventory(manifests=manifests, contents=contents)
 
     def read_all(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Manifest | Damaged]:

@@ -94,7 +94,7 @@ def test_what_is_no_image_file_costs_its_own_concept_alone(two, make, said):
         "teapot": "problem",
         "turtle": "stale",
     }
-    with pytest.raises(InputError, match="concept 'teapot'.*nothing is removed before that is mended"):
+    with pytest.raises(InputError, match=r"concept 'teapot'.*nothing is removed before that is mended"):
         clear_up(two, dry_run=True, on_wait=lambda: None)
 
 
