@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
+from rich.text import Text
+
 from flows.output.console import notices, results
 from flows.server.local_api import database_alone
 from flows.server.server_process import LOOPBACK, ServerProcess, free_port, start_server
@@ -137,9 +139,9 @@ def _start_mlflow(settings: Settings, logs: Path) -> ServerProcess | None:
 def _show(pages: Sequence[Page], hint: str) -> None:
     console = results()
     for page in pages:
-        console.print(f"{page.name:<9}[bold]{page.address}{page.start}[/]", soft_wrap=True)
-        console.print(f"{'':<9}[dim]{page.shows}[/]", soft_wrap=True)
-    notices().print(f"[dim]{hint}[/]")
+        console.print(Text.assemble(f"{page.name:<9}", (f"{page.address}{page.start}", "bold")), soft_wrap=True)
+        console.print(Text.assemble(f"{'':<9}", (page.shows, "dim")), soft_wrap=True)
+    notices().print(Text(hint, "dim"))
 
 
 @contextmanager
