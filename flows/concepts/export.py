@@ -7,13 +7,15 @@ from rich.text import Text
 from flows.output.console import notices, print_json, results
 from tasks.export.export import Form, export_version
 from tasks.project.settings import Settings
-from tasks.registry.versions import resolve
+from tasks.registry.cleared_tags import mend_cleared_tags
+from tasks.registry.versions import parse_reference, resolve
 
 
 def run_export(
     settings: Settings, reference: str, form: Form, place: Path, *, rank: int | None, measure: bool, as_json: bool
 ) -> None:
     """Write the version and say what was written. Raises as `resolve` and `export_version`."""
+    mend_cleared_tags(settings, parse_reference(reference)[0])
     version = resolve(settings, reference)
     files = export_version(settings, version, form, place, rank=rank, measure=measure)
     if as_json:

@@ -17,7 +17,8 @@ from model.marks.content_credentials import PictureSigner, open_signer, without_
 from model.marks.marking import Mark, marked_png
 from tasks.project.params import load_params
 from tasks.project.settings import Settings
-from tasks.registry.versions import KEY_TAG, WEIGHTS_FILE, ResolvedVersion, base_of, resolve
+from tasks.registry.cleared_tags import mend_cleared_tags
+from tasks.registry.versions import KEY_TAG, WEIGHTS_FILE, ResolvedVersion, base_of, parse_reference, resolve, tag_of
 
 SLUG_LETTERS = 80
 
@@ -63,7 +64,9 @@ def generate_pictures(
         problems += error.problems
     if problems:
         raise InputError(*problems)
+    mend_cleared_tags(settings, parse_reference(reference)[0])
     version = resolve(settings, reference)
+    content = tag_of(version, KEY_TAG)
     base_reference, base_revision = base_of(settings, version)
     _check_lengths(base_reference, base_revision, version, prompts)
 
@@ -83,7 +86,7 @@ def generate_pictures(
     def keep(prompt: int, index: int, image: Image) -> None:
         mark = Mark(
             concept=version.concept,
-            content=version.tags[KEY_TAG],
+            content=content,
             version=version.version,
             prompt=prompts[prompt],
             text=texts[prompt],

@@ -16,11 +16,13 @@ from flows.doctor.diagnosis import Diagnosis, Probe
 from model.errors import InputError
 from tasks.dvc.storage import UnreadRemote, dvc_storage
 from tasks.files.s3_url import SCHEME, S3Url
+from tasks.files.sqlite_files import busy_words, is_busy
 from tasks.project.settings import Settings
 from tasks.store.probes import prove_folder, prove_s3
 from tasks.store.s3 import s3_client
 from tasks.store.store import open_store
 from tasks.tracking.address import SERVER_SCHEMES, address_problem, scheme_of, shown, sqlite_file
+from tasks.tracking.embedded import half_made
 
 ANSWER_SECONDS = 5
 LOW_DISK_BYTES = 2 * 2**30
@@ -137,7 +139,13 @@ def _mlflow_database(settings: Settings) -> Diagnosis:
             database.execute("UPDATE registered_models SET description = description")
             database.rollback()
     except sqlite3.DatabaseError as error:
+        if is_busy(error):
+            raise InputError(busy_words(file)) from error
+        if half_made(file):
+            return Diagnosis(what="MLflow", state="note", found=f"{file}: half made; the next training makes it anew")
         raise InputError(f"{file}: {error}; move it away, and trainings in the store are registered again") from error
+    if not models and half_made(file):
+        return Diagnosis(what="MLflow", state="note", found=f"{file}: half made; the next training makes it anew")
     return Diagnosis(
         what="MLflow", state="ok", found=f"{file}: writes and reads; {models} concepts registered, {versions} versions"
     )

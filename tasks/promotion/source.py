@@ -11,7 +11,8 @@ from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.production.ledger import Ledger
 from tasks.project.settings import Settings
-from tasks.registry.versions import resolve
+from tasks.registry.cleared_tags import mend_cleared_tags
+from tasks.registry.versions import parse_reference, resolve
 from tasks.store.store import Damaged, Store
 from tasks.tracking.client import connect, sorted_failures
 
@@ -38,6 +39,7 @@ def find_source(settings: Settings, store: Store, reference: str) -> Source:
         InputError: there is none, or it was never evaluated.
         WorkFailed: registry or store do not answer, or the evaluation is damaged.
     """
+    mend_cleared_tags(settings, parse_reference(reference)[0])
     resolved = resolve(settings, reference)
     called = f"concept '{resolved.concept}' version {resolved.version}"
     with open_index(settings, store) as index:
