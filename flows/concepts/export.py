@@ -8,14 +8,22 @@ from flows.output.console import notices, print_json, results
 from tasks.export.export import Form, export_version
 from tasks.project.settings import Settings
 from tasks.registry.cleared_tags import mend_cleared_tags
-from tasks.registry.versions import parse_reference, resolve
+from tasks.registry.reference import VersionReference
+from tasks.registry.versions import resolve
 
 
 def run_export(
-    settings: Settings, reference: str, form: Form, place: Path, *, rank: int | None, measure: bool, as_json: bool
+    settings: Settings,
+    reference: VersionReference,
+    form: Form,
+    place: Path,
+    *,
+    rank: int | None,
+    measure: bool,
+    as_json: bool,
 ) -> None:
     """Write the version and say what was written. Raises as `resolve` and `export_version`."""
-    mend_cleared_tags(settings, parse_reference(reference)[0])
+    mend_cleared_tags(settings, reference.concept)
     version = resolve(settings, reference)
     files = export_version(settings, version, form, place, rank=rank, measure=measure)
     if as_json:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from model.errors import InputError
 from tasks.concepts.concepts import IMAGES_FOLDER
 from tasks.concepts.image_sets import ImageSet
+from tasks.store.documents import read_document
 from tasks.store.store import Store
 
 TAKEDOWNS = "takedowns/"
@@ -69,17 +70,15 @@ class Takedown:
         return (json.dumps(asdict(self), sort_keys=True, indent=2, allow_nan=False) + "\n").encode()
 
     @classmethod
-    def from_json(cls, content: bytes) -> Self:
+    def from_json(cls, content: bytes) -> "Takedown":
         """Read `to_json`'s bytes. Raises ValueError where they are none of this schema."""
-        try:
-            values = json.loads(content)
-            if values["schema"] != SCHEMA:
-                raise ValueError(f"schema {values['schema']!r}, this version reads {SCHEMA}")
+
+        def build(values: dict[str, Any]) -> "Takedown":
             sets = tuple(SetMember(**member) for member in values.pop("sets"))
             revoked = {concept: tuple(contents) for concept, contents in values.pop("revoked").items()}
             return cls(sets=sets, revoked=revoked, **values)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"is no record of a takedown: {error!r}") from error
+
+        return read_document(content, "record of a takedown", SCHEMA, build)
 
 
 @dataclass(frozen=True, kw_only=True)

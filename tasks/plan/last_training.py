@@ -13,13 +13,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
 from tasks.project.settings import Settings
 from tasks.registry.store_records import record_paths, training_record_path, write_address
 from tasks.registry.training_facts import SCORE_NAMES, content_key
+from tasks.store.documents import read_document
 from tasks.store.manifest import SCHEMA as MANIFEST_SCHEMA
 from tasks.store.manifest import Manifest
 from tasks.store.store import Store
@@ -84,16 +85,18 @@ class LastTraining:
         return f"{json.dumps(content, sort_keys=True, allow_nan=False)}\n{self.facts_json}\n".encode()
 
     @classmethod
-    def from_json(cls, content: bytes) -> Self | None:
+    def from_json(cls, content: bytes) -> "LastTraining | None":
         """Read `to_json`'s bytes; None where they are not a record of this schema: it will be written again."""
-        try:
-            first, facts, _ = content.decode().split("\n")
-            values = json.loads(first)
-            if values.pop("schema") != RECORD_SCHEMA:
-                return None
+
+        def build(values: dict[str, Any]) -> "LastTraining":
+            del values["schema"]
             stages = tuple(FinishedStage(**stage) for stage in values.pop("stages"))
             return cls(stages=stages, facts_json=facts, **values)
-        except (ValueError, TypeError, KeyError, AttributeError):
+
+        try:
+            first, facts, _ = content.decode().split("\n")
+            return read_document(first, "record of a training", RECORD_SCHEMA, build)
+        except ValueError:
             return None
 
 

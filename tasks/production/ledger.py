@@ -12,11 +12,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from textwrap import shorten
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from model.errors import InputError
 from tasks.concepts.concepts import NOT_STATED
 from tasks.store.blobs import Blobs, is_record
+from tasks.store.documents import read_document
 
 LEDGER = "promotions/"
 SCHEMA = 1
@@ -79,16 +80,14 @@ class Promotion:
         return _text(asdict(self) | {"seal": self.seal}).encode()
 
     @classmethod
-    def from_json(cls, content: bytes) -> Self:
+    def from_json(cls, content: bytes) -> "Promotion":
         """Read `to_json`'s bytes. Raises ValueError where they are not exactly what was sealed."""
-        try:
-            values = json.loads(content)
-            if values["schema"] != SCHEMA:
-                raise ValueError(f"schema {values['schema']!r}, this version reads {SCHEMA}")
+
+        def build(values: dict[str, Any]) -> "Promotion":
             values.pop("seal")
-            record = cls(**values | {name: tuple(values[name]) for name in ("withdraws", "gates")})
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"is no record of a promotion: {error!r}") from error
+            return cls(**values | {name: tuple(values[name]) for name in ("withdraws", "gates")})
+
+        record = read_document(content, "record of a promotion", SCHEMA, build)
         if record.to_json() != content:
             raise ValueError("its bytes have changed since it was sealed")
         return record

@@ -6,12 +6,13 @@ Written when the version is made or shows something new; where they lie, tasks/r
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any
 
 from model.errors import InputError
 from tasks.project.settings import Settings
 from tasks.registry.store_records import version_record_path, version_record_paths
 from tasks.registry.versions import GATE_TAG, KEY_TAG, PREFIX, REVOKED_TAG, STAGE_TAGS
+from tasks.store.documents import read_document
 from tasks.store.store import Store
 
 if TYPE_CHECKING:
@@ -49,17 +50,15 @@ class VersionRecord:
         return (json.dumps(asdict(self), sort_keys=True, indent=1) + "\n").encode()
 
     @classmethod
-    def from_json(cls, content: bytes) -> Self:
+    def from_json(cls, content: bytes) -> "VersionRecord":
         """Read `to_json`'s bytes. Raises ValueError where they are none of this schema."""
-        try:
-            values = json.loads(content)
-            if values["schema"] != SCHEMA:
-                raise ValueError(f"schema {values['schema']!r}, this version reads {SCHEMA}")
+
+        def build(values: dict[str, Any]) -> "VersionRecord":
             record = cls(**values)
             int(record.version), str(record.content)
             return record
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"is no record of a registered version: {error!r}") from error
+
+        return read_document(content, "record of a registered version", SCHEMA, build)
 
 
 def remember_version(store: Store, settings: Settings, version: "ModelVersion", tags: Mapping[str, str]) -> None:

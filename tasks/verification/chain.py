@@ -21,6 +21,7 @@ from tasks.lineage.index import open_index
 from tasks.production.ledger import Ledger, examine_ledger
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
+from tasks.registry.reference import VersionReference
 from tasks.registry.training_facts import evaluated_content
 from tasks.signing.keys import key_problems, public_key_of
 from tasks.store.manifest import MODELS, Manifest
@@ -30,8 +31,8 @@ from tasks.verification.releases import check_ledger_signature, check_releases
 from tasks.verification.version import check_version
 
 
-def verify_version(settings: Settings, store: Store, reference: str) -> Verification:
-    """Find the training that NAME, NAME@alias or NAME/version means, and check everything about it.
+def verify_version(settings: Settings, store: Store, reference: VersionReference) -> Verification:
+    """Find the training that is meant, and check everything about it.
 
     Raises:
         InputError: no such concept, version or alias.

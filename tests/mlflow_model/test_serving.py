@@ -29,8 +29,9 @@ from tasks.production.ledger import read_ledger
 from tasks.production.registry import production_model
 from tasks.promotion.promotion import check_production, put_into_production
 from tasks.promotion.source import find_source
+from tasks.registry.reference import CHAMPION, VersionReference
 from tasks.registry.training_facts import content_key
-from tasks.registry.versions import CHAMPION, model_name
+from tasks.registry.versions import model_name
 from tasks.store.store import open_store
 from tasks.tracking.client import connect
 from tests.lineage_project import CONCEPT
@@ -82,7 +83,10 @@ def machine(lineage_project, tmp_path_factory) -> Iterator[Machine]:
     settings = lineage_project.settings.model_copy(update=there)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))  # what follows here tries it harder
-        place, source = check_production(settings), find_source(settings, open_store(settings), f"{CONCEPT}/2")
+        place, source = (
+            check_production(settings),
+            find_source(settings, open_store(settings), VersionReference.parse(f"{CONCEPT}/2")),
+        )
         ledger = read_ledger(place, CONCEPT)
         put_into_production(settings, place, ledger, source, (), {}, reason="to be served", approved_by=None)
     shutil.copytree(settings.root / "base", folder / "base")
@@ -170,9 +174,8 @@ def test_mlflow_serves_the_champion_over_http(machine, loaded):
         with pytest.raises(urllib.error.HTTPError) as refused:  # by what also tells the model whose client has gone
             post(server.address, {"dataframe_records": [{"prompt": PROMPT + "x" * 10_000_000}]})
         assert refused.value.code == 413
-        rows = [
-            {"prompt": f"a photo of a {{}} {where}", "seed": seed} for where in ("", "in a box") for seed in range(4)
-        ]
+        places = ("in the snow", "in a box")
+        rows = [{"prompt": f"a photo of a {{}} {place}", "seed": seed} for place in places for seed in range(4)]
         alone = [post(server.address, {"dataframe_records": [row]})["predictions"] for row in rows]
         with ThreadPoolExecutor(8) as pool:
             together = list(pool.map(lambda row: post(server.address, {"dataframe_records": [row]}), rows * 3))

@@ -13,18 +13,18 @@ from typer.testing import CliRunner, Result
 
 import tasks.promotion.promotion
 from flows.cli.app import app
-from flows.production.releases import reconcile
 from tasks.production.ledger import Promotion, append, read_ledger, record_path
 from tasks.production.registry import open_production
 from tasks.project.settings import load_settings
 from tasks.promotion.policy import POLICY_FILE
 from tasks.promotion.smoke_test import smoke_test
+from tasks.registry.reference import CANDIDATE, CHAMPION
 from tasks.registry.registration import register
 from tasks.registry.store_records import version_record_paths
-from tasks.registry.versions import CANDIDATE, CHAMPION
 from tasks.store.s3 import s3_client
 from tasks.store.store import open_store
 from tasks.tracking.client import connect
+from tasks.upkeep.reconciliation import reconcile
 from tests.lineage_project import CONCEPT, copy_of
 from tests.tasks.finished_training import migrated_database
 from tests.tasks.lineage.test_lineage import moved_away
@@ -53,7 +53,7 @@ def project(lineage_project, tmp_path, monkeypatch, s3_bucket) -> Iterator[Path]
     monkeypatch.setenv("CONCEPTBOOTH_PRODUCTION_STORE", f"s3://{s3_bucket}/production")
     monkeypatch.setenv("CONCEPTBOOTH_PRODUCTION_TRACKING_URI", f"sqlite:///{tmp_path}/production.db")
     monkeypatch.setenv("CONCEPTBOOTH_SIGNING_KEY", str(tmp_path / "key.pem"))
-    monkeypatch.setattr(tasks.promotion.promotion, "try_version", lambda *_: (16, 16))
+    monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
     monkeypatch.chdir(root)
     yield root
     (root / POLICY_FILE).write_text(usual)
@@ -78,11 +78,11 @@ def refused(*arguments: object) -> list[str]:
 
 def test_a_version_is_promoted_drawn_rolled_back_shown_and_proved(project, tmp_path, s3_bucket, monkeypatch):
     monkeypatch.setattr(
-        tasks.promotion.promotion, "try_version", smoke_test
+        tasks.promotion.promotion, "smoke_test", smoke_test
     )  # the real one: a fresh process, out of the bucket
     first = done("promote", CONCEPT, "--version", 1, "--reason", "the first that has ears")
     assert (first["changed"], first["version"], first["model"], first["seq"]) == (True, 1, "concept.owl", 1)
-    monkeypatch.setattr(tasks.promotion.promotion, "try_version", lambda *_: (16, 16))
+    monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
 
     result = run("promote", CONCEPT)
     assert result.exit_code == 1

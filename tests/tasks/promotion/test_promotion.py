@@ -30,7 +30,8 @@ from tasks.promotion.promotion import (
 )
 from tasks.promotion.source import find_source
 from tasks.registry.all_versions import registered_versions
-from tasks.registry.versions import CANDIDATE, CHAMPION, GATE_TAG
+from tasks.registry.reference import CANDIDATE, CHAMPION, VersionReference
+from tasks.registry.versions import GATE_TAG
 from tasks.store.store import StoreFailed, open_store
 from tasks.tracking.client import TrackingUnreachable, connect
 from tests.kills import killed_at
@@ -45,7 +46,7 @@ NAME = f"concept.{CONCEPT}"
 def settings(lineage_project, tmp_path, monkeypatch) -> Iterator[Settings]:
     """The project of two versions, with a production of its own that is ready and empty."""
     shutil.copyfile(migrated_database(), tmp_path / "production.db")
-    monkeypatch.setattr(tasks.promotion.promotion, "try_version", lambda *_: (16, 16))
+    monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
     changes = {
         "production_store": tmp_path / "production",
         "production_tracking_uri": f"sqlite:///{tmp_path}/production.db",
@@ -57,7 +58,7 @@ def settings(lineage_project, tmp_path, monkeypatch) -> Iterator[Settings]:
 def promote(settings: Settings, version: int, reason: str = "better", tell: Tell = lambda _: None) -> Promoted:
     place = check_production(settings)
     ledger = read_ledger(place, CONCEPT)
-    source = find_source(settings, open_store(settings), f"{CONCEPT}/{version}")
+    source = find_source(settings, open_store(settings), VersionReference.parse(f"{CONCEPT}/{version}"))
     return put_into_production(settings, place, ledger, source, (), {}, reason=reason, approved_by=None, tell=tell)
 
 
@@ -131,7 +132,7 @@ STEPS = [
     "send",
     "sign_release",
     "register_release",
-    "try_version",
+    "smoke_test",
     "append",
     "follow_ledger",
     "sign_ledger",
@@ -275,13 +276,13 @@ def test_a_version_that_does_not_load_never_serves(settings, monkeypatch):
     def fails(*_):
         raise WorkFailed("does not load in a fresh process")
 
-    monkeypatch.setattr(tasks.promotion.promotion, "try_version", fails)
+    monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", fails)
     with pytest.raises(WorkFailed, match="does not load"):
         promote(settings, 2)
     with pytest.raises(WorkFailed, match="does not load"):
-        monkeypatch.setattr(tasks.promotion.promotion, "try_version", lambda *_: (16, 16))
+        monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
         promote(settings, 2)
-        monkeypatch.setattr(tasks.promotion.promotion, "try_version", fails)
+        monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", fails)
         back(settings)
     assert serving(settings) == 2
 

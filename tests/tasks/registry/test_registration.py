@@ -13,11 +13,11 @@ from mlflow.tracking import MlflowClient
 from model.errors import InputError, WorkFailed
 from tasks.project.settings import Settings
 from tasks.registry.cleared_tags import mend_cleared_tags
+from tasks.registry.reference import CANDIDATE, VersionReference
 from tasks.registry.registration import MODEL_ID_TAG, _create_version, confirm, register
 from tasks.registry.runs import PARENT_TAG, REGISTRAR_TAG, record_training
 from tasks.registry.training_facts import TrainingFacts
 from tasks.registry.versions import (
-    CANDIDATE,
     GALLERY_TAG,
     KEY_TAG,
     REVOKED_TAG,
@@ -191,7 +191,7 @@ def test_a_deleted_version_is_made_again_from_its_run(settings, client):
 @pytest.mark.parametrize("harm", ["flipped", "gone"])
 def test_damaged_weights_are_put_back_into_the_same_version(settings, client, harm):
     first = register(settings, concept(settings), training(settings))
-    weights = resolve(settings, "turtle").folder / "concept.safetensors"
+    weights = resolve(settings, VersionReference.parse("turtle")).folder / "concept.safetensors"
     good = weights.read_bytes()
     if harm == "gone":
         weights.unlink()
@@ -207,7 +207,7 @@ def test_damaged_weights_are_put_back_into_the_same_version(settings, client, ha
 
 def test_weights_trained_again_to_other_bytes_become_a_version_of_their_own(settings, client):
     first = register(settings, concept(settings), training(settings))
-    weights = resolve(settings, "turtle").folder / "concept.safetensors"
+    weights = resolve(settings, VersionReference.parse("turtle")).folder / "concept.safetensors"
     weights.unlink()
     manifests = training(settings)
     last = manifests[STAGES[-1]]
@@ -216,7 +216,7 @@ def test_weights_trained_again_to_other_bytes_become_a_version_of_their_own(sett
     manifests = training(settings, weights=b"the same key, other bytes")
     again = register(settings, concept(settings), manifests)
     assert (again.version, again.created, again.key) == (2, True, first.key)
-    assert resolve(settings, "turtle").version == 2
+    assert resolve(settings, VersionReference.parse("turtle")).version == 2
     assert not weights.exists()
     assert register(settings, concept(settings), manifests).version == 2
 
@@ -383,7 +383,7 @@ def test_the_first_registration_of_all_is_silent_and_stays_in_the_project(settin
     assert list(home.iterdir()) == []
     assert list(Path.cwd().iterdir()) == []
     assert {path.name for path in settings.root.iterdir()} == {"params.yaml", "base", ".conceptbooth"}
-    assert resolve(settings, "turtle").version == 1
+    assert resolve(settings, VersionReference.parse("turtle")).version == 1
 
 
 @pytest.mark.parametrize("tag", [KEY_TAG, WEIGHTS_SHA256_TAG, WEIGHTS_SIZE_TAG, GALLERY_TAG, MODEL_ID_TAG])
@@ -398,7 +398,7 @@ def test_a_tag_that_was_cleared_is_put_back_from_the_stores_records(settings, cl
     assert f"{NAME} version 1: its tag {tag} was cleared; put back" in caplog.text
     client.delete_model_version_tag(NAME, "1", tag)
     mend_cleared_tags(settings, "turtle")
-    assert dict(resolve(settings, "turtle").tags) == before
+    assert dict(resolve(settings, VersionReference.parse("turtle")).tags) == before
 
 
 def test_without_a_record_a_cleared_tag_is_named(settings, client):
@@ -409,4 +409,4 @@ def test_without_a_record_a_cleared_tag_is_named(settings, client):
         store.delete_record(path)
     mend_cleared_tags(settings, "turtle")
     with pytest.raises(InputError, match=f"version 1: its tag {WEIGHTS_SHA256_TAG} is missing"):
-        resolve(settings, "turtle")
+        resolve(settings, VersionReference.parse("turtle"))
