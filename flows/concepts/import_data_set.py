@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from rich.text import Text
+
 from flows.output.console import notices, print_json, results
 from flows.output.invocation import command
 from tasks.concepts.concepts import NOT_STATED
@@ -20,7 +22,7 @@ def run_import(
         WorkFailed: git, DVC or the disk failed.
     """
     limits = base_limits(settings)
-    with notices().status(f"Importing from {origin} ..."):
+    with notices().status(Text(f"Importing from {origin} ...")):
         imported = import_dreambooth(
             settings,
             origin,

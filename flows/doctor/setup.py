@@ -1,8 +1,6 @@
 """What the work needs and whether it is there: one diagnosis a thing, without torch, MLflow, Prefect and DVC."""
 
 import importlib.metadata
-import shutil
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -22,6 +20,7 @@ from tasks.files.hashing import DigestMemory
 from tasks.jobs.models import ModelIdentity, identify_model
 from tasks.pictures.kinds import named_as_picture
 from tasks.project.base_limits import base_folder, check_short_side
+from tasks.project.git import git_problem, git_status
 from tasks.project.params import Params, load_params
 from tasks.project.prompt_sets import load_prompt_set
 from tasks.project.settings import Settings
@@ -95,17 +94,18 @@ def _version(name: str) -> str | None:
 
 
 def _git(settings: Settings) -> Diagnosis:
-    if shutil.which("git") is None:
-        return Diagnosis(what="git", state="problem", found="not installed", way_out="DVC needs it: install git")
-    inside = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=settings.root, capture_output=True, text=True)
-    if inside.returncode:
+    if problem := git_problem(settings.root):
+        found, way_out = problem
+        return Diagnosis(what="git", state="problem", found=found, way_out=way_out)
+    commit = git_status(settings.root, "--untracked-files=no").commit
+    if commit is None:
         return Diagnosis(
             what="git",
             state="problem",
-            found=f"{settings.root} is in no git repository with a commit",
-            way_out="image sets are recorded in one: `git init`, `git add`, `git commit`",
+            found=f"{settings.root} is in a git repository without a commit",
+            way_out="image sets are recorded in one: `git add --all && git commit --message first`",
         )
-    return Diagnosis(what="git", state="ok", found=f"at commit {inside.stdout.strip()}")
+    return Diagnosis(what="git", state="ok", found=f"at commit {commit[:7]}")
 
 
 def _base(settings: Settings, params: Params, memory: DigestMemory) -> Diagnosis:

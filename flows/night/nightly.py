@@ -27,6 +27,8 @@ from flows.server.lost_runs import sign_run
 from flows.training.outcome import ConceptOutcome
 from model.errors import InputError, WorkFailed
 from tasks.concepts.concepts import concept_names
+from tasks.concepts.samples import unmade_samples
+from tasks.dvc.command import make_samples
 from tasks.dvc.storage import UnreadRemote, dvc_storage
 from tasks.execution.reporting import Reporter, Silence
 from tasks.plan.failures import Failures, note_failure, note_passed_over
@@ -129,6 +131,7 @@ def _night_on_a_worker(root: Path | None, options: NightOptions) -> Night:
 
 def _work(night: Night) -> None:
     policy = _everything_there(night)
+    _make_samples(night)
     night.plan = plan = make_plan(night.settings, concept_names(night.settings))
     if plan.registry_unknown:
         raise WorkFailed(f"nothing was trained: {plan.registry_unknown}")
@@ -145,6 +148,17 @@ def _work(night: Night) -> None:
     _train(night, choice)
     _measure(night, plan, policy)
     night.warnings += reconcile(night.settings)
+
+
+def _make_samples(night: Night) -> None:
+    """Make the images of bundled samples where they are not, as in a fresh clone; as `train` does."""
+    unmade = unmade_samples(night.settings, concept_names(night.settings))
+    if not unmade:
+        return
+    try:
+        make_samples(night.settings, unmade)
+    except (InputError, WorkFailed) as error:  # the plan says it of each of them, and goes on with the others
+        night.warnings.append(f"the images of {', '.join(unmade)} could not be made: {error}")
 
 
 def _everything_there(night: Night) -> Policy:

@@ -8,11 +8,8 @@ from flows.output.progress import TerminalReporter
 from flows.server.local_api import flows_run_at, prefect_api
 from flows.training.outcome import ConceptOutcome, TaskOutcome
 from flows.training.train_here import train_here
-from model.errors import InputError
-from tasks.concepts.concepts import load_concept
-from tasks.concepts.image_sets import ImagesMissing, image_set
+from tasks.concepts.samples import unmade_samples
 from tasks.dvc.command import make_samples
-from tasks.dvc.samples import is_sample
 from tasks.execution.preflight import check_jobs
 from tasks.jobs.jobs import plan_jobs
 from tasks.project.settings import Settings
@@ -33,7 +30,7 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
         WorkFailed: Prefect's API does not start, or DVC could not make the images of a bundled sample.
     """
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "NOTSET" if verbose else "CRITICAL"
-    unmade = [name for name in names if _is_unmade_sample(settings, name)]
+    unmade = unmade_samples(settings, names)
     jobs = plan_jobs(settings, [name for name in names if name not in unmade])
     open_store(settings).probe()
     if unmade:
@@ -46,14 +43,3 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
         with flows_run_at(api):
             reporter = TerminalReporter(notices())
             return [train_here(job, reporter, checked=True) for job in jobs]
-
-
-def _is_unmade_sample(settings: Settings, name: str) -> bool:
-    try:
-        if is_sample(settings, name):
-            image_set(settings, load_concept(settings, name))
-    except ImagesMissing:
-        return True
-    except InputError:  # told by `plan_jobs`, with everything else that is wrong
-        return False
-    return False

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from model.errors import InputError
 
 EXAMPLE = "a photo of a {} in the snow"
+MOST_LETTERS = 2_000
+"""Of a prompt: no base reads so many words."""
 _PLACEHOLDER = re.compile(r"<[a-z0-9][a-z0-9_-]*>")
 _NO_TEXT = re.compile("[\0-\x08\x0e-\x1f\x7f\ud800-\udfff]")
 """Control characters, and halves of surrogate pairs, which cannot be written to any file."""
@@ -19,6 +21,8 @@ def prompt_problems(prompt: str) -> list[str]:
         return [f'prompt {prompt!r}: empty; write one such as "{EXAMPLE}"']
     if found := _NO_TEXT.search(prompt):
         return [f"prompt {prompt!a}: {found.group()!a} is no character of a text; leave it out"]
+    if len(prompt) > MOST_LETTERS:
+        return [f'prompt "{prompt[:60]} ...": {len(prompt):,} letters, at most {MOST_LETTERS:,} are read; shorten it']
     count = prompt.count("{}")
     if count == 0:
         return [f'prompt "{prompt}": no {{}} where the concept should stand; write it as in "{EXAMPLE}"']

@@ -58,6 +58,9 @@ def load_tokenizer(folder: Path, what: str) -> CLIPTokenizer:
             f"{what}: its tokenizer cannot be read (start, end and padding are {named}, most tokens "
             f"{tokenizer.model_max_length!r})"
         )
+    # What its file says of both, the first call would take back, while other threads read by it.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
     return tokenizer
 
 

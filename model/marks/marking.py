@@ -25,6 +25,8 @@ _META = "adobe:ns:meta/"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _OURS = "urn:conceptbooth:picture:1/"
 _PREFIXES = {"x": _META, "rdf": _RDF, "Iptc4xmpExt": _IPTC, "conceptbooth": _OURS}
+for _prefix, _uri in _PREFIXES.items():  # once: to register a prefix again takes it from other threads for a moment
+    ET.register_namespace(_prefix, _uri)
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -77,8 +79,6 @@ def read_mark(file: Path) -> Mark:
 
 
 def _to_xmp(mark: Mark) -> str:
-    for prefix, uri in _PREFIXES.items():
-        ET.register_namespace(prefix, uri)
     meta = ET.Element(f"{{{_META}}}xmpmeta")
     about = ET.SubElement(ET.SubElement(meta, f"{{{_RDF}}}RDF"), f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})
     iptc = {"DigitalSourceType": AI_MADE, "AISystemUsed": SYSTEM, "AIPromptInformation": mark.text}

@@ -11,6 +11,7 @@ from PIL import Image
 from model.errors import InputError
 from tasks.concepts.image_reading import read_picture
 from tasks.files.hashing import file_digest
+from tasks.files.text_names import is_utf8
 from tasks.pictures.kinds import is_picture
 
 FEWEST_IMAGES, USUAL_IMAGES = 3, 8
@@ -109,12 +110,20 @@ def find_images(paths: Iterable[Path]) -> FoundImages:
             found.append(path)
             continue
         before = len(found)
-        for entry in sorted(path.iterdir()):
+        try:
+            entries = sorted(path.iterdir())
+        except OSError as error:
+            problems.append(f"{path}: cannot be read ({error.strerror})")
+            continue
+        for entry in entries:
             (found if is_picture(entry) else aside).append(entry)
         if len(found) == before:
             problems.append(
                 f"{path}: no image in this folder, and subfolders are not looked into; name one with 3 to 8"
             )
+    problems += [
+        f"{ascii(str(file))[1:-1]}: a name that is not UTF-8; rename it" for file in found if not is_utf8(file.name)
+    ]
     unique = {path.resolve(): path for path in reversed(found)}  # a file named twice is one image
     return FoundImages(files=tuple(reversed(unique.values())), left_aside=tuple(aside), problems=tuple(problems))
 

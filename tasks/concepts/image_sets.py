@@ -80,8 +80,20 @@ def image_set(
     elif record.digest != digest:
         state = "changed"
     else:
-        state = "committed" if git.records(shown_path(settings, record.file)) else "uncommitted"
+        state = "committed" if git.records(record.file) else "uncommitted"
     return ImageSet(digest=digest, files=files, state=state, git_commit=git.commit)
+
+
+def recorded_set(settings: Settings, concept: Concept, git: GitState) -> ImageSet | None:
+    """The image set that DVC has on record, its files not looked for: enough to know a training by; None without one.
+
+    Raises InputError where the record cannot be read.
+    """
+    record = _record(settings, concept)
+    if record is None:
+        return None
+    state: Literal["committed", "uncommitted"] = "committed" if git.records(record.file) else "uncommitted"
+    return ImageSet(digest=record.digest, files=(), state=state, git_commit=git.commit)
 
 
 def local_images(settings: Settings, concept: Concept, images: ImageSet) -> dict[str, Path]:
@@ -109,9 +121,8 @@ def local_images(settings: Settings, concept: Concept, images: ImageSet) -> dict
 
 def git_state(settings: Settings) -> GitState:
     """What git says about the image sets' records; without git, or outside a repository, nothing is recorded."""
-    where = ("--", str(settings.concepts_dir), "dvc.lock")
-    state = git_status(settings.root, "--untracked-files=all", "--ignored=matching", *where)
-    return state or GitState(commit=None, changed=frozenset())
+    places = (settings.concepts_dir, settings.root / "dvc.lock")
+    return git_status(settings.root, "--untracked-files=all", "--ignored=matching", places=places)
 
 
 def _record(settings: Settings, concept: Concept) -> _Record | None:
@@ -152,7 +163,10 @@ def _reads_folder(settings: Settings, concept: Concept) -> bool:
 
 
 def _files_there(settings: Settings, concept: Concept, md5: Callable[[Path], str]) -> tuple[FolderFile, ...]:
-    files = folder_files(concept.images, md5)
+    try:
+        files = folder_files(concept.images, md5)
+    except InputError as error:
+        raise InputError(*(f"concept '{concept.name}': {problem}" for problem in error.problems)) from error
     if not files:
         raise InputError(f"concept '{concept.name}': no images in {shown_path(settings, concept.images)}")
     return files

@@ -20,6 +20,7 @@ from model.errors import InputError, WorkFailed
 from tasks.concepts.add import check_no_twin, exists_already, new_folder
 from tasks.concepts.concepts import NOT_STATED, Concept, check_name, load_concept, parse_concept
 from tasks.concepts.dreambooth_data_set import Subject, read_subjects
+from tasks.concepts.git_records import check_recordable
 from tasks.concepts.image_checks import find_images, inspect_images
 from tasks.concepts.image_origins import ORIGINS_FILE
 from tasks.concepts.image_sets import RECORD_FILE, image_set
@@ -131,6 +132,10 @@ def _check(
     """Everything that can be wrong, before anything is written."""
     problems: list[str] = []
     intakes = []
+    try:
+        check_recordable(settings, [subject.name for subject in subjects])
+    except InputError as error:
+        problems += error.problems
     for subject in subjects:
         try:
             concept = _concept(settings, origin, commit, subject)

@@ -6,6 +6,7 @@ The record keeps the image out of later trainings and promotions, in every proje
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from tasks.store.documents import read_document
 from tasks.store.store import Store
 
 TAKEDOWNS = "takedowns/"
+_NUMBERED = re.compile(r"takedowns/\d{6,}\.json")
 SCHEMA = 1
 
 
@@ -116,7 +118,7 @@ def read_takedowns(store: Store) -> Takedowns:
         InputError: a record that cannot be read: what it keeps out cannot be told.
         StoreFailed: the store does not answer.
     """
-    paths = store.records(TAKEDOWNS)
+    paths = _paths(store)
     takedowns, problems = [], []
     for path, record in sorted(store.read_records(paths).items()) if paths else ():
         try:
@@ -131,7 +133,7 @@ def read_takedowns(store: Store) -> Takedowns:
 def begin_takedown(store: Store, make: Callable[[int], Takedown]) -> Takedown:
     """Write the next record; its number is given to `make`. Raises StoreFailed."""
     while True:
-        last = store.records(TAKEDOWNS)[-1:]
+        last = _paths(store)[-1:]
         takedown = make(int(Path(last[0]).stem) + 1 if last else 1)
         if store.create_record(_path(takedown.number), takedown.to_json()):
             return takedown
@@ -140,6 +142,10 @@ def begin_takedown(store: Store, make: Callable[[int], Takedown]) -> Takedown:
 def finish_takedown(store: Store, takedown: Takedown) -> None:
     """Write over a record, as it stands when everything is done. Raises StoreFailed."""
     store.write_record(_path(takedown.number), takedown.to_json())
+
+
+def _paths(store: Store) -> list[str]:
+    return [path for path in store.records(TAKEDOWNS) if _NUMBERED.fullmatch(path)]
 
 
 def _path(number: int) -> str:

@@ -32,6 +32,7 @@ NEEDED = (
     "accelerate",
     "huggingface_hub",
     "httpx2",
+    "fastapi",
     "safetensors",
     "numpy",
     "pandas",
@@ -146,10 +147,12 @@ def _base_facts(settings: Settings, record: TrainingFacts) -> dict[str, Any]:
 def _signature(record: TrainingFacts) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType
 
     text, whole, number = DataType.string, DataType.long, DataType.double
     sampling = record.evaluation.parameters
-    inputs = [ColSpec(text, "prompt"), ColSpec(whole, "n", required=False), ColSpec(whole, "seed", required=False)]
+    # Any type: MLflow refuses a column of whole numbers as soon as one row has none. The model itself proves them.
+    inputs = [ColSpec(text, "prompt"), *(ColSpec(AnyType(), name, required=False) for name in ("n", "seed"))]
     outputs = [ColSpec(text, "prompt"), ColSpec(whole, "seed"), ColSpec(whole, "index"), ColSpec(text, "image")]
     return ModelSignature(
         inputs=Schema(inputs),

@@ -105,7 +105,7 @@ def damage(client: "MlflowClient", settings: Settings, version: "ModelVersion") 
     missing = [name for name in (WEIGHTS_FILE, FACTS_FILE) if name not in sizes]
     if missing:
         return f"{' and '.join(missing)} missing in {uri}"
-    size, wanted = sizes[WEIGHTS_FILE], int(version.tags[WEIGHTS_SIZE_TAG])
+    size, wanted = sizes[WEIGHTS_FILE], int(tag_of(version, WEIGHTS_SIZE_TAG))
     if size is not None and size != wanted:  # not every storage tells sizes
         return f"{WEIGHTS_FILE} in {uri} has {size} bytes, {wanted} were registered"
     return None
@@ -114,6 +114,17 @@ def damage(client: "MlflowClient", settings: Settings, version: "ModelVersion") 
 def files_uri(client: "MlflowClient", version: "ModelVersion") -> str:
     """Where the weights and facts of a version lie."""
     return f"{client.get_model_version_download_uri(version.name, version.version).rstrip('/')}/artifacts"
+
+
+def tag_of(version: "ModelVersion | ResolvedVersion", name: str) -> str:
+    """What a tag of ours says. InputError where somebody has cleared it and no record of the store puts it back."""
+    if name in version.tags:
+        return version.tags[name]
+    concept = version.name.removeprefix(PREFIX)
+    raise InputError(
+        f"concept '{concept}' version {version.version}: its tag {name} is missing, so somebody has cleared it in "
+        f"MLflow, and the store has no record of it; `conceptbooth train {concept}` registers the training anew"
+    )
 
 
 def local_folder(uri: str) -> Path | None:
@@ -125,7 +136,7 @@ def local_folder(uri: str) -> Path | None:
 
 
 def _has_right_weights(folder: Path, version: "ModelVersion") -> bool:
-    return file_digest(folder / WEIGHTS_FILE) == version.tags[WEIGHTS_SHA256_TAG]
+    return file_digest(folder / WEIGHTS_FILE) == tag_of(version, WEIGHTS_SHA256_TAG)
 
 
 def look_up(client: "MlflowClient", settings: Settings, reference: VersionReference) -> "ModelVersion":
@@ -178,7 +189,7 @@ def _fetch(client: "MlflowClient", settings: Settings, version: "ModelVersion") 
 
     uri = files_uri(client, version)
     copies = settings.home / "versions"
-    kept = copies / f"{version.name}-{version.version}-{version.tags[WEIGHTS_SHA256_TAG][:16]}"
+    kept = copies / f"{version.name}-{version.version}-{tag_of(version, WEIGHTS_SHA256_TAG)[:16]}"
     if local_folder(uri) is None and (kept / WEIGHTS_FILE).is_file() and _has_right_weights(kept, version):
         return kept
     said = f"{version.name} version {version.version}"

@@ -4,7 +4,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from tasks.project.settings import Settings
 
@@ -54,8 +54,8 @@ def scheme_of(uri: str) -> str:
 
 
 def sqlite_file(uri: str) -> Path:
-    """The database file of a sqlite:/// address."""
-    return Path(unquote(urlsplit(uri).path)[1:])
+    """The database file of a sqlite:/// address, as SQLAlchemy reads it: all up to a ?, no letter of it replaced."""
+    return Path(uri.partition(":///")[2].partition("?")[0])
 
 
 def _moved_problem(settings: Settings) -> str | None:

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -133,6 +134,32 @@ def test_a_seed_is_a_picture(settings, weights, loaded):
     assert png(fewer_steps["image"][0]).tobytes() != pictures[0]
 
 
+def test_a_row_without_a_number_takes_the_default_beside_rows_that_have_it(loaded):
+    table = loaded.predict([{"prompt": PROMPT, "n": 2, "seed": 3}, {"prompt": PROMPT}])
+    assert list(table["seed"]) == [3, 3, 0]
+    assert table["image"][2] == loaded.predict([{"prompt": PROMPT}])["image"][0]
+
+
+def test_requests_at_the_same_time_get_the_pictures_that_they_would_get_alone(loaded):
+    asked = [
+        [{"prompt": f"a photo of a {{}} {where}", "seed": seed}] for where in ("", "on the beach") for seed in (0, 1)
+    ]
+    alone = [loaded.predict(rows).to_dict() for rows in asked]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda rows: loaded.predict(rows).to_dict(), asked * 6)) == alone * 6
+
+
+def test_a_request_is_bounded_as_a_whole(loaded):
+    for rows, params, said in (
+        ([{"prompt": PROMPT, "n": 64}] * 200, {}, "200 rows"),
+        ([{"prompt": PROMPT, "n": 40}] * 2, {}, "80 pictures: a request may ask for 64"),
+        ([{"prompt": PROMPT, "n": 4}], {"num_inference_steps": 1000}, "4,000 steps together"),
+        ([{"prompt": PROMPT + "x" * 10_000_000}], {}, "10,000,028 letters"),
+    ):
+        with pytest.raises(MlflowException, match=said):
+            loaded.predict(rows, params=params)
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
@@ -142,6 +169,7 @@ def test_a_seed_is_a_picture(settings, weights, loaded):
         ({"prompt": PROMPT, "n": 0}, "n = 0: 1 to 64 pictures"),
         ({"prompt": PROMPT, "n": 1000}, "n = 1000"),
         ({"prompt": PROMPT, "seed": -1}, "seed"),
+        ({"prompt": PROMPT, "seed": 7.5}, "seed = 7.5: a whole number"),
     ],
 )
 def test_what_cannot_be_drawn_is_the_callers_error(loaded, row, said):

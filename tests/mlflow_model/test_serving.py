@@ -10,6 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,15 @@ def test_mlflow_serves_the_champion_over_http(machine, loaded):
             post(server.address, {"dataframe_records": [{"prompt": "a photo of a turtle"}]})
         assert refused.value.code == 400
         assert "no {} where the concept should stand" in refused.value.read().decode()
+        with pytest.raises(urllib.error.HTTPError) as refused:  # by what also tells the model whose client has gone
+            post(server.address, {"dataframe_records": [{"prompt": PROMPT + "x" * 10_000_000}]})
+        assert refused.value.code == 413
+        places = ("in the snow", "in a box")
+        rows = [{"prompt": f"a photo of a {{}} {place}", "seed": seed} for place in places for seed in range(4)]
+        alone = [post(server.address, {"dataframe_records": [row]})["predictions"] for row in rows]
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(lambda row: post(server.address, {"dataframe_records": [row]}), rows * 3))
+        assert [answer["predictions"] for answer in together] == alone * 3
     finally:
         server.stop()
 
