@@ -30,6 +30,7 @@ from tasks.project.settings import Settings
 from tasks.store.pictures import picture
 from tasks.store.store import open_store
 from tasks.tracking.client import connect
+from tests.prefect_graph import newest_graph
 from tests.training_project import PROMPTS, add_concept, make_training_project
 
 BOTH = "textual_inversion+dreambooth:tiny"
@@ -72,6 +73,21 @@ def shared(tmp_path_factory, base_folder, evaluator_folder, prefect_url) -> Iter
 @pytest.fixture(scope="module")
 def done(shared) -> Comparison:
     return run_compare(shared, EVERYTHING)
+
+
+def test_prefect_sees_all_of_it_maps_and_look_alikes_too(done, prefect_url):
+    """The same graph for each training: what a stage reads, maps among them; then the look-alikes of each concept."""
+    stages = [[plan.stage for plan in job.stages] for job in done.round.jobs.values()]
+    graph = newest_graph(prefect_url, "compare", sum(map(len, stages)) + 2)
+    plans = [plan for job in done.round.jobs.values() for plan in job.stages]
+    assert [node.name for node in graph] == [*itertools.chain(*stages), "look_alikes", "look_alikes"]
+    for node, plan in zip(graph, plans, strict=False):
+        assert node.inputs == tuple(sorted(stage for stage in plan.reads if stage != "image_set")), plan.stage
+    assert {len(node.inputs) for node in graph if node.name == "maps"} == {2, 3}
+    assert {name: embedded.shape[0] for name, embedded in done.round.look_alikes.items()} == {
+        "turtle": 5,
+        "tortoise": 5,
+    }
 
 
 def test_every_concept_by_every_method_with_every_score(done):

@@ -39,8 +39,8 @@ def settings(lineage_project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     settings = copy_of(lineage_project.settings, tmp_path / "project")
     monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
     monkeypatch.chdir(settings.root)
-    for bench in (lineage_project.first, lineage_project.bench):
-        register(settings, bench.job.concept, bench.manifests)
+    for made in (lineage_project.first, lineage_project.last):
+        register(settings, made.job.concept, made.manifests)
     place, store = check_production(settings), open_store(settings)
     for version in (1, 2):
         source, ledger = (
