@@ -16,8 +16,8 @@ from typing import Any
 from model.errors import InputError
 from tasks.concepts.concepts import IMAGES_FOLDER
 from tasks.concepts.image_sets import ImageSet
-from tasks.store.documents import read_document
 from tasks.files.names import proper_name
+from tasks.store.documents import read_document
 from tasks.store.store import Store
 
 TAKEDOWNS = "takedowns/"

@@ -32,7 +32,7 @@ def proper_name(name: object) -> str:
     """The name as it is, once it was seen to be one.
 
     Raises:
-        ImproperName: no text, empty, too long, absolute, with a part that is empty, "." or "..", with control characters.
+        ImproperName: no text, empty, too long, absolute, a part that is empty, "." or "..", control characters.
     """
     if not isinstance(name, str) or not name or len(name) > _MOST_LETTERS:
         raise ImproperName(name, f"is no text of 1 to {_MOST_LETTERS} letters")

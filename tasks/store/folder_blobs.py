@@ -238,7 +238,7 @@ class _Held:
 def _content(path: Path) -> bytes:
     """Of a file, and of nothing that only looks like one: a pipe would be waited for, a device never ends."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with open(handle, "rb") as file:
+    with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.ENOTSUP, "it is no file")
         return file.read()
