@@ -12,8 +12,8 @@ from textwrap import shorten
 from model.errors import WorkFailed
 from model.reading.pictures import OURS, open_picture
 from tasks.project.settings import PREFIX, Settings, environment
+from tasks.registry.programs import program
 
-PROGRAM = Path(__file__).resolve().parents[2] / "mlflow" / "try_version.py"
 MOST_SECONDS = 1800
 _SHOWN_LETTERS = 600
 
@@ -33,7 +33,7 @@ def smoke_test(settings: Settings, name: str, version: int, files: Mapping[str, 
         listing.write_text(json.dumps(dict(files)), encoding="utf-8")
         # -P: neither this checkout nor the folder of the program may stand in for what the version brings along
         registry, model = settings.production_tracking_uri, f"models:/{name}/{version}"
-        command = [sys.executable, "-P", str(PROGRAM), registry, model, str(picture), str(listing)]
+        command = [sys.executable, "-P", str(program("try_version.py")), registry, model, str(picture), str(listing)]
         variables = os.environ | environment(settings) | {f"{PREFIX}DEVICE": settings.device}
         variables["PYTHONDONTWRITEBYTECODE"] = "1"
         try:

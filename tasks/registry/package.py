@@ -13,6 +13,7 @@ from tasks.jobs.models import MODEL_SUFFIXES
 from tasks.project.settings import Settings
 from tasks.registry.model_card import CARD, model_card
 from tasks.registry.package_listing import LISTING, write_listing
+from tasks.registry.programs import program
 from tasks.registry.training_facts import TrainingFacts, copy_out
 from tasks.registry.versions import ARTIFACTS, FACTS_FILE, PACKAGE_TAG, local_folder, package_damage
 from tasks.store.artefacts import WEIGHTS
@@ -138,7 +139,7 @@ def write_package(
     package = folder / "model"
     save_model(
         path=str(package),
-        python_model=str(CODE / "mlflow" / "concept_model.py"),
+        python_model=str(program("concept_model.py")),
         code_paths=[str(CODE / "model")],
         artifacts={"weights": str(weights), "facts": str(facts)},
         signature=_signature(record),
