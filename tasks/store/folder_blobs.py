@@ -240,7 +240,7 @@ def _content(path: Path) -> bytes:
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.ENOTSUP, "it is no file")
+            raise InputError(f"{path}: is no file, but a pipe, a device or a folder; remove it")
         return file.read()
 
 

@@ -104,7 +104,7 @@ class Manifest(Facts):
             inputs = tuple(Input(**record) for record in content.pop("inputs"))
             images = tuple(content.pop("images", ()))
             return cls(files=files, inputs=inputs, images=images, sealed=sealed, **content)
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a manifest: {error!r}") from error
 
     def digest(self) -> str:

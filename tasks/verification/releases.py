@@ -61,7 +61,10 @@ def check_releases(place: Blobs, records: Iterable[Promotion], public_key: bytes
         if record.release:
             naming.setdefault(record.release, []).append(record)
     for identity, those in naming.items():
-        yield from _release(place, those, identity, public_key)
+        try:
+            yield from _release(place, those, identity, public_key)
+        except InputError as error:  # of a name or a file by which nothing is read
+            yield fault(f"release {those[0].concept}/{identity[:16]}", str(error))
 
 
 def check_ledger_signature(place: Blobs, ledger: Ledger, public_key: bytes | None) -> Iterator[CheckResult]:
