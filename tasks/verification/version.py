@@ -81,13 +81,9 @@ def _check_files(
 
 
 def _check_list(what: str, package: Path, version: "ModelVersion") -> Iterator[CheckResult]:
-    """The list of its files against the registration, as far as that kept it."""
+    """The list of its files against the registration; nothing of versions from before that kept it."""
     named, registered = f"{what}: {LISTING}", version.tags.get(PACKAGE_TAG)
-    if registered is None:
-        yield unchecked(
-            named, "it was registered before its list was kept: one that was written anew could not be told"
-        )
-    elif (package / LISTING).is_file():
+    if registered is not None and (package / LISTING).is_file():
         same = file_digest(package / LISTING) == registered
         yield good(named, "is the one that was registered") if same else fault(named, "is not what was registered")
 

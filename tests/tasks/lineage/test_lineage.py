@@ -226,10 +226,10 @@ def test_the_list_of_a_package_is_exact_though_it_would_still_be_read(lineage_pr
     content = listing.read_bytes()
     try:
         listing.write_bytes(content.replace(b"\n ", b"  ", 1))
-        (fault,) = verified(lineage_project.settings).of("fault")
+        registered, written = verified(lineage_project.settings).of("fault")
     finally:
         listing.write_bytes(content)
-    assert fault.what.endswith(": sha256.json")
+    assert registered.what == written.what and written.what.endswith(": sha256.json")
 
 
 @contextmanager
