@@ -111,8 +111,8 @@ def mend_package(
         WorkFailed: it would lie where no package of this registry does: its address may be somebody else's word.
     """
     place = client.get_model_version_download_uri(version.name, version.version)
-    root = client.get_experiment(experiment_id(client, settings)).artifact_location.rstrip("/")
-    if not place.startswith(f"{root}/") or ".." in place:
+    root = client.get_experiment(experiment_id(client, settings)).artifact_location
+    if not _is_below(place, root):
         raise WorkFailed(
             f"{version.name} version {version.version}: its package is said to be in {place}, and those of this "
             f"registry are below {root}: nothing is written there"
@@ -122,6 +122,14 @@ def mend_package(
     listed = upload_package(client, place, settings, store, record, version.run_id, model_id)
     client.set_model_version_tag(version.name, str(version.version), PACKAGE_TAG, listed)
     return listed
+
+
+def _is_below(place: str, root: str) -> bool:
+    """Whether an artefact address is one below another, links and all."""
+    folder, above = local_folder(place), local_folder(root)
+    if folder and above:
+        return above.resolve() in folder.resolve().parents
+    return place.startswith(f"{root.rstrip('/')}/") and ".." not in place
 
 
 def write_package(

@@ -21,7 +21,7 @@ from tasks.promotion.source import find_source
 from tasks.registry.reference import CHAMPION, VersionReference
 from tasks.registry.registration import register
 from tasks.registry.store_records import version_record_path
-from tasks.registry.versions import model_name, resolve
+from tasks.registry.versions import local_folder, model_name, resolve
 from tasks.store.store import open_store
 from tasks.tracking.address import sqlite_file
 from tasks.tracking.client import connect
@@ -140,7 +140,7 @@ def test_no_package_is_put_where_a_record_of_the_store_alone_says(settings, tmp_
 def test_packages_that_are_gone_are_made_again_and_what_cannot_be_is_said(settings):
     package = Path(resolve(settings, VersionReference.parse(f"{CONCEPT}/2")).folder).parent
     # the copy's own: other tests read the one that it was copied from
-    own = Path(str(settings.mlflow_artifact_root)) / "of-the-copy" / "model"
+    own = local_folder(settings.mlflow_artifact_root) / "of-the-copy" / "model"
     shutil.copytree(package, own)
     record = record_of(settings, 2)
     content = json.loads(record.read_text())
