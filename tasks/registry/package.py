@@ -73,8 +73,7 @@ def log_package(
         model_type="concept",
     )
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    listed = upload_package(client, model.artifact_location, settings, store, record, run_id, model.model_id)
-    client.set_logged_model_tags(model.model_id, {PACKAGE_TAG: listed})
+    upload_package(client, model.artifact_location, settings, store, record, run_id, model.model_id)
     return client.finalize_logged_model(model.model_id, "READY")
 
 
@@ -122,6 +121,12 @@ def mend_package(
     listed = upload_package(client, place, settings, store, record, version.run_id, model_id)
     client.set_model_version_tag(version.name, str(version.version), PACKAGE_TAG, listed)
     return listed
+
+
+def listing_digest(client: "MlflowClient", place: str) -> str:
+    """sha256 of the list of the package at an artefact address (`PACKAGE_TAG`)."""
+    with TemporaryDirectory() as folder:
+        return file_digest(Path(artifacts_at(client, place).download_artifacts(LISTING, folder)))
 
 
 def _is_below(place: str, root: str) -> bool:

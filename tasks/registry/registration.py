@@ -11,7 +11,7 @@ from tasks.concepts.concepts import Concept
 from tasks.files.locks import file_lock
 from tasks.project.settings import Settings
 from tasks.registry.cleared_tags import mend_cleared_tags
-from tasks.registry.package import mend_package
+from tasks.registry.package import listing_digest, mend_package
 from tasks.registry.reference import CANDIDATE
 from tasks.registry.runs import (
     GALLERY_TAG,
@@ -199,7 +199,7 @@ def _create_version(client: "MlflowClient", run: RecordedRun, record: TrainingFa
         source=run.files,  # models:/<id> would be looked up at MLflow's address for the whole process, maybe another
         run_id=run.run_id,
         model_id=run.model_id,
-        tags=record.tags() | {MODEL_ID_TAG: run.model_id} | ({PACKAGE_TAG: run.listed} if run.listed else {}),
+        tags=record.tags() | {MODEL_ID_TAG: run.model_id, PACKAGE_TAG: listing_digest(client, run.files)},
         description=record.description(),
     )
     same = (WEIGHTS_SHA256_TAG, record.weights.sha256)

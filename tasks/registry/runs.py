@@ -13,7 +13,7 @@ from tasks.files.hashing import digest_of
 from tasks.project.settings import Settings
 from tasks.registry.package import log_package
 from tasks.registry.training_facts import TrainingFacts, copy_out, flat, with_interval
-from tasks.registry.versions import GALLERY_TAG, KEY_TAG, PACKAGE_TAG, WEIGHTS_SHA256_TAG
+from tasks.registry.versions import GALLERY_TAG, KEY_TAG, WEIGHTS_SHA256_TAG
 from tasks.store.artefacts import (
     BASE_GENERATIONS,
     CATEGORY_MAP,
@@ -57,8 +57,6 @@ class RecordedRun:
     model_id: str
     files: str
     """Address of the logged model's files."""
-    listed: str | None
-    """sha256 of the list of those; None of runs from before it was kept."""
 
 
 def recorded_run(client: "MlflowClient", experiment: str, record: TrainingFacts) -> RecordedRun | None:
@@ -69,7 +67,7 @@ def recorded_run(client: "MlflowClient", experiment: str, record: TrainingFacts)
     for run in client.search_runs([experiment], query):
         for model in _models(client, run):
             if model.status == "READY":
-                return _recorded(run.info.run_id, model)
+                return RecordedRun(run_id=run.info.run_id, model_id=model.model_id, files=model.artifact_location)
     return None
 
 
@@ -120,12 +118,7 @@ def record_training(
     metrics = [Metric(name, value, now, 0, model_id=model.model_id) for name, value in record.metrics().items()]
     client.log_batch(run_id, metrics=metrics)
     client.set_terminated(run_id)
-    return _recorded(run_id, model)
-
-
-def _recorded(run_id: str, model: "LoggedModel") -> RecordedRun:
-    files, listed = model.artifact_location, model.tags.get(PACKAGE_TAG)
-    return RecordedRun(run_id=run_id, model_id=model.model_id, files=files, listed=listed)
+    return RecordedRun(run_id=run_id, model_id=model.model_id, files=model.artifact_location)
 
 
 def replace_gallery(client: "MlflowClient", store: Store, experiment: str, run_id: str, record: TrainingFacts) -> None:

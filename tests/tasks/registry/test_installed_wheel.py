@@ -23,6 +23,7 @@ from model.weights.concept import ConceptWeights
 from tasks.promotion.smoke_test import smoke_test
 from tasks.registry.package_listing import LISTING, read_listing
 from tasks.files.hashing import file_digest
+from tasks.registry.reference import VersionReference
 from tasks.registry.registration import register
 from tasks.registry.versions import resolve
 from tests.model.tiny import write_tiny_base
@@ -37,7 +38,7 @@ weights = ConceptWeights.of(ConceptPrompt("<turtle>", "turtle"), [torch.ones(1, 
 weights.save(settings.root / "concept.safetensors")
 manifests = training(settings, weights=(settings.root / "concept.safetensors").read_bytes())
 assert register(settings, concept(settings), manifests).version == 1
-package = resolve(settings, "turtle").folder.parent
+package = resolve(settings, VersionReference.parse("turtle")).folder.parent
 files = read_listing(package) | {LISTING: file_digest(package / LISTING)}
 print(*smoke_test(settings, "concept.turtle", 1, files))
 """

@@ -28,23 +28,24 @@ def test_a_version_travels_to_s3_and_back(tmp_path, s3_bucket, s3_server, monkey
 
 
 def test_what_comes_from_s3_is_hashed_whole_and_kept_under_no_name_that_leads_out(tmp_path, s3_bucket):
+    turtle = VersionReference.parse("turtle")
     settings = project(tmp_path / "project", mlflow_artifact_root=f"s3://{s3_bucket}/mlflow")
     register(settings, concept(settings), training(settings))
-    package = resolve(settings, "turtle").folder.parent
+    package = resolve(settings, turtle).folder.parent
     assert package.is_relative_to(settings.home / "versions")
     drawing = package / "code" / "model" / "drawing" / "sample.py"
     content = drawing.read_bytes()
     drawing.write_bytes(b"import os")  # the copy is damaged: it is fetched again
-    assert (resolve(settings, "turtle").folder.parent / drawing.relative_to(package)).read_bytes() == content
+    assert (resolve(settings, turtle).folder.parent / drawing.relative_to(package)).read_bytes() == content
     client, name = s3_client(), "code/model/drawing/sample.py"
     (key,) = [e["Key"] for e in client.list_objects_v2(Bucket=s3_bucket)["Contents"] if e["Key"].endswith(name)]
     client.put_object(Bucket=s3_bucket, Key=key, Body=b"import os")
     drawing.write_bytes(b"import os")
     with pytest.raises(InputError, match=r"sample.py its sha256 is not the one"):
-        resolve(settings, "turtle")
+        resolve(settings, turtle)
     victim = settings.home / "x" / "y"
     victim.mkdir(parents=True)
     connect(settings).set_model_version_tag("concept.turtle", "1", WEIGHTS_SHA256_TAG, "/../../x/y" + "a" * 54)
     with pytest.raises(InputError, match="is no sha256"):
-        resolve(settings, "turtle")
+        resolve(settings, turtle)
     assert victim.is_dir()
