@@ -26,6 +26,7 @@ from tasks.concepts.image_origins import ORIGINS_FILE
 from tasks.concepts.image_sets import RECORD_FILE, image_set
 from tasks.dvc.command import dvc_import
 from tasks.files.locks import file_lock
+from tasks.files.names import path_inside
 from tasks.files.yaml_files import read_yaml
 from tasks.pictures.kinds import named_as_picture
 from tasks.project.base_limits import BaseLimits
@@ -143,6 +144,8 @@ def _check(
             intakes.append(_Intake(concept=concept, subject=subject, there=there))
             limits.check_words(ConceptPrompt(concept.placeholder_token, concept.super_category))
             found = find_images([clone / subject.path])
+            for path in found.files:  # DVC would follow a link, and bring in a file of this machine
+                path_inside(clone, path.relative_to(clone).as_posix())
             problems += found.problems
             problems += [
                 f"{path}: a folder, whose files would be taken too, since DVC imports whole folders; import from a "

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from tasks.files.hashing import digest_of
+from tasks.files.names import proper_name, proper_sha256
 
 SCHEMA = 1
 MODELS = ("base", "evaluator", "identity_model")
@@ -19,6 +20,13 @@ class FileRecord:
 
     sha256: str
     size: int  # bytes
+
+    @classmethod
+    def parse(cls, sha256: object, size: object) -> Self:
+        """As a document says it. ValueError unless they are a hash, by which a content may be called, and a size."""
+        if type(size) is not int or size < 0:
+            raise ValueError(f"a size of {size!r} bytes")
+        return cls(sha256=proper_sha256(sha256), size=size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +100,7 @@ class Manifest(Facts):
                 whole = _text(content)
                 if content.pop("seal") != _seal(content) or text != whole:
                     raise ValueError("its bytes have changed since it was sealed")
-            files = {path: FileRecord(**record) for path, record in content.pop("files").items()}
+            files = {proper_name(path): FileRecord.parse(**record) for path, record in content.pop("files").items()}
             inputs = tuple(Input(**record) for record in content.pop("inputs"))
             images = tuple(content.pop("images", ()))
             return cls(files=files, inputs=inputs, images=images, sealed=sealed, **content)

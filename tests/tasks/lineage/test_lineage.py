@@ -197,7 +197,7 @@ def test_a_description_that_changed_is_found_though_it_is_in_no_key(lineage_proj
 
 
 def test_what_others_put_into_a_package_is_named(lineage_project):
-    """What loading leaves there is told from what would be loaded; a package without a list is unchecked."""
+    """MLflow's note is known by its form; all else that is not listed would be loaded, bytecode before the code."""
     settings = lineage_project.settings
     package = resolve(settings, VersionReference.parse(CONCEPT)).folder.parent
     note, bytecode, stranger = package / "registered_model_meta", package / "code" / "__pycache__", package / "extra.py"
@@ -213,11 +213,10 @@ def test_what_others_put_into_a_package_is_named(lineage_project):
         shutil.rmtree(bytecode)
         note.unlink()
         stranger.unlink()
-    assert [check.what.partition(": ")[2] for check in found.of("fault")] == ["extra.py"]
-    assert [check.what.partition(": ")[2] for check in found.of("unchecked")] == ["code/__pycache__/extra.pyc"]
-    assert faults == {"extra.py", "registered_model_meta"}
+    assert [check.what.partition(": ")[2] for check in found.of("fault")] == ["code/__pycache__/extra.pyc", "extra.py"]
+    assert faults == {"code/__pycache__/extra.pyc", "extra.py", "registered_model_meta"}
     with moved_away(package / "sha256.json"):
-        (missed,) = verified(settings).of("unchecked")
+        (missed,) = verified(settings).of("fault")
     assert missed.said == "it has no list of them (sha256.json)"
 
 
@@ -227,10 +226,10 @@ def test_the_list_of_a_package_is_exact_though_it_would_still_be_read(lineage_pr
     content = listing.read_bytes()
     try:
         listing.write_bytes(content.replace(b"\n ", b"  ", 1))
-        (fault,) = verified(lineage_project.settings).of("fault")
+        registered, written = verified(lineage_project.settings).of("fault")
     finally:
         listing.write_bytes(content)
-    assert fault.what.endswith(": sha256.json")
+    assert registered.what == written.what and written.what.endswith(": sha256.json")
 
 
 @contextmanager
