@@ -7,7 +7,7 @@ from flows.lineage.verification import tell_verification
 from flows.output.console import DONE, FAILED, print_json
 from model.errors import InputError
 from tasks.files.s3_url import SCHEME, S3Url
-from tasks.production.signatures import read_public_key
+from tasks.signing.keys import read_public_key
 from tasks.store.blobs import Blobs
 from tasks.store.folder_blobs import FolderBlobs
 from tasks.verification.releases import check_place

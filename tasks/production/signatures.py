@@ -5,10 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
-from model.errors import InputError
 from tasks.production.ledger import Ledger, record_path
 from tasks.production.release import SIGNATURE, Release
 from tasks.project.settings import Settings
+from tasks.signing.keys import public_key_of
 from tasks.store.blobs import Blobs
 
 _LEDGERS = "signatures/"
@@ -59,40 +59,8 @@ def ledger_documents(ledger: Ledger) -> dict[str, bytes]:
     return {record_path(ledger.concept, record.seq).rpartition("/")[2]: record.to_json() for record in ledger.records}
 
 
-_CURVES = "secp256r1, secp384r1 or secp521r1"
-_MAKE_ONE = "make one with `openssl ecparam -name prime256v1 -genkey -noout -out key.pem`"
-
-
 class NotSigned(Exception):
     """A signature that does not hold for what it lies beside; says why."""
-
-
-def signing_key_problems(settings: Settings) -> list[str]:
-    """What is wrong with the signing key in the settings; nothing where none is set."""
-    key = settings.signing_key
-    if key is None:
-        return []
-    problems = []
-    if key.is_relative_to(settings.root) and not key.is_relative_to(settings.home):
-        problems.append(f"signing_key = {key}: lies in the project, where it could be committed; move it elsewhere")
-    try:
-        _private_key(settings)
-    except OSError as error:
-        problems.append(f"signing_key = {key}: {error.strerror}")
-    except (ValueError, TypeError) as error:
-        problems.append(
-            f"signing_key = {key}: no private key of an elliptic curve ({_CURVES}) in PEM that can be opened: {error}; "
-            f"{_MAKE_ONE}; its password, if it has one, is CONCEPTBOOTH_SIGNING_KEY_PASSWORD"
-        )
-    return problems
-
-
-def public_key_of(settings: Settings) -> bytes:
-    """The public half of the signing key (PEM)."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    pem: bytes = _private_key(settings).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return pem
 
 
 def sign(settings: Settings, folder: Path) -> bytes:
@@ -145,39 +113,3 @@ def write_documents(folder: Path, documents: Mapping[str, bytes]) -> Path:
     for name, content in documents.items():
         (folder / name).write_bytes(content)
     return folder
-
-
-def read_public_key(file: Path) -> bytes:
-    """A public key (PEM). InputError where it is none that can have signed."""
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-    try:
-        content = file.read_bytes()
-        if not isinstance(load_pem_public_key(content), EllipticCurvePublicKey):
-            raise ValueError("of another kind")
-    except OSError as error:
-        raise InputError(f"--key {file}: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(
-            f"--key {file}: no public key of an elliptic curve in PEM ({error}); the public half of a signing key "
-            "comes from `openssl ec -in key.pem -pubout -out public.pem`"
-        ) from error
-    return content
-
-
-def _private_key(settings: Settings):  # type: ignore[no-untyped-def]  # cryptography is imported where it is used
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    if settings.signing_key is None:
-        raise ValueError("none is set")
-    secret = settings.signing_key_password
-    key = load_pem_private_key(
-        settings.signing_key.read_bytes(), secret.get_secret_value().encode() if secret else None
-    )
-    if not isinstance(key, EllipticCurvePrivateKey):
-        raise ValueError("of another kind")
-    if key.curve.name not in _CURVES:
-        raise ValueError(f"curve {key.curve.name}")
-    return key

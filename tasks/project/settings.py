@@ -135,6 +135,16 @@ class Settings(BaseSettings):
         default=None, description="private key (elliptic curve, PEM) that signs promoted models; outside the repository"
     )
     signing_key_password: SecretStr | None = Field(default=None, description="of the signing key, if it has one")
+    training_key: Path | None = Field(
+        default=None,
+        description="private key (elliptic curve, PEM) that signs the trainings and evaluations made here; each worker "
+        "has its own; outside the repository",
+    )
+    training_key_password: SecretStr | None = Field(default=None, description="of the training key, if it has one")
+    trusted_keys: Path = Field(
+        default=Path("trusted_keys.yaml"),
+        description="which public key is trusted with what; without the file, the keys of this machine",
+    )
     c2pa_key: Path | None = Field(
         default=None, description="private key (elliptic curve, PEM) that signs pictures; outside the repository"
     )
@@ -174,6 +184,8 @@ class Settings(BaseSettings):
         "prefect_results",
         "production_store",
         "signing_key",
+        "training_key",
+        "trusted_keys",
         "c2pa_key",
         "c2pa_certificates",
     )

@@ -34,11 +34,12 @@ from tasks.production.registry import (
     register_release,
 )
 from tasks.production.release import MODEL, Release, assemble, read_release, send
-from tasks.production.signatures import sign_ledger, sign_release, signing_key_problems
+from tasks.production.signatures import sign_ledger, sign_release
 from tasks.project.settings import Settings
 from tasks.promotion.policy import GateCheck
 from tasks.promotion.smoke_test import smoke_test
 from tasks.promotion.source import Source
+from tasks.signing.keys import all_key_problems
 from tasks.store.blobs import Blobs
 
 Tell = Callable[[str], None]
@@ -64,7 +65,7 @@ def check_production(settings: Settings) -> Blobs:
             conditional writes, on which two promoters could write over each other.
         StoreFailed: the store does not answer.
     """
-    problems = [problem for problem in (placement_problem(settings), *signing_key_problems(settings)) if problem]
+    problems = [problem for problem in (placement_problem(settings), *all_key_problems(settings)) if problem]
     if problems:
         raise InputError(*problems)
     place = open_production(settings)

@@ -19,9 +19,9 @@ from tasks.lineage.head import find_head
 from tasks.lineage.index import INDEXED, open_index
 from tasks.production.ledger import Ledger, examine_ledger
 from tasks.production.registry import open_production
-from tasks.production.signatures import public_key_of, signing_key_problems
 from tasks.project.settings import Settings
 from tasks.registry.training_facts import evaluated_content
+from tasks.signing.keys import key_problems, public_key_of
 from tasks.store.manifest import MODELS, Manifest
 from tasks.store.store import Store, StoreFailed
 from tasks.verification.images import check_images
@@ -147,7 +147,7 @@ def _check_production(settings: Settings, chain: Chain, *, released: bool) -> It
     of_this = [record for record in ledger.records if record.content == chain.head.content and record.release]
     if not (released and of_this):
         return
-    unusable = signing_key_problems(settings)
+    unusable = key_problems(settings, "releases")
     if unusable:
         yield unchecked("ledger and releases: signatures", "; ".join(unusable))
     key = public_key_of(settings) if settings.signing_key and not unusable else None

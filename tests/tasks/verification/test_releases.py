@@ -8,13 +8,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from pydantic import SecretStr
 
 import tasks.promotion.promotion
@@ -26,12 +20,12 @@ from tasks.lineage.index import open_index
 from tasks.production.ledger import read_ledger
 from tasks.production.registry import open_production
 from tasks.production.release import SIGNATURE, release_place
-from tasks.production.signatures import public_key_of, read_public_key, signing_key_problems
 from tasks.project.settings import Settings
 from tasks.promotion.promotion import check_production, put_into_production, roll_back
 from tasks.promotion.smoke_test import smoke_test
 from tasks.promotion.source import find_source
 from tasks.registry.versions import CHAMPION
+from tasks.signing.keys import all_key_problems, public_key_of, read_public_key
 from tasks.store.folder_blobs import FolderBlobs
 from tasks.store.store import open_store
 from tasks.tracking.client import connect
@@ -39,13 +33,7 @@ from tasks.verification.chain import verify
 from tasks.verification.releases import check_place
 from tests.lineage_project import CONCEPT
 from tests.tasks.finished_training import migrated_database
-
-
-def write_key(file: Path, password: bytes | None = None, kind: object = None) -> Path:
-    key = kind or ec.generate_private_key(ec.SECP256R1())
-    how = BestAvailableEncryption(password) if password else NoEncryption()
-    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how))
-    return file
+from tests.tasks.keys import write_key
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +197,7 @@ def test_a_place_where_nothing_was_promoted(settings, tmp_path):
 
 def test_keys_that_cannot_sign_are_named_before_anything_is_done(settings, tmp_path):
     def problem(**changes: object) -> str:
-        (said,) = signing_key_problems(settings.model_copy(update=changes))
+        (said,) = all_key_problems(settings.model_copy(update=changes))
         return said
 
     assert "No such file" in problem(signing_key=tmp_path / "none.pem")
