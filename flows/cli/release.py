@@ -59,6 +59,22 @@ def rollback(
     raise Exit(run_rollback(project(), concept, to=to, reason=reason, as_json=as_json))
 
 
+@panel.command('repair red-teapot --reason "the bucket was restored from the copy of Friday"')
+def repair(
+    concept: Annotated[str, Argument(metavar="NAME", help="A concept with a ledger.", autocompletion=complete_concept)],
+    reason: Annotated[str, Option(help="Why; the ledger keeps it for ever.")],
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a ledger that is shorter or other than the registry remembers, or that holds records nobody signed.
+
+    What serves goes on serving if registry and store both know it; all else that the ledger names is taken out of
+    service. The repair is a record of the ledger itself.
+    """
+    from flows.production.promote import run_repair
+
+    raise Exit(run_repair(project(), concept, reason=reason, as_json=as_json))
+
+
 @panel.command(
     'takedown photos/IMG_2041.jpg --reason "the owner withdrew consent" --dry-run',
     'takedown photos/IMG_2041.jpg --reason "the owner withdrew consent"',

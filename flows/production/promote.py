@@ -9,11 +9,13 @@ from flows.output.console import DONE, FAILED, notices, print_json, results
 from flows.production.notifications import notify_of_change
 from model.errors import InputError
 from tasks.concepts.concepts import NOT_STATED
-from tasks.production.ledger import Ledger, read_ledger
+from tasks.production.ledger import Ledger
+from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
 from tasks.promotion.gates import Evidence, gate_names, promotion_checks
 from tasks.promotion.policy import GateCheck, Policy, load_policy
 from tasks.promotion.promotion import Promoted, check_production, put_into_production, roll_back
+from tasks.promotion.repair import repair_ledger
 from tasks.promotion.source import Source, find_source, refuse_for_good, serving_evaluation
 from tasks.registry.versions import parse_reference
 from tasks.store.blobs import Blobs
@@ -43,7 +45,7 @@ def run_promotion(
     policy = load_policy(settings)
     _check_overrides(policy, overrides, reason)
     store, place = open_store(settings), check_production(settings)
-    ledger = read_ledger(place, concept)
+    ledger = read_whole_ledger(settings, place, concept)
     source = find_source(settings, store, f"{concept}/{version}" if version else reference)
     refuse_for_good(store, ledger, source)
     tell = _teller(as_json)
@@ -81,6 +83,20 @@ def run_rollback(settings: Settings, concept: str, *, to: int | None, reason: st
     """
     place = check_production(settings)
     done = roll_back(settings, place, concept, to=to, reason=reason or NOT_STATED, tell=_teller(as_json))
+    return _show(settings, place, done, as_json)
+
+
+def run_repair(settings: Settings, concept: str, *, reason: str, as_json: bool) -> int:
+    """Go on with a ledger that is not the one that was written.
+
+    Raises:
+        InputError: no reason, a ledger that is whole, or one whose chain is broken.
+        WorkFailed: production does not answer.
+    """
+    if not reason.strip():
+        raise InputError("--reason TEXT is needed: say why the ledger is to be repaired; it is kept for ever")
+    place = check_production(settings)
+    done = repair_ledger(settings, place, concept, reason=reason, tell=_teller(as_json))
     return _show(settings, place, done, as_json)
 
 
@@ -166,6 +182,9 @@ def _show(settings: Settings, place: Blobs, done: Promoted, as_json: bool) -> in
         return DONE
     console = results()
     how = "serves now" if done.changed else "serves already; nothing was changed"
+    if record.release is None:
+        console.print(Text(f"{record.concept}: nothing serves (record {record.seq})", style="bold"), soft_wrap=True)
+        return DONE
     console.print(
         Text.assemble(
             (f"{record.concept} version {record.version}", "bold"),

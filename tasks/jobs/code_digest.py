@@ -40,6 +40,7 @@ WITHOUT_SAY = frozenset(
         "tasks.project.git",
         "tasks.project.params",
         "tasks.project.settings",
+        "tasks.signing.keys",
         "tasks.store.blobs",
         "tasks.store.content_cache",
         "tasks.store.folder_blobs",
@@ -47,6 +48,7 @@ WITHOUT_SAY = frozenset(
         "tasks.store.s3",
         "tasks.store.s3_blobs",
         "tasks.store.s3_lease",
+        "tasks.store.sealed",
         "tasks.store.store",
     }
 )

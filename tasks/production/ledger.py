@@ -10,19 +10,25 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from textwrap import shorten
 from typing import Any, Literal, Self
 
 from model.errors import InputError
 from tasks.concepts.concepts import NOT_STATED
+from tasks.signing.keys import Signer
 from tasks.store.blobs import Blobs
+from tasks.store.sealed import CHANGED, json_text
 
 LEDGER = "promotions/"
 SCHEMA = 1
+KIND = "promotion"
+"""What a record's signature is over."""
+_ADDED_LATER = ("signature", "accepts")
+"""Not in the bytes of records that do not have them: those of before would not be as they were sealed."""
 _MOST_LETTERS = 1000  # of a reason in a tag, of which MLflow keeps 5,000
 _NUMBER = re.compile(r"(\d{6,})\.json")
-Action = Literal["promote", "rollback", "revoke"]
+Action = Literal["promote", "rollback", "revoke", "repair"]
 
 
 class LedgerDamaged(InputError):
@@ -62,6 +68,10 @@ class Promotion:
     """UTC, ISO 8601."""
     previous: str | None
     """Seal of the record before this one; None for the first."""
+    accepts: tuple[str, ...] = ()
+    """Of a repair: what registries remembered of a ledger that is gone, each number and seal."""
+    signature: Mapping[str, str] | None = None
+    """Of who wrote it, where a key was set; it stands for all records before it too, since this one seals them."""
     schema: int = SCHEMA
 
     @property
@@ -72,11 +82,29 @@ class Promotion:
     @property
     def seal(self) -> str:
         """sha256 over all that the record says."""
-        return hashlib.sha256(_text(asdict(self)).encode()).hexdigest()
+        return hashlib.sha256(json_text(self._content())).hexdigest()
+
+    @property
+    def mark(self) -> str:
+        """How it is remembered: its number and seal."""
+        return f"{self.seq} {self.seal}"
+
+    @property
+    def signed_text(self) -> bytes:
+        """What the signature is over: all else that it says."""
+        return json_text({name: value for name, value in self._content().items() if name != "signature"})
+
+    def signed_by(self, signer: Signer | None) -> Self:
+        """The same with the signature of who writes it, where there is a key."""
+        unsigned = replace(self, signature=None)
+        return replace(unsigned, signature=signer.sign(KIND, unsigned.signed_text)) if signer else unsigned
 
     def to_json(self) -> bytes:
         """Stable bytes with the seal."""
-        return _text(asdict(self) | {"seal": self.seal}).encode()
+        return json_text(self._content() | {"seal": self.seal})
+
+    def _content(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value or name not in _ADDED_LATER}
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
@@ -86,11 +114,12 @@ class Promotion:
             if values["schema"] != SCHEMA:
                 raise ValueError(f"schema {values['schema']!r}, this version reads {SCHEMA}")
             values.pop("seal")
-            record = cls(**values | {name: tuple(values[name]) for name in ("withdraws", "gates")})
+            listed = {name: tuple(values.get(name, ())) for name in ("withdraws", "gates", "accepts")}
+            record = cls(**values | listed)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"is no record of a promotion: {error!r}") from error
         if record.to_json() != content:
-            raise ValueError("its bytes have changed since it was sealed")
+            raise ValueError(CHANGED)
         return record
 
 
@@ -119,7 +148,7 @@ class Ledger:
     @property
     def withdrawn(self) -> dict[str, Promotion]:
         """Contents that were taken out of service and not promoted again since, with the record that did it."""
-        return self._marked("rollback", "revoke")
+        return self._marked("rollback", "revoke", "repair")
 
     @property
     def revoked(self) -> dict[str, Promotion]:
@@ -177,7 +206,10 @@ def examine_ledger(place: Blobs, concept: str) -> tuple[Ledger, list[str]]:
     problems: list[str] = []
     for path in paths:
         try:
-            records.append(Promotion.from_json(contents[path].content))
+            record = Promotion.from_json(contents[path].content)
+            if (number := _NUMBER.fullmatch(path.rpartition("/")[2])) and int(number[1]) != record.seq:
+                raise ValueError(f"is record {record.seq}, put in the place of another")
+            records.append(record)
         except (ValueError, KeyError) as error:
             problems.append(f"ledger {place.where(path)}: {error}")
     problems += _broken_links(place, concept, paths, records)
@@ -215,7 +247,3 @@ def _broken_links(place: Blobs, concept: str, paths: Sequence[str], records: Seq
                 f"ledger {path}: does not follow record {before.seq} as that is now; one of them was changed"
             )
     return problems
-
-
-def _text(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, sort_keys=True, indent=2, allow_nan=False) + "\n"

@@ -81,7 +81,7 @@ def machine(lineage_project, tmp_path_factory) -> Iterator[Machine]:
     settings = lineage_project.settings.model_copy(update=there)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            tasks.promotion.promotion, "try_version", lambda *_: (16, 16)
+            tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16)
         )  # what follows here tries it harder
         place, source = check_production(settings), find_source(settings, open_store(settings), f"{CONCEPT}/2")
         ledger = read_ledger(place, CONCEPT)

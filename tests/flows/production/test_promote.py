@@ -53,7 +53,7 @@ def project(lineage_project, tmp_path, monkeypatch, s3_bucket) -> Iterator[Path]
     monkeypatch.setenv("CONCEPTBOOTH_PRODUCTION_STORE", f"s3://{s3_bucket}/production")
     monkeypatch.setenv("CONCEPTBOOTH_PRODUCTION_TRACKING_URI", f"sqlite:///{tmp_path}/production.db")
     monkeypatch.setenv("CONCEPTBOOTH_SIGNING_KEY", str(tmp_path / "key.pem"))
-    monkeypatch.setattr(tasks.promotion.promotion, "try_version", lambda *_: (16, 16))
+    monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
     monkeypatch.chdir(root)
     yield root
     (root / POLICY_FILE).write_text(usual)
@@ -78,11 +78,11 @@ def refused(*arguments: object) -> list[str]:
 
 def test_a_version_is_promoted_drawn_rolled_back_shown_and_proved(project, tmp_path, s3_bucket, monkeypatch):
     monkeypatch.setattr(
-        tasks.promotion.promotion, "try_version", smoke_test
+        tasks.promotion.promotion, "smoke_test", smoke_test
     )  # the real one: a fresh process, out of the bucket
     first = done("promote", CONCEPT, "--version", 1, "--reason", "the first that has ears")
     assert (first["changed"], first["version"], first["model"], first["seq"]) == (True, 1, "concept.owl", 1)
-    monkeypatch.setattr(tasks.promotion.promotion, "try_version", lambda *_: (16, 16))
+    monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
 
     result = run("promote", CONCEPT)
     assert result.exit_code == 1

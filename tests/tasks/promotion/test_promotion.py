@@ -45,7 +45,7 @@ NAME = f"concept.{CONCEPT}"
 def settings(lineage_project, tmp_path, monkeypatch) -> Iterator[Settings]:
     """The project of two versions, with a production of its own that is ready and empty."""
     shutil.copyfile(migrated_database(), tmp_path / "production.db")
-    monkeypatch.setattr(tasks.promotion.promotion, "try_version", lambda *_: (16, 16))
+    monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
     changes = {
         "production_store": tmp_path / "production",
         "production_tracking_uri": f"sqlite:///{tmp_path}/production.db",
@@ -131,7 +131,7 @@ STEPS = [
     "send",
     "sign_release",
     "register_release",
-    "try_version",
+    "smoke_test",
     "append",
     "follow_ledger",
     "sign_ledger",
@@ -275,13 +275,13 @@ def test_a_version_that_does_not_load_never_serves(settings, monkeypatch):
     def fails(*_):
         raise WorkFailed("does not load in a fresh process")
 
-    monkeypatch.setattr(tasks.promotion.promotion, "try_version", fails)
+    monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", fails)
     with pytest.raises(WorkFailed, match="does not load"):
         promote(settings, 2)
     with pytest.raises(WorkFailed, match="does not load"):
-        monkeypatch.setattr(tasks.promotion.promotion, "try_version", lambda *_: (16, 16))
+        monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
         promote(settings, 2)
-        monkeypatch.setattr(tasks.promotion.promotion, "try_version", fails)
+        monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", fails)
         back(settings)
     assert serving(settings) == 2
 

@@ -66,7 +66,7 @@ def promoted(lineage_project, tmp_path_factory) -> Iterator[Settings]:
     bench = train(settings)
     remember(bench, register(settings, concept, bench.manifests).version)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.promotion.promotion, "try_version", lambda *_: (16, 16))
+        patch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
         for version in (2, 3):
             promote(settings, version)
     yield settings
@@ -76,7 +76,7 @@ def promoted(lineage_project, tmp_path_factory) -> Iterator[Settings]:
 def settings(promoted: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     root = tmp_path / "project"
     shutil.copytree(promoted.root, root, symlinks=True)
-    monkeypatch.setattr(tasks.promotion.promotion, "try_version", lambda *_: (16, 16))
+    monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
     monkeypatch.chdir(root)
     return load_settings(root)
 

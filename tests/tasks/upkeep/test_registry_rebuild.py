@@ -36,7 +36,7 @@ NAME, PRODUCTION = model_name(CONCEPT), f"prod.{model_name(CONCEPT)}"
 def settings(lineage_project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """Two versions, both promoted; the records are those of the copy's own registry."""
     settings = copy_of(lineage_project.settings, tmp_path / "project")
-    monkeypatch.setattr(tasks.promotion.promotion, "try_version", lambda *_: (16, 16))
+    monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
     monkeypatch.chdir(settings.root)
     for bench in (lineage_project.first, lineage_project.bench):
         register(settings, bench.job.concept, bench.manifests)

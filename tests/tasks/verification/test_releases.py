@@ -52,7 +52,7 @@ def settings(lineage_project, tmp_path_factory) -> Iterator[Settings]:
     (folder / "public.pem").write_bytes(public_key_of(settings))
     place = check_production(settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.promotion.promotion, "try_version", lambda *_: (16, 16))
+        patch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
         for version in (1, 2):
             source = find_source(settings, open_store(settings), f"{CONCEPT}/{version}")
             ledger = read_ledger(place, CONCEPT)
