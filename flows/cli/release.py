@@ -24,6 +24,9 @@ def promote(
         list[str] | None, Option(metavar="GATE", help="Pass over this gate; needs --reason. May be repeated.")
     ] = None,
     approved_by: Annotated[str | None, Option(help="Who approved it, where the policy asks for that.")] = None,
+    measure_again: Annotated[
+        bool, Option("--measure-again", help="Embed the stored pictures anew; else scores come from stored embeddings.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Put a version into production, if it passes the gates of mlflow/promotion.yaml.
@@ -41,6 +44,7 @@ def promote(
             reason=reason,
             overrides=override or [],
             approved_by=approved_by,
+            measure_again=measure_again,
             as_json=as_json,
         )
     )

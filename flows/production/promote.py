@@ -21,6 +21,7 @@ from tasks.registry.versions import parse_reference
 from tasks.store.blobs import Blobs
 from tasks.store.store import Store, open_store
 from tasks.verification.chain import verify
+from tasks.verification.scores import check_pictures
 
 
 def run_promotion(
@@ -31,6 +32,7 @@ def run_promotion(
     reason: str | None,
     overrides: Sequence[str],
     approved_by: str | None,
+    measure_again: bool = False,
     as_json: bool,
 ) -> int:
     """Promote what NAME, NAME@alias or NAME/version means; the exit code says whether it serves.
@@ -53,7 +55,7 @@ def run_promotion(
     if serving and (serving.content, serving.version) == (source.content, int(source.version.version)):
         checks, used = tuple(GateCheck(**check) for check in serving.gates), dict(serving.overridden)  # asked then
     else:
-        checks = _asked(settings, store, policy, source, ledger, approved_by, tell)
+        checks = _asked(settings, store, policy, source, ledger, approved_by, measure_again, tell)
         used = {check.gate: str(reason) for check in checks if not check.passed}
         failed = [check for check in checks if not check.passed and check.gate not in overrides]
         if failed:
@@ -107,6 +109,7 @@ def _asked(
     source: Source,
     ledger: Ledger,
     approved_by: str | None,
+    measure_again: bool,
     tell: Callable[[str], None],
 ) -> tuple[GateCheck, ...]:
     """What the gates say."""
@@ -114,12 +117,17 @@ def _asked(
     if policy.lineage:
         tell("hashing everything that the version was made from")
         verification = verify(settings, store, source.chain)
+    measured = source.measured
+    if measure_again or policy.measured_again == "pictures":
+        tell("measuring the pictures of its evaluation again")
+        measured = (*measured, *check_pictures(settings, store, source.chain.manifests))
     return promotion_checks(
         policy,
         Evidence(
             chain=source.chain,
             verification=verification,
             evaluation=source.evaluation,
+            measured=measured,
             champion=serving_evaluation(store, ledger),
             ledger=ledger,
             approved_by=approved_by,

@@ -1,24 +1,32 @@
 """Images that were taken down, on record in the store: who said so, when and why, and what was found then.
 
-    takedowns/<number>.json     created before anything is done, written over once when all of it is done
+    takedowns/<number>.json             created before anything is done; sealed, and each names the one before it
+    takedowns/<number>.finished.json    what it came to, when all of it was done
 
 The record keeps the image out of later trainings and promotions, in every project on this store.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self
 
 from model.errors import InputError
 from tasks.concepts.concepts import IMAGES_FOLDER
 from tasks.concepts.image_sets import ImageSet
+from tasks.signing.keys import Signer
+from tasks.store.sealed import sealed, unsealed
+from tasks.store.sealed_chain import ChainLink, append_record, chain_path, read_chain_records
 from tasks.store.store import Store
 
 TAKEDOWNS = "takedowns/"
-SCHEMA = 1
+SCHEMA = 2
+UNSEALED_SCHEMA = 1
+"""Of records from before they were sealed, which were written over when they were finished; they read as before."""
+KIND, FINISHED = "takedown", "finished takedown"
+"""What their signatures are over."""
+_OUTCOME = ("sets", "revoked", "images", "finished")
+"""What the second record says anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +59,6 @@ class Takedown:
     """UTC, ISO 8601."""
     finished: str | None = None
     """When all of it was done; None: it was interrupted, and the same command finishes it."""
-    schema: int = SCHEMA
 
     @property
     def words(self) -> str:
@@ -62,17 +69,18 @@ class Takedown:
         """Whether it is about this image, in whichever of its forms."""
         return sha256 == self.sha256 or sha256 in self.images
 
-    def to_json(self) -> bytes:
-        """Stable bytes."""
-        return (json.dumps(asdict(self), sort_keys=True, indent=2, allow_nan=False) + "\n").encode()
+    def to_json(self) -> dict[str, Any]:
+        """As it is kept."""
+        return {"schema": SCHEMA, **asdict(self)}
 
     @classmethod
-    def from_json(cls, content: bytes) -> Self:
-        """Read `to_json`'s bytes. Raises ValueError where they are none of this schema."""
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `to_json` gives. Raises ValueError where it is none of this schema."""
         try:
-            values = json.loads(content)
-            if values["schema"] != SCHEMA:
-                raise ValueError(f"schema {values['schema']!r}, this version reads {SCHEMA}")
+            values = dict(content)
+            schema = values.pop("schema")
+            if schema not in (SCHEMA, UNSEALED_SCHEMA):
+                raise ValueError(f"schema {schema!r}, this version reads {SCHEMA}")
             sets = tuple(SetMember(**member) for member in values.pop("sets"))
             revoked = {concept: tuple(contents) for concept, contents in values.pop("revoked").items()}
             return cls(sets=sets, revoked=revoked, **values)
@@ -117,31 +125,55 @@ def read_taken_down(store: Store) -> TakenDown:
         InputError: a record that cannot be read: what it keeps out cannot be told.
         StoreFailed: the store does not answer.
     """
-    paths = store.records(TAKEDOWNS)
-    takedowns, problems = [], []
-    for path, record in sorted(store.read_records(paths).items()) if paths else ():
-        try:
-            takedowns.append(Takedown.from_json(record.content))
-        except ValueError as error:
-            problems.append(f"record {path} of the store {store.address}: {error}; put it back from a copy")
+    takedowns, problems = examine_takedowns(store)
     if problems:
-        raise InputError(*problems)
-    return TakenDown(takedowns=tuple(takedowns))
+        raise InputError(*(f"{problem}; put it back from a copy" for problem in problems))
+    return TakenDown(takedowns=takedowns)
 
 
-def begin(store: Store, make: Callable[[int], Takedown]) -> Takedown:
+def examine_takedowns(store: Store) -> tuple[tuple[Takedown, ...], list[str]]:
+    """Those that can be read, and what is wrong with the records, one sentence each. Raises StoreFailed."""
+    read = read_chain_records(store, TAKEDOWNS)
+    problems, takedowns = list(read.problems), []
+    outcomes = {path for path in store.records(TAKEDOWNS) if path.endswith(_END)} if read.links else set()
+    there = store.read_records(sorted(outcomes)) if outcomes else {}
+    for link in read.links:
+        path = _finished_path(link.number)
+        try:
+            takedown = Takedown.from_json(link.content)
+            if path in there:
+                takedown = Takedown.from_json({**link.content, **_outcome(there[path].content, link)})
+            takedowns.append(takedown)
+        except ValueError as error:
+            at = path if path in there else chain_path(TAKEDOWNS, link.number)
+            problems.append(f"record {at} of the store {store.address}: {error}")
+    return tuple(takedowns), problems
+
+
+def begin(store: Store, make: Callable[[int], Takedown], signer: Signer | None = None) -> Takedown:
     """Write the next record; its number is given to `make`. Raises StoreFailed."""
-    while True:
-        last = store.records(TAKEDOWNS)[-1:]
-        takedown = make(int(Path(last[0]).stem) + 1 if last else 1)
-        if store.create_record(_path(takedown.number), takedown.to_json()):
-            return takedown
+    written = append_record(store, TAKEDOWNS, KIND, lambda number: make(number).to_json(), signer)
+    return Takedown.from_json(written)
 
 
-def finish(store: Store, takedown: Takedown) -> None:
-    """Write over a record, as it stands when everything is done. Raises StoreFailed."""
-    store.write_record(_path(takedown.number), takedown.to_json())
+def finish(store: Store, takedown: Takedown, signer: Signer | None = None) -> None:
+    """Write down what it came to, when everything is done. Raises StoreFailed."""
+    opening = next(link for link in read_chain_records(store, TAKEDOWNS).links if link.number == takedown.number)
+    outcome = {name: value for name, value in takedown.to_json().items() if name in _OUTCOME}
+    content = {"schema": SCHEMA, "number": takedown.number, "previous": opening.mark, **outcome}
+    store.write_record(_finished_path(takedown.number), sealed(FINISHED, content, signer))
 
 
-def _path(number: int) -> str:
-    return f"{TAKEDOWNS}{number:06}.json"
+_END = ".finished.json"
+
+
+def _finished_path(number: int) -> str:
+    return f"{TAKEDOWNS}{number:06}{_END}"
+
+
+def _outcome(document: bytes, opening: ChainLink) -> dict[str, Any]:
+    """What a second record says anew. ValueError where it is not as it was sealed, or that of another takedown."""
+    content, seal = unsealed(document)
+    if seal is None or content.get("number") != opening.number or content.get("previous") != opening.mark:
+        raise ValueError("is not about the record of its number as that is now")
+    return {name: content[name] for name in _OUTCOME if name in content}

@@ -80,9 +80,7 @@ def machine(lineage_project, tmp_path_factory) -> Iterator[Machine]:
     }
     settings = lineage_project.settings.model_copy(update=there)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16)
-        )  # what follows here tries it harder
+        patch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))  # what follows here tries it harder
         place, source = check_production(settings), find_source(settings, open_store(settings), f"{CONCEPT}/2")
         ledger = read_ledger(place, CONCEPT)
         put_into_production(settings, place, ledger, source, (), {}, reason="to be served", approved_by=None)

@@ -6,6 +6,7 @@ import pytest
 
 from model.scores.interval import Interval
 from tasks.lineage.chain import Chain, read_chain
+from tasks.lineage.check_results import good
 from tasks.lineage.evaluations import read_evaluation
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
@@ -41,6 +42,7 @@ def evidence(lineage_project) -> Evidence:
         chain=chain,
         verification=verify(settings, store, chain),
         evaluation=read_evaluation(store, chain.head.key),
+        measured=(good("scores", "derived"),),
         champion=None,
         ledger=Ledger(concept=CONCEPT, records=()),
         approved_by="Ada",
