@@ -12,7 +12,7 @@ from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.production.ledger import Ledger
 from tasks.project.settings import Settings
-from tasks.registry.versions import REVOKED_TAG, resolve
+from tasks.registry.versions import resolve
 from tasks.store.store import Damaged, Store
 from tasks.tracking.client import connect, sorted_failures
 from tasks.verification.scores import measured_evaluation
@@ -74,8 +74,6 @@ def refuse_for_good(store: Store, ledger: Ledger, source: Source) -> None:
     called = f"concept '{source.concept}' version {source.version.version}"
     if revoked := ledger.revoked.get(source.content):
         raise InputError(f"{called} was revoked on {revoked.words}; no override brings it back")
-    if marked := source.version.tags.get(REVOKED_TAG):  # also where the ledger that said so was cut off
-        raise InputError(f"{called} was revoked on {marked}; no override brings it back")
     taken = read_taken_down(store)
     if taken.takedowns and not source.chain.images:
         said = "; ".join(source.chain.problems) or "its manifest of prepare is not there"

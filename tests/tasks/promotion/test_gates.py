@@ -90,7 +90,11 @@ def test_a_version_that_has_everything_passes(evidence):
 
 
 def test_nothing_is_asked_that_the_policy_does_not_ask_for(evidence):
-    assert {check.gate for check in promotion_checks(Policy(), evidence)} == {"evaluated_on", "withdrawn"}
+    assert {check.gate for check in promotion_checks(Policy(), evidence)} == {
+        "evaluated_on",
+        "scores_derived",
+        "withdrawn",
+    }
 
 
 def test_everything_that_fails_is_named_together_with_its_figures(evidence):
