@@ -10,7 +10,7 @@ from pathlib import Path
 from typer import BadParameter
 
 from flows.comparison.compare import Part, run_compare
-from flows.comparison.report import Occasion, check_report, write_report
+from flows.comparison.report import ReportProvenance, check_report, write_report
 from flows.comparison.summary import show_comparison
 from flows.output.console import notices
 from flows.output.invocation import path_from_here
@@ -50,11 +50,13 @@ def compare_and_show(
         return
     show_comparison(compared, as_json=output.as_json)
     if output.report:
-        write_report(output.report, compared, Occasion(command=said_command(), seconds=time.monotonic() - started))
+        write_report(
+            output.report, compared, ReportProvenance(command=command_line(), seconds=time.monotonic() - started)
+        )
         notices().print(f"Report  {path_from_here(output.report.absolute())}", soft_wrap=True, markup=False)
 
 
-def said_command() -> str:
+def command_line() -> str:
     """This process's command, as it can be typed again."""
     return shlex.join(["conceptbooth", *sys.argv[1:]])
 

@@ -22,7 +22,7 @@ _IN_FULL = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Occasion:
+class ReportProvenance:
     """How the page came about."""
 
     command: str
@@ -45,7 +45,7 @@ def check_report(file: Path) -> None:
         )
 
 
-def write_report(file: Path, comparison: Comparison, occasion: Occasion) -> None:
+def write_report(file: Path, comparison: Comparison, provenance: ReportProvenance) -> None:
     """Write the page; of one that is there, what stands between the marks is replaced.
 
     Its pictures, and a list of all trainings with the keys of their pictures, go to a folder of its name beside it.
@@ -53,7 +53,7 @@ def write_report(file: Path, comparison: Comparison, occasion: Occasion) -> None
     folder = file.with_suffix("")
     folder.mkdir(exist_ok=True)
     _write_cells(comparison.table, folder / CELLS)
-    put_into(file, _sections(comparison, occasion, folder))
+    put_into(file, _sections(comparison, provenance, folder))
 
 
 def put_into(file: Path, sections: Sequence[str]) -> None:
@@ -70,15 +70,15 @@ def _marks(text: str) -> tuple[int, int] | None:
     return (begin, end + len(END)) if 0 <= begin < end else None
 
 
-def _sections(comparison: Comparison, occasion: Occasion, folder: Path) -> list[str]:
+def _sections(comparison: Comparison, provenance: ReportProvenance, folder: Path) -> list[str]:
     table, drawn = comparison.table, comparison.pictures
     meanings = "\n".join(f"- {TITLES[score]}: {MEANINGS[score]}" for score in table.scores)
     sections = [
         f"{table.over}; pictures of each: {table.pictures}, from the same noise for all methods. Means with "
         "95 % bootstrap intervals: concepts are drawn anew, then seeds, prompts and pictures of each; differences are "
         "paired.",
-        f"```\n{occasion.command}\n```",
-        bullets(circumstances(comparison.round, occasion)),
+        f"```\n{provenance.command}\n```",
+        bullets(circumstances(comparison.round, provenance)),
         markdown_table(
             ["method", "seconds of training", "stages: steps x batch at rate"], _trained(comparison.round)
         ).rstrip(),
@@ -109,17 +109,17 @@ def bullets(facts: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"- {name}: {said}" for name, said in facts)
 
 
-def circumstances(work: ComparisonResults, occasion: Occasion) -> list[tuple[str, str]]:
+def circumstances(work: ComparisonResults, provenance: ReportProvenance) -> list[tuple[str, str]]:
     """Commit, time, machine, models."""
     manifests = {(m.stage, m.key): m for found in work.found.values() for m in found.values()}.values()
     trained = sum(manifest.wall_seconds for manifest in manifests if manifest.stage.startswith("train-"))
     drawn = sum(manifest.wall_seconds for manifest in manifests if not manifest.stage.startswith("train-"))
-    git = occasion.git
+    git = provenance.git
     recipe = next(iter(work.jobs.values())).recipe
     return [
         ("commit", f"`{git['commit'][:12]}`{' with changes' if git['dirty'] else ''}" if git else "not in git"),
         ("wall time", f"{_hours(trained)} of training, {_hours(drawn)} of drawing and scoring"),
-        ("of it this command", _hours(occasion.seconds)),
+        ("of it this command", _hours(provenance.seconds)),
         ("machine", "; ".join(sorted({manifest.device for manifest in manifests}))),
         *((kind.replace("_", " "), f"digest `{model.digest[:12]}`") for kind, model in recipe.models.items()),
         ("guidance, steps", f"{recipe.params.sampling.guidance_scale:g}, {recipe.params.sampling.num_inference_steps}"),

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rich.text import Text
 
-from flows.comparison.command import Output, read_part, said_command
+from flows.comparison.command import Output, command_line, read_part
 from flows.comparison.compare import Comparison, run_compare
-from flows.comparison.report import Occasion, bullets, check_report, circumstances, put_into
+from flows.comparison.report import ReportProvenance, bullets, check_report, circumstances, put_into
 from flows.output.console import notices, print_json, results
 from flows.output.invocation import path_from_here
 from tasks.comparison.choice import Drawing, MethodChoice, Wanted
@@ -86,7 +86,7 @@ def _show(grid: Grid, compared: Comparison, *, as_json: bool) -> None:
 
 def _write(file: Path, grid: Grid, compared: Comparison, seconds: float) -> None:
     table, chosen = compared.table, best(grid, compared.table)
-    occasion = Occasion(command=said_command(), seconds=seconds)
+    provenance = ReportProvenance(command=command_line(), seconds=seconds)
     rows = [
         [
             f"**{choice.label}**" if chosen[choice.method] == choice else choice.label,
@@ -103,8 +103,8 @@ def _write(file: Path, grid: Grid, compared: Comparison, seconds: float) -> None
         [
             f"{tries} tries of each method on {', '.join(table.concepts)}; {table.over}; pictures of each: "
             f"{table.pictures}. The mean of {TITLES[DECIDES]} decides; the best is bold.",
-            f"```\n{occasion.command}\n```",
-            bullets(circumstances(compared.round, occasion)),
+            f"```\n{provenance.command}\n```",
+            bullets(circumstances(compared.round, provenance)),
             markdown_table(titles, rows).rstrip(),
         ],
     )

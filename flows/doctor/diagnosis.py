@@ -23,7 +23,7 @@ class Diagnosis:
 
 
 def diagnosed_by(what: str, look: Probe) -> Iterator[Diagnosis]:
-    """What `look` finds, or its problems as findings."""
+    """What `look` finds, or its problems as diagnoses."""
     try:
         yield from look()
     except (InputError, WorkFailed) as error:
@@ -31,7 +31,7 @@ def diagnosed_by(what: str, look: Probe) -> Iterator[Diagnosis]:
 
 
 def problems(what: str, error: InputError | WorkFailed) -> Iterator[Diagnosis]:
-    """An error as findings, one a problem."""
+    """An error as diagnoses, one a problem."""
     for problem in error.problems if isinstance(error, InputError) else [str(error)]:
         yield Diagnosis(what=what, state="problem", found=problem)
 

@@ -15,12 +15,12 @@ STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 def run_doctor(settings: Settings, *, as_json: bool) -> int:
     """Look at everything, print it, and return the exit code: 1 if there is a problem that stops the work."""
-    findings = list(diagnose(settings))
-    problems = sum(finding.state == "problem" for finding in findings)
+    diagnoses = list(diagnose(settings))
+    problems = sum(diagnosis.state == "problem" for diagnosis in diagnoses)
     if as_json:
-        print_json({"ok": not problems, "findings": [asdict(finding) for finding in findings]})
+        print_json({"ok": not problems, "findings": [asdict(diagnosis) for diagnosis in diagnoses]})
     else:
-        _show(findings)
+        _show(diagnoses)
         if problems:
             said = "1 problem" if problems == 1 else f"{problems} problems"
         else:
@@ -29,14 +29,14 @@ def run_doctor(settings: Settings, *, as_json: bool) -> int:
     return FAILED if problems else DONE
 
 
-def _show(findings: list[Diagnosis]) -> None:
+def _show(diagnoses: list[Diagnosis]) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for finding in findings:
-        said = Text(finding.found)
-        if finding.way_out:
-            said.append(f"\n{finding.way_out}", style="bold" if finding.state == "problem" else "dim")
-        table.add_row(Text(finding.state, style=STYLES[finding.state]), finding.what, said)
+    for diagnosis in diagnoses:
+        said = Text(diagnosis.found)
+        if diagnosis.way_out:
+            said.append(f"\n{diagnosis.way_out}", style="bold" if diagnosis.state == "problem" else "dim")
+        table.add_row(Text(diagnosis.state, style=STYLES[diagnosis.state]), diagnosis.what, said)
     results().print(table)

@@ -1,4 +1,4 @@
-"""What the work needs and whether it is there: one finding a thing, without torch, MLflow, Prefect and DVC."""
+"""What the work needs and whether it is there: one diagnosis a thing, without torch, MLflow, Prefect and DVC."""
 
 import importlib.metadata
 import shutil

@@ -36,7 +36,7 @@ from tasks.plan.plan import Plan, make_plan
 from tasks.project.settings import Settings, load_settings
 from tasks.promotion.challengers import candidates, gate
 from tasks.promotion.policy import Policy, Verdict, load_policy
-from tasks.registry.survey import registered_versions
+from tasks.registry.all_versions import registered_versions
 from tasks.registry.versions import CANDIDATE
 from tasks.store.store import Store, open_store
 from tasks.tracking.client import connect

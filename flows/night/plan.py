@@ -8,7 +8,7 @@ from rich.text import Text
 from flows.output.console import BAD_INPUT, DONE, notices, print_json, results
 from flows.output.invocation import command
 from tasks.concepts.concepts import concept_names
-from tasks.plan.causes import stage_words
+from tasks.jobs.kinds import stage_words
 from tasks.plan.plan import ConceptPlan, Plan, make_plan
 from tasks.project.settings import Settings
 

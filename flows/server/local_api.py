@@ -19,7 +19,7 @@ from pathlib import Path
 from flows.server.result_storage import save_result_block
 from flows.server.server_process import LOOPBACK, ServerProcess, free_port, start_server
 from model.errors import WorkFailed
-from tasks.files.locks import alone
+from tasks.files.locks import file_lock
 from tasks.files.s3_url import S3Url
 from tasks.project.settings import Settings, result_block
 
@@ -129,7 +129,7 @@ def _reach(url: str) -> None:
 def database_alone() -> AbstractContextManager[None]:
     """Inside, no other server of ours makes or migrates the tables of Prefect's database: of two at once, one fails."""
     lock = Path(os.environ["PREFECT_HOME"]) / "migration.lock"
-    return alone(lock, lambda: print("waiting: another server is making the database's tables", file=sys.stderr))
+    return file_lock(lock, lambda: print("waiting: another server is making the database's tables", file=sys.stderr))
 
 
 def _serve(port: int) -> None:

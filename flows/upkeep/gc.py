@@ -10,7 +10,7 @@ from rich.text import Text
 
 from flows.output.console import DONE, notices, print_json, results
 from flows.output.invocation import command
-from tasks.plan.causes import stage_words
+from tasks.jobs.kinds import stage_words
 from tasks.project.settings import Settings
 from tasks.upkeep.garbage import DAY, Unneeded
 from tasks.upkeep.gc import Clearing, Space, clear_up

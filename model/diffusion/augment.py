@@ -36,7 +36,8 @@ def augmented_view(image: Image.Image, stage: Stage, resolution: int, rng: rando
     # Turning a photograph of 2048 px only to shrink it would be most of the work.
     view = shrunk(image.convert("RGB"), math.ceil(resolution / stage.smallest_crop))
     if rng.random() < stage.rotation_probability:
-        view = _rotate(view, rng.uniform(-stage.rotation_degrees, stage.rotation_degrees))
+        degrees = rng.uniform(-stage.rotation_degrees, stage.rotation_degrees)
+        view = _rotate(view, degrees, keep_all=stage.rotation_keeps_all)
     side = min(view.size) * rng.uniform(stage.smallest_crop, 1)
     left, top = (rng.uniform(0, length - side) for length in view.size)
     box = (left, top, left + side, top + side)
@@ -50,11 +51,19 @@ def augmented_view(image: Image.Image, stage: Stage, resolution: int, rng: rando
     )
 
 
-def _rotate(image: Image.Image, degrees: float) -> Image.Image:
-    """Turned about its middle, same size; what turns in from outside is the picture mirrored at its edge, not black."""
-    width, height = image.size
-    # No corner of the turned frame reaches further out than half the diagonal.
-    margin = math.ceil((math.hypot(width, height) - min(width, height)) / 2) + 2
+def _rotate(image: Image.Image, degrees: float, *, keep_all: bool = False) -> Image.Image:
+    """Turned about its middle; what turns in from outside is the picture mirrored at its edge, not black.
+
+    In the same size, so that corners are cut off, or with `keep_all` as large as the turned picture needs.
+    """
+    width, height = wide, high = image.size
+    if keep_all:
+        sine, cosine = abs(math.sin(math.radians(degrees))), abs(math.cos(math.radians(degrees)))
+        wide = math.ceil(width * cosine + height * sine)
+        high = math.ceil(width * sine + height * cosine)
+    # No corner of the frame that is cut out reaches further from the middle than half its diagonal.
+    margin = math.ceil((math.hypot(wide, high) - min(width, height)) / 2) + 2
     mirrored = np.pad(np.asarray(image), ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
     turned = Image.fromarray(mirrored).rotate(degrees, Image.Resampling.BICUBIC)
-    return turned.crop((margin, margin, margin + width, margin + height))
+    left, top = margin + (width - wide) // 2, margin + (height - high) // 2
+    return turned.crop((left, top, left + wide, top + high))

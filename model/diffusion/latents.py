@@ -42,7 +42,7 @@ class LatentBank:
 
 @torch.no_grad()
 def encode_views(base: Base, images: Sequence[Image.Image], stage: Stage, seed: int) -> LatentBank:
-    """Encode `stage.augmented_views` random views of the images, an equal share of each; always in float32."""
+    """Encode `stage.view_count` random views of the images, an equal share of each; always in float32."""
     means, stds, time_ids = [], [], []
     for batch in _view_batches(images, stage, base.resolution, random.Random(seed)):
         pixels = to_pixels([view.image for view in batch]).to(base.device)  # (views, 3, resolution, resolution)
@@ -96,6 +96,6 @@ def _view_batches(
     """The views, up to 8 at a time."""
     at_once = min(_MOST_ENCODED, stage.batch_size)
     # Each view shows the next image in turn, so every image has the same weight.
-    views = (augmented_view(images[n % len(images)], stage, resolution, rng) for n in range(stage.augmented_views))
+    views = (augmented_view(images[n % len(images)], stage, resolution, rng) for n in range(stage.view_count))
     while batch := list(islice(views, at_once)):
         yield batch

@@ -32,10 +32,6 @@ class PromptEmbeds:
         """One prompt as often as there are pictures."""
         return self.each(lambda part: part.expand(count, *part.shape[1:]))
 
-    def repeated(self, count: int) -> PromptEmbeds:
-        """Each prompt so many times, one after the other."""
-        return self.each(lambda part: part.repeat_interleave(count, dim=0))
-
     @classmethod
     def joined(cls, parts: Sequence[PromptEmbeds]) -> PromptEmbeds:
         """The prompts of all parts, one part behind the other."""

@@ -75,6 +75,25 @@ def switch(*, default: bool) -> Any:
     return dataclasses.field(default=default, metadata={"limits": Switch()})
 
 
+@dataclass(frozen=True)
+class Templates:
+    """Sentences with one `{}` each, or none at all."""
+
+    def problem(self, label: str, value: object) -> str | None:
+        """One sentence if `value` is not allowed, else None."""
+        if not isinstance(value, tuple | list):
+            return (
+                f'{label} = {as_written(value)}: a list of sentences with {{}} is needed, such as ["a photo of a {{}}"]'
+            )
+        wrong = [entry for entry in value if not isinstance(entry, str) or entry.count("{}") != 1]
+        return f"{label}: {as_written(wrong[0])} needs one {{}}, where the concept stands" if wrong else None
+
+
+def templates() -> Any:
+    """A dataclass field that holds sentences with one `{}` each; none by default."""
+    return dataclasses.field(default=(), metadata={"limits": Templates()})
+
+
 def as_floats(options: Any) -> None:
     """Turn allowed whole numbers in `number` fields of a frozen dataclass instance into floats.
 

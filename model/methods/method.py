@@ -6,7 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from model.methods.limits import as_floats, number, problems_of, switch, whole_number, word
+from model.methods.limits import as_floats, number, problems_of, switch, templates, whole_number, word
+
+MOST_VIEWS = 1024
+"""That are encoded where a stage does not say how many: more differ too little to be worth their time."""
 
 Trains = Literal["embedding", "cross_attention", "unet"]
 StartsFrom = Literal["super_category", "rare_token", "previous_stage"]
@@ -43,6 +46,10 @@ class Stage:
     max_grad_norm: float = number(0, 1e6, default=1.0, above=True)
     """Gradients are scaled down to this norm over all trained parameters."""
 
+    templates: tuple[str, ...] = templates()
+    """What the pictures are said to show, one of these for each picture at random, as Textual Inversion does it; empty:
+    the method's instance prompt. `{}` becomes what it becomes there."""
+
     rare_token: str = word(default="")
     """A word that the base has one token for and hardly ever met; of a stage that starts from it."""
 
@@ -68,16 +75,35 @@ class Stage:
     and beside the super-category; 0 is none."""
     context_attention_weight: float = number(0, 1e6, default=0.0)
     """CoRe: the same of where the UNet's cross-attention sees those other words; 0 is none."""
+    norm_kept_from: int = whole_number(0, 1_000_000, default=0)
+    """CoRe: from this step on, the first being 1, the norm of [V] is put back after each step to what it was before."""
+    norm_kept_until: int = whole_number(0, 1_000_000, default=0)
+    """CoRe: up to this step, it included; 0 is never."""
     semantic_weight: float = number(0, 1e6, default=0.0)
     """ClassDiffusion (arXiv 2405.17532): weight of how far the instance prompt has gone from the class prompt; 0 is
     none."""
 
-    augmented_views: int = whole_number(1, 100_000, default=256)
-    """Augmented views of the images that are encoded once, before the first step, and drawn from at every step."""
+    on_sphere: bool = switch(default=False)
+    """DTI (arXiv 2512.13672): the norm of [V] stays the vocabulary's mean norm, and its direction alone is learnt, in
+    steps of `learning_rate` along the sphere."""
+    sphere_prior: float = number(0, 1e6, default=0.0)
+    """DTI: how strongly the direction is pulled to the one that [V] began with (the concentration of the prior)."""
+    class_prediction_weight: float = number(0, 1e6, default=0.0)
+    """Differential output preservation: weight of how far the UNet's prediction by the class prompt has gone from the
+    untrained base's; 0 is none. It holds the base's UNet a second time."""
+    weight_pull: float = number(0, 1e6, default=0.0)
+    """Pull to the base (arXiv 2505.19519): weight of the squared distance of the trained parameters from the base's,
+    summed over all; 0 is none."""
+
+    augmented_views: int = whole_number(0, 100_000, default=0)
+    """Augmented views of the images that are encoded once, before the first step, and drawn from at every step; 0: as
+    many as the stage trains on pictures, up to MOST_VIEWS (`view_count`)."""
     rotation_degrees: float = number(0, 180, default=45.0)
     """Views are turned by up to this angle, either way."""
     rotation_probability: float = number(0, 1, default=0.75)
     """Share of the views that are turned."""
+    rotation_keeps_all: bool = switch(default=False)
+    """Whether a turned view shows all of the image, smaller, instead of its middle in the same size."""
     flip_probability: float = number(0, 1, default=0.25)
     """Share of the views that are mirrored left to right."""
     smallest_crop: float = number(0.1, 1, default=1.0)
@@ -85,6 +111,8 @@ class Stage:
 
     def __post_init__(self) -> None:
         as_floats(self)
+        if isinstance(self.templates, list):  # as YAML has it
+            object.__setattr__(self, "templates", tuple(self.templates))
 
     def problems(self) -> list[str]:
         """One sentence for each field outside its limits, as `stage.field = value: what is allowed`."""
@@ -112,6 +140,11 @@ class Stage:
                 f"{self.name}.gradient_checkpointing = true: context_attention_weight watches the UNet while it works, "
                 "and what is computed again is not watched; leave one of them out"
             )
+        if self.templates and (self.has_attention_term or self.semantic_weight):
+            problems.append(
+                f"{self.name}.templates: the attention-map term and semantic_weight compare words at their places in "
+                "one prompt, and every picture would have another; leave the templates out, or set those weights to 0"
+            )
         if self.has_prior and self.class_images == 0:
             problems.append(
                 f"{self.name}.class_images = 0: prior preservation needs some, such as 200; or set prior_weight to 0"
@@ -126,6 +159,35 @@ class Stage:
                 f"{self.name}.prior_weight = {self.prior_weight}: class images do not show [V], so they teach a stage "
                 "nothing that trains its embedding alone; a stage that changes the UNet can have them"
             )
+        if bool(self.norm_kept_from) != bool(self.norm_kept_until) or self.norm_kept_from > self.norm_kept_until:
+            problems.append(
+                f"{self.name}.norm_kept_from = {self.norm_kept_from}, norm_kept_until = {self.norm_kept_until}: the "
+                "first and the last step in which the norm of [V] is kept are needed, such as 120 and 180, or neither"
+            )
+        if self.trains != "embedding" and (self.norm_kept_until or self.on_sphere):
+            which = "norm_kept_until" if self.norm_kept_until else "on_sphere"
+            problems.append(f"{self.name}.{which}: this stage does not change the embedding of [V]")
+        if self.on_sphere and self.norm_kept_until:
+            problems.append(
+                f"{self.name}.norm_kept_until: on_sphere keeps the norm in every step; leave one of them out"
+            )
+        if self.sphere_prior and not self.on_sphere:
+            problems.append(f"{self.name}.sphere_prior = {self.sphere_prior}: of no use without on_sphere = true")
+        if self.trains == "embedding" and (self.class_prediction_weight or self.weight_pull):
+            which = "class_prediction_weight" if self.class_prediction_weight else "weight_pull"
+            problems.append(
+                f"{self.name}.{which}: it keeps the UNet near the base's, and this stage leaves it as it is"
+            )
+        if self.weight_pull and self.lora_rank:
+            problems.append(
+                f"{self.name}.weight_pull = {self.weight_pull}: a LoRA leaves the base's parameters as they are; its "
+                "weight_decay pulls its change to nothing"
+            )
+        if self.class_prediction_weight and self.train_text_encoder:
+            problems.append(
+                f"{self.name}.class_prediction_weight: the class prompt's states are read once, and train_text_encoder "
+                "changes how prompts are read; leave one of them out"
+            )
         if not self.trains_text:
             problems += [
                 f"{self.name}.{name} = {value}: it steers what is read of [V], which this stage does not change; a "
@@ -139,6 +201,11 @@ class Stage:
         """All fields by name; options that are not used are left out, so that a new one changes no other stage."""
         fields = dataclasses.asdict(self)
         return {name: value for name, value in fields.items() if value or name not in _OPTIONS}
+
+    @property
+    def view_count(self) -> int:
+        """How many augmented views are encoded."""
+        return self.augmented_views or min(self.max_train_steps * self.batch_size, MOST_VIEWS)
 
     @property
     def has_attention_term(self) -> bool:
@@ -208,6 +275,14 @@ _OPTIONS = {"lora_rank", "lora_alpha", "train_text_encoder", "prior_weight", "cl
     "context_embedding_weight",
     "context_attention_weight",
     "semantic_weight",
+    "templates",
+    "rotation_keeps_all",
+    "norm_kept_from",
+    "norm_kept_until",
+    "on_sphere",
+    "sphere_prior",
+    "class_prediction_weight",
+    "weight_pull",
 }
 # What a stage is cannot be turned by a setting; that would be another method.
 _FIXED = {"name", "trains", "starts_from"}

@@ -1,7 +1,7 @@
 """The methods that there are, each with presets of its settings; another one is another entry of `METHODS`."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from model.errors import InputError
@@ -16,9 +16,7 @@ _UNTURNED: dict[str, Any] = {"rotation_probability": 0.0, "flip_probability": 0.
 _NO_TERM: dict[str, Any] = {"attention_mean_weight": 0.0, "attention_variance_weight": 0.0}
 
 
-def _attndreambooth(
-    embedding: Mapping[str, Any], cross_attention: Mapping[str, Any], unet: Mapping[str, Any]
-) -> Method:
+def _attndreambooth(embedding: dict[str, Any], cross_attention: dict[str, Any], unet: dict[str, Any]) -> Method:
     """AttnDreamBooth, arXiv 2406.05000: embedding, then cross-attention, then the UNet, the attention term in each."""
     later: dict[str, Any] = {"attention_mean_weight": 2.0, "attention_variance_weight": 5.0}
     return Method(
@@ -32,8 +30,8 @@ def _attndreambooth(
                 attention_variance_weight=0.0,
                 **embedding,
             ),
-            Stage(name="cross_attention", trains="cross_attention", **later, **cross_attention),
-            Stage(name="unet", trains="unet", **later, **unet),
+            Stage(name="cross_attention", trains="cross_attention", **(later | cross_attention)),
+            Stage(name="unet", trains="unet", **(later | unet)),
         ),
     )
 
@@ -57,11 +55,13 @@ _ATTNDREAMBOOTH_RARE_TOKEN = _ATTNDREAMBOOTH | {
         {"learning_rate": 4e-4, "max_train_steps": 60, **_TOYWORLD_VIEWS},
     )
 }
-# The authors' quick variant: in stage 3 half the batch and 40 % of the steps at a higher rate.
+# The authors' quick variant: in stage 3 half the batch and 40 % of the steps at a higher rate. Their code sums the term
+# over the batch, so with half of it the weights, which are of 8 pictures here, are halved as well.
+_FAST: dict[str, Any] = {"batch_size": 4, "attention_mean_weight": 1.0, "attention_variance_weight": 2.5}
 _ATTNDREAMBOOTH_FAST = {
-    PUBLISHED: _attndreambooth(*_PUBLISHED_FIRST, {"learning_rate": 1e-5, "max_train_steps": 200, "batch_size": 4}),
+    PUBLISHED: _attndreambooth(*_PUBLISHED_FIRST, {"learning_rate": 1e-5, "max_train_steps": 200, **_FAST}),
     TOYWORLD: _attndreambooth(
-        *_TOYWORLD_FIRST, {"learning_rate": 4e-4, "max_train_steps": 30, "batch_size": 4, **_TOYWORLD_VIEWS}
+        *_TOYWORLD_FIRST, {"learning_rate": 4e-4, "max_train_steps": 30, **_FAST, **_TOYWORLD_VIEWS}
     ),
 }
 
@@ -92,9 +92,39 @@ def _without(name: str) -> Callable[[Method], Method]:
     return change
 
 
+_SAID_OF_PICTURES = (
+    *("a photo of a {}", "a photograph of the {}", "a picture of a {}", "an image of the {}", "a snapshot of a {}"),
+    *("a drawing of a {}", "an illustration of the {}", "a rendering of a {}", "a painting of the {}"),
+    *("a close view of a {}", "a close photo of the {}", "a cropped picture of a {}", "a cropped photo of the {}"),
+    *("a bright photo of a {}", "a dark photo of the {}", "a clear photo of a {}", "a blurred photo of the {}"),
+    *("a good photo of a {}", "a poor photo of the {}", "a photo of a clean {}", "a photo of a dirty {}"),
+    *(
+        "a photo of one {}",
+        "a photo of my {}",
+        "a photo of a nice {}",
+        "a photo of a small {}",
+        "a photo of a large {}",
+    ),
+    "a photo of a strange {}",
+)
+"""What Textual Inversion says of a picture: as many neutral sentences as its authors have, in words of our own."""
+_SAID_OF_TOYS = (
+    *("a photo of a {}", "a {}", "a photo of a little {}", "a photo of a nice {}", "a photo of a cute {}"),
+    *("a photo of an old {}", "a photo of a big {}", "a nice {}", "a little {}"),
+)
+"""The same in the words that the embedded base has."""
 _TEXTUAL_INVERSION: dict[str, dict[str, Any]] = {
-    # arXiv 2208.01618: rate 0.005 times two GPUs times four pictures each; its code does not clip gradients.
-    PUBLISHED: {"learning_rate": 0.04, "max_train_steps": 5000, "max_grad_norm": 1e6, **_UNTURNED},
+    # arXiv 2208.01618, its authors' configuration for Stable Diffusion: rate 0.005 times two pictures on one GPU (4e-2
+    # is that for latent diffusion); their code does not clip gradients.
+    PUBLISHED: {
+        "learning_rate": 1e-2,
+        "max_train_steps": 6100,
+        "batch_size": 2,
+        "max_grad_norm": 1e6,
+        "rotation_probability": 0.0,
+        "flip_probability": 0.5,
+        "templates": _SAID_OF_PICTURES,
+    },
     # diffusers' example: rate 5e-4 times four accumulated pictures.
     DIFFUSERS: {
         "learning_rate": 2e-3,
@@ -103,8 +133,9 @@ _TEXTUAL_INVERSION: dict[str, dict[str, Any]] = {
         "max_grad_norm": 1e6,
         "rotation_probability": 0.0,
         "flip_probability": 0.5,
+        "templates": _SAID_OF_PICTURES,
     },
-    TOYWORLD: {"learning_rate": 2e-2, "max_train_steps": 150, **_TOYWORLD_VIEWS},
+    TOYWORLD: {"learning_rate": 2e-2, "max_train_steps": 150, "templates": _SAID_OF_TOYS, **_TOYWORLD_VIEWS},
 }
 _DREAMBOOTH: dict[str, dict[str, Any]] = {
     # arXiv 2208.12242, Stable Diffusion.
@@ -187,6 +218,60 @@ _DREAMBOOTH_LORA: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
+# arXiv 2408.15914, appendix G; the embedded base takes higher rates, and fewer steps do.
+_CORE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    PUBLISHED: (
+        {"learning_rate": 5e-3, "max_train_steps": 300, "batch_size": 6, "norm_kept_from": 120, "norm_kept_until": 180},
+        {"learning_rate": 2e-6, "max_train_steps": 1000, "batch_size": 4},
+    ),
+    TOYWORLD: (
+        {"learning_rate": 1e-2, "max_train_steps": 60, "norm_kept_from": 24, "norm_kept_until": 36, **_TOYWORLD_VIEWS},
+        {"learning_rate": 4e-4, "max_train_steps": 60, **_TOYWORLD_VIEWS},
+    ),
+}
+
+
+def _core(preset: str) -> Method:
+    """CoRe, arXiv 2408.15914: the embedding with the words beside it held in place, then the whole UNet."""
+    embedding, unet = _CORE[preset]
+    return Method(
+        name="core",
+        stages=(
+            Stage(
+                name="embedding",
+                trains="embedding",
+                starts_from="super_category",
+                context_embedding_weight=1.5e-4,
+                context_attention_weight=0.05,
+                **_NO_TERM,
+                **embedding,
+            ),
+            Stage(name="unet", trains="unet", **_NO_TERM, **unet),
+        ),
+    )
+
+
+# arXiv 2512.13672, Stable Diffusion XL.
+_ON_SPHERE: dict[str, Any] = {"on_sphere": True, "learning_rate": 1e-2, "sphere_prior": 1e-4}
+
+
+def _dti(preset: str) -> Method:
+    """Directional Textual Inversion, arXiv 2512.13672: the direction of [V] alone, at the vocabulary's norm."""
+    (stage,) = _textual_inversion(preset).stages
+    steps: dict[str, Any] = {"max_train_steps": 400, "batch_size": 4} if preset == PUBLISHED else {}
+    return Method(name="dti", stages=(dataclasses.replace(stage, **_ON_SPHERE, **steps),), names_category=False)
+
+
+def _with(stages: Sequence[str], **settings: Any) -> Callable[[Method], Method]:
+    """Changes settings of the stages of these names."""
+
+    def change(method: Method) -> Method:
+        changed = (dataclasses.replace(s, **settings) if s.name in stages else s for s in method.stages)
+        return dataclasses.replace(method, stages=tuple(changed))
+
+    return change
+
+
 def _changed(name: str, change: Callable[[Method], Method]) -> Presets:
     """AttnDreamBooth with one thing changed."""
     return {preset: dataclasses.replace(change(method), name=name) for preset, method in _ATTNDREAMBOOTH.items()}
@@ -224,6 +309,14 @@ METHODS: dict[str, Presets] = {
     "attndreambooth_no_stage_1": _changed("attndreambooth_no_stage_1", _without("embedding")),
     "attndreambooth_no_stage_2": _changed("attndreambooth_no_stage_2", _without("cross_attention")),
     "attndreambooth_no_stage_3": _changed("attndreambooth_no_stage_3", _without("unet")),
+    # Terms of later papers, one at a time.
+    "core": {preset: _core(preset) for preset in (PUBLISHED, TOYWORLD)},
+    "dti": _presets(_dti),
+    "attndreambooth_dti": _changed("attndreambooth_dti", _with(["embedding"], **_ON_SPHERE)),
+    "attndreambooth_dop": _changed(
+        "attndreambooth_dop", _with(["cross_attention", "unet"], class_prediction_weight=1.0)
+    ),
+    "attndreambooth_pull": _changed("attndreambooth_pull", _with(["cross_attention", "unet"], weight_pull=1.0)),
     # What the word is good for that [V] starts from.
     "attndreambooth_rare_token": _starting_from("rare_token", "attndreambooth_rare_token", _ATTNDREAMBOOTH_RARE_TOKEN),
     "dreambooth_super_category": _starting_from("super_category", "dreambooth_super_category", _presets(_dreambooth)),

@@ -1,7 +1,7 @@
 """Terms that keep [V] a word among words: what stands beside it is read as beside its super-category.
 
 Both are off by default. CoRe (Context-Regularized Text Embedding Learning, arXiv 2408.15914) compares prompts with [V]
-to the same prompts with the super-category in its place, token by token, without any pictures of them. ClassDiffusion
+to the same prompts with the super-category in its place, word by word, without any pictures of them. ClassDiffusion
 (arXiv 2405.17532) compares the instance prompt as a whole to the class prompt. What they are compared to is read once,
 before the first step, and stays.
 """
@@ -31,7 +31,6 @@ CONTEXTS = (
     "a close view of a {}",
 )
 """Prompts whose other words are held in place; none of them is of an evaluation's."""
-_PIXELS = 256  # of the map by which the attention term is counted, whatever a layer has: 16 x 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +59,12 @@ def find_anchors(base: Base, prompt: ConceptPrompt) -> Anchors:
     return Anchors(contexts=contexts, read=read, class_end=end_state(base, encode_text(base, [of_class]), of_class))
 
 
+def other_words(base: Base, prompt: TokenizedPrompt) -> list[int]:
+    """Places of a prompt's words other than [V]: neither the start nor the end, nor the padding behind it."""
+    end = prompt.ids[0].index(base.tokenizers[0].eos_token_id, 1)
+    return [place for place in range(1, end) if place not in prompt.placeholder]
+
+
 def end_state(base: Base, text: PromptEmbeds, prompt: TokenizedPrompt) -> torch.Tensor:
     """State (width) of the end token of the first prompt of `text`: what CLIP takes for all of its meaning."""
     return text.states[0, prompt.ids[0].index(base.tokenizers[0].eos_token_id)]
@@ -71,24 +76,25 @@ def semantic_distance(state: torch.Tensor, class_state: torch.Tensor) -> torch.T
 
 
 def context_embedding_distance(
-    states: torch.Tensor, category_states: torch.Tensor, placeholder: Sequence[int]
+    states: torch.Tensor, category_states: torch.Tensor, words: Sequence[int]
 ) -> torch.Tensor:
-    """Mean over the other tokens of 1 - cosine of their states with [V] and with its super-category.
+    """Mean over the other words of 1 - cosine of their states with [V] and with its super-category.
 
-    Both are (1, tokens, width), `placeholder` the places of [V]. CoRe's context embedding regularisation.
+    Both are (1, tokens, width), `words` the places of the other words. CoRe's context embedding regularisation.
     """
-    others = [place for place in range(states.shape[1]) if place not in placeholder]
-    return (1 - F.cosine_similarity(states.float(), category_states.float(), dim=-1))[:, others].mean()
+    return (1 - F.cosine_similarity(states.float(), category_states.float(), dim=-1))[:, list(words)].mean()
 
 
 def context_attention_distance(
-    maps: Sequence[torch.Tensor], category_maps: Sequence[torch.Tensor], placeholder: Sequence[int]
+    maps: Sequence[torch.Tensor], category_maps: Sequence[torch.Tensor], words: Sequence[int]
 ) -> torch.Tensor:
-    """How differently cross-attention sees the other tokens beside [V] and beside its super-category; a scalar.
+    """How differently cross-attention sees the other words beside [V] and beside its super-category; a scalar.
 
-    Both hold for each layer (batch, pixels, tokens), mean over heads. The squared difference is summed over the pixels
-    of a map of 16 x 16, and its mean taken over layers, samples and tokens. CoRe's context attention regularisation.
+    Both hold for each layer (batch, pixels, tokens), mean over heads. As printed, a word is one number: its attention's
+    mean over pixels, and over all layers. The squared difference of these is meant over samples and words.
     """
-    others = [place for place in range(maps[0].shape[-1]) if place not in placeholder]
-    layers = [(ours - theirs)[..., others].square().mean() for ours, theirs in zip(maps, category_maps, strict=True)]
-    return _PIXELS * torch.stack(layers).mean()
+    ours, theirs = (
+        torch.stack([layer[..., list(words)].mean(dim=1) for layer in layers]).mean(dim=0)  # (batch, words)
+        for layers in (maps, category_maps)
+    )
+    return (ours - theirs).square().mean()

@@ -35,6 +35,11 @@ class CurvePoint:
     semantic_loss: float | None = None
     """ClassDiffusion's weighted term; None without it."""
 
+    class_loss: float | None = None
+    """The weighted distance of the class prompt's predictions from the base's; None where it is not kept."""
+    pull_loss: float | None = None
+    """The weighted distance of the parameters from the base's; None without a pull."""
+
     def written(self) -> dict[str, Any]:
         """The figures that the stage has, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
@@ -55,6 +60,8 @@ def term_names(stage: Stage) -> tuple[str, ...]:
         "prior_loss": stage.has_prior,
         "context_loss": stage.has_context,
         "semantic_loss": stage.semantic_weight != 0,
+        "class_loss": stage.class_prediction_weight != 0,
+        "pull_loss": stage.weight_pull != 0,
     }
     return tuple(name for name, there in terms.items() if there)
 

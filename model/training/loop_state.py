@@ -22,7 +22,7 @@ class LoopState:
     """[V] in each text encoder, (1, width); parameters in the stage that trains them."""
     parameters: dict[str, torch.nn.Parameter]
     """Everything that is trained, by name."""
-    optimizer: torch.optim.AdamW
+    optimizer: torch.optim.Optimizer
     generator: torch.Generator
     """Draws views, noise and timesteps; on the CPU, so that every device sees the same numbers. Its state is also the
     position in the data, whose views are drawn from it."""

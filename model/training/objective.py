@@ -19,6 +19,7 @@ from model.training.context import (
     context_attention_distance,
     context_embedding_distance,
     end_state,
+    other_words,
     semantic_distance,
 )
 from model.training.process_group import ProcessGroup
@@ -36,67 +37,119 @@ class LoopSetup:
     """Of the instance images; with prior preservation also of the class images."""
     prompts: Sequence[TokenizedPrompt]
     """What each bank's images show."""
+    templates: Sequence[TokenizedPrompt] = ()
+    """Where there are some, each picture of the first bank shows one of them, at random."""
     anchors: Anchors | None = None
     """Of a stage with terms of `model.training.context`."""
+    untrained: Base | None = None
+    """The base with a UNet that no stage has changed; of a stage that keeps the class prompt's predictions."""
+    class_text: PromptEmbeds | None = None
+    """What is read of the class prompt; of the same stage."""
+    pulled: Sequence[tuple[torch.nn.Parameter, torch.Tensor]] = ()
+    """Trained parameters, each with the base's; of a stage that pulls them to it."""
     autocast: str
-    team: ProcessGroup
+    group: ProcessGroup
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepText:
+    """What the pictures of one step are said to show."""
+
+    embeds: PromptEmbeds
+    """What the text encoders make of prompts."""
+    rows: Sequence[torch.Tensor]
+    """For each bank the number of each picture's prompt in `embeds`, (batch)."""
+
+    @classmethod
+    def one_each(cls, embeds: PromptEmbeds, pictures: int) -> "StepText":
+        """One prompt a bank, for as many pictures of each."""
+        return cls(embeds=embeds, rows=[torch.full((pictures,), number) for number in range(len(embeds.states))])
+
+
+def constant_text(setup: LoopSetup, embeddings: Sequence[torch.Tensor]) -> PromptEmbeds | None:
+    """What is read of all prompts of a stage that does not change how prompts are read; else None."""
+    if setup.stage.trains_text:
+        return None
+    return encode_text(setup.base, [*setup.prompts, *setup.templates], embeddings)
+
+
+def step_text(
+    setup: LoopSetup, embeddings: Sequence[torch.Tensor], generator: torch.Generator, constant: PromptEmbeds | None
+) -> StepText:
+    """The prompts of one step, read now unless they are `constant`; templates are drawn from `generator`."""
+    prompts, own = [*setup.prompts, *setup.templates], len(setup.prompts)
+    rows = [torch.full((setup.stage.batch_size,), number) for number in range(own)]
+    if setup.templates:
+        rows[0] = own + torch.randint(len(setup.templates), rows[0].shape, generator=generator)
+    if constant is not None:
+        return StepText(embeds=constant, rows=rows)
+    # Only what this step shows is read: a batch of 4 does not need all 27 templates.
+    used, places = torch.cat(rows).unique(return_inverse=True)
+    embeds = encode_text(setup.base, [prompts[number] for number in used.tolist()], embeddings)
+    return StepText(embeds=embeds, rows=places.split(setup.stage.batch_size))
 
 
 def step_losses(
     setup: LoopSetup,
-    text: PromptEmbeds,
+    text: StepText,
     embeddings: Sequence[torch.Tensor],
     generator: torch.Generator,
     columns: AttentionColumns | None,
 ) -> Mapping[str, torch.Tensor]:
     """`loss`, what one step minimises, and its parts by the names of `model.training.curve.term_names`; scalars.
 
-    `text` is what the text encoders make of `setup.prompts`, `embeddings` are those of [V]; `columns` records attention
-    where the stage has the attention-map term. Everything random is drawn from `generator`.
+    `embeddings` are those of [V]; `columns` records attention where the stage has the attention-map term. Everything
+    random is drawn from `generator`.
     """
     stage = setup.stage
     # Drawn one after the other: the concept's random numbers are the same with prior preservation and without.
     batches = (bank.sample(stage.batch_size, generator) for bank in setup.banks)
-    instance, *prior = prediction_losses(setup.base, batches, text, generator, setup.team)
+    instance, *prior = prediction_losses(setup.base, batches, text, generator, setup.group)
     terms = {"attention_loss": _attention_loss(setup, columns)}
     if prior:
         terms["prior_loss"] = stage.prior_weight * prior[0]
     if setup.anchors and stage.has_context:
         terms["context_loss"] = _context_loss(setup, setup.anchors, embeddings, generator)
     if setup.anchors and stage.semantic_weight:
-        ours = end_state(setup.base, text, setup.prompts[0])
+        ours = end_state(setup.base, text.embeds, setup.prompts[0])
         terms["semantic_loss"] = stage.semantic_weight * semantic_distance(ours, setup.anchors.class_end)
+    if setup.untrained:
+        terms["class_loss"] = stage.class_prediction_weight * _class_distance(setup, setup.untrained, generator)
+    if setup.pulled:
+        gone = [(parameter - original).square().sum() for parameter, original in setup.pulled]
+        terms["pull_loss"] = stage.weight_pull * torch.stack(gone).sum()
     return {"loss": instance + sum(terms.values()), **terms}
 
 
 def prediction_losses(
     base: Base,
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
-    text: PromptEmbeds,
+    text: StepText,
     generator: torch.Generator,
-    team: ProcessGroup = _ALONE,
+    group: ProcessGroup = _ALONE,
 ) -> list[torch.Tensor]:
     """Mean squared error of the UNet's prediction of the noise, or of the velocity, of each batch.
 
-    `batches` hold latents (batch, channels, height, width) and their time ids (batch, 6), as many each; `text` has one
-    prompt for each: what it shows. All go through the UNet at once, and of each the share of this process.
+    `batches` hold latents (batch, channels, height, width) and their time ids (batch, 6), as many each; `text` says
+    what their pictures show. All go through the UNet at once, and of each the share of this process.
     """
-    drawn = [_noised(base, *batch, generator, team) for batch in batches]
+    drawn = [_noised(base, *batch, generator, group) for batch in batches]
     noisy, timesteps, time_ids, target = (torch.cat(rows) for rows in zip(*drawn, strict=True))
-    prediction = predict(base, noisy, timesteps, text.repeated(len(noisy) // len(drawn)), time_ids)
+    shown = torch.cat([group.share(rows) for rows in text.rows]).to(noisy.device)
+    prediction = predict(base, noisy, timesteps, text.embeds.each(lambda part: part[shown]), time_ids)
     halves = zip(prediction.float().chunk(len(drawn)), target.float().chunk(len(drawn)), strict=True)
     return [F.mse_loss(*half) for half in halves]
 
 
 def _noised(
-    base: Base, latents: torch.Tensor, time_ids: torch.Tensor, generator: torch.Generator, team: ProcessGroup
+    base: Base, latents: torch.Tensor, time_ids: torch.Tensor, generator: torch.Generator, group: ProcessGroup
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Noisy latents, their timesteps and time ids, and what is to be predicted of them; this process's share."""
     scheduler = base.noise_scheduler
     noise = torch.randn(latents.shape, generator=generator)
     timesteps = torch.randint(scheduler.config.num_train_timesteps, latents.shape[:1], generator=generator)
     latents, time_ids, noise, timesteps = (
-        team.share(rows).to(latents.device) for rows in (latents, time_ids, noise, timesteps)
+        group.share(rows).to(latents.device) for rows in (latents, time_ids, noise, timesteps)
     )
     noisy = scheduler.add_noise(latents, noise, timesteps)
     target = noise if base.prediction_type == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
@@ -120,6 +173,17 @@ def _attention_loss(setup: LoopSetup, columns: AttentionColumns | None) -> torch
     )
 
 
+def _class_distance(setup: LoopSetup, untrained: Base, generator: torch.Generator) -> torch.Tensor:
+    """Mean squared difference of what the UNet and the untrained one predict of noisy pictures by the class prompt."""
+    latents, time_ids = setup.banks[0].sample(setup.stage.batch_size, generator)
+    noisy, timesteps, time_ids, _ = _noised(setup.base, latents, time_ids, generator, setup.group)
+    assert setup.class_text is not None  # it comes with `untrained`
+    text = setup.class_text.expanded(len(noisy))
+    with torch.no_grad():
+        wanted = predict(untrained, noisy, timesteps, text, time_ids)
+    return F.mse_loss(predict(setup.base, noisy, timesteps, text, time_ids).float(), wanted.float())
+
+
 def _context_loss(
     setup: LoopSetup, anchors: Anchors, embeddings: Sequence[torch.Tensor], generator: torch.Generator
 ) -> torch.Tensor:
@@ -127,17 +191,18 @@ def _context_loss(
     base, stage = setup.base, setup.stage
     chosen = int(torch.randint(len(anchors.contexts), (1,), generator=generator))
     prompt = anchors.contexts[chosen]
+    words = other_words(base, prompt)
     ours, theirs = encode_text(base, [prompt], embeddings), anchors.read.each(lambda part: part[chosen : chosen + 1])
-    distance = context_embedding_distance(ours.states, theirs.states, prompt.placeholder)
+    distance = context_embedding_distance(ours.states, theirs.states, words)
     loss = stage.context_embedding_weight * distance
     if stage.context_attention_weight:
         latents, time_ids = setup.banks[0].sample(stage.batch_size, generator)
-        noisy, timesteps, time_ids, _ = _noised(base, latents, time_ids, generator, setup.team)
+        noisy, timesteps, time_ids, _ = _noised(base, latents, time_ids, generator, setup.group)
         with recorded_maps(base.unet) as maps:
             predict(base, noisy, timesteps, ours.expanded(len(noisy)), time_ids)
             our_maps = maps.take()
             with torch.no_grad():
                 predict(base, noisy, timesteps, theirs.expanded(len(noisy)), time_ids)
-        seen = context_attention_distance(our_maps, maps.take(), prompt.placeholder)
+        seen = context_attention_distance(our_maps, maps.take(), words)
         loss = loss + stage.context_attention_weight * seen
     return loss

@@ -131,11 +131,11 @@ def _watch(folder: Path, processes: Processes, on_step: Callable[[Step], None], 
         with os.fdopen(reading, encoding="utf-8") as lines:
             for line in lines:
                 if line.endswith("\n"):  # else it was cut off
-                    told = json.loads(line)
-                    if "step" in told:
-                        on_step(Step(**told["step"]))
+                    message = json.loads(line)
+                    if "step" in message:
+                        on_step(Step(**message["step"]))
                     else:
-                        warn(told["warning"])
+                        warn(message["warning"])
         return process.wait()
     finally:
         with suppress(ProcessLookupError):  # the usual end: nobody is left
@@ -145,14 +145,14 @@ def _watch(folder: Path, processes: Processes, on_step: Callable[[Step], None], 
 
 def _failure(folder: Path, stage: Stage) -> Exception:
     """Why it ended: what the first process says, unless that only suffered from another's failure."""
-    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(_FAILURE.format("*")))]
-    for failure in told:
+    failures = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(_FAILURE.format("*")))]
+    for failure in failures:
         if failure["kind"] in _KNOWN:
             return _KNOWN[failure["kind"]](*failure["said"])
-    for failure in told:
+    for failure in failures:
         if failure["errno"] is not None and failure["errno"] not in _LOST_CONTACT:
             return OSError(failure["errno"], os.strerror(failure["errno"]))
-    said = [f"{failure['kind']}: {' '.join(failure['said'])}" for failure in told]
+    said = [f"{failure['kind']}: {' '.join(failure['said'])}" for failure in failures]
     last_words = said or (folder / _LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     return WorkFailed(
         f"stage '{stage.name}': a process of its training died; {' '.join(last_words) or 'it said nothing'}"
@@ -164,27 +164,27 @@ def _take_part(folder: Path, pipe: int, request: Mapping[str, Any]) -> None:
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=request["processes"]["device"] == "cpu")
-    team = ProcessGroup(accelerator)
+    group = ProcessGroup(accelerator)
     try:
-        _train(folder, pipe, request, team, accelerator)
+        _train(folder, pipe, request, group, accelerator)
     except BaseException as error:
         number = error.errno if isinstance(error, OSError) else None
         failure = {"kind": type(error).__name__, "said": [str(part) for part in error.args], "errno": number}
-        (folder / _FAILURE.format(team.rank)).write_text(json.dumps(failure), encoding="utf-8")
-        if team.rank > 0:
+        (folder / _FAILURE.format(group.rank)).write_text(json.dumps(failure), encoding="utf-8")
+        if group.rank > 0:
             time.sleep(_MOMENT)
         raise
     accelerator.end_training()
 
 
-def _train(folder: Path, pipe: int, request: Mapping[str, Any], team: ProcessGroup, accelerator: Any) -> None:
+def _train(folder: Path, pipe: int, request: Mapping[str, Any], group: ProcessGroup, accelerator: Any) -> None:
     def tell(**what: Any) -> None:
         os.write(pipe, (json.dumps(what) + "\n").encode())
 
     def pictures(room: str) -> list[Image.Image]:
         return [Image.open(path) for path in sorted((folder / room).iterdir())]
 
-    first = team.rank == 0
+    first = group.rank == 0
     processes, kept, previous = Processes(**request["processes"]), request["checkpoints"], folder / _PREVIOUS
     trained = train_stage(
         base=load_base(processes.base, processes.base_revision, device=accelerator.device),
@@ -205,7 +205,7 @@ def _train(folder: Path, pipe: int, request: Mapping[str, Any], team: ProcessGro
             else CheckpointInterval(),  # all read checkpoints, one writes them
             warn=(lambda said: tell(warning=said)) if first else (lambda said: None),
         ),
-        team=team,
+        group=group,
     )
     if first:
         trained.weights.save(folder / _TRAINED)

@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from model.bases.base import Base
@@ -13,7 +14,7 @@ from model.bases.parameters import borrowed_parameters, parameters_of
 from model.bases.prompt import ConceptPrompt
 from model.bases.tokens import check_concept, rare_token_ids, tokenize
 from model.diffusion.latents import encode_as_they_are, encode_views
-from model.diffusion.text_encoding import encode_text, initial_embeddings
+from model.diffusion.text_encoding import initial_embeddings
 from model.errors import InputError, WorkFailed
 from model.methods.method import Stage
 from model.runtime.interruption import uninterrupted
@@ -24,8 +25,10 @@ from model.training.context import find_anchors
 from model.training.curve import CurvePoint, Figures, Step
 from model.training.learners import learners, left_by, trained_names
 from model.training.loop_state import LoopState
-from model.training.objective import LoopSetup, columns_of, step_losses
+from model.training.objective import LoopSetup, columns_of, constant_text, step_losses, step_text
+from model.training.preservation import class_text, originals_of, untrained_of
 from model.training.process_group import ProcessGroup
+from model.training.sphere import SphereDescent, same_norms, vocabulary_norms
 from model.weights.concept import ConceptWeights, named_embeddings
 
 _ALONE = ProcessGroup()
@@ -52,7 +55,7 @@ def train_stage(
     autocast: str = "none",
     on_step: Callable[[Step], None] = lambda step: None,
     checkpoints: Checkpoints | None = None,
-    team: ProcessGroup = _ALONE,
+    group: ProcessGroup = _ALONE,
 ) -> TrainedStage:
     """Train one stage on the instance images, from the weights that the stage before has left.
 
@@ -62,13 +65,13 @@ def train_stage(
     `checkpoints` hold a part of the training, which then goes on from there. Whatever stops it, such as Ctrl-C, it
     leaves one last checkpoint first if that takes a few seconds only.
 
-    In a `team` every process calls this with the same arguments and gets the same result, which is that of one process
+    In a `group` every process calls this with the same arguments and gets the same result, which is that of one process
     but for rounding (`model.training.several_processes` starts them).
 
     Raises InputError if the stage lacks its predecessor, the images, or a prompt that the base can read, and
     WorkFailed if the loss is no longer a number or the device's memory does not suffice.
     """
-    _check_input(base, stage, images, class_images, prompt, previous, team)
+    _check_input(base, stage, images, class_images, prompt, previous, group)
     touched = {*trained_names(base, stage), *(previous.touched if previous else ())}
     with (
         enough_memory(
@@ -82,22 +85,28 @@ def train_stage(
         recomputed_states(base.unet, stage.gradient_checkpointing),
         borrowed_parameters({name: parameter for name, parameter in parameters_of(base).items() if name in touched}),
     ):
+        untrained = untrained_of(base, stage)
+        originals = originals_of(base, stage)
         if previous:
             previous.put_into(base)
         banks, texts = [encode_views(base, images, stage, _derived_seed(seed, stage, "views"))], [prompt.text]
         if stage.has_prior:
             banks.append(encode_as_they_are(base, class_images, stage))
             texts.append(prompt.class_text)
-        setup = LoopSetup(
-            base=base,
-            stage=stage,
-            banks=banks,
-            prompts=[tokenize(base.tokenizers, text, prompt) for text in texts],
-            autocast=autocast,
-            anchors=find_anchors(base, prompt) if stage.has_context or stage.semantic_weight else None,
-            team=team,
-        )
         with learners(base, stage, _derived_seed(seed, stage, "lora")) as learnt:
+            setup = LoopSetup(
+                base=base,
+                stage=stage,
+                banks=banks,
+                prompts=[tokenize(base.tokenizers, text, prompt) for text in texts],
+                templates=[tokenize(base.tokenizers, prompt.fill(template), prompt) for template in stage.templates],
+                autocast=autocast,
+                anchors=find_anchors(base, prompt) if stage.has_context or stage.semantic_weight else None,
+                untrained=untrained,
+                class_text=class_text(base, prompt) if untrained else None,
+                pulled=[(learnt[name], original) for name, original in originals.items()],
+                group=group,
+            )
             state = _initial_state(setup, prompt, previous, learnt, seed, checkpoints)
             try:
                 for parameter in state.parameters.values():
@@ -120,17 +129,18 @@ def run_loop(
     base, stage = setup.base, setup.stage
     # What is read of the prompts may stay the same all the time; then it is encoded once for all steps.
     with torch.no_grad(), autocast_to(setup.autocast, base.device):
-        constant_text = None if stage.trains_text else encode_text(base, setup.prompts, state.embeddings)
+        constant = constant_text(setup, state.embeddings)
     with columns_of(setup) as columns:
         while state.step < stage.max_train_steps:
             with autocast_to(setup.autocast, base.device):
-                text = encode_text(base, setup.prompts, state.embeddings) if constant_text is None else constant_text
+                text = step_text(setup, state.embeddings, state.generator, constant)
                 losses = step_losses(setup, text, state.embeddings, state.generator, columns)
             with columns.closed() if columns else nullcontext():
                 losses["loss"].backward()
-            setup.team.average([*_gradients(state), *losses.values()])
+            setup.group.average([*_gradients(state), *losses.values()])
             grad_norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), stage.max_grad_norm)
-            with state.update():
+            kept = stage.norm_kept_from <= state.step + 1 <= stage.norm_kept_until
+            with state.update(), same_norms(state.embeddings) if kept else nullcontext():
                 state.optimizer.step()
                 state.optimizer.zero_grad(set_to_none=True)
                 state.step += 1
@@ -172,28 +182,37 @@ def _initial_state(
     embeddings = [embedding.to(base.device) for embedding in start]
     parameters = learnt
     if stage.trains == "embedding":
+        if stage.on_sphere:
+            norms = vocabulary_norms(base)
+            embeddings = [norm * F.normalize(row, dim=-1) for norm, row in zip(norms, embeddings, strict=True)]
         words = [torch.nn.Parameter(embedding.clone()) for embedding in embeddings]
         embeddings, parameters = list(words), dict(zip(named_embeddings(words), words, strict=True))
     state = LoopState(
         embeddings=embeddings,
         parameters=parameters,
-        optimizer=torch.optim.AdamW(
-            parameters.values(),
-            lr=stage.learning_rate,
-            betas=(stage.adam_beta1, stage.adam_beta2),
-            weight_decay=stage.weight_decay,
-            fused=True,
-        ),
+        optimizer=_optimizer(stage, parameters),
         generator=torch.Generator().manual_seed(_derived_seed(seed, stage, "noise")),
         figures=Figures(
             stage, base.device, checkpoints.words if checkpoints else lambda: "no checkpoint was asked for"
         ),
     )
-    with setup.team.first_one_first():  # it may remove what is damaged
+    with setup.group.first_one_first():  # it may remove what is damaged
         checkpoint = checkpoints.restore() if checkpoints else None
     if checkpoint:
         state.resume(checkpoint)
     return state
+
+
+def _optimizer(stage: Stage, parameters: dict[str, torch.nn.Parameter]) -> torch.optim.Optimizer:
+    if stage.on_sphere:
+        return SphereDescent(list(parameters.values()), lr=stage.learning_rate, prior=stage.sphere_prior)
+    return torch.optim.AdamW(
+        parameters.values(),
+        lr=stage.learning_rate,
+        betas=(stage.adam_beta1, stage.adam_beta2),
+        weight_decay=stage.weight_decay,
+        fused=True,
+    )
 
 
 def _check_input(
@@ -203,10 +222,10 @@ def _check_input(
     class_images: Sequence[Image.Image],
     prompt: ConceptPrompt,
     previous: ConceptWeights | None,
-    team: ProcessGroup,
+    group: ProcessGroup,
 ) -> None:
     problems = stage.problems()
-    if uneven := stage.uneven_share(team.size):
+    if uneven := stage.uneven_share(group.size):
         problems.append(uneven)
     if not images:
         problems.append(f"stage '{stage.name}': no instance images")

@@ -97,7 +97,7 @@ class MethodTable:
         return np.array([[cells[concept, seed].values[score] for seed in self.seeds] for concept in having])
 
     def mean(self, method: str, score: str) -> Interval:
-        """With its 95 % bootstrap interval: concepts are drawn anew, then seeds, prompts and pictures of each."""
+        """With its 95 % bootstrap interval, over concepts, their seeds, and the prompts and pictures of all."""
         return self._means[method, score]
 
     def difference(self, method: str, score: str) -> Interval:
@@ -106,11 +106,11 @@ class MethodTable:
 
     def mean_of(self, aspect: str, method: str, score: str) -> Interval:
         """Over the prompts of one aspect alone."""
-        return bootstrap_interval(self.values(method, score)[:, :, self.aspects[aspect]])
+        return _interval(self.values(method, score)[:, :, self.aspects[aspect]])
 
     def difference_of(self, aspect: str, method: str, score: str) -> Interval:
         """How much higher than the first method's over the prompts of one aspect alone."""
-        return bootstrap_interval(self._apart(method, score)[:, :, self.aspects[aspect]])
+        return _interval(self._apart(method, score)[:, :, self.aspects[aspect]])
 
     def _apart(self, method: str, score: str) -> np.ndarray:
         return self.values(method, score) - self.values(self.methods[0], score)
@@ -118,17 +118,13 @@ class MethodTable:
     @cached_property
     def _means(self) -> dict[tuple[str, str], Interval]:
         return {
-            (method, score): bootstrap_interval(self.values(method, score))
-            for method in self.methods
-            for score in self.scores
+            (method, score): _interval(self.values(method, score)) for method in self.methods for score in self.scores
         }
 
     @cached_property
     def _differences(self) -> dict[tuple[str, str], Interval]:
         return {
-            (method, score): bootstrap_interval(self._apart(method, score))
-            for method in self.methods
-            for score in self.scores
+            (method, score): _interval(self._apart(method, score)) for method in self.methods for score in self.scores
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -172,6 +168,11 @@ class MethodTable:
         if differences:
             tables.append(markdown_table(["difference", *titles], differences))
         return "\n".join(tables)
+
+
+def _interval(values: np.ndarray) -> Interval:
+    """Of values (concepts, seeds, prompts, pictures): seeds are each concept's own, the rest is the same for all."""
+    return bootstrap_interval(values, own=(1,))
 
 
 def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

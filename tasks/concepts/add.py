@@ -24,10 +24,10 @@ from tasks.concepts.image_checks import USUAL_IMAGES, CheckedImage, find_images,
 from tasks.concepts.image_origins import ORIGINS_FILE, ImageOrigin, image_origins, write_origins
 from tasks.concepts.image_reading import normalise_image
 from tasks.concepts.image_sets import RECORD_FILE, image_set
-from tasks.concepts.takedown_records import read_taken_down
+from tasks.concepts.takedown_records import read_takedowns
 from tasks.dvc.command import dvc_add
 from tasks.files.hashing import file_digest
-from tasks.files.locks import alone
+from tasks.files.locks import file_lock
 from tasks.files.yaml_files import write_yaml
 from tasks.project.base_limits import FEWEST_PIXELS
 from tasks.project.settings import Settings, shown_path
@@ -91,7 +91,7 @@ def add_concept(
     intake = _check(settings, name, images, stated, min_pixels, check_words)
     concept = intake.concept
     try:
-        with alone(settings.home / "add.lock"):
+        with file_lock(settings.home / "add.lock"):
             if not _stored_before(settings, intake):
                 _put_together(settings, intake)
             dvc_add(settings, concept.images)
@@ -164,7 +164,7 @@ def _check(
 def _refuse_taken_down(settings: Settings, images: Sequence[CheckedImage]) -> str | None:
     """InputError for images that were taken down; a sentence where the store cannot be asked, as training does anew."""
     try:
-        taken = read_taken_down(open_store(settings))
+        taken = read_takedowns(open_store(settings))
     except StoreFailed as failure:
         return f"whether one of the images was taken down is not known, training asks again: {failure}"
     found = [(image.path, takedown) for image in images if (takedown := taken.about(image.sha256))]

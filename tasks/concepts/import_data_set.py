@@ -23,7 +23,7 @@ from tasks.concepts.image_checks import find_images, inspect_images
 from tasks.concepts.image_origins import ORIGINS_FILE
 from tasks.concepts.image_sets import RECORD_FILE, image_set
 from tasks.dvc.command import dvc_import
-from tasks.files.locks import alone
+from tasks.files.locks import file_lock
 from tasks.files.yaml_files import read_yaml
 from tasks.project.settings import Settings, shown_path
 
@@ -70,7 +70,7 @@ def import_dreambooth(
     if Path(origin).exists():
         origin = str(Path(origin).resolve())  # DVC's record is read from other folders too
     try:
-        with _clone(settings, origin, revision) as (clone, commit), alone(settings.home / "add.lock"):
+        with _clone(settings, origin, revision) as (clone, commit), file_lock(settings.home / "add.lock"):
             found = read_subjects(clone, origin, subjects)
             intakes = _check(settings, origin, commit, clone, found, min_pixels, check_words)
             for intake in intakes:

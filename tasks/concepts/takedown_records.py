@@ -89,7 +89,7 @@ class Takedown:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakenDown:
+class Takedowns:
     """All takedowns of a store, oldest first."""
 
     takedowns: tuple[Takedown, ...]
@@ -118,7 +118,7 @@ class TakenDown:
         return {md5: takedown for takedown in self.takedowns for md5 in takedown.images.values() if md5}
 
 
-def read_taken_down(store: Store) -> TakenDown:
+def read_takedowns(store: Store) -> Takedowns:
     """What was taken down, by one listing where that is nothing.
 
     Raises:
@@ -128,7 +128,7 @@ def read_taken_down(store: Store) -> TakenDown:
     takedowns, problems = examine_takedowns(store)
     if problems:
         raise InputError(*(f"{problem}; put it back from a copy" for problem in problems))
-    return TakenDown(takedowns=takedowns)
+    return Takedowns(takedowns=takedowns)
 
 
 def examine_takedowns(store: Store) -> tuple[tuple[Takedown, ...], list[str]]:
@@ -150,13 +150,13 @@ def examine_takedowns(store: Store) -> tuple[tuple[Takedown, ...], list[str]]:
     return tuple(takedowns), problems
 
 
-def begin(store: Store, make: Callable[[int], Takedown], signer: Signer | None = None) -> Takedown:
+def begin_takedown(store: Store, make: Callable[[int], Takedown], signer: Signer | None = None) -> Takedown:
     """Write the next record; its number is given to `make`. Raises StoreFailed."""
     written = append_record(store, TAKEDOWNS, KIND, lambda number: make(number).to_json(), signer)
     return Takedown.from_json(written)
 
 
-def finish(store: Store, takedown: Takedown, signer: Signer | None = None) -> None:
+def finish_takedown(store: Store, takedown: Takedown, signer: Signer | None = None) -> None:
     """Write down what it came to, when everything is done. Raises StoreFailed."""
     opening = next(link for link in read_chain_records(store, TAKEDOWNS).links if link.number == takedown.number)
     outcome = {name: value for name, value in takedown.to_json().items() if name in _OUTCOME}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from model.errors import WorkFailed
-from tasks.files.locks import alone
+from tasks.files.locks import file_lock
 from tasks.project.settings import Settings, environment, shown_path
 
 
@@ -31,7 +31,7 @@ def _run(settings: Settings, called: str, module: str, *arguments: str) -> None:
     # -P: the project's own folders are no Python packages, whatever they are called
     command = [sys.executable, "-P", "-m", module, *arguments]
     # two DVC commands at a time in one project fail on DVC's own locks, so ours wait for each other
-    with alone(settings.home / "dvc" / "lock"):
+    with file_lock(settings.home / "dvc" / "lock"):
         done = subprocess.run(command, cwd=settings.root, env=variables, capture_output=True, text=True)
     if done.returncode != 0:
         said = " ".join((done.stderr or done.stdout).split()).removeprefix("ERROR: ")

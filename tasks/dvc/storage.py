@@ -19,7 +19,7 @@ from tasks.files.spool import spooled
 from tasks.project.settings import Settings
 from tasks.store.blobs import StoreFailed
 from tasks.store.probes import prove_folder, prove_s3
-from tasks.store.s3 import REQUESTS_AT_ONCE, asking, error_code, find_bucket, s3_client
+from tasks.store.s3 import REQUESTS_AT_ONCE, as_store_failures, error_code, find_bucket, s3_client
 
 _CLIENT_OPTIONS = {
     "profile": "profile_name",
@@ -85,7 +85,7 @@ class S3Remote:
 
     def size(self, md5: str) -> int | None:
         """Bytes of a content; None where there is none. Raises StoreFailed, as `copy` does."""
-        with asking(f"DVC remote {self.address}", f"{md5} cannot be read"):
+        with as_store_failures(f"DVC remote {self.address}", f"{md5} cannot be read"):
             try:
                 return int(
                     self._client.head_object(Bucket=self.url.bucket, Key=self.url.key(_name(md5)))["ContentLength"]
@@ -98,7 +98,7 @@ class S3Remote:
 
     def copy(self, md5: str, target: Path) -> bool:
         """Fetch a content into a file; False where there is none."""
-        with asking(f"DVC remote {self.address}", f"{md5} cannot be read"):
+        with as_store_failures(f"DVC remote {self.address}", f"{md5} cannot be read"):
             try:
                 answer = self._client.get_object(Bucket=self.url.bucket, Key=self.url.key(_name(md5)))
             except self._client.exceptions.NoSuchKey:

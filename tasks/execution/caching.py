@@ -21,7 +21,7 @@ from model.runtime.disk import to_disk
 from tasks.execution.manifest_facts import image_facts, stated_facts
 from tasks.execution.reporting import Reporter
 from tasks.execution.work_folders import FILES, FINISHED, KEPT, lock_of, work_folder
-from tasks.files.locks import alone
+from tasks.files.locks import file_lock
 from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
 from tasks.jobs.models import model_facts
@@ -112,7 +112,10 @@ def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict
         if not folder.exists() and (manifest := bench.store.find_checked(plan.stage, plan.key, thorough=thorough)):
             return _receipt(manifest, made=False)
     # The folder has a lock of its own: it is of this machine, and stays ours should the store's hold be lost.
-    with bench.store.alone(plan.stage, plan.key, waiting) as hold, alone(lock_of(folder), waiting, remove=True):
+    with (
+        bench.store.alone(plan.stage, plan.key, waiting) as hold,
+        file_lock(lock_of(folder), waiting, remove=True),
+    ):
         manifest = _present(bench, plan, thorough)
         if manifest is not None:
             shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed once it had published

@@ -7,7 +7,7 @@ from functools import partial
 from model.errors import InputError, SetupError
 from tasks.concepts.image_checks import inspect_images
 from tasks.concepts.image_sets import local_images
-from tasks.concepts.takedown_records import TakenDown, read_taken_down
+from tasks.concepts.takedown_records import Takedowns, read_takedowns
 from tasks.execution.work_folders import sweep
 from tasks.jobs.jobs import Job
 from tasks.project.base_limits import base_folder, check_short_side, fewest_pixels
@@ -29,7 +29,7 @@ def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
         raise SetupError(*problems)
     store = open_store(settings)
     sweep(settings, [plan for job in jobs for plan in job.stages])
-    taken = read_taken_down(store)
+    taken = read_takedowns(store)
     needy = [job for job in jobs if not all(_whole(store, p.stage, p.key) for p in job.stages if p.kind != "gallery")]
     _together(
         [*(partial(_check_not_taken_down, taken, job) for job in jobs), *(partial(check_job, job) for job in needy)]
@@ -76,7 +76,7 @@ def _setting_up() -> Iterator[None]:
         raise SetupError(*error.problems) from error
 
 
-def _check_not_taken_down(taken: TakenDown, job: Job) -> None:
+def _check_not_taken_down(taken: Takedowns, job: Job) -> None:
     if problems := taken.problems(job.concept.name, job.images):
         raise InputError(*problems)
 

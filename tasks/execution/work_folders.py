@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from tasks.files.locks import unless_held
+from tasks.files.locks import lock_if_free
 from tasks.jobs.keys import StagePlan
 from tasks.project.settings import Settings
 
@@ -46,7 +46,7 @@ def sweep(settings: Settings, wanted: Collection[StagePlan]) -> None:
         _remove(folder)
     for lock in (settings.home / "work").glob("*.lock"):
         if not lock.with_suffix("").exists():
-            with unless_held(lock) as free:
+            with lock_if_free(lock) as free:
                 if free:
                     lock.unlink(missing_ok=True)
 
@@ -75,7 +75,7 @@ def _at_work(folder: Path) -> bool:
     lock = lock_of(folder)
     if not lock.exists():
         return False
-    with unless_held(lock) as free:
+    with lock_if_free(lock) as free:
         return not free
 
 
@@ -96,7 +96,7 @@ def _age_and_size(folder: Path) -> tuple[float, int]:
 def _remove(folder: Path) -> None:
     """Remove a folder and its lock unless somebody works there."""
     lock = lock_of(folder)
-    with unless_held(lock) as free:
+    with lock_if_free(lock) as free:
         if free:
             shutil.rmtree(folder, ignore_errors=True)
             lock.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextmanager
-def alone(lock: Path, on_wait: Callable[[], None] = lambda: None, *, remove: bool = False) -> Iterator[None]:
+def file_lock(lock: Path, on_wait: Callable[[], None] = lambda: None, *, remove: bool = False) -> Iterator[None]:
     """Wait until no other process is in here with the same file; `on_wait` is called if one is.
 
     The file stays, unless `remove` says that it goes at the end; who waits for it then takes a new one.
@@ -32,7 +32,7 @@ def alone(lock: Path, on_wait: Callable[[], None] = lambda: None, *, remove: boo
 
 
 @contextmanager
-def unless_held(lock: Path) -> Iterator[bool]:
+def lock_if_free(lock: Path) -> Iterator[bool]:
     """Hold a lock that nobody holds, to tidy up behind a process that was killed; False if somebody holds it."""
     with lock.open("w") as file:
         try:

@@ -15,29 +15,10 @@ from model.bases.prompt import ConceptPrompt
 from model.methods.method import Method, Stage
 from tasks.files.hashing import digest_of
 from tasks.jobs.code_digest import code_digests
+from tasks.jobs.kinds import KINDS, kind_name
 from tasks.jobs.models import ModelIdentity
 from tasks.project.params import Params
 from tasks.store.manifest import MODELS, SCHEMA, Manifest
-
-_ENTRY = {
-    "prepare": "tasks.stages.prepare",
-    "class_images": "tasks.stages.class_images",
-    "train": "tasks.stages.train",
-    "evaluate": "tasks.stages.evaluate",
-    "gallery": "tasks.stages.gallery",
-    "maps": "tasks.stages.maps",
-}
-_TORCH = ("torch", "diffusers", "transformers", "tokenizers", "numpy", "pillow")
-_LORA_PACKAGE = "peft"
-"""It has a say in stages that train a LoRA alone."""
-_PACKAGES = {
-    "prepare": ("numpy", "pillow"),
-    "class_images": _TORCH,
-    "train": (*_TORCH, _LORA_PACKAGE),
-    "evaluate": _TORCH,
-    "gallery": ("jinja2", "pillow"),
-    "maps": _TORCH,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +49,8 @@ class StagePlan:
 
     @property
     def kind(self) -> str:
-        """The stage's kind: prepare, class_images, train, evaluate, gallery, maps."""
-        return self.stage.split("-")[0]
+        """The name of the stage's kind, one of `tasks.jobs.kinds.KINDS`."""
+        return kind_name(self.stage)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +98,15 @@ class Recipe:
 
 def find_workings() -> dict[str, Workings]:
     """What runs each kind of stage, by the source code and the libraries that are here now."""
-    names = {name for packages in _PACKAGES.values() for name in packages}
+    names = {name for kind in KINDS.values() for name in (*kind.packages, *kind.lora_packages)}
     # The local part of a version ("+cpu") says how torch was built; the device type is in the numeric policy.
     versions = {name: importlib.metadata.version(name).split("+")[0] for name in names}
     return {
-        kind: Workings(code=code_digests(entry), packages={name: versions[name] for name in _PACKAGES[kind]})
-        for kind, entry in _ENTRY.items()
+        name: Workings(
+            code=code_digests(kind.module),
+            packages={package: versions[package] for package in (*kind.packages, *kind.lora_packages)},
+        )
+        for name, kind in KINDS.items()
     }
 
 
@@ -214,12 +198,12 @@ def plan_maps(recipe: Recipe, trainings: Sequence[StagePlan]) -> StagePlan:
 
 def _packages(recipe: Recipe, stage: Stage) -> dict[str, str]:
     """The libraries that have a say in a training stage."""
-    packages = recipe.workings["train"].packages
-    return {name: version for name, version in packages.items() if stage.lora_rank or name != _LORA_PACKAGE}
+    packages, of_loras = recipe.workings["train"].packages, KINDS["train"].lora_packages
+    return {name: version for name, version in packages.items() if stage.lora_rank or name not in of_loras}
 
 
 def _plan(recipe: Recipe, stage: str, **facts: Any) -> StagePlan:
-    workings = recipe.workings[stage.split("-")[0]]
+    workings = recipe.workings[kind_name(stage)]
     return StagePlan(**{"stage": stage, "code": workings.code, "packages": workings.packages, **facts})
 
 

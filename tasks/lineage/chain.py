@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.jobs.kinds import chain_order, in_lineage
 from tasks.lineage.head import Head, picked, registered_head
-from tasks.lineage.index import INDEXED, LineageIndex
+from tasks.lineage.index import LineageIndex
 from tasks.lineage.prepared_images import prepared_images
 from tasks.project.settings import Settings
-from tasks.registry.survey import registered_versions
+from tasks.registry.all_versions import registered_versions
 from tasks.registry.versions import parse_reference
 from tasks.store.artefacts import SCORES
 from tasks.store.manifest import Manifest
@@ -100,7 +101,7 @@ def read_chain(store: Store, index: LineageIndex, head: Head) -> Chain:
             continue
         links[stage] = link = _link(store, stage, key)
         waiting += _reads(link, index).items()
-    ordered = tuple(sorted(links.values(), key=lambda link: _rank(link.stage)))
+    ordered = tuple(sorted(links.values(), key=lambda link: chain_order(link.stage)))
     problems = [link.problem for link in ordered if link.problem]
     chain = Chain(head=head, links=ordered, images=(), scores=None)
     manifests = chain.manifests
@@ -127,7 +128,7 @@ def unread_chain(settings: Settings, reference: str, failure: StoreFailed) -> Ch
     if not versions:
         raise failure
     version = picked(concept, versions, alias, number)
-    named = sorted(version.stages.items(), key=lambda entry: _rank(entry[0]))
+    named = sorted(version.stages.items(), key=lambda entry: chain_order(entry[0]))
     said = str(failure)
     links = tuple(Link(stage=stage, key=key, manifest=None, problem=said) for stage, key in named)
     head = registered_head(concept, version, ())
@@ -148,12 +149,7 @@ def _link(store: Store, stage: str, key: str) -> Link:
 def _reads(link: Link, index: LineageIndex) -> dict[str, str]:
     if link.manifest is None:
         return index.reads(link.stage, link.key)
-    return {entry.kind: entry.key for entry in link.manifest.inputs if entry.kind.split("-")[0] in INDEXED}
-
-
-def _rank(stage: str) -> tuple[int, int]:
-    kind, *rest = stage.split("-")
-    return INDEXED.index(kind), int(rest[0]) if rest else 0
+    return {entry.kind: entry.key for entry in link.manifest.inputs if in_lineage(entry.kind)}
 
 
 def _images(store: Store, prepare: Manifest, stated: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:

@@ -11,7 +11,7 @@ from tasks.concepts.concepts import no_such_concept
 from tasks.lineage.index import LineageIndex
 from tasks.plan.last_training import read_last_training
 from tasks.project.settings import Settings
-from tasks.registry.survey import KnownVersion, RegistryUnknown, registered_versions
+from tasks.registry.all_versions import KnownVersion, RegistryUnknown, registered_versions
 from tasks.registry.versions import CANDIDATE, EVALUATION_TAG, GALLERY_TAG, KEY_TAG, parse_reference
 from tasks.store.store import Store
 

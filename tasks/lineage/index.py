@@ -15,14 +15,13 @@ from typing import Any
 
 from model.errors import InputError
 from tasks.files.hashing import digest_of
+from tasks.jobs.kinds import in_lineage
 from tasks.lineage.prepared_images import prepared_images
 from tasks.project.settings import Settings
 from tasks.registry.training_facts import evaluated_content
 from tasks.store.manifest import Manifest
 from tasks.store.store import Damaged, Store
 
-INDEXED = ("prepare", "class_images", "train", "evaluate", "gallery")
-"""Kinds of stages of which lineage is made."""
 _SCHEMA = 1
 _BATCH = 2000  # manifests read at a time
 _TABLES = """
@@ -184,7 +183,7 @@ def _checked(file: Path) -> sqlite3.Connection:
 
 def _refresh(database: sqlite3.Connection, store: Store) -> list[str]:
     """Read what is new in the store, forget what is gone; sentences about what could not be read."""
-    there = {(stage, key) for stage, key in store.artefacts() if stage.split("-")[0] in INDEXED}
+    there = {(stage, key) for stage, key in store.artefacts() if in_lineage(stage)}
     unreadable: list[str] = []
     with database:
         database.execute("BEGIN IMMEDIATE")
@@ -205,7 +204,7 @@ def _refresh(database: sqlite3.Connection, store: Store) -> list[str]:
 
 def _learn(database: sqlite3.Connection, store: Store, manifest: Manifest) -> None:
     place = manifest.stage, manifest.key
-    read = {entry.kind: entry.key for entry in manifest.inputs if entry.kind.split("-")[0] in INDEXED}
+    read = {entry.kind: entry.key for entry in manifest.inputs if in_lineage(entry.kind)}
     images = prepared_images(store, manifest) if manifest.stage == "prepare" else ()
     content = evaluated_content(manifest) if manifest.stage == "evaluate" else None
     concept = manifest.labels.get("concept", "")

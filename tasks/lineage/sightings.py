@@ -22,7 +22,7 @@ from tasks.plan.last_training import read_last_training
 from tasks.production.ledger import Ledger, concepts_in, examine_ledger
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
-from tasks.registry.survey import KnownVersion, RegistryUnknown, registered_versions
+from tasks.registry.all_versions import KnownVersion, RegistryUnknown, registered_versions
 from tasks.registry.versions import EVALUATION_TAG
 from tasks.store.store import Damaged, Store
 

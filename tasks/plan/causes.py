@@ -10,18 +10,12 @@ from typing import Any
 
 from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
+from tasks.jobs.kinds import KINDS, stage_words
 from tasks.plan.last_training import FinishedStage, LastTraining
 from tasks.store.manifest import SCHEMA as MANIFEST_SCHEMA
 
 _SHOWN = 3
 """Names that are listed before the rest is only counted."""
-_CODE = {
-    "prepare": "preparation",
-    "class_images": "class images",
-    "train": "training",
-    "evaluate": "evaluation",
-    "gallery": "gallery",
-}
 _PROMPT = {
     "placeholder_token": "placeholder token",
     "super_category": "super-category",
@@ -45,11 +39,6 @@ class Making:
     method: str
     references: Mapping[str, str]
     """How the pretrained models are called, by kind."""
-
-
-def stage_words(stage: str) -> str:
-    """How people call a stage: "stage 3" for train-3-unet, "class images" for class_images."""
-    return f"stage {stage.split('-')[1]}" if stage.startswith("train-") else stage.replace("_", " ")
 
 
 def causes(job: Job, before: LastTraining) -> list[str]:
@@ -187,7 +176,7 @@ def _code(pairs: Sequence[Pair]) -> Iterator[str]:
         files = {_file(name) for name, _, _ in _changes(old["code"], plan.code)} - named
         named |= files
         if files:
-            yield f"{_CODE[plan.kind]} code: {_listed(sorted(files))} changed"
+            yield f"{KINDS[plan.kind].words} code: {_listed(sorted(files))} changed"
 
 
 def _file(module: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Self
 from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
 from tasks.project.settings import Settings
-from tasks.registry.store_records import training_record_path, training_record_paths, write_address
+from tasks.registry.store_records import record_paths, training_record_path, write_address
 from tasks.registry.training_facts import SCORE_NAMES, content_key
 from tasks.signing.keys import Signer
 from tasks.store.manifest import SCHEMA as MANIFEST_SCHEMA
@@ -177,7 +177,7 @@ def read_last_training(store: Store, settings: Settings, concept: str) -> LastTr
     """
     record = store.record(last_training_path(concept))
     last = LastTraining.from_json(record.content) if record else None
-    ours = training_record_paths(store, settings, concept)
+    ours = record_paths(store, settings, concept)
     if last and training_record_path(settings, concept, last.content) in ours:
         return last
     read = [LastTraining.from_json(found.content) for found in store.read_records(ours).values()]

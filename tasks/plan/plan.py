@@ -12,15 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tasks.concepts.takedown_records import read_taken_down
+from tasks.concepts.takedown_records import read_takedowns
 from tasks.jobs.jobs import Job, survey
 from tasks.jobs.keys import StagePlan
-from tasks.plan.causes import causes, stage_words
+from tasks.jobs.kinds import stage_words
+from tasks.plan.causes import causes
 from tasks.plan.failures import Failures, failures_path, job_key
 from tasks.plan.last_training import CONCEPTS, LastTraining, job_content, last_training_of, last_training_path
 from tasks.project.settings import Settings
+from tasks.registry.all_versions import KnownVersion, RegistryUnknown, registered_versions
 from tasks.registry.store_records import training_record_path
-from tasks.registry.survey import KnownVersion, RegistryUnknown, registered_versions
 from tasks.registry.versions import CANDIDATE, GALLERY_TAG, KEY_TAG
 from tasks.store.artefacts import SCORES
 from tasks.store.store import Damaged, Inventory, Store, open_store
@@ -99,7 +100,7 @@ def make_plan(settings: Settings, names: Iterable[str]) -> Plan:
             registered, unknown = {}, str(error)
         if unknown is None:
             known.look_closer(found.jobs, registered)
-        taken = read_taken_down(store)
+        taken = read_takedowns(store)
         refused = {job.concept.name: taken.problems(job.concept.name, job.images) for job in found.jobs}
         problems = {**found.problems, **{name: said for name, said in refused.items() if said}}
         jobs = {job.concept.name: job for job in found.jobs if job.concept.name not in problems}

@@ -9,7 +9,7 @@ from tasks.production.ledger import Promotion, concepts_in, examine_ledger
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
 from tasks.promotion.policy import Policy, Verdict, compare_with_champion
-from tasks.registry.survey import KnownVersion
+from tasks.registry.all_versions import KnownVersion
 from tasks.registry.versions import CHAMPION, EVALUATION_TAG, GATE_TAG, KEY_TAG, REVOKED_TAG, model_name
 from tasks.store.store import Damaged, Store
 from tasks.tracking.client import connect, sorted_failures

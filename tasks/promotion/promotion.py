@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import InputError, WorkFailed
-from tasks.files.locks import alone
+from tasks.files.locks import file_lock
 from tasks.production import release as releases
 from tasks.production.ledger import Ledger, Promotion, append, read_ledger
 from tasks.production.registry import (
@@ -185,7 +185,7 @@ def let_serve(
         return Promoted(record=now, changed=False)
     tell(f"loading {name} version {version} in a fresh process")
     smoke_test(settings, name, version)
-    record = enter(settings, place, replace(record, production_version=version))
+    record = record_promotion(settings, place, replace(record, production_version=version))
     settle(settings, place, ledger.concept, tell)
     return Promoted(record=record, changed=True)
 
@@ -221,7 +221,7 @@ def settle(settings: Settings, place: Blobs, concept: str, tell: Tell = lambda _
     return not settled
 
 
-def enter(settings: Settings, place: Blobs, record: Promotion) -> Promotion:
+def record_promotion(settings: Settings, place: Blobs, record: Promotion) -> Promotion:
     """Write the record, signed where a key is set; the one that is there if it says the same."""
     record = record.signed_by(signer_of(settings, "releases"))
     if append(place, record):
@@ -265,7 +265,7 @@ def release_source(place: Blobs, release: Release) -> str:
     return where if "://" in where else Path(where).as_uri()
 
 
-def who() -> str:
+def user_and_host() -> str:
     """Who is at work, as records say it."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
@@ -277,7 +277,7 @@ def next_record(settings: Settings, ledger: Ledger) -> dict[str, Any]:
         "seq": len(ledger.records) + 1,
         "model": production_model(settings, ledger.concept),
         "production_version": None,
-        "by": who(),
+        "by": user_and_host(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "previous": ledger.head.seal if ledger.head else None,
     }
@@ -287,7 +287,7 @@ def next_record(settings: Settings, ledger: Ledger) -> dict[str, Any]:
 def _spool(settings: Settings, concept: str) -> Iterator[Path]:
     """An empty folder; one promotion of a concept at a time on this machine, so that a killed one's can be cleared."""
     folder = settings.home / "releasing" / concept
-    with alone(settings.home / "locks" / f"promote-{concept}"):
+    with file_lock(settings.home / "locks" / f"promote-{concept}"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:

@@ -14,7 +14,7 @@ from tasks.production.registry import RELEASE_TAG, production_model, production_
 from tasks.production.release import read_release
 from tasks.production.whole_ledger import Standing, standing
 from tasks.project.settings import Settings
-from tasks.promotion.promotion import UNASKED, Promoted, Tell, enter, next_record, settle
+from tasks.promotion.promotion import UNASKED, Promoted, Tell, next_record, record_promotion, settle
 from tasks.registry.versions import CHAMPION, REVOKED_TAG
 from tasks.store.blobs import Blobs
 
@@ -48,7 +48,7 @@ def repair_ledger(
         unasked = {name: value for name, value in UNASKED.items() if name != "accepts"}
         number = target.production_version
         record = replace(target, **{**following, **unasked, **facts, "production_version": number})
-    record = enter(settings, place, record)
+    record = record_promotion(settings, place, record)
     settle(settings, place, concept, tell)
     return Promoted(record=record, changed=True)
 

@@ -13,7 +13,7 @@ from tasks.production.ledger import Ledger, Promotion
 from tasks.production.release import Release, read_release
 from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
-from tasks.promotion.promotion import UNASKED, Promoted, Tell, enter, let_serve, next_record, settle
+from tasks.promotion.promotion import UNASKED, Promoted, Tell, let_serve, next_record, record_promotion, settle
 from tasks.promotion.smoke_test import DoesNotLoad
 from tasks.registry.versions import CANDIDATE, KEY_TAG, REVOKED_TAG, model_name, versions
 from tasks.store.blobs import Blobs
@@ -111,6 +111,6 @@ def _whole(place: Blobs, target: Promotion, tell: Tell) -> Release | None:
 
 def _enter(settings: Settings, place: Blobs, record: Promotion, tell: Tell) -> Promoted:
     """Write a record for which nothing has to be registered, and do what follows from it."""
-    record = enter(settings, place, record)
+    record = record_promotion(settings, place, record)
     settle(settings, place, record.concept, tell)
     return Promoted(record=record, changed=True)

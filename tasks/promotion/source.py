@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from model.errors import InputError
-from tasks.concepts.takedown_records import read_taken_down
+from tasks.concepts.takedown_records import read_takedowns
 from tasks.lineage.chain import Chain, read_chain
 from tasks.lineage.check_results import CheckResult
 from tasks.lineage.evaluations import Evaluation
@@ -74,7 +74,7 @@ def refuse_for_good(store: Store, ledger: Ledger, source: Source) -> None:
     called = f"concept '{source.concept}' version {source.version.version}"
     if revoked := ledger.revoked.get(source.content):
         raise InputError(f"{called} was revoked on {revoked.words}; no override brings it back")
-    taken = read_taken_down(store)
+    taken = read_takedowns(store)
     if taken.takedowns and not source.chain.images:
         said = "; ".join(source.chain.problems) or "its manifest of prepare is not there"
         raise InputError(f"{called}: images were taken down, and whether it saw one cannot be told: {said}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from model.errors import InputError, WorkFailed
 from tasks.concepts.concepts import Concept
-from tasks.files.locks import alone
+from tasks.files.locks import file_lock
 from tasks.project.settings import Settings
 from tasks.registry.package import upload_package
 from tasks.registry.runs import (
@@ -86,7 +86,7 @@ def register(settings: Settings, concept: Concept, manifests: Mapping[str, Manif
     record = TrainingFacts.read(store, concept, manifests)
     lock = settings.home / "locks" / f"register-{concept.name}"
     # alone: two processes of this machine must not tidy up each other's half-written runs
-    with _saying_what_is_kept(settings, concept), alone(lock):
+    with _saying_what_is_kept(settings, concept), file_lock(lock):
         client = connect(settings)
         with sorted_failures(settings):
             return _register(client, settings, store, record)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tasks.files.hashing import digest_of
 from tasks.project.settings import Settings
-from tasks.registry.survey import KnownVersion
+from tasks.registry.all_versions import KnownVersion
 from tasks.registry.versions import KEY_TAG
 from tasks.store.blobs import Record
 from tasks.store.sealed import sealed, unsealed
@@ -84,7 +84,7 @@ def address_record(settings: Settings) -> bytes:
     return sealed("registry", {"schema": 2, "address": address_of(settings)})
 
 
-def training_record_paths(store: Store, settings: Settings, concept: str = "") -> list[str]:
+def record_paths(store: Store, settings: Settings, concept: str = "") -> list[str]:
     """Records of versions of this project's registry, both kinds, of one concept or of all. Raises StoreFailed."""
     folder = registry_folder(registry_id(settings))
     listed = store.records(f"{folder}{concept}/" if concept else folder)
@@ -107,7 +107,7 @@ def other_registries(store: Store, settings: Settings) -> list[OtherRegistry]:
 
 def version_record_paths(store: Store, settings: Settings) -> list[str]:
     """Records of what this project's registry was told. Raises StoreFailed."""
-    return [path for path in training_record_paths(store, settings) if path.endswith(_TOLD)]
+    return [path for path in record_paths(store, settings) if path.endswith(_TOLD)]
 
 
 def stale_paths(

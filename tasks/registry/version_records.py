@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from model.errors import InputError
 from tasks.project.settings import Settings
-from tasks.registry.store_records import training_record_paths, version_record_path, version_record_paths
+from tasks.registry.store_records import record_paths, version_record_path, version_record_paths
 from tasks.registry.versions import GATE_TAG, KEY_TAG, PREFIX, REVOKED_TAG, STAGE_TAGS
 from tasks.signing.keys import Signer
 from tasks.store.sealed import Seal, sealed, unsealed
@@ -90,7 +90,7 @@ def remember_version(store: Store, settings: Settings, version: "ModelVersion", 
 def keep_version_record(store: Store, settings: Settings, record: VersionRecord) -> None:
     """Write a record, unless the same is there and whole; it follows that of the version before it."""
     path = version_record_path(settings, record.concept, record.version)
-    paths = [p for p in training_record_paths(store, settings, record.concept) if p.endswith(".json") and p <= path]
+    paths = [p for p in record_paths(store, settings, record.concept) if p.endswith(".json") and p <= path]
     read = {name: _read(found.content) for name, found in store.read_records(paths[-2:]).items()}
     present = read.get(path)
     if present and present.seal and present == record:

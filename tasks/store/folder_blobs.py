@@ -14,7 +14,7 @@ from pathlib import Path
 
 from model.errors import InputError
 from tasks.files.hashing import file_digest
-from tasks.files.locks import alone, unless_held
+from tasks.files.locks import file_lock, lock_if_free
 from tasks.files.spool import spooled, sweep
 from tasks.store.blobs import PLACE_SETTINGS, Entry, Hold, NotAsWritten, Record, StoreFailed
 from tasks.store.manifest import FileRecord
@@ -99,7 +99,7 @@ class FolderBlobs:
         self.delete_all([name])
 
     def delete_all(self, names: Collection[str]) -> None:
-        with self._asking("not everything could be removed"), alone(self.path("locks/documents"), remove=True):
+        with self._asking("not everything could be removed"), file_lock(self.path("locks/documents"), remove=True):
             for path in map(self.path, names):
                 path.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):  # it holds something else
@@ -148,14 +148,14 @@ class FolderBlobs:
     def alone(self, name: str, on_wait: Callable[[], None]) -> Iterator[Hold]:
         with contextlib.ExitStack() as stack:
             with self._asking(f"locks/{name} cannot be held"):
-                stack.enter_context(alone(self.path(f"locks/{name}"), on_wait, remove=True))
+                stack.enter_context(file_lock(self.path(f"locks/{name}"), on_wait, remove=True))
             yield _Held()
 
     def _sweep_locks(self) -> None:
         """Remove the locks of makers that were killed: nobody may ask for their keys again."""
         for lock in self.path("locks").rglob("*"):
             if lock.is_file():
-                with unless_held(lock) as free:
+                with lock_if_free(lock) as free:
                     if free:
                         lock.unlink(missing_ok=True)
 
@@ -194,7 +194,10 @@ class FolderBlobs:
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[None]:
         """Documents are written by one process at a time, so that reading a version and writing over it are one."""
-        with self._asking(f"{self.path(name)} cannot be written"), alone(self.path("locks/documents"), remove=True):
+        with (
+            self._asking(f"{self.path(name)} cannot be written"),
+            file_lock(self.path("locks/documents"), remove=True),
+        ):
             yield
 
     @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.files.s3_url import S3Url
 from tasks.store.blobs import StoreFailed
-from tasks.store.s3 import asking
+from tasks.store.s3 import as_store_failures
 
 
 def prove_folder(what: str, folder: Path) -> None:
@@ -27,7 +27,7 @@ def prove_folder(what: str, folder: Path) -> None:
 def prove_s3(what: str, client: Any, url: S3Url) -> None:
     """Write an object below an address, read it back and remove it. Raises StoreFailed."""
     place, word = {"Bucket": url.bucket, "Key": url.key(f"probe-{uuid.uuid4().hex}")}, uuid.uuid4().bytes
-    with asking(f"{what} {url}", "cannot be used"):
+    with as_store_failures(f"{what} {url}", "cannot be used"):
         client.put_object(**place, Body=word)
         read = client.get_object(**place)["Body"].read()
         client.delete_object(**place)

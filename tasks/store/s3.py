@@ -76,7 +76,7 @@ def error_code(error: Exception) -> str:
 
 
 @contextmanager
-def asking(place: str, what: str) -> Iterator[None]:
+def as_store_failures(place: str, what: str) -> Iterator[None]:
     """Inside, S3 is asked: what it refuses, and that it does not answer, becomes one StoreFailed with a way out."""
     from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError
 

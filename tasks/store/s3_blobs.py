@@ -21,7 +21,7 @@ from tasks.files.s3_url import S3Url
 from tasks.store.blobs import PLACE_SETTINGS, Entry, Hold, NotAsWritten, Record, StoreFailed
 from tasks.store.content_cache import ContentCache
 from tasks.store.manifest import FileRecord
-from tasks.store.s3 import REQUESTS_AT_ONCE, asking, error_code, find_bucket, s3_client
+from tasks.store.s3 import REQUESTS_AT_ONCE, as_store_failures, error_code, find_bucket, s3_client
 from tasks.store.s3_lease import LeaseTimes, lease
 
 _CHUNK_BYTES = 2**20
@@ -208,7 +208,7 @@ class S3Blobs:
         return {"Bucket": self.url.bucket, "Key": self.url.key(name)}
 
     def _asking(self, what: str) -> AbstractContextManager[None]:
-        return asking(f"store {self.address}", what)
+        return as_store_failures(f"store {self.address}", what)
 
     def _refused(self, why: str) -> InputError:
         return InputError(

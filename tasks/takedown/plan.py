@@ -9,7 +9,7 @@ from tasks.concepts.concepts import Concept, concept_names, load_concept
 from tasks.concepts.image_checks import FEWEST_IMAGES
 from tasks.concepts.image_origins import image_origins
 from tasks.concepts.image_sets import RECORD_FILE, ImageSet, git_state, image_set, record_file
-from tasks.concepts.takedown_records import SetMember, Takedown, read_taken_down
+from tasks.concepts.takedown_records import SetMember, Takedown, read_takedowns
 from tasks.files.hashing import DigestMemory, file_digest
 from tasks.lineage.index import LineageIndex
 from tasks.lineage.prepared_images import prepared_images
@@ -122,7 +122,7 @@ def plan_takedown(settings: Settings, store: Store, place: Blobs, index: Lineage
         StoreFailed: store, production store or DVC's remote do not answer.
     """
     sha256 = digest_asked(asked)
-    before = read_taken_down(store).about(sha256)
+    before = read_takedowns(store).about(sha256)
     known = {sha256, *index.stored_of_original(sha256), *(before.images if before else ())}
     known |= {image.sha256 for sha in known for image in index.images(sha)}
     images: dict[str, str | None] = dict.fromkeys(sorted(known))

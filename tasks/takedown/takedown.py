@@ -18,12 +18,12 @@ from tasks.concepts.add import ADDING
 from tasks.concepts.concepts import Concept, concept_names, load_concept
 from tasks.concepts.image_origins import image_origins, write_origins
 from tasks.concepts.image_sets import image_set, local_images, record_file
-from tasks.concepts.takedown_records import Takedown, begin, finish
+from tasks.concepts.takedown_records import Takedown, begin_takedown, finish_takedown
 from tasks.dvc.command import dvc_add
-from tasks.files.locks import alone
+from tasks.files.locks import file_lock
 from tasks.production.ledger import Promotion, read_ledger
 from tasks.project.settings import Settings
-from tasks.promotion.promotion import Tell, who
+from tasks.promotion.promotion import Tell, user_and_host
 from tasks.promotion.revocation import mark_versions, revoke
 from tasks.signing.keys import Signer, signer_of
 from tasks.store.blobs import Blobs
@@ -70,7 +70,7 @@ def take_down(
         leave_out(settings, load_concept(settings, name), {member.file for member in sets if member.concept == name})
     done_at = datetime.now(UTC).isoformat(timespec="seconds")
     takedown = replace(takedown, sets=sets, revoked=revoked, images=plan.images, finished=done_at)
-    finish(store, takedown, signer)
+    finish_takedown(store, takedown, signer)
     return Done(takedown=takedown, ledgers=tuple(ledgers), marked=marked)
 
 
@@ -84,7 +84,7 @@ def leave_out(settings: Settings, concept: Concept, files: Collection[str]) -> N
         StoreFailed, WorkFailed: the images are not to be had, or the folder or DVC's record cannot be written.
     """
     try:
-        with alone(settings.home / "add.lock"):
+        with file_lock(settings.home / "add.lock"):
             if not concept.images.is_dir():
                 _put_there(settings, concept)
             for file in files:
@@ -122,8 +122,8 @@ def _begun(store: Store, plan: TakedownPlan, reason: str, signer: Signer | None)
             revoked=plan.revoked,
             found=plan.to_json(),
             reason=reason,
-            by=who(),
+            by=user_and_host(),
             at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
-    return begin(store, make, signer)
+    return begin_takedown(store, make, signer)

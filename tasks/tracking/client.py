@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from model.errors import InputError, WorkFailed, WorldFailed
-from tasks.files.locks import alone
+from tasks.files.locks import file_lock
 from tasks.project.settings import Settings
 from tasks.tracking.address import (
     DATABASE_PORTS,
@@ -81,7 +81,7 @@ def connect(settings: Settings) -> "MlflowClient":
 
 def tables_alone(settings: Settings) -> AbstractContextManager[None]:
     """Inside, no other process of this project makes the tables of a new MLflow database: of two at once, one fails."""
-    return alone(settings.home / "locks" / "mlflow")
+    return file_lock(settings.home / "locks" / "mlflow")
 
 
 def import_mlflow(settings: Settings) -> None:

@@ -12,7 +12,7 @@ from tasks.registry.training_facts import evaluated_content
 from tasks.store.manifest import FileRecord, Manifest
 from tasks.store.store import Damaged, Inventory
 
-Place = tuple[str, str]
+ArtefactKey = tuple[str, str]
 """Stage and key."""
 DAY = 86400.0
 """In seconds; contents younger than this stay, because publishing puts them before their manifest."""
@@ -23,8 +23,8 @@ class Needs:
     """What is needed from outside the store, by who needs it: places, or hashes that a document names."""
 
     promoted: frozenset[str]
-    registered: frozenset[Place]
-    planned: frozenset[Place]
+    registered: frozenset[ArtefactKey]
+    planned: frozenset[ArtefactKey]
     registered_elsewhere: frozenset[str]
     recorded: frozenset[str]
     keep_seconds: float
@@ -49,7 +49,7 @@ class Unneeded:
 class Garbage:
     """What stays and what goes."""
 
-    kept: Mapping[Place, str]
+    kept: Mapping[ArtefactKey, str]
     """Who needs an artefact: the name of a field of `Needs`, or "recent"; the first that does."""
     rounds: tuple[tuple[Unneeded, ...], ...]
     """Artefacts that go, in the order in which they may: nothing before what reads it."""
@@ -72,7 +72,7 @@ class Garbage:
 
 
 def find_garbage(
-    inventory: Inventory, manifests: Mapping[Place, Manifest | Damaged], needs: Needs, now: float
+    inventory: Inventory, manifests: Mapping[ArtefactKey, Manifest | Damaged], needs: Needs, now: float
 ) -> Garbage:
     """Sort out everything in the inventory; `manifests` are those that it lists, `now` is by the clock of the store.
 
@@ -89,9 +89,9 @@ def find_garbage(
         "recorded": _named(manifests, needs.recorded),
         "recent": {place for place, age in ages.items() if age < needs.keep_seconds},
     }
-    kept: dict[Place, str] = {}
+    kept: dict[ArtefactKey, str] = {}
     for who, places in roots.items():
-        kept |= dict.fromkeys(reached(places, reads) - kept.keys(), who)
+        kept |= dict.fromkeys(reachable(places, reads) - kept.keys(), who)
     _refuse_unreadable(kept, manifests)
     wanted = {record.sha256 for place in kept for record in _files(manifests[place]).values()}
     wanted |= needs.promoted | needs.registered_elsewhere | needs.recorded
@@ -99,7 +99,7 @@ def find_garbage(
     old = {sha256: entry.size for sha256, entry in unwanted.items() if now - entry.modified >= DAY}
     loose = dict(old)
     rounds = []
-    for listed in rounds_of(manifests.keys() - kept.keys(), reads):
+    for listed in deletion_order(manifests.keys() - kept.keys(), reads):
         gone = []
         for stage, key in listed:
             manifest = manifests[stage, key]
@@ -118,9 +118,9 @@ def find_garbage(
     )
 
 
-def reached(roots: Iterable[Place], reads: Mapping[Place, Iterable[Place]]) -> set[Place]:
+def reachable(roots: Iterable[ArtefactKey], reads: Mapping[ArtefactKey, Iterable[ArtefactKey]]) -> set[ArtefactKey]:
     """The roots, and everything that they were made from, step by step."""
-    found: set[Place] = set()
+    found: set[ArtefactKey] = set()
     ahead = list(roots)
     while ahead:
         place = ahead.pop()
@@ -130,9 +130,11 @@ def reached(roots: Iterable[Place], reads: Mapping[Place, Iterable[Place]]) -> s
     return found
 
 
-def rounds_of(places: Iterable[Place], reads: Mapping[Place, Iterable[Place]]) -> list[list[Place]]:
+def deletion_order(
+    places: Iterable[ArtefactKey], reads: Mapping[ArtefactKey, Iterable[ArtefactKey]]
+) -> list[list[ArtefactKey]]:
     """Places in rounds, so that each comes after all that read it: what is left is whole whenever one stops."""
-    order: TopologicalSorter[Place] = TopologicalSorter()
+    order: TopologicalSorter[ArtefactKey] = TopologicalSorter()
     chosen = set(places)
     for place in chosen:
         order.add(place)
@@ -147,14 +149,14 @@ def rounds_of(places: Iterable[Place], reads: Mapping[Place, Iterable[Place]]) -
     return rounds
 
 
-def _reads(manifest: Manifest | Damaged, there: Mapping[Place, object]) -> list[Place]:
+def _reads(manifest: Manifest | Damaged, there: Mapping[ArtefactKey, object]) -> list[ArtefactKey]:
     """The artefacts of the store that this one was made from; images and models lie elsewhere."""
     if isinstance(manifest, Damaged):
         return []
     return [(entry.kind, entry.key) for entry in manifest.inputs if (entry.kind, entry.key) in there]
 
 
-def _named(manifests: Mapping[Place, Manifest | Damaged], hashes: frozenset[str]) -> set[Place]:
+def _named(manifests: Mapping[ArtefactKey, Manifest | Damaged], hashes: frozenset[str]) -> set[ArtefactKey]:
     """Artefacts that a document names: by their key, or evaluations by the key of the content that was registered."""
     found = {place for place in manifests if place[1] in hashes}
     for place, manifest in manifests.items():
@@ -173,7 +175,7 @@ def _files(manifest: Manifest | Damaged) -> Mapping[str, FileRecord]:
     return manifest.files if isinstance(manifest, Manifest) else {}
 
 
-def _refuse_unreadable(kept: Mapping[Place, str], manifests: Mapping[Place, Manifest | Damaged]) -> None:
+def _refuse_unreadable(kept: Mapping[ArtefactKey, str], manifests: Mapping[ArtefactKey, Manifest | Damaged]) -> None:
     found = {place: manifests[place] for place in sorted(kept)}
     unreadable = [f"{manifest} ({kept[place]})" for place, manifest in found.items() if isinstance(manifest, Damaged)]
     if unreadable:

@@ -14,20 +14,20 @@ from tasks.jobs.jobs import Job, plan_jobs
 from tasks.plan.last_training import CONCEPTS, last_training_path
 from tasks.production.ledger import concepts_in, read_ledger
 from tasks.project.settings import Settings
+from tasks.registry.all_versions import KnownVersion, registered_versions
 from tasks.registry.store_records import (
     OtherRegistry,
     address_of,
     other_registries,
+    record_paths,
     registry_folder,
     registry_id,
     stale_paths,
-    training_record_paths,
 )
-from tasks.registry.survey import KnownVersion, registered_versions
 from tasks.store.blobs import Record
 from tasks.store.store import Store, open_blobs
 from tasks.tracking.address import is_unused, shown
-from tasks.upkeep.garbage import DAY, Needs, Place
+from tasks.upkeep.garbage import DAY, ArtefactKey, Needs
 from tasks.verification.records import broken_seal
 
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -72,9 +72,7 @@ def find_needs(settings: Settings, store: Store, jobs: Collection[Job], forgotte
     unforgettable += _not_forgettable_registries(settings, elsewhere, forgotten.registries)
     remembered = [records for name, records in others.items() if name not in forgotten.concepts]
     registries = tuple(registry for registry in elsewhere if registry.id not in forgotten.registries)
-    on_record = training_record_paths(
-        store, settings
-    )  # before the registry is asked: what comes in meanwhile is not stale
+    on_record = record_paths(store, settings)  # before the registry is asked: what comes in meanwhile is not stale
     own = store.read_records(last_training_path(name) for name in concept_names(settings))
     recorded, wrong = _recorded(
         {path: record for records in (own, *remembered) for path, record in records.items()}, own
@@ -175,7 +173,7 @@ def _registered_elsewhere(registries: Collection[OtherRegistry]) -> tuple[set[st
 
 def _registered(
     settings: Settings, registered: Mapping[str, Collection[KnownVersion]], has_trained: bool
-) -> tuple[set[Place], list[str]]:
+) -> tuple[set[ArtefactKey], list[str]]:
     """Artefacts of all versions, and what is wrong with the registry's answer."""
     if has_trained and is_unused(settings):
         return set(), [

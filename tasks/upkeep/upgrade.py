@@ -26,7 +26,7 @@ from tasks.production.signatures import (
 )
 from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
-from tasks.promotion.promotion import who
+from tasks.promotion.promotion import user_and_host
 from tasks.signing.keys import Signer, public_key_of, signer_of
 from tasks.signing.trusted_keys import load_trusted_keys
 from tasks.store.blobs import Blobs
@@ -149,7 +149,7 @@ def _note(store: Store, signer: Signer | None, done: list[Step], manifests: dict
     facts = {
         "schema": SCHEMA,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "by": who(),
+        "by": user_and_host(),
         "manifests": manifests,
         "done": [f"{step.what}: {step.state}" for step in done if step.state != "vouched for"],
     }

@@ -10,8 +10,8 @@ from model.errors import InputError
 from tasks.production.ledger import Ledger
 from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
+from tasks.registry.all_versions import registered_versions
 from tasks.registry.store_records import training_record_path, version_record_path
-from tasks.registry.survey import registered_versions
 from tasks.registry.version_records import version_records
 from tasks.registry.versions import KEY_TAG, look_up, model_name, parse_reference, versions
 from tasks.store.blobs import Blobs

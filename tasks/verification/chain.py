@@ -12,11 +12,12 @@ from typing import Any
 from model.errors import InputError, WorkFailed
 from tasks.files.hashing import digest_of, file_digest
 from tasks.jobs.keys import plan_of
+from tasks.jobs.kinds import in_lineage
 from tasks.jobs.models import MODEL_SUFFIXES, cached_hub_files
 from tasks.lineage.chain import Chain, read_chain
 from tasks.lineage.check_results import CheckResult, Verification, fault, good, unchecked, unprovable
 from tasks.lineage.head import find_head
-from tasks.lineage.index import INDEXED, open_index
+from tasks.lineage.index import open_index
 from tasks.production.ledger import Ledger, examine_ledger
 from tasks.production.registry import open_production
 from tasks.production.whole_ledger import standing
@@ -180,7 +181,7 @@ def _check_reads(manifest: Manifest, manifests: Mapping[str, Manifest]) -> Itera
                 yield unchecked(link, "its manifest does not say which files the model had")
             elif model["digest"] != entry.digest:
                 yield fault(link, f"read {entry.digest[:12]}, and its manifest describes {model['digest'][:12]}")
-        elif entry.kind.split("-")[0] in INDEXED:
+        elif in_lineage(entry.kind):
             yield unchecked(link, "what it read cannot be found")
 
 

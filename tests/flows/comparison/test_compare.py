@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from flows.comparison.command import Output
 from flows.comparison.compare import Comparison, Part, run_compare
-from flows.comparison.report import BEGIN, CELLS, END, Occasion, check_report, write_report
+from flows.comparison.report import BEGIN, CELLS, END, ReportProvenance, check_report, write_report
 from flows.comparison.summary import show_comparison
 from flows.comparison.tune import run_tune
 from model.errors import InputError
@@ -203,8 +203,8 @@ def test_the_report_leads_to_pictures_and_keys_and_keeps_other_words(done, tmp_p
     page.write_text(f"# Ours\n\nbefore\n\n{BEGIN}\nold\n{END}\n\nafter\n")
     check_report(page)
     before = {"commit": "c0ffee" * 7, "dirty": False}  # what the page itself changes is no change to what made it
-    occasion = Occasion(command="conceptbooth compare turtle", seconds=61.0, git=before)
-    write_report(page, done, occasion)
+    provenance = ReportProvenance(command="conceptbooth compare turtle", seconds=61.0, git=before)
+    write_report(page, done, provenance)
     text = page.read_text()
     assert text.startswith("# Ours\n\nbefore\n") and text.endswith("\nafter\n") and "old" not in text
     assert "conceptbooth compare turtle" in text and "- of it this command: 1 min 01 s" in text
@@ -220,7 +220,7 @@ def test_the_report_leads_to_pictures_and_keys_and_keeps_other_words(done, tmp_p
     assert {row["evaluation"] for row in rows} == {cell.evaluation for cell in done.table.cells}
     mean = np.mean([float(row["dino"]) for row in rows if row["method"] == BOTH])
     assert mean == pytest.approx(done.table.mean(BOTH, "dino").mean, abs=1e-4)
-    write_report(page, done, occasion)
+    write_report(page, done, provenance)
     assert page.read_text() == text, "written again it is the same"
 
 

@@ -30,10 +30,10 @@ from tasks.plan.last_training import last_training_path, read_last_training
 from tasks.production.ledger import append, record_path
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
-from tasks.registry.store_records import training_record_paths
+from tasks.registry.store_records import record_paths
 from tasks.store.store import StoreFailed, open_store
 from tasks.tracking.client import connect
-from tests.flows.receiver import Receiver
+from tests.flows.webhook_receiver import WebhookReceiver
 from tests.tasks.production.test_ledger import record
 from tests.training_project import add_concept, make_training_project, write_params
 
@@ -235,7 +235,7 @@ def test_a_version_that_vanished_is_registered_again_without_training(shared):
 def test_a_record_that_is_lost_is_written_again_without_training(shared):
     store = open_store(shared)
     content = store.record(last_training_path(TURTLE)).content
-    for path in (last_training_path(TURTLE), *training_record_paths(store, shared, TURTLE)):
+    for path in (last_training_path(TURTLE), *record_paths(store, shared, TURTLE)):
         store.delete_record(path)
     assert json.loads(command("plan", TURTLE, "--json").stdout)["concepts"][0]["state"] == "up to date"
     tried = len(runs_of(TURTLE))
@@ -324,7 +324,7 @@ def test_with_the_registry_down_nothing_is_begun(shared, monkeypatch):
 
 def test_the_summary_is_sent_and_the_secrets_are_kept(shared, monkeypatch):
     monkeypatch.setattr("flows.output.webhook.PAUSES", (0.0, 0.0, 0.0))
-    with Receiver(failures=2) as receiver:
+    with WebhookReceiver(failures=2) as receiver:
         secrets = {"CONCEPTBOOTH_NOTIFY_URL": receiver.url, "CONCEPTBOOTH_NOTIFY_TOKEN": "t0p-s3cret"}
         done = command("nightly", "--now", "--json", "--verbose", **secrets)
         assert done.exit_code == 1, done.output
@@ -350,7 +350,7 @@ def test_what_nobody_foresaw_ends_a_night_with_summary_and_notice_all_the_same(s
         raise KeyError("odd")
 
     monkeypatch.setattr(where, odd)
-    with Receiver(failures=0) as receiver:
+    with WebhookReceiver(failures=0) as receiver:
         done = command("nightly", "--now", "--json", CONCEPTBOOTH_NOTIFY_URL=receiver.url)
     summary, (sent,) = json.loads(done.stdout), receiver.bodies
     told = "".join([*summary["troubles"], *summary["warnings"]])

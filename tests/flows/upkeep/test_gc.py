@@ -13,7 +13,7 @@ from flows.training.train import run_training
 from tasks.jobs.jobs import plan_jobs
 from tasks.plan.last_training import last_training_path
 from tasks.project.settings import Settings, load_settings
-from tasks.registry.store_records import address_of, registry_id, training_record_paths
+from tasks.registry.store_records import address_of, record_paths, registry_id
 from tasks.store.store import Inventory, open_store
 from tasks.tracking.client import connect
 from tasks.upkeep.garbage import DAY
@@ -163,7 +163,7 @@ def test_a_concept_that_is_gone_is_kept_until_it_is_forgotten(copy, settings):
     kept = gc()
     assert len(kept["artefacts"]) == 0 and kept["kept"]["concepts_of_other_projects"] == ["turtle"]
     (other,) = kept["kept"]["other_registries"]  # that of the project that this one was copied from
-    told = training_record_paths(open_store(settings), settings)  # two records a version
+    told = record_paths(open_store(settings), settings)  # two records a version
     assert (other["address"], 2 * other["versions"]) == (address_of(settings), len(told))
     assert refused("--forget", "rabbit") == (
         2,

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 import tasks.promotion.promotion
 from flows.cli.app import app
-from tasks.concepts.takedown_records import read_taken_down
+from tasks.concepts.takedown_records import read_takedowns
 from tasks.plan.plan import make_plan
 from tasks.production.ledger import read_ledger
 from tasks.production.registry import open_production, production_model
@@ -49,7 +49,7 @@ def test_it_plans_verifies_and_knows_what_was_taken_down(settings):
         found = verify_version(settings, store, f"{CONCEPT}/{version}")
         assert (found.of("fault"), found.of("unchecked")) == ((), ())
         assert found.words == "verified (sealed, not signed)"
-    (takedown,) = read_taken_down(store).takedowns
+    (takedown,) = read_takedowns(store).takedowns
     assert takedown.finished and takedown.reason == "consent was withdrawn"
     assert len(examine_records(store).unsealed) == 7 and not examine_records(store).problems
 
@@ -93,7 +93,7 @@ def test_an_upgrade_seals_what_is_there_and_a_second_one_finds_nothing(settings)
     assert [step["state"] for step in json.loads(run("upgrade", "--json").stdout)["steps"]] == ["unprovable"]
     assert "sealed, not signed" in run("upgrade").output
     assert not verify_version(settings, store, f"{CONCEPT}/1").of("fault")
-    assert read_taken_down(store).takedowns[0].finished and make_plan(settings, [CONCEPT]).concepts[0].trained
+    assert read_takedowns(store).takedowns[0].finished and make_plan(settings, [CONCEPT]).concepts[0].trained
 
 
 @pytest.fixture

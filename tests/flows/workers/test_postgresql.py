@@ -88,8 +88,8 @@ def test_prefect_records_many_flows_at_once(postgres, tmp_path, monkeypatch):
 
 
 def test_mlflow_registers_the_same_training_once_whoever_comes_first(postgres, tmp_path):
+    from tasks.registry.all_versions import registered_versions
     from tasks.registry.registration import register
-    from tasks.registry.survey import registered_versions
     from tasks.registry.versions import CANDIDATE, KEY_TAG
 
     address = f"postgresql+psycopg2://{postgres}/mlflow"

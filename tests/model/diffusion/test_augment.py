@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from model.diffusion.augment import augmented_view
+from model.diffusion.augment import _rotate, augmented_view
 from model.diffusion.latents import encode_views, to_images, to_pixels
 from model.diffusion.shrinking import shrunk
 
@@ -58,6 +58,31 @@ def test_rotation_turns_by_the_drawn_angle(make_stage):
     middle = (30, 30, 71, 71)
     difference = ImageChops.difference(augmented_view(bar, stage, 101, rng).image.crop(middle), expected.crop(middle))
     assert np.asarray(difference).mean() < 2
+
+
+@pytest.mark.parametrize("size", [(60, 60), (120, 60)])
+def test_a_turned_view_that_keeps_all_shows_the_whole_image_smaller(make_stage, size):
+    """The authors' way of turning, with the picture mirrored at its edge in the place of their black corners."""
+    framed = Image.new("RGB", size, "white")
+    for place in ((0, 0), (size[0] - 8, 0), (0, size[1] - 8), (size[0] - 8, size[1] - 8)):
+        framed.paste("red", (*place, place[0] + 8, place[1] + 8))
+    turns = STILL | {"rotation_probability": 1.0, "rotation_degrees": 45.0}
+    for seed in range(6):
+        cut, kept = (
+            _rotate(framed, random.Random(seed).uniform(-45, 45), keep_all=keep_all) for keep_all in (False, True)
+        )
+        assert cut.size == size
+        assert kept.width >= size[0] and kept.height >= size[1]
+        reds = (np.asarray(kept)[..., 1] < 100).sum()
+        assert reds >= 4 * 64 * 0.85, "all four corners are still in it"
+    whole = augmented_view(framed, make_stage("unet", **turns, rotation_keeps_all=True), 32, random.Random(0)).image
+    assert whole.size == (32, 32) and np.asarray(whole)[..., 0].min() > 200, "no black corner"
+
+
+def test_a_stage_encodes_a_view_for_each_picture_that_it_trains_on_up_to_a_limit(make_stage):
+    assert make_stage("unet", augmented_views=0, max_train_steps=60, batch_size=8).view_count == 480
+    assert make_stage("unet", augmented_views=0, max_train_steps=500, batch_size=8).view_count == 1024
+    assert make_stage("unet", augmented_views=9, max_train_steps=500, batch_size=8).view_count == 9
 
 
 def test_views_are_decided_by_the_seed(make_stage, images):

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -29,6 +30,33 @@ def test_published_preset_holds_the_published_numbers():
     assert [s.starts_from for s in stages] == ["super_category", "previous_stage", "previous_stage"]
     assert all((s.adam_beta1, s.adam_beta2, s.weight_decay) == (0.9, 0.999, 1e-2) for s in stages)
     assert all((s.rotation_degrees, s.rotation_probability, s.flip_probability) == (45, 0.75, 0.25) for s in stages)
+
+
+def test_the_quick_variant_weighs_its_term_as_its_authors_sum_over_half_the_batch_does():
+    for preset in ("published", "toyworld"):
+        *_, unet = get_method("attndreambooth_fast", preset).stages
+        assert (unet.batch_size, unet.attention_mean_weight, unet.attention_variance_weight) == (4, 1.0, 2.5)
+
+
+def test_textual_inversion_is_what_its_authors_configured_for_stable_diffusion():
+    for name in ("textual_inversion", "textual_inversion+dreambooth"):
+        stage = get_method(name, "published").stages[0]
+        assert (stage.learning_rate, stage.batch_size, stage.flip_probability) == (1e-2, 2, 0.5)
+        assert len(set(stage.templates)) == 27
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"templates": ["a photo"]}, "embedding.templates: 'a photo' needs one {}, where the concept stands"),
+        ({"templates": ["{} and {}"]}, "embedding.templates: '{} and {}' needs one {}"),
+        ({"templates": "a {}"}, "embedding.templates = 'a {}': a list of sentences"),
+        ({"templates": ["a {}"], "semantic_weight": 1.0}, "compare words at their places in one prompt"),
+    ],
+)
+def test_templates_that_cannot_be_meant_are_refused(overrides, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        get_method("textual_inversion", "toyworld", {"embedding": overrides})
 
 
 def test_every_preset_is_within_its_own_limits():

@@ -54,3 +54,25 @@ def test_a_third_level_is_drawn_too():
     assert (interval.high - interval.low) / 2 == pytest.approx(half, rel=0.1)
     assert bootstrap_interval(values[::-1, ::-1, ::-1]) == interval, "in any order"
     assert bootstrap_interval(values[:1]) == bootstrap_interval(values[0]), "one concept tells by its prompts"
+
+
+@pytest.mark.parametrize("differences", [False, True])
+def test_intervals_hold_the_truth_as_often_as_they_say(differences):
+    """Simulated comparisons whose truth is known: what concepts, prompts and numbers have in common counts once."""
+    rng, tries, held = np.random.default_rng(0), 300, 0
+    # Standard deviations as the embedded base's comparisons show them; differences of two methods have less in common.
+    concept, prompt, both, seed, number, rest = (
+        (0.03, 0.02, 0.05, 0.02, 0.01, 0.05) if differences else (0.06, 0.08, 0.08, 0.02, 0.02, 0.07)
+    )
+    for _ in range(tries):
+        values = (
+            rng.normal(0, concept, (12, 1, 1, 1))
+            + rng.normal(0, prompt, (1, 1, 10, 1))
+            + rng.normal(0, both, (12, 1, 10, 1))
+            + rng.normal(0, seed, (12, 2, 1, 1))
+            + rng.normal(0, number, (1, 1, 1, 8))
+            + rng.normal(0, rest, (12, 2, 10, 8))
+        )
+        interval = bootstrap_interval(values, own=(1,))
+        held += interval.low <= 0 <= interval.high
+    assert 0.92 <= held / tries <= 0.98

@@ -302,7 +302,7 @@ def test_out_of_memory_leaves_what_was_learnt(base, train, checkpoints, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("words", "rhythm"),
+    ("words", "interval"),
     [
         ("60 seconds", CheckpointInterval(seconds=60)),
         ("1 second", CheckpointInterval(seconds=1)),
@@ -311,8 +311,8 @@ def test_out_of_memory_leaves_what_was_learnt(base, train, checkpoints, tmp_path
         ("never", CheckpointInterval()),
     ],
 )
-def test_rhythms_are_read(words, rhythm):
-    assert CheckpointInterval.parse(words) == rhythm
+def test_intervals_are_read(words, interval):
+    assert CheckpointInterval.parse(words) == interval
 
 
 @pytest.mark.parametrize("words", ["", "60", "0 steps", "-1 seconds", "2 minutes", "1.5 seconds"])

@@ -11,7 +11,7 @@ from model.drawing.sample import generate
 from model.drawing.sampling_options import Sampling
 from model.errors import InputError
 from model.methods.presets import METHODS, get_method
-from model.training.objective import prediction_losses
+from model.training.objective import StepText, prediction_losses
 from model.training.train import train_stage
 
 RARE = {"starts_from": "rare_token", "rare_token": "q", "attention_mean_weight": 0.0, "attention_variance_weight": 0.0}
@@ -50,7 +50,9 @@ def error_on(base, prompt):
             latents = base.vae.encode(to_pixels(pictures)).latent_dist.mean * base.vae.config.scaling_factor
             latents = latents[torch.randint(len(latents), (64,), generator=dice)]
             text = encode_text(base, [tokenize(base.tokenizers, prompt.class_text)])
-            return prediction_losses(base, [(latents, base.time_ids.expand(64, -1))], text, dice)[0].item()
+            return prediction_losses(
+                base, [(latents, base.time_ids.expand(64, -1))], StepText.one_each(text, 64), dice
+            )[0].item()
 
     return error
 
@@ -64,10 +66,10 @@ def test_both_halves_are_the_plain_errors_of_their_pictures_and_prompts(base):
     ]
     text = PromptEmbeds(torch.randn((2, 16, 16), generator=torch.Generator().manual_seed(3)))
     dice = torch.Generator().manual_seed(4)
-    together = prediction_losses(base, batches, text, dice)
+    together = prediction_losses(base, batches, StepText.one_each(text, 3), dice)
     dice = torch.Generator().manual_seed(4)
     apart = [
-        prediction_losses(base, [batch], text.each(lambda part, n=n: part[n : n + 1]), dice)[0]
+        prediction_losses(base, [batch], StepText.one_each(text.each(lambda part, n=n: part[n : n + 1]), 3), dice)[0]
         for n, batch in enumerate(batches)
     ]
     for both, alone in zip(together, apart, strict=True):

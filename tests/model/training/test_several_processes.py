@@ -105,5 +105,5 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused(base, images, prompt, m
     three.size = 3
     with pytest.raises(InputError, match=r"embedding\.batch_size = 2: 3 processes share each step, so a multiple of 3"):
         train_stage(
-            base=base, stage=make_stage("embedding"), images=images, prompt=prompt, previous=None, seed=0, team=three
+            base=base, stage=make_stage("embedding"), images=images, prompt=prompt, previous=None, seed=0, group=three
         )

@@ -1,5 +1,6 @@
 import dataclasses
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import torch
 from model.bases.prompt import ConceptPrompt
 from model.bases.tokens import tokenize
 from model.diffusion.latents import to_pixels
-from model.diffusion.text_encoding import PromptEmbeds, encode_text
+from model.diffusion.text_encoding import PromptEmbeds, category_embeddings, encode_text
 from model.errors import InputError, WorkFailed
-from model.training.objective import prediction_losses
+from model.training.objective import LoopSetup, StepText, prediction_losses, step_text
+from model.training.process_group import ProcessGroup
 from model.training.train import _derived_seed, train_stage
 
 
@@ -130,7 +132,7 @@ def test_the_target_is_what_the_base_predicts(bases, kind):
             return type("Output", (), {"sample": {"sd1": noise, "sd2": velocity}[kind]})
 
     knowing = dataclasses.replace(base, unet=Knowing())
-    text = PromptEmbeds(torch.zeros(1, 16, 16))
+    text = StepText.one_each(PromptEmbeds(torch.zeros(1, 16, 16)), 4)
     (loss,) = prediction_losses(knowing, [(latents, torch.zeros(4, 6))], text, torch.Generator().manual_seed(7))
     assert loss < 1e-10
 
@@ -143,7 +145,9 @@ def error_on_a_fixed_batch(base, images, weights):
         latents = base.vae.encode(pixels).latent_dist.mean * base.vae.config.scaling_factor
         latents = latents[torch.randint(len(latents), (64,), generator=dice)]
         text = encode_text(base, [tokenize(base.tokenizers, weights.prompt.text, weights.prompt)], weights.embeddings)
-        return prediction_losses(base, [(latents, base.time_ids.expand(64, -1))], text, dice)[0].item()
+        return prediction_losses(base, [(latents, base.time_ids.expand(64, -1))], StepText.one_each(text, 64), dice)[
+            0
+        ].item()
 
 
 def test_training_learns_the_images(base, images, train, make_stage, first):
@@ -199,6 +203,54 @@ def test_constant_text_and_images_are_encoded_once(base, train, make_stage, firs
     finally:
         for hook in hooks:
             hook.remove()
+
+
+TEMPLATES = ("a photo of a {}", "a drawing of a {}", "a {} in a garden")
+
+
+def test_templates_are_drawn_for_each_picture_and_read_where_they_are_used(base, train, make_stage, first):
+    """A stage that trains the embedding reads in a step what the step shows; another one reads all of them once."""
+    read = []
+    hook = (
+        base.text_encoders[0]
+        .model.get_input_embeddings()
+        .register_forward_pre_hook(lambda _module, inputs: read.append(len(inputs[0])))
+    )
+    plain = {"attention_mean_weight": 0.0, "attention_variance_weight": 0.0, "max_train_steps": 12, "batch_size": 2}
+    try:
+        with_templates = train(make_stage("embedding", templates=list(TEMPLATES), **plain))
+        assert len(read) == 12 and set(read) == {1, 2}, "one or two of the three in a batch of two"
+        read.clear()
+        train(make_stage("unet", templates=TEMPLATES, **plain), first)
+        assert read == [1 + 3]
+    finally:
+        hook.remove()
+    without = train(make_stage("embedding", **plain))
+    assert not torch.equal(with_templates.weights.embeddings[0], without.weights.embeddings[0])
+
+
+def test_each_picture_of_a_step_has_the_text_of_the_template_that_was_drawn_for_it(base, prompt):
+    text = step_text(
+        LoopSetup(
+            base=base,
+            stage=SimpleNamespace(batch_size=8, trains_text=True),
+            banks=(),
+            prompts=[tokenize(base.tokenizers, prompt.text, prompt)],
+            templates=[tokenize(base.tokenizers, prompt.fill(template), prompt) for template in TEMPLATES],
+            autocast="none",
+            group=ProcessGroup(),
+        ),
+        category_embeddings(base, prompt),
+        torch.Generator().manual_seed(3),
+        None,
+    )
+    drawn = torch.randint(3, (8,), generator=torch.Generator().manual_seed(3))
+    everything = encode_text(
+        base,
+        [tokenize(base.tokenizers, prompt.fill(template), prompt) for template in TEMPLATES],
+        category_embeddings(base, prompt),
+    )
+    torch.testing.assert_close(text.embeds.states[text.rows[0]], everything.states[drawn])
 
 
 def test_the_base_is_as_before_after_an_interruption(base, train, make_stage, first):

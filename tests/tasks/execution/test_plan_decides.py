@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import tasks.jobs.keys
+import tasks.stages.prepare
 from model.bases.prompt import ConceptPrompt
 from model.weights.concept import ConceptWeights
 from tasks.execution.caching import Bench, keep
@@ -82,8 +83,8 @@ def test_a_stage_follows_its_plan_and_not_what_else_the_job_says(misled):
 
 def test_prepared_images_come_in_the_order_of_their_names(project, monkeypatch, tmp_path: Path):
     (job,) = plan_jobs(project, ["turtle"])
-    real = tasks.prepare.local_images
-    monkeypatch.setattr(tasks.prepare, "local_images", lambda *asked: dict(reversed(real(*asked).items())))
+    real = tasks.stages.prepare.local_images
+    monkeypatch.setattr(tasks.stages.prepare, "local_images", lambda *asked: dict(reversed(real(*asked).items())))
     prepare_images(job.stages[0], Bench(job, Silence()), tmp_path)
     origins = json.loads((tmp_path / "images.json").read_text())
     assert [origin["made_from"] for origin in origins] == [f"{number:02}.png" for number in range(5)]

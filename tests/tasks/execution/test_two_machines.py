@@ -18,8 +18,8 @@ from tasks.files.s3_url import S3Url
 from tasks.jobs.jobs import Job, plan_jobs
 from tasks.project.settings import Settings
 from tasks.store.s3 import s3_client
-from tests.tasks.places import QUICK
 from tests.tasks.stages.test_stages import new_bench, run
+from tests.tasks.store_locations import QUICK
 
 
 class Listener(Silence):

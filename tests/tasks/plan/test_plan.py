@@ -13,8 +13,8 @@ from tasks.plan.failures import forget_failures, note_failure
 from tasks.plan.last_training import last_training_of, last_training_path, write_last_training
 from tasks.plan.plan import ConceptPlan, make_plan
 from tasks.project.settings import Settings
-from tasks.registry.store_records import training_record_paths
-from tasks.registry.survey import RegistryUnknown, registered_versions
+from tasks.registry.all_versions import RegistryUnknown, registered_versions
+from tasks.registry.store_records import record_paths
 from tasks.registry.training_facts import SCORE_NAMES
 from tasks.registry.versions import CANDIDATE, model_name
 from tasks.store.manifest import Facts, Manifest
@@ -98,7 +98,7 @@ def test_a_missing_or_cut_file_is_named(trained, harm):
 
 def test_without_a_record_the_manifests_tell(trained):
     store = open_store(trained)
-    for path in (last_training_path("turtle"), *training_record_paths(store, trained)):
+    for path in (last_training_path("turtle"), *record_paths(store, trained)):
         store.delete_record(path)
     assert plan_of(trained).state == "up to date"
     content_of(trained, "gallery").unlink()

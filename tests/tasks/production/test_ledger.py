@@ -17,12 +17,12 @@ from tasks.production.ledger import (
     read_ledger,
     record_path,
 )
-from tests.tasks.places import Place
+from tests.tasks.store_locations import StoreLocation
 
 
 @pytest.fixture(params=["folder", "s3"])
-def place(request, tmp_path) -> Place:
-    return Place(tmp_path, request.getfixturevalue("s3_bucket") if request.param == "s3" else None)
+def place(request, tmp_path) -> StoreLocation:
+    return StoreLocation(tmp_path, request.getfixturevalue("s3_bucket") if request.param == "s3" else None)
 
 
 def record(seq: int, content: str | None, previous: Promotion | None = None, **facts: object) -> Promotion:
@@ -40,7 +40,7 @@ def record(seq: int, content: str | None, previous: Promotion | None = None, **f
     return Promotion(concept="owl", seq=seq, content=content, previous=before, **{**usual, **facts})
 
 
-def grown(place: Place, *contents: str) -> list[Promotion]:
+def grown(place: StoreLocation, *contents: str) -> list[Promotion]:
     """A ledger of promotions of these contents."""
     records: list[Promotion] = []
     for seq, content in enumerate(contents, 1):
@@ -67,7 +67,7 @@ def test_of_several_who_write_the_next_record_one_wins(place):
     assert read_ledger(place.blobs(), "owl").head == rivals[won.index(True)]
 
 
-def address(place: Place, seq: int) -> str:
+def address(place: StoreLocation, seq: int) -> str:
     return place.blobs().where(record_path("owl", seq))
 
 
@@ -110,7 +110,7 @@ def test_all_broken_places_are_named_together(place):
 
 
 def test_what_was_taken_back_stays_out_until_somebody_promotes_it_again(tmp_path):
-    place = Place(tmp_path)
+    place = StoreLocation(tmp_path)
     first, second = grown(place, "a", "b")
     back = record(3, "a", second, action="rollback", withdraws=("b",), reason="ears are missing")
     assert append(place.blobs(), back)

@@ -29,7 +29,7 @@ from tasks.promotion.promotion import (
     settle,
 )
 from tasks.promotion.source import find_source
-from tasks.registry.survey import registered_versions
+from tasks.registry.all_versions import registered_versions
 from tasks.registry.versions import CANDIDATE, CHAMPION, GATE_TAG
 from tasks.store.store import StoreFailed, open_store
 from tasks.tracking.client import TrackingUnreachable, connect

@@ -13,8 +13,8 @@ from mlflow.tracking import MlflowClient
 
 from flows.doctor.services import service_probes
 from tasks.project.settings import Settings
+from tasks.registry.all_versions import registered_versions
 from tasks.registry.registration import confirm, register
-from tasks.registry.survey import registered_versions
 from tasks.registry.versions import CANDIDATE, resolve, versions
 from tasks.tracking.client import TrackingUnreachable, connect, experiment_id
 from tests.tasks.finished_training import DATA_VERSION, concept, project, training

@@ -15,14 +15,14 @@ import tasks.store.s3
 from tasks.store.s3_blobs import S3Blobs
 from tasks.store.store import Store, StoreFailed
 from tests.s3 import relay
-from tests.tasks.places import KEY, QUICK, Place
+from tests.tasks.store_locations import KEY, QUICK, StoreLocation
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLDER = """
 import sys, time
 from pathlib import Path
 import tasks.files.process
-from tests.tasks.places import KEY, Place
+from tests.tasks.store_locations import KEY, Place
 folder, bucket, machine, seconds = sys.argv[1:]
 if machine:
     tasks.files.process._machine = lambda: machine
@@ -35,19 +35,19 @@ with place.store().alone("prepare", KEY, lambda: print("waits", flush=True)) as 
 
 
 @pytest.fixture(params=["folder", "s3"])
-def place(request, tmp_path) -> Place:
-    place = Place(tmp_path, request.getfixturevalue("s3_bucket") if request.param == "s3" else None)
+def place(request, tmp_path) -> StoreLocation:
+    place = StoreLocation(tmp_path, request.getfixturevalue("s3_bucket") if request.param == "s3" else None)
     place.store().probe()
     return place
 
 
 @pytest.fixture
-def in_s3(tmp_path, s3_bucket) -> Place:
-    return Place(tmp_path, s3_bucket)
+def in_s3(tmp_path, s3_bucket) -> StoreLocation:
+    return StoreLocation(tmp_path, s3_bucket)
 
 
 @contextmanager
-def holder(place: Place, *, machine: str = "", seconds: float = 60) -> Iterator[subprocess.Popen]:
+def holder(place: StoreLocation, *, machine: str = "", seconds: float = 60) -> Iterator[subprocess.Popen]:
     """A process that holds the key."""
     command = [sys.executable, "-c", HOLDER, str(place.folder), place.bucket or "", machine, str(seconds)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -58,7 +58,7 @@ def holder(place: Place, *, machine: str = "", seconds: float = 60) -> Iterator[
             process.kill()
 
 
-def locks(place: Place) -> list[str]:
+def locks(place: StoreLocation) -> list[str]:
     return [entry.name for entry in place.blobs().entries("locks/") if entry.name != "locks/documents"]
 
 
@@ -142,7 +142,7 @@ def test_an_outage_shorter_than_the_lease_costs_nothing_and_a_longer_one_is_noti
 
 
 def test_a_lock_that_cannot_be_had_is_an_outage(tmp_path):
-    store: Store = Place(tmp_path).store()
+    store: Store = StoreLocation(tmp_path).store()
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "locks").write_text("a file where a folder should be")
     with pytest.raises(StoreFailed, match=r"locks/.* cannot be held"), store.alone("prepare", KEY):

@@ -15,7 +15,7 @@ from tasks.files.spool import spooled
 from tasks.store.folder_blobs import FolderBlobs
 from tasks.store.manifest import Manifest
 from tasks.store.store import Store, StoreFailed
-from tests.tasks.places import KEY, facts, written
+from tests.tasks.store_locations import KEY, facts, written
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -15,12 +15,12 @@ from tasks.store.manifest import FileRecord
 from tasks.store.s3_blobs import S3Blobs
 from tasks.store.store import Store, StoreFailed
 from tests.s3 import RelayServer, relay
-from tests.tasks.places import KEY, Place, facts, written
+from tests.tasks.store_locations import KEY, StoreLocation, facts, written
 
 
 @pytest.fixture
-def place(tmp_path, s3_bucket) -> Place:
-    return Place(tmp_path, s3_bucket)
+def place(tmp_path, s3_bucket) -> StoreLocation:
+    return StoreLocation(tmp_path, s3_bucket)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_nobody_s_credentials(place, monkeypatch, tmp_path):
 
 
 def test_a_bucket_that_is_not_there(place):
-    lost = Place(place.folder, "no-such-bucket")
+    lost = StoreLocation(place.folder, "no-such-bucket")
     with pytest.raises(InputError, match=r"no-such-bucket.*bucket does not exist"):
         lost.store().probe()
 
@@ -127,13 +127,13 @@ def test_large_contents_travel_in_parts_and_are_hashed_when_they_arrive(place, t
     record = FileRecord(sha256=file_digest(source), size=source.stat().st_size)
     place.blobs(part_bytes=5 * 2**20).put({"cas/weights": (source, record)}, rehash=False)
     assert sum("partNumber" in path for method, path in before.seen if method == "PUT") == 2
-    other = Place(tmp_path / "another machine", place.bucket).blobs()
+    other = StoreLocation(tmp_path / "another machine", place.bucket).blobs()
     assert other.problems({"cas/weights": record}, rehash=True) == {}
     assert file_digest(other.fetch({"cas/weights": record})["cas/weights"]) == record.sha256
 
 
 def test_what_is_cached_is_neither_fetched_again_nor_trusted_unread(place, published, tmp_path, before):
-    store = Place(tmp_path / "another machine", place.bucket).store()
+    store = StoreLocation(tmp_path / "another machine", place.bucket).store()
     path = store.file(published, "weights")
     fetched = len(before.seen)
     assert store.file(published, "weights") == path and len(before.seen) == fetched

@@ -6,12 +6,12 @@ import pytest
 
 from tasks.store.manifest import Manifest
 from tasks.store.store import Damaged, Store
-from tests.tasks.places import KEY, Place, facts, written
+from tests.tasks.store_locations import KEY, StoreLocation, facts, written
 
 
 @pytest.fixture(params=["folder", "s3"])
-def place(request, tmp_path) -> Place:
-    return Place(tmp_path, request.getfixturevalue("s3_bucket") if request.param == "s3" else None)
+def place(request, tmp_path) -> StoreLocation:
+    return StoreLocation(tmp_path, request.getfixturevalue("s3_bucket") if request.param == "s3" else None)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_damage_is_named_and_publishing_again_heals_it(place, store, published, 
 
 @pytest.mark.parametrize(("harm", "word"), [(None, "missing"), (b"X" + b"W" * 99, "bytes have changed")])
 def test_a_file_is_hashed_before_it_is_handed_out(place, published, tmp_path, harm, word):
-    elsewhere = Place(tmp_path if place.bucket is None else tmp_path / "another machine", place.bucket).store()
+    elsewhere = StoreLocation(tmp_path if place.bucket is None else tmp_path / "another machine", place.bucket).store()
     place.harm(elsewhere.content_address(published.files["weights"].sha256), harm)
     with pytest.raises(Damaged, match=rf"train-1-embedding .*weights: .*{word}"):
         elsewhere.file(published, "weights")
@@ -108,7 +108,7 @@ def test_a_manifest_in_the_wrong_place_is_damage(place, store, published):
         store.find("prepare", "e" * 64)
 
 
-def _race(place: Place, number: int, barrier, results) -> None:
+def _race(place: StoreLocation, number: int, barrier, results) -> None:
     work = written(place.folder / f"work-{number}", weights=f"by process {number}")
     barrier.wait()
     results.put(place.store().publish(work, facts()).files["weights"].sha256)
@@ -120,7 +120,7 @@ def test_of_racing_processes_one_wins_and_the_others_adopt_its_artefact(place, s
     assert store.find("train-1-embedding", KEY, rehash=True)
 
 
-def _creates(place: Place, number: int, barrier, results) -> None:
+def _creates(place: StoreLocation, number: int, barrier, results) -> None:
     barrier.wait()
     results.put((place.store().create_record("promotions/cup/1.json", str(number).encode()), number))
 
@@ -131,7 +131,7 @@ def test_of_twenty_writers_one_creates_a_record(place, store):
     assert store.record("promotions/cup/1.json").content == str(winner).encode()
 
 
-def _counts(place: Place, number: int, barrier, results) -> None:
+def _counts(place: StoreLocation, number: int, barrier, results) -> None:
     store, tries = place.store(), 0
     barrier.wait()
     while True:
@@ -148,7 +148,7 @@ def test_no_update_of_a_record_is_lost(place, store):
     assert store.record("count").content == b"6"
 
 
-def race(runner, place: Place, processes: int) -> list:
+def race(runner, place: StoreLocation, processes: int) -> list:
     """What each of several processes found, all beginning at once."""
     fork = multiprocessing.get_context("fork")
     barrier, results = fork.Barrier(processes), fork.Queue()

@@ -19,7 +19,7 @@ from model.errors import InputError
 from tasks.concepts.concepts import load_concept
 from tasks.concepts.image_origins import ImageOrigin, image_origins, write_origins
 from tasks.concepts.image_sets import image_set
-from tasks.concepts.takedown_records import read_taken_down
+from tasks.concepts.takedown_records import read_takedowns
 from tasks.dvc.command import dvc_add
 from tasks.execution.preflight import check_jobs
 from tasks.files.hashing import file_digest
@@ -33,8 +33,8 @@ from tasks.promotion.challengers import candidates, gate
 from tasks.promotion.policy import load_policy
 from tasks.promotion.promotion import check_production, put_into_production
 from tasks.promotion.source import find_source, refuse_for_good
+from tasks.registry.all_versions import registered_versions
 from tasks.registry.registration import register
-from tasks.registry.survey import registered_versions
 from tasks.registry.versions import CANDIDATE, CHAMPION, REVOKED_TAG, model_name
 from tasks.store.store import open_store
 from tasks.takedown.plan import TakedownPlan, plan_takedown
@@ -147,7 +147,7 @@ def test_production_goes_back_to_what_did_not_see_it_and_the_set_to_what_it_was(
     (state,) = make_plan(settings, [CONCEPT]).concepts
     assert (state.state, state.causes) == ("stale", ("images: -1",))  # retraining follows from the set
 
-    (record,) = read_taken_down(open_store(settings)).takedowns
+    (record,) = read_takedowns(open_store(settings)).takedowns
     assert record == done.takedown and record.finished and record.reason == "consent was withdrawn"
     assert set(record.images) == {sha256, "3" * 64}
     assert record.found["production"] == [{"concept": "owl", "version": 3, "instead": {"version": 2, "seq": 1}}]
@@ -172,10 +172,10 @@ def test_killed_between_any_two_steps_the_same_command_carries_on(settings):
     sha256 = file_digest(image(settings))
     for module, step, after in STEPS:
         killed_at(module, step, after, taken, settings, sha256)
-        (record,) = read_taken_down(open_store(settings)).takedowns
+        (record,) = read_takedowns(open_store(settings)).takedowns
         assert record.finished is None and planned(settings, sha256).to_do
     done = taken(settings, sha256, reason="another one")
-    (record,) = read_taken_down(open_store(settings)).takedowns
+    (record,) = read_takedowns(open_store(settings)).takedowns
     assert record == done.takedown and record.finished and record.reason == "consent was withdrawn"
     assert [(r.action, r.version) for r in ledger_of(settings).records] == [
         ("promote", 2),
@@ -261,7 +261,7 @@ def test_what_was_registered_after_the_takedown_is_not_promoted_and_a_second_tak
         promote(settings, 3)
     taken(settings, sha256)
     assert ledger_of(settings).serving.version == 2 and ledger_of(settings).serving.withdraws == contents[CONCEPT]
-    assert [t.number for t in read_taken_down(store).takedowns] == [1, 2]
+    assert [t.number for t in read_takedowns(store).takedowns] == [1, 2]
 
 
 def test_a_damaged_release_does_not_stand_in(settings):
@@ -311,7 +311,7 @@ def test_sets_are_changed_where_they_can_be_and_the_others_are_left_to_their_own
     ]
     assert "its images are made by dvc.yaml (dvc.lock)" in sets[1]["obstacle"] and sample.exists()
     assert sorted(path.name for path in concept.images.iterdir()) == ["00.png", "01.png", "02.png"]
-    assert read_taken_down(open_store(settings)).takedowns[0].finished
+    assert read_takedowns(open_store(settings)).takedowns[0].finished
     with pytest.raises(InputError, match=r"concept 'turtle': images/05.png was taken down on"):
         check_jobs(settings, plan_jobs(settings, ["turtle"]))
 

@@ -20,7 +20,7 @@ from tasks.store.manifest import Input, Manifest
 from tasks.store.store import Damaged, Store, open_store
 from tasks.upkeep.garbage import DAY, Needs
 from tasks.upkeep.gc import clear_store, clear_up
-from tests.tasks.places import Place, facts, written
+from tests.tasks.store_locations import StoreLocation, facts, written
 
 FORK = multiprocessing.get_context("fork")
 NOBODY = {name: frozenset() for name in ("promoted", "registered", "planned", "registered_elsewhere", "recorded")}
@@ -31,7 +31,7 @@ A, B, C, LOOSE, NEW = (letter * 64 for letter in "abcde")
 class Aged:
     """A place in which what was there at one moment is a month old by now, unless somebody has renewed it."""
 
-    def __init__(self, place: Place, blobs: Blobs) -> None:
+    def __init__(self, place: StoreLocation, blobs: Blobs) -> None:
         self._blobs = blobs
         self._then = {entry.name: entry.modified for prefix in ("stages/", "cas/") for entry in self.entries(prefix)}
         if place.bucket:
@@ -49,8 +49,8 @@ class Aged:
 
 
 @pytest.fixture(params=["folder", "s3"])
-def place(request, tmp_path) -> Place:
-    place = Place(tmp_path, request.getfixturevalue("s3_bucket") if request.param == "s3" else None)
+def place(request, tmp_path) -> StoreLocation:
+    place = StoreLocation(tmp_path, request.getfixturevalue("s3_bucket") if request.param == "s3" else None)
     place.store().probe()
     return place
 
@@ -65,7 +65,7 @@ def old(place) -> Aged:
     return month_old(place)
 
 
-def month_old(place: Place) -> Aged:
+def month_old(place: StoreLocation) -> Aged:
     """Three artefacts of a month ago, each made from the one before; contents `shared` and one that nobody names."""
     blobs = place.blobs()
     store, folder = Store(blobs), place.folder
@@ -84,7 +84,7 @@ def clear(blobs: Blobs | Aged, *planned: str, dry_run: bool = False) -> tuple[se
     return {artefact.key for artefact in verdict.artefacts}, len(verdict.contents)
 
 
-def whole(place: Place) -> set[str]:
+def whole(place: StoreLocation) -> set[str]:
     """Keys of all artefacts; each has all its contents and everything that it was made from."""
     store = place.store()
     manifests = store.read_all(store.inventory().manifests)
@@ -231,7 +231,7 @@ def test_who_begins_to_use_what_a_sweep_is_about_to_remove_learns_that_it_is_gon
     assert [type(found) for found in learnt] == [Damaged]
 
 
-def killed_while_clearing(place: Place, old: Aged, removals: int) -> None:
+def killed_while_clearing(place: StoreLocation, old: Aged, removals: int) -> None:
     def dies() -> None:
         done, delete_all = [], old.delete_all
 
@@ -259,12 +259,12 @@ def killed_while_clearing(place: Place, old: Aged, removals: int) -> None:
 
 @pytest.mark.parametrize("removals", range(7))
 def test_killed_at_any_moment_it_leaves_whole_artefacts_and_stops_nobody(tmp_path, removals):
-    place = Place(tmp_path)
+    place = StoreLocation(tmp_path)
     killed_while_clearing(place, month_old(place), removals)
 
 
 def test_killed_in_s3_it_leaves_whole_artefacts_and_stops_nobody(tmp_path, s3_bucket):
-    place = Place(tmp_path, s3_bucket)
+    place = StoreLocation(tmp_path, s3_bucket)
     killed_while_clearing(place, month_old(place), removals=2)
 
 

@@ -10,7 +10,7 @@ from tasks.files.hashing import digest_of
 from tasks.store.blobs import Entry
 from tasks.store.manifest import FileRecord, Input, Manifest
 from tasks.store.store import Damaged, Inventory
-from tasks.upkeep.garbage import DAY, Needs, Place, find_garbage
+from tasks.upkeep.garbage import DAY, ArtefactKey, Needs, find_garbage
 
 NOW = 1e9
 WEEK = 7 * DAY
@@ -21,11 +21,13 @@ STAGES = ("prepare", "train-1-embedding", "train-2-unet", "evaluate", "gallery")
 class World:
     """A made-up store: manifests with what they read and hold, and when things were written."""
 
-    manifests: dict[Place, Manifest | Damaged] = field(default_factory=dict)
-    ages: dict[Place, float] = field(default_factory=dict)
+    manifests: dict[ArtefactKey, Manifest | Damaged] = field(default_factory=dict)
+    ages: dict[ArtefactKey, float] = field(default_factory=dict)
     contents: dict[str, float] = field(default_factory=dict)
 
-    def add(self, place: Place, reads: tuple[Place, ...] = (), files: tuple[str, ...] = (), age: float = WEEK) -> Place:
+    def add(
+        self, place: ArtefactKey, reads: tuple[ArtefactKey, ...] = (), files: tuple[str, ...] = (), age: float = WEEK
+    ) -> ArtefactKey:
         stage, key = place
         self.manifests[place] = Manifest(
             stage=stage,
@@ -74,7 +76,7 @@ def random_world(rng: random.Random) -> World:
     return world
 
 
-def needed_slowly(world: World, roots: set[Place]) -> set[Place]:
+def needed_slowly(world: World, roots: set[ArtefactKey]) -> set[ArtefactKey]:
     """Another way to the same: grow the set until nothing more comes in."""
     needed = set(roots)
     while True:

@@ -12,7 +12,7 @@ from tasks.registry.registration import register
 from tasks.registry.store_records import registry_id, training_record_path
 from tasks.store.store import Store, open_blobs, open_store
 from tasks.tracking.client import connect
-from tasks.upkeep.garbage import Needs, Place
+from tasks.upkeep.garbage import ArtefactKey, Needs
 from tasks.upkeep.gc import clear_store
 from tasks.upkeep.needs import Forgotten, find_needs, records_of_others, tidy_records
 from tests.tasks.finished_training import concept, project, training
@@ -30,7 +30,7 @@ def store(settings) -> Store:
     return open_store(settings)
 
 
-def places(manifests) -> set[Place]:
+def places(manifests) -> set[ArtefactKey]:
     return {(stage, manifest.key) for stage, manifest in manifests.items()}
 
 
@@ -38,7 +38,7 @@ def needs(settings: Settings, *forgotten: str) -> Needs:
     return find_needs(settings, open_store(settings), [], Forgotten(concepts=forgotten)).needs
 
 
-def cleared(settings: Settings, monkeypatch, *forgotten: str, registries: tuple[str, ...] = ()) -> set[Place]:
+def cleared(settings: Settings, monkeypatch, *forgotten: str, registries: tuple[str, ...] = ()) -> set[ArtefactKey]:
     """What a sweep in a month would remove."""
     said, now = Forgotten(concepts=forgotten, registries=registries), Store.now
     store = open_store(settings)
@@ -50,7 +50,7 @@ def cleared(settings: Settings, monkeypatch, *forgotten: str, registries: tuple[
     return {(artefact.stage, artefact.key) for artefact in verdict.artefacts}
 
 
-def registered_and_remembered(settings: Settings, seed: int) -> set[Place]:
+def registered_and_remembered(settings: Settings, seed: int) -> set[ArtefactKey]:
     """A training of `turtle` as a project leaves it: a version, and its records in the store."""
     manifests = training(settings, seed)
     version = register(settings, concept(settings), manifests)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.concepts.takedown_records import Takedown, begin, finish, read_taken_down
+from tasks.concepts.takedown_records import Takedown, begin_takedown, finish_takedown, read_takedowns
 from tasks.execution.caching import Bench
 from tasks.plan.last_training import LastTraining, last_training_path, write_last_training
 from tasks.project.settings import Settings
 from tasks.registry.registration import register
-from tasks.registry.store_records import training_record_paths
+from tasks.registry.store_records import record_paths
 from tasks.registry.version_records import VersionRecord, version_records
 from tasks.store.store import Store, open_store
 from tasks.upkeep.mending import mend_records
@@ -30,7 +30,7 @@ def settings(lineage_project, tmp_path) -> Settings:
         own.manifests = bench.manifests
         remember(own, register(settings, bench.job.concept, bench.manifests).version)
     for number in (1, 2):
-        finish(store, begin(store, lambda n, number=number: takedown(n, f"{number}" * 64)))
+        finish_takedown(store, begin_takedown(store, lambda n, number=number: takedown(n, f"{number}" * 64)))
     return settings
 
 
@@ -86,7 +86,7 @@ def test_an_old_copy_that_was_put_back_is_seen(settings):
 
 def test_a_record_in_another_s_place_is_seen(settings):
     store = open_store(settings)
-    told = [path for path in training_record_paths(store, settings) if path.endswith(".json")]
+    told = [path for path in record_paths(store, settings) if path.endswith(".json")]
     assert len(told) == 2
     store.write_record(told[1], store.record(told[0]).content)
     assert "put in the place of another" in examine_records(store).problems[told[1]]
@@ -94,7 +94,7 @@ def test_a_record_in_another_s_place_is_seen(settings):
 
 def test_a_version_record_that_was_rewritten_breaks_what_follows_it(settings):
     store = open_store(settings)
-    one, two = [path for path in training_record_paths(store, settings) if path.endswith(".json")]
+    one, two = [path for path in record_paths(store, settings) if path.endswith(".json")]
     record = VersionRecord.from_json(store.record(one).content)
     store.write_record(one, replace(record, source="elsewhere").to_json())
     assert "does not follow the record of version 1" in examine_records(store).problems[two]
@@ -127,7 +127,7 @@ def test_what_manifests_registry_or_another_record_tell_is_mended(settings):
 
 def test_a_damaged_takedown_is_named_and_left_to_who_has_a_copy(settings):
     store = open_store(settings)
-    assert [t.finished is not None for t in read_taken_down(store).takedowns] == [False, False]
+    assert [t.finished is not None for t in read_takedowns(store).takedowns] == [False, False]
     path = next(path for path in records(settings) if path.endswith("000001.finished.json"))
     store.write_record(path, b"{}")
     assert mended(settings, store) == {path: "lost"}

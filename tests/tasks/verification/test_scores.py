@@ -18,7 +18,7 @@ from tasks.promotion.challengers import candidates, gate
 from tasks.promotion.gates import Evidence, promotion_checks
 from tasks.promotion.policy import Policy
 from tasks.promotion.source import find_source
-from tasks.registry.survey import registered_versions
+from tasks.registry.all_versions import registered_versions
 from tasks.signing.keys import public_key_of, signer_of
 from tasks.store.artefacts import EMBEDDINGS, SCORES
 from tasks.store.manifest import FileRecord, Manifest

@@ -17,7 +17,7 @@ QUICK = LeaseTimes(renew=0.2, take_over=1.5, look=0.05)
 
 
 @dataclass(frozen=True)
-class Place:
+class StoreLocation:
     """A store in a folder, or in a bucket with a cache in a folder."""
 
     folder: Path

@@ -5,7 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-class Receiver:
+class WebhookReceiver:
     """A local HTTP server that fails as often as it is told, and keeps what it is sent."""
 
     def __init__(self, failures: int) -> None:
@@ -30,7 +30,7 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook/s3cret-path"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def __enter__(self) -> "Receiver":
+    def __enter__(self) -> "WebhookReceiver":
         return self
 
     def __exit__(self, *_: object) -> None:
