@@ -107,7 +107,7 @@ class Manifest(Facts):
             files = {path: FileRecord(**record) for path, record in content.pop("files").items()}
             inputs = tuple(Input(**record) for record in content.pop("inputs"))
             images = tuple(content.pop("images", ()))
-            signature, is_sealed = seal.signature if seal else None, seal is not None
+            signature, is_sealed = seal.signature if seal else content.pop("signature", None), seal is not None
             return cls(files=files, inputs=inputs, images=images, signature=signature, sealed=is_sealed, **content)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a manifest: {error!r}") from error

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from model.scores.metrics import Embeddings, scores_of
 from tasks.files.hashing import file_digest
 from tasks.lineage.chain import Chain, read_chain
 from tasks.lineage.check_results import Verification
@@ -61,7 +62,15 @@ def forged(settings: Settings, folder: Path, *, embeddings: bool) -> Manifest:
         for name in ("clip_text", "clip_instance"):
             tensors[name] = towards.expand_as(tensors[name]).contiguous()
         save_file(tensors, folder / EMBEDDINGS)
-    return rewritten(store, settings, evaluation, folder)
+        given = scores_of(Embeddings(**tensors), list(evaluation.parameters["prompts"])).to_dict()
+        (folder / SCORES).write_text(json.dumps({**document, **given}))
+    changed = rewritten(store, settings, evaluation, folder)
+    gallery = chain_of(settings).manifests["gallery"]
+    facts = json.loads(gallery.to_json())
+    for entry in facts["inputs"]:
+        entry["digest"] = changed.digest() if entry["kind"] == "evaluate" else entry["digest"]
+    put(store, gallery, facts)
+    return changed
 
 
 def rewritten(store: Store, settings: Settings, manifest: Manifest, folder: Path) -> Manifest:
@@ -73,6 +82,11 @@ def rewritten(store: Store, settings: Settings, manifest: Manifest, folder: Path
         content = settings.store / "cas" / "sha256" / record.sha256[:2] / record.sha256
         content.parent.mkdir(exist_ok=True)
         content.write_bytes(path.read_bytes())
+    return put(store, manifest, facts)
+
+
+def put(store: Store, manifest: Manifest, facts: dict) -> Manifest:
+    """What a manifest says now, sealed again; the signature of before stays."""
     del facts["seal"]
     changed = Manifest.from_json(json.dumps(facts))
     address = Path(store.manifest_address(manifest.stage, manifest.key))
