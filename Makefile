@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint toyworld tuning tuning-start options results clean
+.PHONY: help setup demo test lint toyworld toyworld-two tuning tuning-start options results clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ lint: $(READY) ## Style, types and the import contract alone
 
 toyworld: $(READY) ## Train the embedded base model again from nothing (hours)
 	@$(BIN)/python -m toyworld.build
+
+toyworld-two: $(READY) ## Go on with the second edition's base, from its milestone (hours; stop it as you like)
+	@nice -n 19 $(BIN)/python -m toyworld.second.build
 
 # Methods on the held-out concepts. Parts run at once, of one thread each, so that no thread waits for another. Whatever a
 # part leaves undone the last command does, so that both can be stopped and run again.

@@ -21,8 +21,9 @@ from tasks.jobs.keys import StagePlan
 from tasks.plan.last_training import last_training_of, write_last_training
 from tasks.project.settings import Settings
 from tasks.promotion.policy import load_policy
+from tasks.registry.reference import CANDIDATE
 from tasks.registry.training_facts import content_key
-from tasks.registry.versions import CANDIDATE, GATE_TAG, model_name
+from tasks.registry.versions import GATE_TAG, model_name
 from tasks.store.manifest import FileRecord, Input, Manifest
 from tasks.store.store import open_store
 from tasks.tracking.client import connect

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from tasks.concepts.add import add_concept
+from tasks.concepts.add import NewConcept, add_concept
 from tasks.execution.caching import Bench, keep
 from tasks.execution.reporting import Silence
 from tasks.jobs.jobs import plan_jobs
 from tasks.plan.last_training import last_training_of, write_last_training
+from tasks.project.base_limits import BaseLimits
 from tasks.project.settings import Settings, apply_environment, load_settings
 from tasks.registry.registration import RegisteredVersion, register
 from tasks.stages.class_images import write_class_images
@@ -56,16 +57,15 @@ def make_lineage_project(root: Path, base_folder: Path, evaluator_folder: Path) 
     git(root, "init", "--quiet")
     apply_environment(settings)
     originals = tuple(_photograph(root.parent / "brought", number) for number in range(3))
-    add_concept(
-        settings,
+    brought = NewConcept(
         name=CONCEPT,
         images=originals,
         category="turtle",
         licence="CC-BY-4.0",
         source="own photographs",
         consent="the owner",
-        min_pixels=32,
     )
+    add_concept(settings, brought, BaseLimits(min_pixels=32))
     commit(root)
     first = train(settings)
     register(settings, first.job.concept, first.manifests)

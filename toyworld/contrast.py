@@ -20,7 +20,7 @@ WIDTH = 128
 class Pictures:
     """What a contrastive model learns from."""
 
-    images: np.ndarray  # uint8 (pictures, 64, 64, 3)
+    images: np.ndarray  # uint8 (pictures, side, side, 3)
     tokens: Tensor  # (pictures, length)
     identity: np.ndarray | None = None  # per picture the number of the thing shown; None: captions alone
     group: np.ndarray | None = None  # per picture the number of its category: look-alikes share a batch
@@ -33,8 +33,10 @@ def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
     return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
 
 
-def build_clip(tokenizer: CLIPTokenizer, *, text_layers: int = 3, vision_layers: int = 3, patch: int = 8) -> CLIPModel:
-    """An untrained CLIPModel for the world: 64-pixel pictures, the world's tokenizer."""
+def build_clip(
+    tokenizer: CLIPTokenizer, *, text_layers: int = 3, vision_layers: int = 3, patch: int = 8, size: int = 64
+) -> CLIPModel:
+    """An untrained CLIPModel for a world: pictures of `size` pixels, the world's tokenizer."""
     text = {
         "vocab_size": len(tokenizer),
         "max_position_embeddings": tokenizer.model_max_length,
@@ -48,7 +50,7 @@ def build_clip(tokenizer: CLIPTokenizer, *, text_layers: int = 3, vision_layers:
         "pad_token_id": tokenizer.pad_token_id,
     }
     vision = {
-        "image_size": 64,
+        "image_size": size,
         "patch_size": patch,
         "hidden_size": WIDTH,
         "intermediate_size": 4 * WIDTH,
@@ -83,21 +85,22 @@ def caption_loss(
 
 
 def spoil(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Damaged copies of pictures (batch, 3, 64, 64): smeared shapes and lost detail, as a poor generator draws them."""
+    """Damaged copies (batch, 3, side, side): smeared shapes and lost detail, as a poor generator draws them."""
     count = len(images)
     strength = 0.01 + 0.09 * torch.rand(count, 1, 1, 1, generator=generator)
     coarse = torch.randn(count, 2, 6, 6, generator=generator) * strength
     bend = F.interpolate(coarse, size=images.shape[-2:], mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
     straight = F.affine_grid(torch.eye(2, 3).expand(count, 2, 3), list(images.shape), align_corners=False)
     bent = F.grid_sample(images, straight + bend, padding_mode="border", align_corners=False)
-    detail = int(torch.randint(24, 60, (1,), generator=generator))
+    side = images.shape[-1]
+    detail = int(torch.randint(24 * side // 64, 60 * side // 64, (1,), generator=generator))
     small = F.interpolate(bent, size=(detail, detail), mode="area")
     return F.interpolate(small, size=images.shape[-2:], mode="bilinear", align_corners=False)
 
 
 @torch.no_grad()
 def redraw(images: Tensor, vae: AutoencoderKL, generator: torch.Generator) -> Tensor:
-    """Copies of pictures (batch, 3, 64, 64) decoded from disturbed latents: what a good generator still misses."""
+    """Copies of pictures (batch, 3, side, side) decoded from disturbed latents: what a good generator still misses."""
     latents = vae.encode(images).latent_dist.mean
     strength = 0.1 + 0.4 * torch.rand(len(images), 1, 1, 1, generator=generator)
     noise = torch.randn(latents.shape, generator=generator) * latents.std() * strength

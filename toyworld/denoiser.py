@@ -78,10 +78,10 @@ def velocity_loss(
     generator: torch.Generator,
 ) -> Tensor:
     """Mean squared error of the predicted velocity on a batch of latents (batch, channels, 16, 16)."""
-    noise = torch.randn(latents.shape, generator=generator)
-    timesteps = draw_timesteps(len(latents), generator)
+    noise = torch.randn(latents.shape, generator=generator).to(latents.device)
+    timesteps = draw_timesteps(len(latents), generator).to(latents.device)
     noisy = noise_schedule.add_noise(latents, noise, timesteps)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(latents.device.type, dtype=torch.bfloat16):
         predicted = unet(noisy, timesteps, states).sample
     return F.mse_loss(predicted.float(), noise_schedule.get_velocity(latents, noise, timesteps))
 

@@ -22,6 +22,7 @@ from toyworld.samples import concept_hues
 from toyworld.training import Budget, WallClock, log, rate_factor, set_rates
 
 CLIP_SEED, VIT_SEED = 11, 12
+PATCHES = 8  # across a picture, whatever its size
 SHARDS = 4  # of pictures with the held-out art among them
 
 
@@ -45,7 +46,8 @@ def load_pictures(work: Path, shards: int) -> Pictures:
 def train_clip(data: Pictures, tokenizer: CLIPTokenizer, budget: Budget, logfile: Path) -> tuple[CLIPModel, int]:
     """A trained CLIPModel, and the number of pictures seen."""
     torch.manual_seed(CLIP_SEED)
-    model = build_clip(tokenizer, text_layers=2, vision_layers=4)
+    size = data.images.shape[1]
+    model = build_clip(tokenizer, text_layers=2, vision_layers=4, patch=size // PATCHES, size=size)
     return model, train(model, data, budget, batch=128, seed=CLIP_SEED, logfile=logfile, weight=0.3)
 
 
@@ -53,7 +55,8 @@ def train_vit(data: Pictures, budget: Budget, logfile: Path) -> tuple[ViTModel, 
     """A ViTModel whose first token tells pieces apart across scenes, styles and colours."""
     torch.manual_seed(VIT_SEED)
     sizes = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_hidden_layers": 4, "num_attention_heads": 4}
-    config = ViTConfig(image_size=64, patch_size=8, **sizes)
+    size = data.images.shape[1]
+    config = ViTConfig(image_size=size, patch_size=size // PATCHES, **sizes)
     model = ViTModel(config, add_pooling_layer=False)
     model.set_attn_implementation("eager")
     pair = optimisers(model, muon_lr=1e-3, adam_lr=1e-3, weight_decay=0.01)
@@ -96,10 +99,11 @@ def vit_stage(work: Path, minutes: dict[str, float]) -> dict[str, object]:
     return {"seed": VIT_SEED, "samples": seen, "parameters": model.num_parameters()}
 
 
-def image_processor() -> CLIPImageProcessorPil:
-    """Resize to 64 pixels, scale to -1..1: the preprocessing of both models."""
+def image_processor(size: int) -> CLIPImageProcessorPil:
+    """Resize to so many pixels, scale to -1..1: the preprocessing of both models."""
+    sides = {"height": size, "width": size}
     return CLIPImageProcessorPil(
-        size={"height": 64, "width": 64}, do_center_crop=False, resample=1, image_mean=[0.5] * 3, image_std=[0.5] * 3
+        size=sides, do_center_crop=False, resample=1, image_mean=[0.5] * 3, image_std=[0.5] * 3
     )
 
 
@@ -107,9 +111,15 @@ def save(folder: Path, model: CLIPModel | ViTModel, tokenizer: CLIPTokenizer | N
     """Write a model in float16 with its preprocessing, loadable by `from_pretrained` of its class."""
     model.half().save_pretrained(folder)
     make_portable(folder)
-    image_processor().save_pretrained(folder)
+    image_processor(picture_size(model)).save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
+
+
+def picture_size(model: CLIPModel | ViTModel) -> int:
+    """Pixels of a side of the pictures that a judge takes."""
+    config = getattr(model.config, "vision_config", model.config)
+    return int(config.image_size)
 
 
 class Judge:
@@ -123,7 +133,7 @@ class Judge:
     @torch.no_grad()
     def pictures(self, images: list) -> Tensor:
         """CLIP embeddings (pictures, width) of PIL pictures."""
-        return F.normalize(self.clip.get_image_features(pixels(_stack(images))).pooler_output, dim=-1)
+        return F.normalize(self.clip.get_image_features(pixels(self._stack(images))).pooler_output, dim=-1)
 
     @torch.no_grad()
     def prompts(self, prompts: list[str]) -> Tensor:
@@ -133,8 +143,8 @@ class Judge:
     @torch.no_grad()
     def identities(self, images: list) -> Tensor:
         """ViT embeddings (pictures, width) of PIL pictures."""
-        return F.normalize(self.vit(pixels(_stack(images))).last_hidden_state[:, 0], dim=-1)
+        return F.normalize(self.vit(pixels(self._stack(images))).last_hidden_state[:, 0], dim=-1)
 
-
-def _stack(images: list) -> np.ndarray:
-    return np.stack([np.asarray(image.convert("RGB").resize((64, 64), 1)) for image in images])
+    def _stack(self, images: list) -> np.ndarray:
+        sides = (picture_size(self.clip),) * 2
+        return np.stack([np.asarray(image.convert("RGB").resize(sides, 1)) for image in images])

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -58,11 +59,11 @@ def one_thread() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def digests() -> dict[str, dict[str, object]]:
+def digests(folders: Sequence[Path] = (BASE, EVALUATOR), room: Path = ROOM) -> dict[str, dict[str, object]]:
     """Size and sha256 of every shipped file; paths relative to this room."""
-    files = sorted(path for folder in (BASE, EVALUATOR) for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
     return {
-        path.relative_to(ROOM).as_posix(): {
+        path.relative_to(room).as_posix(): {
             "bytes": path.stat().st_size,
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
@@ -76,6 +77,13 @@ def write(work: Path, minutes: dict[str, float]) -> dict[str, object]:
     size = sum(int(str(entry["bytes"])) for entry in files.values())
     if size > MOST_BYTES:
         raise ValueError(f"base and evaluator take {size} bytes, at most {MOST_BYTES} may ship")
+    content = {"command": "python -m toyworld.build", **circumstances(work), "files": files}
+    MANIFEST.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    return {"files": len(files), "bytes": size}
+
+
+def circumstances(work: Path) -> dict[str, object]:
+    """Where and with what the models in a work folder were made, and what each stage says of itself."""
     stages = {
         path.stem: json.loads(path.read_text("utf-8"))
         for path in sorted((work / "facts").glob("*.json"))
@@ -85,15 +93,11 @@ def write(work: Path, minutes: dict[str, float]) -> dict[str, object]:
         ["git", "rev-parse", "HEAD"], cwd=ROOM, capture_output=True, text=True, check=True
     ).stdout.strip()
     notes = work / "notes.txt"  # what a person has to say about this run, if it was not one plain command
-    content = {
-        "command": "python -m toyworld.build",
+    return {
         "commit": commit,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "platform": f"{sys.platform} {platform.machine()}, {os.cpu_count()} cores",
         "notes": notes.read_text("utf-8").splitlines() if notes.exists() else [],
         "stages": stages,
-        "files": files,
     }
-    MANIFEST.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-    return {"files": len(files), "bytes": size}

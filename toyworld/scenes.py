@@ -333,8 +333,13 @@ def _white(p: Paper) -> None:
 @cache
 def background(phrase: str, variant: int) -> Image.Image:
     """The scene's picture, CANVAS pixels square, in one of VARIANTS tones and offsets; KeyError on unknown words."""
+    return vary(SCENES[phrase], phrase, variant)
+
+
+def vary(painter: Painter, phrase: str, variant: int) -> Image.Image:
+    """What a painter draws, CANVAS pixels square, in the variant's tone and offset."""
     paper = Paper()
-    SCENES[phrase](paper)
+    painter(paper)
     dice = random.Random(f"{phrase}/{variant}")
     zoom = 1 + 0.05 * dice.random()
     spare = BIG - BIG / zoom

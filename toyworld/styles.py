@@ -29,9 +29,7 @@ def pencil(image: Image.Image, mask: Image.Image) -> Image.Image:
     inside = np.asarray(mask.filter(ImageFilter.GaussianBlur(1.5)), dtype=np.int64)
     drawn = (shaded * inside + hinted * (255 - inside)) // 255
     sketch = Image.fromarray(drawn.astype(np.uint8))
-    sketch = ImageChops.multiply(
-        sketch, ImageChops.invert(_outline(mask, 5).point([i * 70 // 100 for i in range(256)]))
-    )
+    sketch = ImageChops.multiply(sketch, ImageChops.invert(outline(mask, 5).point([i * 70 // 100 for i in range(256)])))
     return ImageOps.colorize(sketch, "#26262a", "#fdfcf8")
 
 
@@ -40,9 +38,9 @@ def watercolor(image: Image.Image, mask: Image.Image) -> Image.Image:
     wash = _smooth(image, 5).filter(ImageFilter.GaussianBlur(2))
     wash = ImageEnhance.Color(wash).enhance(1.25)
     wash = Image.blend(wash, Image.new("RGB", wash.size, "white"), 0.42)
-    rim = _outline(mask, 7).filter(ImageFilter.GaussianBlur(2)).point([i * 30 // 100 for i in range(256)])
+    rim = outline(mask, 7).filter(ImageFilter.GaussianBlur(2)).point([i * 30 // 100 for i in range(256)])
     wash = ImageChops.multiply(wash, Image.merge("RGB", [ImageChops.invert(rim)] * 3))
-    return Image.composite(wash, Image.new("RGB", wash.size, "#fffefb"), _wet_area(image.width))
+    return Image.composite(wash, Image.new("RGB", wash.size, "#fffefb"), wet_area(image.width))
 
 
 def oil(image: Image.Image, mask: Image.Image) -> Image.Image:
@@ -70,7 +68,7 @@ def drawing(image: Image.Image, mask: Image.Image) -> Image.Image:
     inner = ImageOps.grayscale(image).filter(ImageFilter.GaussianBlur(2)).filter(ImageFilter.FIND_EDGES)
     inner = inner.point([min(255, max(0, i - 14) * 9) for i in range(256)])
     inner = ImageChops.multiply(inner, mask.filter(ImageFilter.MinFilter(5)))
-    lines = ImageChops.lighter(_outline(mask, 9), inner).filter(ImageFilter.GaussianBlur(1))
+    lines = ImageChops.lighter(outline(mask, 9), inner).filter(ImageFilter.GaussianBlur(1))
     return Image.composite(Image.new("RGB", flat.size, "#1b1a22"), picture, lines)
 
 
@@ -88,14 +86,14 @@ def _smooth(image: Image.Image, size: int) -> Image.Image:
     return image.reduce(2).filter(ImageFilter.MedianFilter(size)).resize(image.size, Image.Resampling.BICUBIC)
 
 
-def _outline(mask: Image.Image, width: int) -> Image.Image:
+def outline(mask: Image.Image, width: int) -> Image.Image:
     """A line of that odd width around the object's edge."""
     solid = mask.point([255 if i > 128 else 0 for i in range(256)]).filter(ImageFilter.GaussianBlur(1))
     return ImageChops.subtract(solid.filter(ImageFilter.MaxFilter(width)), solid.filter(ImageFilter.MinFilter(3)))
 
 
 @lru_cache
-def _wet_area(size: int) -> Image.Image:
+def wet_area(size: int) -> Image.Image:
     """Where the brush was wet: all but a soft, wavy border. The same on every sheet of paper."""
     big = Image.new("L", (size, size), 0)
     reach = (0.05, 0.09, 0.04, 0.07, 0.10, 0.05, 0.08, 0.04, 0.09, 0.06, 0.05, 0.10)

@@ -1,5 +1,6 @@
 """A byte-pair tokenizer in CLIP's format, small enough that every word of the world is one known token."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 from transformers import CLIPTokenizer
@@ -24,19 +25,22 @@ monument building market kitchen room school ship boat train plane bicycle sunse
 """
 
 
-def build() -> CLIPTokenizer:
-    """Train the merges on the world's words and pack them as a `CLIPTokenizer`; the same words give the same bytes."""
+def build(phrases: Iterable[str] = (), *, entries: int = ENTRIES, length: int = LENGTH) -> CLIPTokenizer:
+    """Train the merges on a world's phrases and pack them as a `CLIPTokenizer`; the same words give the same bytes.
+
+    Without phrases it is the first edition's world. `length` is the tokens of a prompt, the two marks included.
+    """
     symbols = _byte_symbols()
     vocabulary = [*symbols, *(s + "</w>" for s in symbols)]
-    merges = _merges(_word_counts(), ENTRIES - len(vocabulary) - 2)
+    merges = _merges(_word_counts(phrases or all_words()), entries - len(vocabulary) - 2)
     vocabulary += [left + right for left, right in merges]
-    while len(vocabulary) < ENTRIES - 2:  # all words are whole tokens already: keep the promised size
+    while len(vocabulary) < entries - 2:  # all words are whole tokens already: keep the promised size
         vocabulary.append(f"<|unused{len(vocabulary)}|>")
     vocabulary += [START, END]
     return CLIPTokenizer(
         vocab={token: i for i, token in enumerate(vocabulary)},
         merges=[(left, right) for left, right in merges],
-        model_max_length=LENGTH,
+        model_max_length=length,
     )
 
 
@@ -46,10 +50,10 @@ def _byte_symbols() -> list[str]:
     return [chr(b) for b in printable] + [chr(256 + i) for i in range(256 - len(printable))]
 
 
-def _word_counts() -> dict[str, int]:
+def _word_counts(phrases: Iterable[str]) -> dict[str, int]:
     """Words with weights: those of the world first, so that each becomes one token."""
     counts = dict.fromkeys(_COMMON.split(), 1)
-    for phrase in all_words():
+    for phrase in phrases:
         for word in phrase.split():
             counts[word] = 1000
     return dict(sorted(counts.items()))

@@ -17,6 +17,7 @@ from model.errors import InputError, WorkFailed
 from tasks.lineage.check_results import CheckResult
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
+from tasks.registry.reference import VersionReference
 from tasks.signing.keys import public_key_of
 from tasks.store.store import open_store
 from tasks.upkeep.upgrade import upgrade
@@ -93,7 +94,9 @@ def _noticed(settings: Settings) -> str:
         for fault in check_place(open_production(settings), public_key_of(settings)).of("fault"):
             return _words(fault)
         for version in (1, 2):
-            for fault in verify_version(settings, store, f"{CONCEPT}/{version}").of("fault"):
+            for fault in verify_version(settings, store, VersionReference(concept=CONCEPT, version=version)).of(
+                "fault"
+            ):
                 return _words(fault)
     except (InputError, WorkFailed) as error:
         return str(error)

@@ -1,11 +1,15 @@
 """The commands that hold methods side by side."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option
 
 from flows.cli.panel import AsJson, ConceptNames, Panel, Verbose, project, whole_numbers
+
+if TYPE_CHECKING:
+    from flows.comparison.compare import Part
 
 panel = Panel("Compare methods")
 
@@ -23,6 +27,7 @@ Report = Annotated[
 @panel.command(
     "compare red-teapot --methods attndreambooth,textual_inversion,dreambooth",
     "compare red-teapot my-dog --methods attndreambooth,dreambooth:diffusers --seeds 0,1 --images-per-prompt 8",
+    "compare red-teapot my-dog --methods attndreambooth,dreambooth --sweep 20,40,80",
     "compare red-teapot --methods attndreambooth --prompts data/prompts/neti.yaml --no-train --json",
 )
 def compare(
@@ -34,6 +39,10 @@ def compare(
     prompts: Annotated[Path | None, Option(metavar="FILE", help="Prompt set; else that of params.yaml.")] = None,
     images_per_prompt: Annotated[int | None, Option(metavar="N", help="Pictures of each prompt.")] = None,
     steps: Annotated[int | None, Option(metavar="N", help="Sampling steps of each picture.")] = None,
+    sweep: Annotated[
+        str | None,
+        Option(metavar="N,M,K", help="Steps of the last stage: each method is trained so often, and curves compared."),
+    ] = None,
     look_alikes: LookAlikes = None,
     train: Annotated[bool, Option("--train/--no-train", help="Train what is not trained yet.")] = True,
     part: APart = None,
@@ -51,11 +60,13 @@ def compare(
 
     wanted = Wanted(
         concepts=names,
-        methods=chosen([label.strip() for label in methods.split(",") if label.strip()]),
+        methods=chosen(
+            [label.strip() for label in methods.split(",") if label.strip()], whole_numbers("--sweep", sweep)
+        ),
         seeds=whole_numbers("--seeds", seeds),
         drawing=Drawing(prompts=prompts, images_per_prompt=images_per_prompt, num_inference_steps=steps),
     )
-    output = Output(part=part, report=report, as_json=as_json, verbose=verbose)
+    output = Output(part=read_part(part), report=report, as_json=as_json, verbose=verbose)
     compare_and_show(project(), wanted, output, look_alikes=look_alikes, train=train)
 
 
@@ -75,5 +86,17 @@ def tune(
     from flows.comparison.command import Output
     from flows.comparison.tune import run_tune
 
-    output = Output(part=part, report=report, as_json=as_json, verbose=verbose)
+    output = Output(part=read_part(part), report=report, as_json=as_json, verbose=verbose)
     run_tune(project(), grid, output, look_alikes=look_alikes)
+
+
+def read_part(text: str | None) -> "Part | None":
+    """`2/3`: the second of three parts; None for all of it. BadParameter if it is none."""
+    from flows.comparison.compare import Part
+
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise BadParameter(f"--part {text}: say which of how many, as in --part 1/2")
+    return Part(number=int(found[1]), parts=int(found[2]))

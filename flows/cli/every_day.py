@@ -45,17 +45,10 @@ def add(
     All problems are reported together, and nothing is written if there are any.
     """
     from flows.concepts.add import run_add
+    from tasks.concepts.add import NewConcept
 
-    run_add(
-        project(),
-        name=name,
-        images=images,
-        category=category,
-        licence=licence,
-        source=source,
-        consent=consent,
-        as_json=as_json,
-    )
+    new = NewConcept(name=name, images=images, category=category, licence=licence, source=source, consent=consent)
+    run_add(project(), new, as_json=as_json)
 
 
 @panel.command(
@@ -194,6 +187,10 @@ def generate(
 
     A picture is called NAME-vVERSION-words-of-the-prompt-SEED-INDEX.png; no file is ever overwritten.
     """
-    from flows.concepts.generate import generate_pictures
+    from flows.concepts.generate import run_generate
+    from tasks.drawing.generate import PictureRequest
+    from tasks.registry.reference import VersionReference
 
-    generate_pictures(project(), concept, prompts, count=count, folder=output, seed=seed, as_json=as_json)
+    settings, reference = project(), VersionReference.parse(concept)
+    request = PictureRequest(prompts=prompts, count=count, seed=seed, folder=output)
+    run_generate(settings, reference, request, as_json=as_json)

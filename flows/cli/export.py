@@ -29,7 +29,8 @@ def export(
     NAME means what the last training registered, NAME@alias and NAME/version mean others.
     """
     from flows.concepts.export import run_export
+    from tasks.registry.reference import VersionReference
 
     if form != "lora" and (rank is not None or measure):
         raise BadParameter("--rank and --measure go with --as lora")
-    run_export(project(), concept, form, output, rank=rank, measure=measure, as_json=as_json)
+    run_export(project(), VersionReference.parse(concept), form, output, rank=rank, measure=measure, as_json=as_json)

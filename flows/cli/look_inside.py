@@ -36,8 +36,10 @@ def lineage(
         raise BadParameter("one of NAME (with --verify, --html), --image or --near is needed")
     if name is not None:
         from flows.lineage.lineage import show_lineage
+        from tasks.registry.reference import VersionReference
 
-        raise Exit(show_lineage(project(), name, proved=verify, as_json=as_json, page=html))
+        settings, reference = project(), VersionReference.parse(name)
+        raise Exit(show_lineage(settings, reference, proved=verify, as_json=as_json, page=html))
     from flows.lineage.sightings import show_sightings
 
     show_sightings(project(), image=image, near=near, as_json=as_json)

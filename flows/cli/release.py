@@ -35,11 +35,12 @@ def promote(
     the same command carries on; run again, it changes nothing.
     """
     from flows.production.promote import run_promotion
+    from tasks.registry.reference import VersionReference
 
     raise Exit(
         run_promotion(
             project(),
-            concept,
+            VersionReference.parse(concept),
             version=version,
             reason=reason,
             overrides=override or [],
@@ -148,8 +149,10 @@ def delete(
     MLflow deletes whatever it is asked to; this refuses what the production ledger names, and says why.
     """
     from flows.upkeep.registry import run_deletion
+    from tasks.registry.reference import VersionReference
 
-    raise Exit(run_deletion(project(), version, yes=yes, dry_run=dry_run, as_json=as_json))
+    reference = VersionReference.parse(version)
+    raise Exit(run_deletion(project(), reference, yes=yes, dry_run=dry_run, as_json=as_json))
 
 
 @panel.command(

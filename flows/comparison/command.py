@@ -1,13 +1,10 @@
 """What `conceptbooth compare` does once its options are read."""
 
-import re
 import shlex
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-from typer import BadParameter
 
 from flows.comparison.compare import Part, run_compare
 from flows.comparison.report import ReportProvenance, check_report, write_report
@@ -23,8 +20,8 @@ from tasks.project.settings import Settings
 class Output:
     """What is made of a comparison, and how much of it now."""
 
-    part: str | None
-    """`1/2`; None: all of it."""
+    part: Part | None
+    """None: all of it."""
     report: Path | None
     as_json: bool
     verbose: bool
@@ -36,16 +33,17 @@ def compare_and_show(
     """Compare, print, and write the report if one is asked for.
 
     Raises:
-        InputError, BadParameter: something is wrong with what was asked for; no work was started.
+        InputError: something is wrong with what was asked for; no work was started.
         WorkFailed: a stage failed; what was finished is in the store, and the same call carries on.
     """
-    part = read_part(output.part) if output.part else None
     if output.report:
         _check(settings, wanted, output.report)
     started = time.monotonic()
-    compared = run_compare(settings, wanted, look_alikes=look_alikes, train=train, part=part, verbose=output.verbose)
+    compared = run_compare(
+        settings, wanted, look_alikes=look_alikes, train=train, part=output.part, verbose=output.verbose
+    )
     if compared is None:
-        said = f"Part {output.part} is done; the same command without --part puts everything side by side."
+        said = f"Part {said_part(output)} is done; the same command without --part puts everything side by side."
         notices().print(said, soft_wrap=True, markup=False)
         return
     show_comparison(compared, as_json=output.as_json)
@@ -54,6 +52,11 @@ def compare_and_show(
             output.report, compared, ReportProvenance(command=command_line(), seconds=time.monotonic() - started)
         )
         notices().print(f"Report  {path_from_here(output.report.absolute())}", soft_wrap=True, markup=False)
+
+
+def said_part(output: Output) -> str:
+    """The part as people write it: `1/2`."""
+    return f"{output.part.number}/{output.part.parts}" if output.part else ""
 
 
 def command_line() -> str:
@@ -71,11 +74,3 @@ def _check(settings: Settings, wanted: Wanted, report: Path) -> None:
         except InputError as other:
             raise InputError(*error.problems, *other.problems) from error
         raise
-
-
-def read_part(text: str) -> Part:
-    """`2/3`: the second of three parts. BadParameter if it is none."""
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise BadParameter(f"--part {text}: say which of how many, as in --part 1/2")
-    return Part(number=int(found[1]), parts=int(found[2]))

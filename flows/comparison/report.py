@@ -10,6 +10,7 @@ from PIL import Image
 
 from flows.comparison.compare import Comparison
 from model.errors import InputError
+from tasks.comparison.fronts import Fronts
 from tasks.comparison.results import ComparisonResults
 from tasks.comparison.table import MEANINGS, TITLES, MethodTable, markdown_table, signed
 from tasks.jobs.code_digest import PROJECT
@@ -87,6 +88,7 @@ def _sections(comparison: Comparison, provenance: ReportProvenance, folder: Path
         f"{table.base_words}.",
         meanings,
         _shown("identity and text alignment of each method", drawn.plane, folder),
+        *_at_equal_identity(table),
         *_by_aspect(table),
         "## By concept",
         _by_concept(table).rstrip(),
@@ -137,6 +139,28 @@ def _trained(work: ComparisonResults) -> list[list[str]]:
         said = [f"{s['name']} {s['max_train_steps']} x {s['batch_size']} at {s['learning_rate']:g}" for s in stages]
         rows.append([method, f"{sum(seconds) / len(seconds):.0f}", ", ".join(said)])
     return rows
+
+
+def _at_equal_identity(table: MethodTable) -> list[str]:
+    """What methods have of the prompt where their curves have the same identity; nothing without a sweep."""
+    if not table.sweep:
+        return []
+    fronts = Fronts(table=table)
+    if fronts.common_identity is None:
+        return ["## At equal identity", "The curves have no identity in common: sweep more steps, or fewer."]
+    first, *others = fronts.methods
+    low, high = fronts.common_identity
+    rows = []
+    for identity in (low, (low + high) / 2, high):
+        differences = [signed(fronts.difference_at(method, first, identity)) for method in others]
+        texts = [str(fronts.text_at(method, identity)) for method in fronts.methods]
+        rows.append([f"{identity:.2f}", *texts, *differences])
+    titles = ["identity", *fronts.methods, *(f"{method} - {first}" for method in others)]
+    return [
+        "## At equal identity",
+        "Text where the curves have the same identity, at the ends and in the middle of what all of them pass:",
+        markdown_table(titles, rows).rstrip(),
+    ]
 
 
 def _by_aspect(table: MethodTable) -> list[str]:

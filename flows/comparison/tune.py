@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from flows.comparison.command import Output, command_line, read_part
+from flows.comparison.command import Output, command_line, said_part
 from flows.comparison.compare import Comparison, run_compare
 from flows.comparison.report import ReportProvenance, bullets, check_report, circumstances, put_into
 from flows.output.console import notices, print_json, results
@@ -23,10 +23,9 @@ def run_tune(settings: Settings, file: Path, output: Output, *, look_alikes: Pat
     """Try everything that the grid holds, say which of each method's tries was best, and write the page if asked.
 
     Raises:
-        InputError, BadParameter: grid, concepts, page or part cannot be used; no work was started.
+        InputError: grid, concepts, page or part cannot be used; no work was started.
         WorkFailed: a stage failed; what was finished is in the store, and the same call carries on.
     """
-    part = read_part(output.part) if output.part else None
     if output.report:
         check_report(output.report)
     grid, started = load_grid(file), time.monotonic()
@@ -36,9 +35,11 @@ def run_tune(settings: Settings, file: Path, output: Output, *, look_alikes: Pat
         seeds=grid.seeds,
         drawing=Drawing(images_per_prompt=grid.images_per_prompt),
     )
-    compared = run_compare(settings, wanted, look_alikes=look_alikes, part=part, maps=False, verbose=output.verbose)
+    compared = run_compare(
+        settings, wanted, look_alikes=look_alikes, part=output.part, maps=False, verbose=output.verbose
+    )
     if compared is None:
-        notices().print(f"Part {output.part} is done; the same command without --part says what was best.")
+        notices().print(f"Part {said_part(output)} is done; the same command without --part says what was best.")
         return
     _show(grid, compared, as_json=output.as_json)
     if output.report:

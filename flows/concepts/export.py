@@ -7,11 +7,19 @@ from rich.text import Text
 from flows.output.console import notices, print_json, results
 from tasks.export.export import Form, export_version
 from tasks.project.settings import Settings
+from tasks.registry.reference import VersionReference
 from tasks.registry.versions import resolve
 
 
 def run_export(
-    settings: Settings, reference: str, form: Form, place: Path, *, rank: int | None, measure: bool, as_json: bool
+    settings: Settings,
+    reference: VersionReference,
+    form: Form,
+    place: Path,
+    *,
+    rank: int | None,
+    measure: bool,
+    as_json: bool,
 ) -> None:
     """Write the version and say what was written. Raises as `resolve` and `export_version`."""
     version = resolve(settings, reference)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from flows.concepts.add import limits
 from flows.output.console import notices, print_json, results
 from flows.output.invocation import command
 from tasks.concepts.concepts import NOT_STATED
 from tasks.concepts.import_data_set import import_dreambooth
+from tasks.project.base_limits import base_limits
 from tasks.project.settings import Settings
 
 
@@ -19,15 +19,14 @@ def run_import(
         InputError: anything is wrong, all of it together; nothing was written.
         WorkFailed: git, DVC or the disk failed.
     """
-    min_pixels, check_words = limits(settings)
+    limits = base_limits(settings)
     with notices().status(f"Importing from {origin} ..."):
         imported = import_dreambooth(
             settings,
             origin,
             revision=revision,
             subjects=subjects,
-            min_pixels=min_pixels,
-            check_words=check_words,
+            limits=limits,
         )
     if as_json:
         facts = ("super_category", "licence", "source", "consent")

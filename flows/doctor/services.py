@@ -1,8 +1,6 @@
 """What this project keeps its things in and talks to, each proved by use: written, read back, written conditionally."""
 
 import shutil
-import sqlite3
-import tempfile
 import urllib.error
 import urllib.request
 import uuid
@@ -139,44 +137,21 @@ def _mlflow_server(settings: Settings) -> Iterator[Diagnosis]:
             what="MLflow", state="problem", found=f"{name} {silent}", way_out="start it, or set MLFLOW_TRACKING_URI"
         )
         return
-    from mlflow.exceptions import MlflowException
+    from tasks.tracking.probes import prove_artifacts, prove_server
 
-    from tasks.tracking.client import artifacts_at, connect, experiment_id
-
-    client, word = connect(settings), uuid.uuid4().hex
-    experiment = experiment_id(client, settings)
-    client.set_experiment_tag(experiment, "conceptbooth.doctor", word)
-    present = client.get_experiment(experiment)
-    if present.tags.get("conceptbooth.doctor") != word:
-        raise InputError(f"{name}: what was written does not read back")
+    location = prove_server(settings)
     yield Diagnosis(what="MLflow", state="ok", found=f"{name}: writes and reads")
-    place = f"{present.artifact_location.rstrip('/')}/doctor-{word}"
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, word).write_text(word, encoding="utf-8")
-            artifacts = artifacts_at(client, place)
-            artifacts.log_artifact(str(Path(folder, word)))
-            read = Path(artifacts.download_artifacts(word)).read_text(encoding="utf-8")
-            artifacts.delete_artifacts()
-    except (MlflowException, OSError) as error:
-        raise InputError(f"{present.artifact_location}: artefacts cannot be kept: {error}") from error
-    if read != word:
-        raise InputError(f"{present.artifact_location}: what was written does not read back")
-    yield Diagnosis(what="MLflow artefacts", state="ok", found=f"{present.artifact_location}: writes and reads")
+    prove_artifacts(settings, location)
+    yield Diagnosis(what="MLflow artefacts", state="ok", found=f"{location}: writes and reads")
 
 
 def _mlflow_database(settings: Settings) -> Diagnosis:
-    file = sqlite_file(settings.mlflow_tracking_uri)
-    if not file.is_file():
+    from tasks.tracking.probes import prove_database
+
+    file, counted = sqlite_file(settings.mlflow_tracking_uri), prove_database(settings)
+    if counted is None:
         return Diagnosis(what="MLflow", state="ok", found=f"{file}: made by the first training")
-    try:
-        with sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=ANSWER_SECONDS) as database:
-            (models,) = database.execute("SELECT count(*) FROM registered_models").fetchone()
-            (versions,) = database.execute("SELECT count(*) FROM model_versions").fetchone()
-            database.execute("UPDATE registered_models SET description = description")
-            database.rollback()
-    except sqlite3.DatabaseError as error:
-        raise InputError(f"{file}: {error}; move it away, and trainings in the store are registered again") from error
+    models, versions = counted
     return Diagnosis(
         what="MLflow", state="ok", found=f"{file}: writes and reads; {models} concepts registered, {versions} versions"
     )

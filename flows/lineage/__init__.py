@@ -1,3 +1,3 @@
-"""Commands that look back: lineage as tree, document and page, sightings of an image, whence, diff. May know output.
-Start at lineage.py.
+"""Commands that look back: lineage as a tree, sightings of an image, whence, diff; the page and the sheet are made
+below. May know output. Start at lineage.py.
 """

@@ -9,11 +9,12 @@ from rich.text import Text
 from flows.output.console import print_json, results
 from model.errors import InputError, WorkFailed
 from tasks.lineage.chain import Chain, read_chain
-from tasks.lineage.diff import ScorePair, VersionDiff, compare
+from tasks.lineage.diff import ScorePair, VersionDiff, compare_chains
 from tasks.lineage.diff_sheet import draw_diff_sheet
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.project.settings import Settings
+from tasks.registry.reference import VersionReference
 from tasks.store.store import open_store
 
 _SIDE = re.compile(r"v?(?P<version>[1-9][0-9]*)|@?(?P<alias>[A-Za-z][A-Za-z0-9_.-]*)")
@@ -32,7 +33,7 @@ def show_diff(settings: Settings, name: str, before: str, after: str, *, sheet: 
     store = open_store(settings)
     with open_index(settings, store) as index:
         old, new = (read_chain(store, index, find_head(settings, store, index, named)) for named in references)
-    diff = compare(old, new)
+    diff = compare_chains(old, new)
     drawn = None
     if diff.prompts:
         drawn = sheet or settings.home / "diffs" / f"{name}-{_called(old)}-{_called(new)}.png"
@@ -47,11 +48,12 @@ def show_diff(settings: Settings, name: str, before: str, after: str, *, sheet: 
     _print(diff, drawn)
 
 
-def _reference(name: str, side: str) -> str:
+def _reference(name: str, side: str) -> VersionReference:
     match = _SIDE.fullmatch(side)
     if match is None or any(mark in name for mark in "@/"):
         raise InputError(f"diff {name} {side}: write NAME and two versions or aliases, as in `diff turtle 2 champion`")
-    return f"{name}/{match['version']}" if match["version"] else f"{name}@{match['alias']}"
+    version = int(match["version"]) if match["version"] else None
+    return VersionReference(concept=name, alias=match["alias"], version=version)
 
 
 def _called(chain: Chain) -> str:

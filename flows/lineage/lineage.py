@@ -16,12 +16,15 @@ from tasks.lineage.index import open_index
 from tasks.production.ledger import Promotion, examine_ledger
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
+from tasks.registry.reference import VersionReference
 from tasks.store.store import Store, StoreFailed, open_store
 from tasks.verification.chain import verify
 
 
-def show_lineage(settings: Settings, reference: str, *, proved: bool, as_json: bool, page: Path | None) -> int:
-    """Print the lineage of NAME, NAME@alias or NAME/version, and write the page if one is asked for.
+def show_lineage(
+    settings: Settings, reference: VersionReference, *, proved: bool, as_json: bool, page: Path | None
+) -> int:
+    """Print the lineage of a version, and write the page if one is asked for.
 
     The exit code says whether the chain is whole, as far as was looked.
 
@@ -37,7 +40,7 @@ def show_lineage(settings: Settings, reference: str, *, proved: bool, as_json: b
     promotions, notes = _promotions(settings, chain)
     lineage = document(chain, promotions, verification, notes)
     if page is not None:
-        from flows.lineage.page import write_page
+        from tasks.lineage.page import write_page
 
         try:
             write_page(page, store, chain, lineage)
@@ -55,7 +58,7 @@ def show_lineage(settings: Settings, reference: str, *, proved: bool, as_json: b
     return FAILED if lineage["problems"] or (verification and verification.of("fault")) else DONE
 
 
-def _chain(settings: Settings, store: Store, reference: str, *, proved: bool) -> Chain:
+def _chain(settings: Settings, store: Store, reference: VersionReference, *, proved: bool) -> Chain:
     """The chain; of a store that does not answer, what the registry names, so that it can be told as unchecked."""
     try:
         with open_index(settings, store) as index:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from flows.lineage.tree import SHORT, lineage_head
+from flows.lineage.tree import lineage_head
 from flows.output.console import DONE, FAILED, notices, print_json, results
 from model.marks.content_credentials import Credentials, read_credentials
 from model.marks.marking import Mark, read_mark
@@ -15,6 +15,7 @@ from tasks.lineage.chain import read_chain
 from tasks.lineage.document import document
 from tasks.lineage.head import find_head_of
 from tasks.lineage.index import open_index
+from tasks.lineage.words import SHORT
 from tasks.production.ledger import examine_ledger
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings

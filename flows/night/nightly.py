@@ -23,7 +23,6 @@ from flows.night.records import record_night, show_on_pages
 from flows.night.summary import NightConcept, NightSummary, summed_up
 from flows.output.errors import error_lines
 from flows.output.webhook import post_summary
-from flows.production.releases import reconcile
 from flows.server.lost_runs import sign_run
 from flows.training.outcome import ConceptOutcome
 from model.errors import InputError, WorkFailed
@@ -37,9 +36,10 @@ from tasks.project.settings import Settings, load_settings
 from tasks.promotion.challengers import candidates, gate
 from tasks.promotion.policy import Policy, Verdict, load_policy
 from tasks.registry.all_versions import registered_versions
-from tasks.registry.versions import CANDIDATE
+from tasks.registry.reference import CANDIDATE
 from tasks.store.store import Store, open_store
 from tasks.tracking.client import connect
+from tasks.upkeep.reconciliation import reconcile
 
 
 class Night:

@@ -1,14 +1,13 @@
-"""Where a night is written down: a table on Prefect's pages, and a run in MLflow's experiment "nightly"."""
+"""Where a night is written down: a table on Prefect's pages, and a run in MLflow."""
 
 from collections import Counter
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.night.summary import WORDS, NightSummary, table_rows
+from tasks.plan.night_run import write_night_run
 from tasks.project.settings import Settings
-from tasks.tracking.client import connect, experiment_id, sorted_failures
 
-EXPERIMENT = "nightly"
 ARTIFACT = "nightly-summary"
 
 
@@ -25,17 +24,14 @@ def record_night(settings: Settings, summary: NightSummary) -> None:
     """Write a run with figures and summary.json. Raises InputError, WorkFailed."""
     if summary.troubles and not summary.concepts:
         return  # most often because MLflow does not answer; the pages and the notice tell it
-    from mlflow.entities import Metric
-
-    client = connect(settings)
-    with sorted_failures(settings):
-        tags = {"mlflow.source.name": "conceptbooth nightly", "mlflow.note.content": markdown(summary)}
-        run = client.create_run(experiment_id(client, settings, EXPERIMENT), tags=tags, run_name=summary.started)
-        now = run.info.start_time
-        figures = [Metric(name, value, now, 0) for name, value in _figures(summary).items()]
-        client.log_batch(run.info.run_id, metrics=figures)
-        client.log_dict(run.info.run_id, summary.to_json(), "summary.json")
-        client.set_terminated(run.info.run_id, status="FAILED" if summary.failed else "FINISHED")
+    write_night_run(
+        settings,
+        summary.started,
+        markdown(summary),
+        _figures(summary),
+        summary.to_json(),
+        failed=summary.failed,
+    )
 
 
 def markdown(summary: NightSummary) -> str:

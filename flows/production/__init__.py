@@ -1,3 +1,3 @@
-"""The commands of production: promote, rollback, takedown, releases, verify-release, and who is told of a change. May
-know lineage (its tables) and output. Start at promote.py.
+"""The commands of production: promote, rollback, takedown, releases, verify-release, and the notice that another
+version serves. May know lineage (its tables) and output. Start at promote.py.
 """

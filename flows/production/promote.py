@@ -1,6 +1,7 @@
 """`conceptbooth promote` and `conceptbooth rollback`: the gates, the steps, and who is told."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.text import Text
@@ -17,7 +18,7 @@ from tasks.promotion.policy import GateCheck, Policy, load_policy
 from tasks.promotion.promotion import Promoted, check_production, put_into_production, roll_back
 from tasks.promotion.repair import repair_ledger
 from tasks.promotion.source import Source, find_source, refuse_for_good, serving_evaluation
-from tasks.registry.versions import parse_reference
+from tasks.registry.reference import VersionReference
 from tasks.store.blobs import Blobs
 from tasks.store.store import Store, open_store
 from tasks.verification.chain import verify
@@ -26,7 +27,7 @@ from tasks.verification.scores import check_pictures
 
 def run_promotion(
     settings: Settings,
-    reference: str,
+    reference: VersionReference,
     *,
     version: int | None,
     reason: str | None,
@@ -35,20 +36,22 @@ def run_promotion(
     measure_again: bool = False,
     as_json: bool,
 ) -> int:
-    """Promote what NAME, NAME@alias or NAME/version means; the exit code says whether it serves.
+    """Promote the version that is meant; the exit code says whether it serves.
 
     Raises:
         InputError: an unknown, unevaluated or revoked version, unknown gates, a place or key that cannot be used.
         WorkFailed: a step failed; what served before still serves, and the same command carries on.
     """
-    concept, alias, number = parse_reference(reference)
-    if version is not None and (alias or number):
-        raise InputError(f"{reference} and --version {version}: name the version once")
+    concept = reference.concept
+    if version is not None:
+        if reference.alias or reference.version:
+            raise InputError(f"{reference} and --version {version}: name the version once")
+        reference = replace(reference, version=version)
     policy = load_policy(settings)
     _check_overrides(policy, overrides, reason)
     store, place = open_store(settings), check_production(settings)
     ledger = read_whole_ledger(settings, place, concept)
-    source = find_source(settings, store, f"{concept}/{version}" if version else reference)
+    source = find_source(settings, store, reference)
     refuse_for_good(store, ledger, source)
     tell = _teller(as_json)
     serving = ledger.serving

@@ -7,14 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.output.console import DONE, FAILED, notices, print_json, results
-from model.errors import InputError, WorkFailed
+from model.errors import InputError
 from tasks.lineage.check_results import NOT_SIGNED
-from tasks.production.ledger import Ledger, Promotion, concepts_in, examine_ledger
-from tasks.production.registry import disagreements, open_production, production_registry
+from tasks.production.ledger import Ledger, Promotion, concepts_in
+from tasks.production.registry import open_production
 from tasks.project.settings import Settings
-from tasks.store.blobs import Blobs
-from tasks.store.store import open_store
-from tasks.upkeep.version_deletion import deleted_versions
+from tasks.upkeep.reconciliation import compare_with_registries, read_ledgers
 
 
 def show_releases(settings: Settings, concept: str | None, *, as_json: bool) -> int:
@@ -29,8 +27,8 @@ def show_releases(settings: Settings, concept: str | None, *, as_json: bool) -> 
     if concept and concept not in concepts:
         there = f"; promoted were: {', '.join(concepts)}" if concepts else ""
         raise InputError(f"concept '{concept}' was never promoted{there}")
-    ledgers, problems = _read(place, [concept] if concept else concepts)
-    found, silent = _compared(settings, ledgers)
+    ledgers, problems = read_ledgers(place, [concept] if concept else concepts)
+    found, silent = compare_with_registries(settings, ledgers)
     problems += found
     unasked = f"whether the registries agree could not be asked: {'; '.join(silent)}" if silent else None
     if as_json:
@@ -43,57 +41,6 @@ def show_releases(settings: Settings, concept: str | None, *, as_json: bool) -> 
         if unasked:
             notices().print(Text(unasked, style="yellow"), soft_wrap=True)
     return FAILED if problems else DONE
-
-
-def reconcile(settings: Settings) -> list[str]:
-    """What is not as the ledgers say, for a night's summary; empty where all agrees or nothing was ever promoted.
-
-    That somebody could not be asked is said as well.
-    """
-    try:
-        place = open_production(settings)
-        ledgers, problems = _read(place, concepts_in(place))
-        found, silent = _compared(settings, ledgers)
-        problems += found
-    except (InputError, WorkFailed) as error:
-        problems, silent = [], _said(error)
-    return problems + [f"production could not be compared with its ledger: {said}" for said in silent]
-
-
-def _compared(settings: Settings, ledgers: Sequence[Ledger]) -> tuple[list[str], list[str]]:
-    """Where the registries do not say what the ledgers say, and why one of them could not be asked."""
-    problems: list[str] = []
-    silent: list[str] = []
-    for ask in (_in_production, _in_development):
-        try:
-            problems += ask(settings, ledgers)
-        except (InputError, WorkFailed) as error:
-            silent += _said(error)
-    return problems, silent
-
-
-def _in_production(settings: Settings, ledgers: Sequence[Ledger]) -> list[str]:
-    if not ledgers:
-        return []
-    with production_registry(settings) as client:
-        return [problem for ledger in ledgers for problem in disagreements(client, settings, ledger)]
-
-
-def _in_development(settings: Settings, ledgers: Sequence[Ledger]) -> list[str]:
-    return deleted_versions(settings, open_store(settings), ledgers)
-
-
-def _said(error: InputError | WorkFailed) -> list[str]:
-    return list(error.problems) if isinstance(error, InputError) else [str(error)]
-
-
-def _read(place: Blobs, concepts: Sequence[str]) -> tuple[list[Ledger], list[str]]:
-    ledgers, problems = [], []
-    for concept in concepts:
-        ledger, broken = examine_ledger(place, concept)
-        ledgers.append(ledger)
-        problems += broken
-    return ledgers, problems
 
 
 def _facts(ledger: Ledger, record: Promotion) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from model.errors import InputError
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
 from tasks.promotion.promotion import check_production
+from tasks.registry.reference import VersionReference
 from tasks.store.store import open_store
 from tasks.tracking.address import shown
 from tasks.upkeep.registry_rebuild import Restored, rebuild
@@ -55,7 +56,7 @@ def _show(found: list[Restored], *, dry_run: bool) -> None:
         (notices() if lost else results()).print(line, style="bold red" if lost else "", soft_wrap=True)
 
 
-def run_deletion(settings: Settings, reference: str, *, yes: bool, dry_run: bool, as_json: bool) -> int:
+def run_deletion(settings: Settings, reference: VersionReference, *, yes: bool, dry_run: bool, as_json: bool) -> int:
     """Look whether the version may go, ask, and delete it.
 
     Raises:

@@ -1,20 +1,14 @@
 """The base model that a concept was trained on, found again by what its version recorded, and compared with that."""
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
+from model.runtime.disk import file_sha256
 
 BASE_VARIABLE = "CONCEPTBOOTH_BASE"
-
-
-def file_sha256(file: Path) -> str:
-    """sha256 of a file's content, in hexadecimal digits."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def find_recorded_base(

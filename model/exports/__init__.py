@@ -1,3 +1,3 @@
-"""A concept model in other programs' forms: diffusers pipelines, original names, low rank. May know weights and
-bases. Start at diffusers_pipeline.py.
+"""A concept model in other programs' forms: diffusers pipelines, original names, low rank. May know weights, bases and
+runtime. Start at diffusers_pipeline.py.
 """

@@ -31,6 +31,15 @@ def bootstrap_interval(values: ArrayLike, *, own: Collection[int] = ()) -> Inter
     mean = float(np.sort(rows, axis=None).mean())  # to the last bit the same in any order
     if rows.size == 1:
         return Interval(mean=mean, low=None, high=None)
+    low, high = np.percentile(resampled_means(rows, own=own), [2.5, 97.5])
+    return Interval(mean=mean, low=float(low), high=float(high))
+
+
+def resampled_means(rows: np.ndarray, *, own: Collection[int] = ()) -> np.ndarray:
+    """The means of 2,000 resamples of values, drawn as `bootstrap_interval` says.
+
+    Arrays of one shape are drawn from alike, so that functions of several of them can be compared resample by resample.
+    """
     rng = np.random.default_rng(_SEED)
     drawn = [max(1, size - 1) for size in rows.shape]
     at_a_time = max(1, _DRAWN_AT_A_TIME // math.prod(drawn))
@@ -42,8 +51,7 @@ def bootstrap_interval(values: ArrayLike, *, own: Collection[int] = ()) -> Inter
             for level, size in enumerate(rows.shape)
         )
         means.append(rows[chosen].reshape(resamples, -1).mean(axis=1))
-    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
-    return Interval(mean=mean, low=float(low), high=float(high))
+    return np.concatenate(means)
 
 
 def _shape_of_draw(drawn: list[int], level: int, own: bool) -> list[int]:

@@ -6,7 +6,6 @@
 A checkpoint is written beside its place, brought to the disk, and put there by one rename.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from model.runtime.disk import to_disk
+from model.runtime.disk import file_sha256, to_disk
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
 _FORMAT = 1
@@ -62,7 +61,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
             "format": _FORMAT,
             "identity": checkpoint.identity,
             "step": checkpoint.step,
-            "sha256": _sha256(unfinished / TENSORS),
+            "sha256": file_sha256(unfinished / TENSORS),
             "facts": dict(checkpoint.facts),
         }
         (unfinished / STATE).write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
@@ -114,7 +113,7 @@ def _read(place: Path) -> Checkpoint:
         state = json.loads((place / STATE).read_text(encoding="utf-8"))
         if state["format"] != _FORMAT:
             raise DamagedCheckpoint(f"of format {state['format']}, this version reads {_FORMAT}")
-        if _sha256(place / TENSORS) != state["sha256"]:
+        if file_sha256(place / TENSORS) != state["sha256"]:
             raise DamagedCheckpoint(f"{TENSORS} is not as it was written")
         return Checkpoint(
             step=state["step"],
@@ -124,8 +123,3 @@ def _read(place: Path) -> Checkpoint:
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DamagedCheckpoint(f"cannot be read ({error})") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

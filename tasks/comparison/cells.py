@@ -1,7 +1,7 @@
 """What a comparison reads of each finished evaluation: the value of every picture, and its rank among look-alikes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -26,16 +26,16 @@ def read_cell(store: Store, job: Job, place: Place, evaluation: Manifest, look_a
     document: dict[str, Any] = json.loads(store.file(evaluation, SCORES).read_text(encoding="utf-8"))
     by_prompt = [scored["pictures"] for scored in document["prompts"]]
     values = {name: [pictures[name] for pictures in by_prompt] for name in TITLES if name in by_prompt[0]}
+    from safetensors.torch import load_file
+
+    from model.scores.image_scores import identity_rank
+
+    tensors = load_file(store.file(evaluation, EMBEDDINGS))
+    by = "identity" if job.recipe.identity_model else "clip"
     if look_alikes is not None:
-        from safetensors.torch import load_file
-
-        from model.scores.image_scores import identity_rank
-
-        tensors = load_file(store.file(evaluation, EMBEDDINGS))
-        by = "identity" if job.recipe.identity_model else "clip"
         ranks = identity_rank(tensors[f"{by}_generated"], tensors[f"{by}_instance"], look_alikes)
         values["identity_rank"] = ranks.double().tolist()
-    values["identity_x_text"] = identity_x_text(values["dino" if "dino" in values else "clip_i"], values["clip_t"])
+    values |= rescaled_scores(tensors, by)
     last = job.trainings[-1]
     weights = store.get(last.stage, last.key).files[WEIGHTS].sha256
     return Cell(**place._asdict(), evaluation=evaluation.key, weights=weights, values=values)
@@ -47,15 +47,23 @@ def read_base(store: Store, evaluation: Manifest) -> dict[str, float]:
     return {name: document[f"base_{name}"]["mean"] for name in TITLES if f"base_{name}" in document}
 
 
-def identity_x_text(identity: Sequence[Sequence[float]], text: Sequence[Sequence[float]]) -> list[list[float]]:
-    """The product of both cosines of each picture (prompts, pictures), what is below 0 taken for 0.
+def rescaled_scores(tensors: "Mapping[str, Tensor]", by: str) -> dict[str, list[list[float]]]:
+    """Identity and text of each picture (prompts, pictures) between their measured ends, and the product of both.
 
-    A picture must be the concept and follow its prompt; that some are the one and some the other raises no mean.
+    `tensors` are an evaluation's embeddings, `by` the model that tells identity: "identity" or "clip". In the product
+    what is beyond an end counts as that end: a picture must be the concept and follow its prompt, and neither can make
+    up for the other.
     """
-    return [
-        [max(0.0, one) * max(0.0, other) for one, other in zip(*pair, strict=True)]
-        for pair in zip(identity, text, strict=True)
-    ]
+    from model.scores.image_scores import likeness, prompt_likeness
+    from model.scores.rescaled import identity_ends, text_ends
+
+    generated, instance, base = (tensors[f"{by}_{name}"] for name in ("generated", "instance", "base"))
+    identity = identity_ends(base, instance).rescaled(likeness(generated, instance))
+    text = tensors["clip_text"]
+    followed = text_ends(tensors["clip_base"], text).rescaled(prompt_likeness(tensors["clip_generated"], text))
+    both = identity.clamp(0, 1) * followed.clamp(0, 1)
+    named = {"identity": identity, "text": followed, "identity_x_text": both}
+    return {name: values.double().tolist() for name, values in named.items()}
 
 
 def embed_look_alikes(job: Job, pictures: Sequence[Image.Image]) -> "Tensor | None":

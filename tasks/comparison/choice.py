@@ -14,6 +14,9 @@ from tasks.jobs.keys import plan_maps
 from tasks.project.params import Params, load_params, parse_params
 from tasks.project.settings import Settings
 
+AT = "@"
+"""Between a method's label and the steps of its last stage, where they are swept."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MethodChoice:
@@ -25,6 +28,35 @@ class MethodChoice:
     """As who asked wrote it: `method` or `method:preset`."""
     stages: Mapping[str, Mapping[str, Any]] | None = None
     """Changes to the preset; None: those of params.yaml where this is its own method and preset."""
+
+
+def swept(choices: Sequence[MethodChoice], steps: Sequence[int]) -> list[MethodChoice]:
+    """Each method once for each number of steps of its last stage, labelled `method@steps`.
+
+    Raises:
+        InputError: numbers that stand twice or are no numbers of steps; all of it together.
+    """
+    problems = [f"--sweep {n}: asked for twice, leave one out" for n, count in Counter(steps).items() if count > 1]
+    problems += [f"--sweep {number}: a number of steps is at least 1" for number in steps if number < 1]
+    if len(set(steps)) < 2:
+        problems.append("--sweep: a curve has at least two points; name numbers of steps, such as 20,40,80")
+    if problems:
+        raise InputError(*problems)
+    found = []
+    for choice in choices:
+        last = get_method(choice.method, choice.preset, choice.stages).stages[-1].name
+        for number in steps:
+            stages = {name: dict(fields) for name, fields in (choice.stages or {}).items()}
+            stages.setdefault(last, {})["max_train_steps"] = number
+            label = f"{choice.label}{AT}{number}"
+            found.append(dataclasses.replace(choice, label=label, stages=stages))
+    return found
+
+
+def sweep_of(labels: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """By label the method and the steps of those that `swept` has made."""
+    parts = {label: label.rpartition(AT) for label in labels}
+    return {label: (method, int(steps)) for label, (method, at, steps) in parts.items() if at}
 
 
 class Place(NamedTuple):
@@ -73,9 +105,14 @@ def choose_methods(params: Params, wanted: Sequence[str]) -> list[MethodChoice]:
     return choices
 
 
-def chosen(labels: Sequence[str]) -> Callable[[Params], Sequence[MethodChoice]]:
-    """What `Wanted.methods` is for methods that are called by their labels."""
-    return lambda params: choose_methods(params, labels)
+def chosen(labels: Sequence[str], sweep: Sequence[int] = ()) -> Callable[[Params], Sequence[MethodChoice]]:
+    """What `Wanted.methods` is for methods that are called by their labels, each with these steps of its last stage."""
+
+    def choose(params: Params) -> Sequence[MethodChoice]:
+        choices = choose_methods(params, labels)
+        return swept(choices, sweep) if sweep else choices
+
+    return choose
 
 
 @dataclass(frozen=True, kw_only=True)

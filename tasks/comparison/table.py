@@ -16,18 +16,24 @@ TITLES = {
     "identity_rank": "identity rank",
     "clip_t": "CLIP-T",
     "retrieval": "retrieval",
+    "identity": "identity",
+    "text": "text",
     "identity_x_text": "identity x text",
 }
-"""The scores as a table shows them: likeness first, then the prompt, then both."""
+"""The scores as a table shows them: likeness first, then the prompt, then both between their measured ends."""
 MEANINGS = {
     "clip_i": "likeness to the concept's images, by CLIP",
     "dino": "likeness to the concept's images, by the identity model",
     "identity_rank": "whether the concept's images come before those of its look-alikes (mean average precision)",
     "clip_t": "how well the prompt is followed, by CLIP",
     "retrieval": "share of pictures nearest to their own prompt of all prompts",
-    "identity_x_text": "product of each picture's DINO (without an identity model: CLIP-I) and CLIP-T",
+    "identity": "DINO (with no identity model CLIP-I) from the untrained base's, 0, to the concept's own images', 1",
+    "text": "CLIP-T from that to other prompts, 0, to the untrained base's, 1",
+    "identity_x_text": "product of each picture's identity and text, each held to 0 to 1; it decides",
 }
-SCHEMA = 2
+SCHEMA = 3
+SEEDS_AXIS = 1
+"""Of the values of all cells: seeds of trainings are each concept's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +72,8 @@ class MethodTable:
     notes: tuple[str, ...] = ()
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By prompt what it asks for beyond the concept, such as style."""
+    sweep: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """Of a comparison that sweeps the last stage's steps: by method's label the method without them, and the steps."""
 
     @property
     def aspects(self) -> dict[str, list[int]]:
@@ -145,6 +153,7 @@ class MethodTable:
             "seeds": list(self.seeds),
             "prompts": list(self.prompts),
             "tags": {prompt: list(tags) for prompt, tags in self.tags.items()},
+            "sweep": {label: {"method": method, "steps": steps} for label, (method, steps) in self.sweep.items()},
             "cells": [asdict(cell) for cell in self.cells],
             "base": dict(self.base),
             "notes": list(self.notes),
@@ -172,7 +181,7 @@ class MethodTable:
 
 def _interval(values: np.ndarray) -> Interval:
     """Of values (concepts, seeds, prompts, pictures): seeds are each concept's own, the rest is the same for all."""
-    return bootstrap_interval(values, own=(1,))
+    return bootstrap_interval(values, own=(SEEDS_AXIS,))
 
 
 def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

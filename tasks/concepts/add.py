@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from model.bases.prompt import ConceptPrompt
 from model.diffusion.shrinking import shrunk
 from model.errors import InputError, WorkFailed
 from tasks.concepts.concepts import (
@@ -29,7 +30,7 @@ from tasks.dvc.command import dvc_add
 from tasks.files.hashing import file_digest
 from tasks.files.locks import file_lock
 from tasks.files.yaml_files import write_yaml
-from tasks.project.base_limits import FEWEST_PIXELS
+from tasks.project.base_limits import BaseLimits
 from tasks.project.settings import Settings, shown_path
 from tasks.store.store import StoreFailed, open_store
 
@@ -45,6 +46,25 @@ ADDING = ".adding-"
 """Beginning of the names of folders in which a concept is put together."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewConcept:
+    """What somebody brings, as they said it."""
+
+    name: str
+    images: Sequence[Path]
+    """Files, and folders of files."""
+    category: str
+    """The super-category."""
+    licence: str | None = None
+    source: str | None = None
+    consent: str | None = None
+
+    @property
+    def stated(self) -> dict[str, str | None]:
+        """What was said about the concept, by option; None where nothing was."""
+        return {option: getattr(self, option) for option in EXAMPLES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,29 +86,16 @@ class _Intake:
     hints: tuple[str, ...]
 
 
-def add_concept(
-    settings: Settings,
-    *,
-    name: str,
-    images: Sequence[Path],
-    category: str,
-    licence: str | None = None,
-    source: str | None = None,
-    consent: str | None = None,
-    min_pixels: int = FEWEST_PIXELS,
-    check_words: Callable[[Concept], None] = lambda concept: None,
-) -> Added:
+def add_concept(settings: Settings, new: NewConcept, limits: BaseLimits) -> Added:
     """Check the images and facts of a new concept, store them under data/concepts, and `dvc add` the images.
 
-    `images` are files and folders of files; `check_words` raises InputError for a super-category unknown to the base.
     The concept's folder appears as a whole or not at all; where only `dvc add` was missed, the same call does it.
 
     Raises:
         InputError: anything is wrong, all of it together; nothing was written.
         WorkFailed: the disk or DVC failed.
     """
-    stated = {"category": category, "licence": licence, "source": source, "consent": consent}
-    intake = _check(settings, name, images, stated, min_pixels, check_words)
+    intake = _check(settings, new, limits)
     concept = intake.concept
     try:
         with file_lock(settings.home / "add.lock"):
@@ -97,7 +104,7 @@ def add_concept(
             dvc_add(settings, concept.images)
     except OSError as error:
         raise WorkFailed(
-            f"concept '{name}': writing below {settings.concepts_dir} failed ({error.strerror or error}); "
+            f"concept '{new.name}': writing below {settings.concepts_dir} failed ({error.strerror or error}); "
             "the same command carries on once that is mended"
         ) from error
     return Added(
@@ -108,15 +115,9 @@ def add_concept(
     )
 
 
-def _check(
-    settings: Settings,
-    name: str,
-    images: Sequence[Path],
-    stated: dict[str, str | None],
-    min_pixels: int,
-    check_words: Callable[[Concept], None],
-) -> _Intake:
+def _check(settings: Settings, new: NewConcept, limits: BaseLimits) -> _Intake:
     """Everything that can be wrong, before anything is written."""
+    name, stated = new.name, new.stated
     problems: list[str] = []
 
     def passed(check: Callable[[], T]) -> T | None:
@@ -140,12 +141,12 @@ def _check(
     if "category" not in empty:
         concept = passed(lambda: parse_concept(known_as, settings.concepts_dir / name, facts, "--category"))
     if concept is not None:
-        passed(lambda: check_words(concept))
-    found = find_images(images)
+        passed(lambda: limits.check_words(ConceptPrompt(concept.placeholder_token, concept.super_category)))
+    found = find_images(new.images)
     problems += found.problems
     checked = None
     if found.files or not found.problems:  # else nothing that could be said of images is news
-        checked = passed(lambda: inspect_images(found.files, min_pixels))
+        checked = passed(lambda: inspect_images(found.files, limits.min_pixels))
     unasked = passed(lambda: _refuse_taken_down(settings, checked)) if checked else None
     if problems or concept is None or checked is None:
         raise InputError(*problems)

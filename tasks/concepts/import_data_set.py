@@ -9,12 +9,13 @@ picture.
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from model.bases.prompt import ConceptPrompt
 from model.errors import InputError, WorkFailed
 from tasks.concepts.add import check_no_twin, exists_already, new_folder
 from tasks.concepts.concepts import NOT_STATED, Concept, check_name, load_concept, parse_concept
@@ -25,6 +26,7 @@ from tasks.concepts.image_sets import RECORD_FILE, image_set
 from tasks.dvc.command import dvc_import
 from tasks.files.locks import file_lock
 from tasks.files.yaml_files import read_yaml
+from tasks.project.base_limits import BaseLimits
 from tasks.project.settings import Settings, shown_path
 
 
@@ -54,8 +56,7 @@ def import_dreambooth(
     *,
     revision: str | None = None,
     subjects: Sequence[str] = (),
-    min_pixels: int,
-    check_words: Callable[[Concept], None] = lambda concept: None,
+    limits: BaseLimits,
 ) -> list[Imported]:
     """Import subjects, or all, of the DreamBooth data set at `origin`: the URL or folder of a git repository.
 
@@ -72,7 +73,7 @@ def import_dreambooth(
     try:
         with _clone(settings, origin, revision) as (clone, commit), file_lock(settings.home / "add.lock"):
             found = read_subjects(clone, origin, subjects)
-            intakes = _check(settings, origin, commit, clone, found, min_pixels, check_words)
+            intakes = _check(settings, origin, commit, clone, found, limits)
             for intake in intakes:
                 if not intake.concept.folder.exists():
                     with new_folder(settings, intake.concept):
@@ -122,8 +123,7 @@ def _check(
     commit: str,
     clone: Path,
     subjects: Sequence[Subject],
-    min_pixels: int,
-    check_words: Callable[[Concept], None],
+    limits: BaseLimits,
 ) -> list[_Intake]:
     """Everything that can be wrong, before anything is written."""
     problems: list[str] = []
@@ -133,11 +133,11 @@ def _check(
             concept = _concept(settings, origin, commit, subject)
             there = _is_there(settings, concept, origin, commit, subject)
             intakes.append(_Intake(concept=concept, subject=subject, there=there))
-            check_words(concept)
+            limits.check_words(ConceptPrompt(concept.placeholder_token, concept.super_category))
             found = find_images([clone / subject.path])
             problems += found.problems
             problems += [f"{path}: no image by its name; DVC imports whole folders" for path in found.left_aside]
-            inspect_images(found.files, min_pixels)
+            inspect_images(found.files, limits.min_pixels)
         except InputError as error:
             problems += error.problems
     if problems:

@@ -9,12 +9,13 @@ The record keeps the image out of later trainings and promotions, in every proje
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 from model.errors import InputError
 from tasks.concepts.concepts import IMAGES_FOLDER
 from tasks.concepts.image_sets import ImageSet
 from tasks.signing.keys import Signer
+from tasks.store.documents import read_values
 from tasks.store.sealed import sealed, unsealed
 from tasks.store.sealed_chain import ChainLink, append_record, chain_path, read_chain_records
 from tasks.store.store import Store
@@ -74,18 +75,16 @@ class Takedown:
         return {"schema": SCHEMA, **asdict(self)}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
+    def from_json(cls, content: Mapping[str, Any]) -> "Takedown":
         """Read what `to_json` gives. Raises ValueError where it is none of this schema."""
-        try:
-            values = dict(content)
-            schema = values.pop("schema")
-            if schema not in (SCHEMA, UNSEALED_SCHEMA):
-                raise ValueError(f"schema {schema!r}, this version reads {SCHEMA}")
+
+        def build(values: dict[str, Any]) -> "Takedown":
+            del values["schema"]
             sets = tuple(SetMember(**member) for member in values.pop("sets"))
             revoked = {concept: tuple(contents) for concept, contents in values.pop("revoked").items()}
             return cls(sets=sets, revoked=revoked, **values)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"is no record of a takedown: {error!r}") from error
+
+        return read_values(dict(content), "record of a takedown", (SCHEMA, UNSEALED_SCHEMA), build)
 
 
 @dataclass(frozen=True, kw_only=True)

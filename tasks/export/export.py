@@ -18,6 +18,7 @@ from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.project.settings import Settings
 from tasks.registry.model_card import CARD, model_card
+from tasks.registry.reference import VersionReference
 from tasks.registry.training_facts import TrainingFacts
 from tasks.registry.versions import WEIGHTS_FILE, ResolvedVersion, base_of
 from tasks.store.store import open_store
@@ -68,7 +69,7 @@ def export_version(
 def record_of(settings: Settings, version: ResolvedVersion) -> TrainingFacts:
     """What the store has on record of a version. InputError where that is not complete: nothing leaves without it."""
     store = open_store(settings)
-    reference = f"{version.concept}/{version.version}"
+    reference = VersionReference(concept=version.concept, version=version.version)
     with open_index(settings, store) as index:
         chain = read_chain(store, index, find_head(settings, store, index, reference))
     if chain.problems or not {"prepare", "evaluate", "gallery"} <= chain.manifests.keys():

@@ -1,22 +1,17 @@
 """What a training looks like: a contact sheet (PNG), and a page (HTML) that holds its pictures inside itself."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import PackageLoader
 from PIL import Image
 
 from tasks.figures.contact_sheet import draw_contact_sheet
 from tasks.figures.gallery_content import STAGE_LESSONS, Gallery, GalleryFacts, StageView, make_gallery
+from tasks.figures.html import SMALL_PIXELS, embedded, page_environment
 from tasks.store.artefacts import CONTACT_SHEET, PAGE
 
-SMALL_PIXELS = 128
-"""Pictures up to this side are embedded exactly, and enlarged with visible pixels."""
-EMBEDDED_PIXELS = 384
-"""Longest side of a larger picture inside the page."""
 SHOWN_PER_PROMPT = 8
 """Pictures per prompt on the page: 24 prompts x 32 pictures would make it too heavy to send to anyone."""
 
@@ -52,14 +47,7 @@ def write_gallery(
 
 def render_page(gallery: Gallery) -> str:
     """The gallery as one HTML document that asks nothing of any server."""
-    environment = Environment(
-        loader=PackageLoader("tasks.figures"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["embedded"] = embedded
+    environment = page_environment(PackageLoader("tasks.figures"), {"embedded": embedded})
     return environment.get_template("gallery.html.j2").render(
         gallery=gallery,
         facts=gallery.facts,
@@ -67,15 +55,3 @@ def render_page(gallery: Gallery) -> str:
         shown=SHOWN_PER_PROMPT,
         small=all(max(picture.size) <= SMALL_PIXELS for scene in gallery.scenes for picture in scene.generations),
     )
-
-
-def embedded(picture: Image.Image) -> str:
-    """The picture as a ``data:`` address: exact when small, a WebP of at most 384 pixels a side when not."""
-    buffer = io.BytesIO()
-    if max(picture.size) <= SMALL_PIXELS:
-        picture.save(buffer, "WEBP", lossless=True, method=6)
-    else:
-        reduced = picture.copy()
-        reduced.thumbnail((EMBEDDED_PIXELS, EMBEDDED_PIXELS), Image.Resampling.LANCZOS)
-        reduced.save(buffer, "WEBP", quality=88, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
+from model.runtime.disk import file_sha256
 
 _SETTLED_SECONDS = 2.0  # a file changed more recently may change again within one tick of its clock
 
@@ -26,8 +27,7 @@ def digest_of(value: Any) -> str:
 
 def file_digest(path: Path) -> str:
     """sha256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 class DigestMemory:

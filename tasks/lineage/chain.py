@@ -15,7 +15,7 @@ from tasks.lineage.index import LineageIndex
 from tasks.lineage.prepared_images import prepared_images
 from tasks.project.settings import Settings
 from tasks.registry.all_versions import registered_versions
-from tasks.registry.versions import parse_reference
+from tasks.registry.reference import VersionReference
 from tasks.store.artefacts import SCORES
 from tasks.store.manifest import Manifest
 from tasks.store.store import Damaged, Store, StoreFailed
@@ -115,7 +115,7 @@ def read_chain(store: Store, index: LineageIndex, head: Head) -> Chain:
     return Chain(head=head, links=ordered, images=images, scores=scores, problems=tuple(problems))
 
 
-def unread_chain(settings: Settings, reference: str, failure: StoreFailed) -> Chain:
+def unread_chain(settings: Settings, reference: VersionReference, failure: StoreFailed) -> Chain:
     """What the registry knows of the chain that `reference` begins, where the store does not answer.
 
     Raises:
@@ -123,15 +123,14 @@ def unread_chain(settings: Settings, reference: str, failure: StoreFailed) -> Ch
         StoreFailed: the registry knows nothing of the concept: `failure`.
         RegistryUnknown: it does not answer either.
     """
-    concept, alias, number = parse_reference(reference)
-    versions = registered_versions(settings).get(concept, ())
+    versions = registered_versions(settings).get(reference.concept, ())
     if not versions:
         raise failure
-    version = picked(concept, versions, alias, number)
+    version = picked(reference, versions)
     named = sorted(version.stages.items(), key=lambda entry: chain_order(entry[0]))
     said = str(failure)
     links = tuple(Link(stage=stage, key=key, manifest=None, problem=said) for stage, key in named)
-    head = registered_head(concept, version, ())
+    head = registered_head(reference.concept, version, ())
     return Chain(head=head, links=links, images=(), scores=None, problems=(said,), unread=said)
 
 

@@ -76,7 +76,7 @@ class VersionDiff:
         }
 
 
-def compare(before: Chain, after: Chain) -> VersionDiff:
+def compare_chains(before: Chain, after: Chain) -> VersionDiff:
     """Compare two chains of one concept.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Where a chain begins: the training that NAME, NAME@alias or NAME/version means.
+"""Where a chain begins: the training that a reference means.
 
 The registry is asked first. Without it the store's own records answer, and without those the labels in its manifests.
 """
@@ -12,7 +12,8 @@ from tasks.lineage.index import LineageIndex
 from tasks.plan.last_training import read_last_training
 from tasks.project.settings import Settings
 from tasks.registry.all_versions import KnownVersion, RegistryUnknown, registered_versions
-from tasks.registry.versions import CANDIDATE, EVALUATION_TAG, GALLERY_TAG, KEY_TAG, parse_reference
+from tasks.registry.reference import CANDIDATE, VersionReference
+from tasks.registry.versions import EVALUATION_TAG, GALLERY_TAG, KEY_TAG
 from tasks.store.store import Store
 
 
@@ -39,14 +40,14 @@ class Head:
     """Manifests that could not be read and may have been meant."""
 
 
-def find_head(settings: Settings, store: Store, index: LineageIndex, reference: str) -> Head:
+def find_head(settings: Settings, store: Store, index: LineageIndex, reference: VersionReference) -> Head:
     """The training that is meant.
 
     Raises:
         InputError: no such concept, version or alias; it says which there are.
         StoreFailed: the store cannot be read.
     """
-    concept, alias, number = parse_reference(reference)
+    concept, number = reference.concept, reference.version
     notes: list[str] = []
     versions: Sequence[KnownVersion] = ()
     try:
@@ -54,10 +55,10 @@ def find_head(settings: Settings, store: Store, index: LineageIndex, reference: 
     except RegistryUnknown as unknown:
         notes.append(f"{unknown}: versions and aliases are not known")
     if versions:
-        return registered_head(concept, picked(concept, versions, alias, number), notes)
+        return registered_head(concept, picked(reference, versions), notes)
     if not notes:
         notes.append(f"the registry knows no version of '{concept}': found in the store alone")
-    if alias is not None:
+    if reference.alias is not None:
         raise InputError(f"{reference}: only the registry knows aliases; {notes[0]}")
     recorded = read_last_training(store, settings, concept)
     evaluation = recorded.stage("evaluate") if recorded else None
@@ -122,8 +123,9 @@ def find_head_of(settings: Settings, store: Store, index: LineageIndex, concept:
     return None
 
 
-def picked(concept: str, versions: Sequence[KnownVersion], alias: str | None, number: int | None) -> KnownVersion:
+def picked(reference: VersionReference, versions: Sequence[KnownVersion]) -> KnownVersion:
     """The version that is meant. Raises InputError, with what there is."""
+    alias, number = reference.alias, reference.version
     wanted = alias or CANDIDATE
     for version in versions:
         if version.version == number if number is not None else wanted in version.aliases:
@@ -135,7 +137,7 @@ def picked(concept: str, versions: Sequence[KnownVersion], alias: str | None, nu
     shown = ", ".join(numbers) if len(numbers) <= 8 else f"{numbers[0]} to {numbers[-1]}"
     aliases = {alias: version.version for version in versions for alias in version.aliases}
     named = ", ".join(f"@{alias} (version {aliases[alias]})" for alias in sorted(aliases)) or "none"
-    raise InputError(f"concept '{concept}' has no {asked}; versions: {shown}; aliases: {named}")
+    raise InputError(f"concept '{reference.concept}' has no {asked}; versions: {shown}; aliases: {named}")
 
 
 def registered_head(concept: str, version: KnownVersion, notes: Sequence[str]) -> Head:

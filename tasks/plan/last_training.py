@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
@@ -22,6 +22,7 @@ from tasks.project.settings import Settings
 from tasks.registry.store_records import record_paths, training_record_path, write_address
 from tasks.registry.training_facts import SCORE_NAMES, content_key
 from tasks.signing.keys import Signer
+from tasks.store.documents import read_values
 from tasks.store.manifest import SCHEMA as MANIFEST_SCHEMA
 from tasks.store.manifest import Manifest
 from tasks.store.sealed import CHANGED, Seal, sealed_lines, unsealed_lines
@@ -101,24 +102,22 @@ class LastTraining:
         return sealed_lines(KIND, self.body, {"previous": self.previous}, signer)
 
     @classmethod
-    def read(cls, content: bytes) -> Self:
+    def read(cls, content: bytes) -> "LastTraining":
         """Read `to_json`'s bytes. Raises ValueError where they are no record, or not as it was sealed."""
-        try:
-            body, told, seal = unsealed_lines(content, 2)
-            first, facts, _ = body.decode().split("\n")
-            values = json.loads(first)
-            schema = values.pop("schema")
-            if schema not in (RECORD_SCHEMA, UNSEALED_SCHEMA):
-                raise ValueError(f"schema {schema!r}, this version reads {RECORD_SCHEMA}")
-            if seal is None and schema != UNSEALED_SCHEMA:
+        body, told, seal = unsealed_lines(content, 2)
+        first, facts, _ = body.decode().split("\n")
+
+        def build(values: dict[str, Any]) -> "LastTraining":
+            if seal is None and values["schema"] != UNSEALED_SCHEMA:
                 raise ValueError(CHANGED)
+            del values["schema"]
             stages = tuple(FinishedStage(**stage) for stage in values.pop("stages"))
             return cls(stages=stages, facts_json=facts, previous=told.get("previous"), seal=seal, **values)
-        except (TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ValueError(f"is no record of a training: {error!r}") from error
+
+        return read_values(json.loads(first), "record of a training", (RECORD_SCHEMA, UNSEALED_SCHEMA), build)
 
     @classmethod
-    def from_json(cls, content: bytes) -> Self | None:
+    def from_json(cls, content: bytes) -> "LastTraining | None":
         """`read`; None where the bytes are not a record that is whole: it will be written again."""
         try:
             return cls.read(content)

@@ -21,8 +21,9 @@ from tasks.plan.failures import Failures, failures_path, job_key
 from tasks.plan.last_training import CONCEPTS, LastTraining, job_content, last_training_of, last_training_path
 from tasks.project.settings import Settings
 from tasks.registry.all_versions import KnownVersion, RegistryUnknown, registered_versions
+from tasks.registry.reference import CANDIDATE
 from tasks.registry.store_records import training_record_path
-from tasks.registry.versions import CANDIDATE, GALLERY_TAG, KEY_TAG
+from tasks.registry.versions import GALLERY_TAG, KEY_TAG
 from tasks.store.artefacts import SCORES
 from tasks.store.store import Damaged, Inventory, Store, open_store
 

@@ -7,7 +7,6 @@ taken out or put in between without breaking the chain after it.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +17,7 @@ from model.errors import InputError
 from tasks.concepts.concepts import NOT_STATED
 from tasks.signing.keys import Signer
 from tasks.store.blobs import Blobs
+from tasks.store.documents import read_document
 from tasks.store.sealed import CHANGED, json_text
 
 LEDGER = "promotions/"
@@ -107,17 +107,14 @@ class Promotion:
         return {name: value for name, value in asdict(self).items() if value or name not in _ADDED_LATER}
 
     @classmethod
-    def from_json(cls, content: bytes) -> Self:
+    def from_json(cls, content: bytes) -> "Promotion":
         """Read `to_json`'s bytes. Raises ValueError where they are not exactly what was sealed."""
-        try:
-            values = json.loads(content)
-            if values["schema"] != SCHEMA:
-                raise ValueError(f"schema {values['schema']!r}, this version reads {SCHEMA}")
+
+        def build(values: dict[str, Any]) -> "Promotion":
             values.pop("seal")
-            listed = {name: tuple(values.get(name, ())) for name in ("withdraws", "gates", "accepts")}
-            record = cls(**values | listed)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"is no record of a promotion: {error!r}") from error
+            return cls(**values | {name: tuple(values.get(name, ())) for name in ("withdraws", "gates", "accepts")})
+
+        record = read_document(content, "record of a promotion", SCHEMA, build)
         if record.to_json() != content:
             raise ValueError(CHANGED)
         return record

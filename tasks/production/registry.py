@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from model.errors import InputError, WorkFailed
 from tasks.production.ledger import Ledger, Promotion
 from tasks.project.settings import Settings
-from tasks.registry.versions import CHAMPION, REVOKED_TAG, model_name
+from tasks.registry.reference import CHAMPION
+from tasks.registry.versions import REVOKED_TAG, model_name
 from tasks.store.blobs import Blobs, StoreFailed
 from tasks.store.store import open_blobs
 from tasks.tracking.address import SERVER_SCHEMES, scheme_of

@@ -1,14 +1,41 @@
-"""What the base model that params.yaml names asks of images and of parameters, told from its files."""
+"""What the base model that params.yaml names asks of images, words and parameters, told from its files."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from model.bases.base_files import base_resolution, check_base_folder, model_source
+from model.bases.prompt import ConceptPrompt
 from model.errors import InputError
-from tasks.project.params import Params
+from tasks.project.params import Params, load_params
 from tasks.project.settings import Settings
 
 FEWEST_PIXELS = 256
 """Short side of the smallest image that a base of 512 pixels learns from without learning the blur."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseLimits:
+    """What a base asks of a new concept."""
+
+    min_pixels: int = FEWEST_PIXELS
+    """Short side of the smallest image that is taken."""
+    check_words: Callable[[ConceptPrompt], None] = lambda prompt: None
+    """Raises InputError for a placeholder or super-category that the base cannot read."""
+
+
+def base_limits(settings: Settings) -> BaseLimits:
+    """The limits of the base that params.yaml names. Raises InputError where params.yaml or the base cannot be read."""
+    folder = base_folder(settings, load_params(settings.params_file))
+
+    def check_words(prompt: ConceptPrompt) -> None:
+        if folder is None:  # on the hub: its tokenizers are asked when the training starts
+            return
+        from model.bases.tokens import base_tokenizers, check_concept
+
+        check_concept(base_tokenizers(folder, str(folder)), prompt)
+
+    return BaseLimits(min_pixels=fewest_pixels(folder), check_words=check_words)
 
 
 def base_folder(settings: Settings, params: Params) -> Path | None:

@@ -10,7 +10,8 @@ from tasks.production.registry import open_production
 from tasks.project.settings import Settings
 from tasks.promotion.policy import Policy, Verdict, compare_with_champion
 from tasks.registry.all_versions import KnownVersion
-from tasks.registry.versions import CHAMPION, EVALUATION_TAG, GATE_TAG, KEY_TAG, REVOKED_TAG, model_name
+from tasks.registry.reference import CHAMPION
+from tasks.registry.versions import EVALUATION_TAG, GATE_TAG, KEY_TAG, REVOKED_TAG, model_name
 from tasks.store.store import Damaged, Store
 from tasks.tracking.client import connect, sorted_failures
 from tasks.verification.scores import measured_evaluation

@@ -15,7 +15,8 @@ from tasks.production.release import read_release
 from tasks.production.whole_ledger import Standing, standing
 from tasks.project.settings import Settings
 from tasks.promotion.promotion import UNASKED, Promoted, Tell, next_record, record_promotion, settle
-from tasks.registry.versions import CHAMPION, REVOKED_TAG
+from tasks.registry.reference import CHAMPION
+from tasks.registry.versions import REVOKED_TAG
 from tasks.store.blobs import Blobs
 
 

@@ -15,7 +15,8 @@ from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
 from tasks.promotion.promotion import UNASKED, Promoted, Tell, let_serve, next_record, record_promotion, settle
 from tasks.promotion.smoke_test import DoesNotLoad
-from tasks.registry.versions import CANDIDATE, KEY_TAG, REVOKED_TAG, model_name, versions
+from tasks.registry.reference import CANDIDATE
+from tasks.registry.versions import KEY_TAG, REVOKED_TAG, model_name, versions
 from tasks.store.blobs import Blobs
 from tasks.tracking.address import is_unused
 from tasks.tracking.client import connect, sorted_failures

@@ -12,6 +12,7 @@ from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.production.ledger import Ledger
 from tasks.project.settings import Settings
+from tasks.registry.reference import VersionReference
 from tasks.registry.versions import resolve
 from tasks.store.store import Damaged, Store
 from tasks.tracking.client import connect, sorted_failures
@@ -36,8 +37,8 @@ class Source:
     """Whether the scores on record are those."""
 
 
-def find_source(settings: Settings, store: Store, reference: str) -> Source:
-    """What NAME (the newest registration), NAME@alias or NAME/version means, its weights seen to be what they were.
+def find_source(settings: Settings, store: Store, reference: VersionReference) -> Source:
+    """The version that is meant, its weights seen to be what they were.
 
     Raises:
         InputError: there is none, or it was never evaluated.
@@ -46,7 +47,7 @@ def find_source(settings: Settings, store: Store, reference: str) -> Source:
     resolved = resolve(settings, reference)
     called = f"concept '{resolved.concept}' version {resolved.version}"
     with open_index(settings, store) as index:
-        head = find_head(settings, store, index, f"{resolved.concept}/{resolved.version}")
+        head = find_head(settings, store, index, VersionReference(concept=resolved.concept, version=resolved.version))
         chain = read_chain(store, index, head)
     said, again = "; ".join(chain.problems), f"`conceptbooth train {resolved.concept}` makes it again"
     if head.content is None or "evaluate" not in chain.manifests:

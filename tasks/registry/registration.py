@@ -11,6 +11,7 @@ from tasks.concepts.concepts import Concept
 from tasks.files.locks import file_lock
 from tasks.project.settings import Settings
 from tasks.registry.package import upload_package
+from tasks.registry.reference import CANDIDATE
 from tasks.registry.runs import (
     GALLERY_TAG,
     RecordedRun,
@@ -23,7 +24,6 @@ from tasks.registry.runs import (
 from tasks.registry.training_facts import TrainingFacts
 from tasks.registry.version_records import remember_version
 from tasks.registry.versions import (
-    CANDIDATE,
     PREFIX,
     REVOKED_TAG,
     TAGS,

@@ -5,13 +5,14 @@ Written when the version is made or shows something new; where they lie, tasks/r
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any
 
 from model.errors import InputError
 from tasks.project.settings import Settings
 from tasks.registry.store_records import record_paths, version_record_path, version_record_paths
 from tasks.registry.versions import GATE_TAG, KEY_TAG, PREFIX, REVOKED_TAG, STAGE_TAGS
 from tasks.signing.keys import Signer
+from tasks.store.documents import read_values
 from tasks.store.sealed import Seal, sealed, unsealed
 from tasks.store.store import Store
 
@@ -60,18 +61,19 @@ class VersionRecord:
         return sealed(KIND, {"schema": SCHEMA, **content, "replaced": list(self.replaced)}, signer)
 
     @classmethod
-    def from_json(cls, content: bytes) -> Self:
+    def from_json(cls, content: bytes) -> "VersionRecord":
         """Read `to_json`'s bytes. Raises ValueError where they are none of this schema, or not as they were sealed."""
-        try:
-            values, seal = unsealed(content)
-            schema = values.pop("schema")
-            if schema != (UNSEALED_SCHEMA if seal is None else SCHEMA):
-                raise ValueError(f"schema {schema!r}, this version reads {SCHEMA}")
+        unpacked, seal = unsealed(content)
+
+        def build(values: dict[str, Any]) -> "VersionRecord":
+            del values["schema"]
             record = cls(**values | {"replaced": tuple(values.get("replaced", ()))}, seal=seal)
             int(record.version), str(record.content)
             return record
-        except (TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ValueError(f"is no record of a registered version: {error!r}") from error
+
+        return read_values(
+            unpacked, "record of a registered version", (UNSEALED_SCHEMA if seal is None else SCHEMA,), build
+        )
 
 
 def remember_version(store: Store, settings: Settings, version: "ModelVersion", tags: Mapping[str, str]) -> None:

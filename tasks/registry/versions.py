@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from model.bases.recorded_base import find_recorded_base
 from model.errors import InputError
-from tasks.concepts.concepts import check_name, concept_names, no_such_concept
+from tasks.concepts.concepts import concept_names, no_such_concept
 from tasks.files.hashing import DigestMemory, file_digest
 from tasks.project.settings import Settings
+from tasks.registry.reference import CANDIDATE, VersionReference
 from tasks.store.artefacts import WEIGHTS as WEIGHTS_FILE
 from tasks.tracking.address import is_unused
 from tasks.tracking.client import connect, sorted_failures
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 PREFIX = "concept."
-CANDIDATE = "candidate"
-"""Alias of what the last training of a concept registered."""
-CHAMPION = "champion"
-"""Alias of the version that is in use, against which others are measured."""
 TAGS = "conceptbooth."
 """Begin all tags that are ours."""
 KEY_TAG = "conceptbooth.key"
@@ -42,7 +38,6 @@ GATE_TAG = "conceptbooth.gate"
 REVOKED_TAG = "conceptbooth.revoked"
 """Of a version that must never be used again: when that was said, and why."""
 FACTS_FILE = "concept.json"
-_REFERENCE = re.compile(r"(?P<concept>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>[1-9][0-9]*))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,38 +58,26 @@ def model_name(concept: str) -> str:
     return f"{PREFIX}{concept}"
 
 
-def resolve(settings: Settings, reference: str) -> ResolvedVersion:
-    """The version that NAME (what the last training registered), NAME@alias or NAME/version means, files included.
+def resolve(settings: Settings, reference: VersionReference) -> ResolvedVersion:
+    """The version that is meant, files included.
 
     Raises:
         InputError: no such concept, alias or version (names those there are), it was revoked, or its files are gone or
             altered.
         WorkFailed: MLflow does not answer.
     """
-    concept, alias, number = parse_reference(reference)
+    concept = reference.concept
     if is_unused(settings):
         raise InputError(_nothing_registered(settings, concept, []))
     client = connect(settings)
     with sorted_failures(settings):
-        found = look_up(client, settings, concept, alias, number)
+        found = look_up(client, settings, reference)
         if revoked := found.tags.get(REVOKED_TAG):
             raise InputError(f"concept '{concept}' version {found.version} was revoked on {revoked}")
         folder = _fetch(client, settings, found)
     return ResolvedVersion(
         concept=concept, name=found.name, version=int(found.version), folder=folder, tags=dict(found.tags)
     )
-
-
-def parse_reference(reference: str) -> tuple[str, str | None, int | None]:
-    """Concept, alias and version of NAME, NAME@alias or NAME/version. InputError where it is none of them."""
-    match = _REFERENCE.fullmatch(reference)
-    if match is None:
-        raise InputError(
-            f"model version {reference!r}: write NAME, NAME@alias or NAME/version, as in turtle, turtle@{CANDIDATE} or "
-            "turtle/3"
-        )
-    check_name(match["concept"])
-    return match["concept"], match["alias"], int(match["version"]) if match["version"] else None
 
 
 def versions(client: "MlflowClient", concept: str, key: str | None = None) -> "list[ModelVersion]":
@@ -145,12 +128,11 @@ def _has_right_weights(folder: Path, version: "ModelVersion") -> bool:
     return file_digest(folder / WEIGHTS_FILE) == version.tags[WEIGHTS_SHA256_TAG]
 
 
-def look_up(
-    client: "MlflowClient", settings: Settings, concept: str, alias: str | None, number: int | None
-) -> "ModelVersion":
-    """The version that an alias or number means, or the candidate. Raises InputError, with what there is."""
+def look_up(client: "MlflowClient", settings: Settings, reference: VersionReference) -> "ModelVersion":
+    """The version that is meant. Raises InputError, with what there is."""
     from mlflow.exceptions import MlflowException
 
+    concept, alias, number = reference.concept, reference.alias, reference.version
     name = model_name(concept)
     there = versions(client, concept)
     if not there:

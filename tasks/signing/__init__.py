@@ -1,1 +1,3 @@
-"""Keys: what signs, what checks a signature, and which key is trusted with what. May know project. Start at keys.py."""
+"""Keys: what signs, what checks a signature, and which key is trusted with what. Knows project and files alone. Start
+at keys.py.
+"""

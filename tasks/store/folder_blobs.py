@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from model.errors import InputError
+from model.runtime.disk import to_disk
 from tasks.files.hashing import file_digest
 from tasks.files.locks import file_lock, lock_if_free
 from tasks.files.spool import spooled, sweep
@@ -80,7 +81,7 @@ class FolderBlobs:
                 os.link(unfinished, target)
             except FileExistsError:
                 return False
-            _sync_folder(target.parent)
+            to_disk(target.parent)
             return True
 
     def replace(self, name: str, content: bytes, version: str) -> bool:
@@ -132,7 +133,7 @@ class FolderBlobs:
                 self._put(name, source, record, rehash)
             for folder in {self.path(name).parent for name in contents}:
                 with contextlib.suppress(FileNotFoundError):  # a sweep took it: the store will put it again
-                    _sync_folder(folder)
+                    to_disk(folder)
 
     def problems(self, contents: Mapping[str, FileRecord], *, rehash: bool) -> dict[str, str]:
         found = {name: self._problem(name, record, rehash) for name, record in contents.items()}
@@ -165,7 +166,7 @@ class FolderBlobs:
         target = self.path(name)
         with spooled(self._spool) as unfinished:
             shutil.copyfile(source, unfinished)
-            _sync_file(unfinished)
+            to_disk(unfinished)
             unfinished.chmod(0o444)
             with self._writing(name):  # nobody removes the folder as empty meanwhile
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +190,7 @@ class FolderBlobs:
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._written(content) as unfinished:
             unfinished.replace(target)
-        _sync_folder(target.parent)
+        to_disk(target.parent)
 
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[None]:
@@ -215,7 +216,7 @@ class FolderBlobs:
     def _written(self, content: bytes) -> Iterator[Path]:
         with spooled(self._spool) as path:
             path.write_bytes(content)
-            _sync_file(path)
+            to_disk(path)
             path.chmod(0o444)
             yield path
 
@@ -258,16 +259,3 @@ def _walk(folder: str, prefix: str, found: list[Entry]) -> None:
                 found.append(Entry(prefix + entry.name, stat.st_size, stat.st_mtime))
     except FileNotFoundError:
         return
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

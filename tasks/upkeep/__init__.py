@@ -1,4 +1,4 @@
 """Store and registries kept in order: clearing up what nobody needs, rebuilding a lost registry, deleting a version,
-and whether registries say what the ledgers say. May know promotion, production, plan, registry, work folders, jobs,
-concepts, tracking and store. Start at gc.py.
+and whether registries say what the ledgers say. May know promotion, production, plan, registry, execution (its work
+folders), jobs, concepts, tracking and store. Start at gc.py.
 """

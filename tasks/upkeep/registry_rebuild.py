@@ -19,11 +19,11 @@ from tasks.project.settings import Settings
 from tasks.promotion.promotion import release_source, settle
 from tasks.promotion.revocation import mark_versions
 from tasks.registry.package import upload_package
+from tasks.registry.reference import CANDIDATE
 from tasks.registry.registration import MODEL_ID_TAG, make_model
 from tasks.registry.training_facts import TrainingFacts
 from tasks.registry.version_records import VersionRecord, version_records
 from tasks.registry.versions import (
-    CANDIDATE,
     KEY_TAG,
     REVOKED_TAG,
     TAGS,

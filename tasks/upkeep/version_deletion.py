@@ -11,16 +11,19 @@ from tasks.production.ledger import Ledger
 from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
 from tasks.registry.all_versions import registered_versions
+from tasks.registry.reference import VersionReference
 from tasks.registry.store_records import training_record_path, version_record_path
 from tasks.registry.version_records import version_records
-from tasks.registry.versions import KEY_TAG, look_up, model_name, parse_reference, versions
+from tasks.registry.versions import KEY_TAG, look_up, model_name, versions
 from tasks.store.blobs import Blobs
 from tasks.store.store import Store
 from tasks.tracking.client import connect, sorted_failures
 
 
-def delete_version(settings: Settings, store: Store, place: Blobs, reference: str, *, dry_run: bool = False) -> str:
-    """Delete what NAME/VERSION means from the registry, and the store's records of it; returns what it is called.
+def delete_version(
+    settings: Settings, store: Store, place: Blobs, reference: VersionReference, *, dry_run: bool = False
+) -> str:
+    """Delete a version from the registry, and the store's records of it; returns what it is called.
 
     Its run and package stay in MLflow, its artefacts in the store until they are cleared up.
 
@@ -28,12 +31,12 @@ def delete_version(settings: Settings, store: Store, place: Blobs, reference: st
         InputError: no such version; or an alias or the production ledger names it, and nothing was deleted.
         WorkFailed: registry or stores do not answer; the same call carries on.
     """
-    concept, _, number = parse_reference(reference)
+    concept, number = reference.concept, reference.version
     if number is None:
         raise InputError(f"{reference}: say which version is to be deleted, as in {concept}/3")
     client, name = connect(settings), model_name(concept)
     with sorted_failures(settings):
-        version = look_up(client, settings, concept, None, number)
+        version = look_up(client, settings, reference)
         aliases = client.get_registered_model(name).aliases
     called, content = f"{name} version {number}", version.tags.get(KEY_TAG)
     problems = [

@@ -22,6 +22,7 @@ from tasks.production.ledger import Ledger, examine_ledger
 from tasks.production.registry import open_production
 from tasks.production.whole_ledger import standing
 from tasks.project.settings import Settings
+from tasks.registry.reference import VersionReference
 from tasks.registry.training_facts import evaluated_content
 from tasks.signing.keys import key_problems, public_key_of
 from tasks.signing.trusted_keys import TrustedKey, TrustedKeys, load_trusted_keys
@@ -37,8 +38,8 @@ from tasks.verification.upgrade_records import Vouched, read_vouched
 from tasks.verification.version import check_version
 
 
-def verify_version(settings: Settings, store: Store, reference: str) -> Verification:
-    """Find the training that NAME, NAME@alias or NAME/version means, and check everything about it.
+def verify_version(settings: Settings, store: Store, reference: VersionReference) -> Verification:
+    """Find the training that is meant, and check everything about it.
 
     Raises:
         InputError: no such concept, version or alias.

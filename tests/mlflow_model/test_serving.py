@@ -28,8 +28,9 @@ from tasks.production.ledger import read_ledger
 from tasks.production.registry import production_model
 from tasks.promotion.promotion import check_production, put_into_production
 from tasks.promotion.source import find_source
+from tasks.registry.reference import CHAMPION, VersionReference
 from tasks.registry.training_facts import content_key
-from tasks.registry.versions import CHAMPION, model_name
+from tasks.registry.versions import model_name
 from tasks.store.store import open_store
 from tasks.tracking.client import connect
 from tests.lineage_project import CONCEPT
@@ -81,7 +82,10 @@ def machine(lineage_project, tmp_path_factory) -> Iterator[Machine]:
     settings = lineage_project.settings.model_copy(update=there)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))  # what follows here tries it harder
-        place, source = check_production(settings), find_source(settings, open_store(settings), f"{CONCEPT}/2")
+        place, source = (
+            check_production(settings),
+            find_source(settings, open_store(settings), VersionReference.parse(f"{CONCEPT}/2")),
+        )
         ledger = read_ledger(place, CONCEPT)
         put_into_production(settings, place, ledger, source, (), {}, reason="to be served", approved_by=None)
     shutil.copytree(settings.root / "base", folder / "base")

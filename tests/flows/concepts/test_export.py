@@ -22,6 +22,7 @@ from model.exports.low_rank import low_rank, restored
 from model.weights.concept import ConceptWeights
 from tasks.export.export import record_of
 from tasks.export.lora import evaluator_of, score_again
+from tasks.registry.reference import VersionReference
 from tasks.registry.versions import KEY_TAG, resolve
 from tests.exported import drawn_as_the_card_says
 from tests.lineage_project import CONCEPT, Trained
@@ -57,7 +58,7 @@ def test_a_diffusers_folder_draws_the_very_pictures_of_generate(lineage_project:
     assert difference.max() <= 1
     card = ModelCard.load(tmp_path / "new" / "owl" / "README.md")
     assert card.data.to_dict()["pipeline_tag"] == "text-to-image"
-    version = resolve(lineage_project.settings, f"{CONCEPT}/2")
+    version = resolve(lineage_project.settings, VersionReference.parse(f"{CONCEPT}/2"))
     for fact in (version.tags[KEY_TAG], "licence CC-BY-4.0; source own photographs; consent the owner", "CLIP-I"):
         assert fact in card.text
 
@@ -107,7 +108,9 @@ def test_a_lora_draws_what_is_left_of_the_concept_and_says_what_is_lost(lineage_
     files = ["README.md", "embedding.safetensors", "loss.json", "pytorch_lora_weights.safetensors"]
     assert json.loads(done.stdout)["files"] == files
     base = load_base("base")
-    weights = ConceptWeights.load(resolve(lineage_project.settings, f"{CONCEPT}/2").folder / "concept.safetensors")
+    weights = ConceptWeights.load(
+        resolve(lineage_project.settings, VersionReference.parse(f"{CONCEPT}/2")).folder / "concept.safetensors"
+    )
     found = low_rank(base, weights, 2)
     left = restored(weights, found)
     text = weights.prompt.fill("a photo of a {} in the snow")
@@ -128,7 +131,7 @@ def test_a_lora_draws_what_is_left_of_the_concept_and_says_what_is_lost(lineage_
 
 def test_scoring_the_whole_model_again_gives_the_scores_of_its_evaluation(lineage_project: Trained):
     settings, bench = lineage_project.settings, lineage_project.bench
-    version = resolve(settings, f"{CONCEPT}/2")
+    version = resolve(settings, VersionReference.parse(f"{CONCEPT}/2"))
     record, weights = record_of(settings, version), ConceptWeights.load(version.folder / "concept.safetensors")
     again = score_again(bench.store, evaluator_of(settings, record), load_base("base"), record, weights)
     for name in ("clip_i", "clip_t"):

@@ -14,9 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from flows.cli.app import app
-from flows.concepts.generate import write_picture
 from model.bases.prompt import ConceptPrompt
-from model.marks.marking import Mark, marked_png
 from model.weights.concept import ConceptWeights
 from tasks.project.settings import Settings
 from tasks.registry.registration import register
@@ -162,7 +160,7 @@ def test_a_prompt_that_is_too_long_says_what_would_be_cut_before_anything_is_loa
 def test_a_folder_on_which_nobody_can_write_is_refused_before_anything_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("flows.concepts.generate.resolve", lambda *_: pytest.fail("the registry was asked"))
+    monkeypatch.setattr("tasks.drawing.generate.resolve", lambda *_: pytest.fail("the registry was asked"))
     refused(generate("turtle", "a {}", "-o", "/proc/new"), Path("/proc/new"), "/proc cannot be written", "-o")
 
 
@@ -213,25 +211,6 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     done = generate("turtle", "a {}", "-o", tmp_path / "file" / "new")
     assert done.exit_code == 2
     assert "is a file" in done.stderr
-
-
-def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
-    mark = Mark(concept="owl", content="c" * 64, version=1, prompt="a {}", text="an owl", seed=0, index=0)
-    red, blue = (marked_png(Image.new("RGB", (4, 4), colour), mark) for colour in ("red", "blue"))
-    first = write_picture(tmp_path, "picture", red)
-    assert write_picture(tmp_path, "picture", red) == first
-    second = write_picture(tmp_path, "picture", blue)
-    assert second.name == "picture (2).png"
-    assert write_picture(tmp_path, "picture", blue) == second
-    assert pixels(first)[0, 0].tolist() == [255, 0, 0]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["picture (2).png", "picture.png"]
-
-    def sign(png: bytes) -> bytes:  # each time other bytes
-        return png[:33] + (4).to_bytes(4, "big") + b"caBX" + os.urandom(8) + png[33:]
-
-    third = write_picture(tmp_path, "picture", blue, sign)
-    assert third.name == "picture (3).png", "an unsigned picture is no signed one"
-    assert write_picture(tmp_path, "picture", blue, sign) == third
 
 
 def test_prompts_of_the_same_words_keep_their_pictures_apart(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import tasks.store.s3
 from flows.cli.app import app
 from tasks.files.hashing import file_digest
 from tasks.project.settings import load_settings
+from tasks.registry.reference import VersionReference
 from tasks.registry.registration import register
 from tasks.store.s3 import s3_client
 from tasks.store.store import open_store
@@ -113,7 +114,7 @@ def test_a_package_in_a_bucket_is_hashed_as_one_in_a_folder_is(lineage_project, 
     shutil.copyfile(migrated_database(), settings.home / "mlflow" / "mlflow.db")
     bench = lineage_project.bench
     register(settings, bench.job.concept, bench.manifests)
-    found = verify_version(settings, open_store(settings), CONCEPT)
+    found = verify_version(settings, open_store(settings), VersionReference.parse(CONCEPT))
     assert (found.of("fault"), found.of("unchecked")) == ((), ())
     assert any(check.what.endswith(": code/model/weights/concept.py") for check in found.checks)
 
@@ -122,9 +123,9 @@ def test_a_package_in_a_bucket_is_hashed_as_one_in_a_folder_is(lineage_project, 
         key = next(entry["Key"] for entry in listed if entry["Key"].endswith(ending))
         content = s3_client().get_object(Bucket=s3_bucket, Key=key)["Body"].read()
         s3_client().put_object(Bucket=s3_bucket, Key=key, Body=content[:-1] + bytes([content[-1] ^ 1]))
-        faults = verify_version(settings, open_store(settings), CONCEPT).of("fault")
+        faults = verify_version(settings, open_store(settings), VersionReference.parse(CONCEPT)).of("fault")
         s3_client().put_object(Bucket=s3_bucket, Key=key, Body=content)
         assert any(check.what.endswith(ending.removeprefix("artifacts/")) for check in faults), faults
     relayed.answer = (503, "SlowDown")
-    found = verify_version(settings, open_store(settings), CONCEPT)
+    found = verify_version(settings, open_store(settings), VersionReference.parse(CONCEPT))
     assert not found.of("fault") and any("package" in check.what for check in found.of("unchecked"))

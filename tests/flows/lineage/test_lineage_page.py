@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.lineage.lineage import show_lineage
+from tasks.registry.reference import VersionReference
 from tests.browser import Page, find_browser, open_browser
 from tests.lineage_project import Trained
 from tests.tasks.lineage.test_lineage import flipped, promoted
@@ -25,7 +26,10 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def written(lineage_project: Trained, tmp_path_factory) -> Path:
     page = tmp_path_factory.mktemp("page") / "lineage.html"
-    assert show_lineage(lineage_project.settings, "owl", proved=True, as_json=False, page=page) == 0
+    assert (
+        show_lineage(lineage_project.settings, VersionReference.parse("owl"), proved=True, as_json=False, page=page)
+        == 0
+    )
     return page
 
 
@@ -81,7 +85,7 @@ def test_a_fault_is_on_the_page_at_its_place_and_the_page_is_written_all_the_sam
     picture = lineage_project.bench.manifests["prepare"].files["images/01.png"].sha256
     settings = lineage_project.settings
     with flipped(settings.store / "cas" / "sha256" / picture[:2] / picture):
-        assert show_lineage(settings, "owl", proved=True, as_json=False, page=page) == 1
+        assert show_lineage(settings, VersionReference.parse("owl"), proved=True, as_json=False, page=page) == 1
     browser.show(page, 1400)
     assert browser.value("document.querySelector('.verdict').className") == "verdict fault"
     faulty = "[...document.querySelectorAll('.box.fault strong')].map(e => e.textContent)"
@@ -92,7 +96,12 @@ def test_a_fault_is_on_the_page_at_its_place_and_the_page_is_written_all_the_sam
 def test_promotions_are_shown_with_their_gates_and_what_was_passed_over(browser, lineage_project, tmp_path):
     page = tmp_path / "lineage.html"
     with promoted(lineage_project.settings, lineage_project.first):
-        assert show_lineage(lineage_project.settings, "owl/1", proved=False, as_json=False, page=page) == 0
+        assert (
+            show_lineage(
+                lineage_project.settings, VersionReference.parse("owl/1"), proved=False, as_json=False, page=page
+            )
+            == 0
+        )
     browser.show(page, 400)
     assert browser.value("document.querySelector('.chain li:last-child strong').textContent") == "production"
     told = browser.value("document.querySelector('#promotions').closest('section').textContent")

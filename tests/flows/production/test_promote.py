@@ -13,18 +13,18 @@ from typer.testing import CliRunner, Result
 
 import tasks.promotion.promotion
 from flows.cli.app import app
-from flows.production.releases import reconcile
 from tasks.production.ledger import Promotion, append, read_ledger, record_path
 from tasks.production.registry import open_production
 from tasks.project.settings import load_settings
 from tasks.promotion.policy import POLICY_FILE
 from tasks.promotion.smoke_test import smoke_test
+from tasks.registry.reference import CANDIDATE, CHAMPION
 from tasks.registry.registration import register
 from tasks.registry.store_records import version_record_paths
-from tasks.registry.versions import CANDIDATE, CHAMPION
 from tasks.store.s3 import s3_client
 from tasks.store.store import open_store
 from tasks.tracking.client import connect
+from tasks.upkeep.reconciliation import reconcile
 from tests.lineage_project import CONCEPT, copy_of
 from tests.tasks.finished_training import migrated_database
 from tests.tasks.lineage.test_lineage import moved_away

@@ -31,6 +31,7 @@ from model.exports.low_rank import low_rank, restored
 from model.weights.concept import ConceptWeights
 from tasks.jobs.jobs import plan_jobs
 from tasks.project.settings import Settings
+from tasks.registry.reference import VersionReference
 from tasks.registry.versions import resolve
 from tests.exported import drawn_as_the_card_says, names_of_the_card
 from tests.model.tiny import WIDTH, WIDTH_2, write_tiny_xl_base
@@ -60,7 +61,7 @@ def _inside(trained: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def weights(trained: Settings) -> ConceptWeights:
-    return ConceptWeights.load(resolve(trained, "turtle").folder / "concept.safetensors")
+    return ConceptWeights.load(resolve(trained, VersionReference.parse("turtle")).folder / "concept.safetensors")
 
 
 def run(*arguments: object) -> Result:
@@ -94,7 +95,7 @@ def test_a_version_holds_both_embeddings_and_the_changed_unet(weights: ConceptWe
 
 
 def test_mlflow_loads_it_and_draws_the_same(trained: Settings, drawn: np.ndarray) -> None:
-    table = mlflow.pyfunc.load_model(str(resolve(trained, "turtle").folder.parent)).predict(
+    table = mlflow.pyfunc.load_model(str(resolve(trained, VersionReference.parse("turtle")).folder.parent)).predict(
         [{"prompt": PROMPT, "seed": 7}]
     )
     picture = Image.open(io.BytesIO(base64.b64decode(table.image[0])))

@@ -14,6 +14,7 @@ from tasks.production.ledger import read_ledger
 from tasks.production.registry import open_production, production_model
 from tasks.project.settings import Settings, load_settings
 from tasks.promotion.smoke_test import smoke_test
+from tasks.registry.reference import VersionReference
 from tasks.signing.keys import public_key_of
 from tasks.store.store import open_store
 from tasks.verification.chain import verify_version
@@ -50,7 +51,7 @@ def test_it_plans_verifies_and_knows_what_was_taken_down(settings):
     assert plan.state == "stale" and plan.trained is not None and plan.causes
     store = open_store(settings)
     for version in (1, 2):
-        found = verify_version(settings, store, f"{CONCEPT}/{version}")
+        found = verify_version(settings, store, VersionReference.parse(f"{CONCEPT}/{version}"))
         assert (found.of("fault"), found.of("unchecked")) == ((), ())
         assert found.words == "verified (sealed, not signed)"
     (takedown,) = read_takedowns(store).takedowns
@@ -95,7 +96,7 @@ def test_an_upgrade_seals_what_is_there_and_a_second_one_finds_nothing(settings)
     assert {name.partition("/")[0] for name in changed} == {"concepts", "registries", "takedowns", "upgrades"}
     assert [step["state"] for step in json.loads(run("upgrade", "--json").stdout)["steps"]] == ["unprovable"]
     assert "sealed, not signed" in run("upgrade").output
-    assert not verify_version(settings, store, f"{CONCEPT}/1").of("fault")
+    assert not verify_version(settings, store, VersionReference.parse(f"{CONCEPT}/1")).of("fault")
     assert read_takedowns(store).takedowns[0].finished and make_plan(settings, [CONCEPT]).concepts[0].trained
 
 
@@ -109,14 +110,17 @@ def keyed(settings, tmp_path, monkeypatch) -> Settings:
 
 def test_with_keys_it_says_who_vouches_for_what_and_what_stays_unprovable(keyed, tmp_path, monkeypatch):
     store = open_store(keyed)
-    assert any("is not signed" in check.said for check in verify_version(keyed, store, f"{CONCEPT}/2").of("fault"))
+    assert any(
+        "is not signed" in check.said
+        for check in verify_version(keyed, store, VersionReference.parse(f"{CONCEPT}/2")).of("fault")
+    )
     done = run("upgrade", "--json")
     assert done.exit_code == 0, done.output
     states = [step["state"] for step in json.loads(done.stdout)["steps"]]
     assert (states.count("signed"), states.count("sealed")) == (3, 6)  # a ledger, two releases
     assert states.count("vouched for") == len(store.artefacts())
     assert json.loads(run("upgrade", "--json").stdout)["steps"] == []
-    proof = verify_version(keyed, store, f"{CONCEPT}/2")
+    proof = verify_version(keyed, store, VersionReference.parse(f"{CONCEPT}/2"))
     assert (proof.of("fault"), proof.of("unchecked")) == ((), ())
     said = proof.of("unprovable")
     assert len(said) == 6 and all("vouched for it on" in check.said for check in said)
@@ -140,7 +144,7 @@ def test_what_changed_since_somebody_vouched_for_it_is_a_fault(keyed):
     del facts["seal"]
     address.chmod(0o644)
     address.write_text(Manifest.from_json(json.dumps(facts)).to_json())
-    faults = verify_version(keyed, store, f"{CONCEPT}/2").of("fault")
+    faults = verify_version(keyed, store, VersionReference.parse(f"{CONCEPT}/2")).of("fault")
     assert any(check.what.startswith("prepare") and "is not signed" in check.said for check in faults)
 
 

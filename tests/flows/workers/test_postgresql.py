@@ -89,8 +89,9 @@ def test_prefect_records_many_flows_at_once(postgres, tmp_path, monkeypatch):
 
 def test_mlflow_registers_the_same_training_once_whoever_comes_first(postgres, tmp_path):
     from tasks.registry.all_versions import registered_versions
+    from tasks.registry.reference import CANDIDATE
     from tasks.registry.registration import register
-    from tasks.registry.versions import CANDIDATE, KEY_TAG
+    from tasks.registry.versions import KEY_TAG
 
     address = f"postgresql+psycopg2://{postgres}/mlflow"
     settings = project(tmp_path / "project", mlflow_tracking_uri=address)

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from model.bases.recorded_base import file_sha256, find_recorded_base
+from model.bases.recorded_base import find_recorded_base
 from model.errors import InputError
+from model.runtime.disk import file_sha256
 
 HUB = {"reference": "owner/base", "revision": "a" * 40}
 

@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from model.scores.bootstrap import bootstrap_interval
-from tasks.comparison.cells import identity_x_text
+from tasks.comparison.cells import rescaled_scores
 from tasks.comparison.table import Cell, MethodTable, signed
 
 CONCEPTS, SEEDS, PROMPTS, PICTURES = ("dog", "pot", "toy"), (0, 7), ("a {}", "b {}"), 4
@@ -75,4 +76,19 @@ def test_markdown(table: MethodTable) -> None:
 
 
 def test_a_picture_must_be_the_concept_and_follow_its_prompt() -> None:
-    assert identity_x_text([[0.8, 0.0, -0.5]], [[0.5, 0.9, -0.5]]) == [[0.4, 0.0, 0.0]]
+    """Neither makes up for the other: the untrained base and a pasted image both score nothing."""
+    concept, other = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    prompts = torch.eye(2)
+    tensors = {
+        "identity_instance": torch.stack([concept, concept]),
+        "identity_base": other.expand(2, 1, 2),  # the base draws something else, and follows both prompts
+        "clip_base": prompts[:, None],
+        "clip_text": prompts,
+        # Of each prompt: the concept as asked; as the base draws it; the concept in the other prompt's scene.
+        "identity_generated": torch.stack([concept, other, concept]).expand(2, 3, 2),
+        "clip_generated": torch.stack([prompts, prompts, prompts.flip(0)], dim=1),
+    }
+    found = rescaled_scores(tensors, "identity")
+    assert found["identity"] == [[1.0, 0.0, 1.0]] * 2
+    assert found["text"] == [[1.0, 1.0, 0.0]] * 2
+    assert found["identity_x_text"] == [[1.0, 0.0, 0.0]] * 2

@@ -16,6 +16,7 @@ from tasks.concepts.image_reading import normalise_image
 from tasks.concepts.image_sets import image_set
 from tasks.concepts.import_data_set import Imported, import_dreambooth
 from tasks.files.yaml_files import read_yaml
+from tasks.project.base_limits import BaseLimits
 from tasks.project.settings import Settings
 from tests.data_project import commit, git, make_project, photo, tree
 
@@ -67,7 +68,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def imported(settings: Settings, origin: Path, *subjects: str, revision: str | None = None) -> list[Imported]:
-    return import_dreambooth(settings, str(origin), subjects=subjects, revision=revision, min_pixels=256)
+    return import_dreambooth(
+        settings, str(origin), subjects=subjects, revision=revision, limits=BaseLimits(min_pixels=256)
+    )
 
 
 def test_subjects_become_concepts_whose_origin_dvc_has_on_record(settings: Settings, origin: Path) -> None:

@@ -9,13 +9,16 @@ import pytest
 from PIL import Image
 
 from model.errors import InputError, WorkFailed
-from tasks.concepts.add import Added, add_concept
+from tasks.concepts.add import Added, NewConcept, add_concept
 from tasks.concepts.concepts import NOT_STATED, load_concept
 from tasks.concepts.image_origins import image_origins
 from tasks.concepts.image_sets import image_set
 from tasks.files.hashing import file_digest
+from tasks.project.base_limits import BaseLimits
 from tasks.project.settings import Settings
 from tests.data_project import make_project, photo, photos, tree
+
+NO_LIMITS = BaseLimits()
 
 
 @pytest.fixture
@@ -23,8 +26,8 @@ def settings(tmp_path: Path) -> Settings:
     return make_project(tmp_path / "project")
 
 
-def add(settings: Settings, *images: Path, name: str = "pot", **facts: Any) -> Added:
-    return add_concept(settings, name=name, images=images, **{"category": "teapot", **facts})
+def add(settings: Settings, *images: Path, name: str = "pot", limits: BaseLimits = NO_LIMITS, **facts: Any) -> Added:
+    return add_concept(settings, NewConcept(name=name, images=images, **{"category": "teapot", **facts}), limits)
 
 
 def png_chunks(path: Path) -> set[bytes]:
@@ -83,7 +86,14 @@ def test_everything_wrong_is_reported_together_and_nothing_is_written(settings: 
         raise InputError("the base does not know 'flurb'")
 
     with pytest.raises(InputError) as caught:
-        add(settings, *good, tmp_path / "in/text.jpg", name="My Pot", category="flurb", check_words=unknown_word)
+        add(
+            settings,
+            *good,
+            tmp_path / "in/text.jpg",
+            name="My Pot",
+            category="flurb",
+            limits=BaseLimits(check_words=unknown_word),
+        )
     said = caught.value.problems
     assert len(said) == 4
     assert "concept name 'My Pot'" in said[0]
@@ -116,7 +126,7 @@ def test_more_images_than_usual(settings: Settings, tmp_path: Path) -> None:
     paths = [tmp_path / f"{i}.png" for i in range(101)]
     for i, path in enumerate(paths):
         photo(i, 64, 64).save(path)
-    added = add(settings, *paths, min_pixels=64)
+    added = add(settings, *paths, limits=BaseLimits(min_pixels=64))
     names = [image.file for image in added.images]
     assert names == sorted(names), "the order of the files is the order that was given"
     assert (names[0], names[-1]) == ("000.png", "100.png")

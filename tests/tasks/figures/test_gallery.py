@@ -13,7 +13,8 @@ from PIL import Image
 
 from model.scores.interval import Interval
 from tasks.figures.contact_sheet import learned_from
-from tasks.figures.gallery import EMBEDDED_PIXELS, SHOWN_PER_PROMPT, GalleryFacts, StageView, write_gallery
+from tasks.figures.gallery import SHOWN_PER_PROMPT, GalleryFacts, StageView, write_gallery
+from tasks.figures.html import EMBEDDED_PIXELS
 from tasks.figures.score_words import Reading
 
 PROMPTS = ["a photo of a {} in the snow", "a watercolor of a {}", "a {} at night"]

@@ -11,7 +11,7 @@ from flows.cli.app import app
 from model.errors import InputError
 from model.scores.interval import Interval
 from tasks.jobs.keys import plan_of
-from tasks.lineage.diff import ScorePair, compare
+from tasks.lineage.diff import ScorePair, compare_chains
 from tasks.lineage.diff_sheet import LEFT, RIGHT, draw_diff_sheet
 from tasks.lineage.evaluations import Difference
 from tasks.store.pictures import picture
@@ -22,7 +22,7 @@ from tests.tasks.lineage.test_lineage import chain_of, moved_away
 
 @pytest.fixture
 def diff(lineage_project: Trained):
-    return compare(chain_of(lineage_project.settings, "owl/1"), chain_of(lineage_project.settings, "owl/2"))
+    return compare_chains(chain_of(lineage_project.settings, "owl/1"), chain_of(lineage_project.settings, "owl/2"))
 
 
 def test_a_plan_comes_back_from_its_manifest(lineage_project):
@@ -44,7 +44,7 @@ def test_the_change_is_named_and_what_is_shared(diff):
 
 def test_a_version_is_like_itself(lineage_project):
     chain = chain_of(lineage_project.settings, "owl/1")
-    same = compare(chain, chain)
+    same = compare_chains(chain, chain)
     assert same.changes == () and len(same.same_stages) == 6
     assert all(pair.verdict == "no clear difference (+0.00)" for pair in same.scores)
 
@@ -112,4 +112,4 @@ def test_a_chain_that_is_not_whole_is_not_compared(lineage_project):
     with moved_away(settings.store / "stages" / manifest.stage / manifest.key):
         chains = [chain_of(settings, f"owl/{number}") for number in (1, 2)]
         with pytest.raises(InputError, match=r"train-1-embedding .* missing"):
-            compare(*chains)
+            compare_chains(*chains)

@@ -23,6 +23,7 @@ from tasks.lineage.index import open_index
 from tasks.production.ledger import Promotion, append, examine_ledger, record_path
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
+from tasks.registry.reference import VersionReference
 from tasks.registry.training_facts import content_key
 from tasks.registry.versions import resolve
 from tasks.store.manifest import Manifest
@@ -36,11 +37,11 @@ STAGES = ("prepare", "train-1-embedding", "train-2-cross_attention", "train-3-un
 def chain_of(settings: Settings, reference: str = CONCEPT) -> Chain:
     store = open_store(settings)
     with open_index(settings, store) as index:
-        return read_chain(store, index, find_head(settings, store, index, reference))
+        return read_chain(store, index, find_head(settings, store, index, VersionReference.parse(reference)))
 
 
 def verified(settings: Settings, reference: str = CONCEPT) -> Verification:
-    return verify_version(settings, open_store(settings), reference)
+    return verify_version(settings, open_store(settings), VersionReference.parse(reference))
 
 
 @contextmanager
@@ -158,7 +159,7 @@ def files_of(lineage_project: Trained, kind: str) -> dict[Path, str]:
             cached = {dvc_storage(settings).cached(file.md5): file.relpath for file in images.files}
             return cached | {dvc_storage(settings).cached(images.digest): "image set"}
         case _:
-            package = resolve(settings, CONCEPT).folder.parent
+            package = resolve(settings, VersionReference.parse(CONCEPT)).folder.parent
             paths = [path for path in package.rglob("*") if path.is_file()]
             named = {path: path.relative_to(package).as_posix() for path in paths}
             assert {"MLmodel", "artifacts/concept.safetensors", "code/model/weights/concept.py"} <= set(named.values())
@@ -198,7 +199,7 @@ def test_a_description_that_changed_is_found_though_it_is_in_no_key(lineage_proj
 def test_what_others_put_into_a_package_is_named(lineage_project):
     """What loading leaves there is told from what would be loaded; a package without a list is unchecked."""
     settings = lineage_project.settings
-    package = resolve(settings, CONCEPT).folder.parent
+    package = resolve(settings, VersionReference.parse(CONCEPT)).folder.parent
     note, bytecode, stranger = package / "registered_model_meta", package / "code" / "__pycache__", package / "extra.py"
     try:
         note.write_text("model_name: concept.owl\nmodel_version: '2'\n")
@@ -222,7 +223,7 @@ def test_what_others_put_into_a_package_is_named(lineage_project):
 
 def test_the_list_of_a_package_is_exact_though_it_would_still_be_read(lineage_project):
     """White space changes no meaning; it is a changed byte all the same."""
-    listing = resolve(lineage_project.settings, CONCEPT).folder.parent / "sha256.json"
+    listing = resolve(lineage_project.settings, VersionReference.parse(CONCEPT)).folder.parent / "sha256.json"
     content = listing.read_bytes()
     try:
         listing.write_bytes(content.replace(b"\n ", b"  ", 1))

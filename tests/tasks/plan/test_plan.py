@@ -14,9 +14,10 @@ from tasks.plan.last_training import last_training_of, last_training_path, write
 from tasks.plan.plan import ConceptPlan, make_plan
 from tasks.project.settings import Settings
 from tasks.registry.all_versions import RegistryUnknown, registered_versions
+from tasks.registry.reference import CANDIDATE
 from tasks.registry.store_records import record_paths
 from tasks.registry.training_facts import SCORE_NAMES
-from tasks.registry.versions import CANDIDATE, model_name
+from tasks.registry.versions import model_name
 from tasks.store.manifest import Facts, Manifest
 from tasks.store.store import Store, open_store
 from tasks.tracking.client import connect

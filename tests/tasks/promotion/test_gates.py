@@ -13,6 +13,7 @@ from tasks.lineage.index import open_index
 from tasks.production.ledger import Ledger, Promotion
 from tasks.promotion.gates import Evidence, gate_names, promotion_checks
 from tasks.promotion.policy import Enough, Policy
+from tasks.registry.reference import VersionReference
 from tasks.store.store import Damaged, open_store
 from tasks.verification.chain import verify
 from tests.lineage_project import CONCEPT
@@ -37,7 +38,7 @@ def evidence(lineage_project) -> Evidence:
     settings = lineage_project.settings
     store = open_store(settings)
     with open_index(settings, store) as index:
-        chain = read_chain(store, index, find_head(settings, store, index, f"{CONCEPT}/1"))
+        chain = read_chain(store, index, find_head(settings, store, index, VersionReference.parse(f"{CONCEPT}/1")))
     return Evidence(
         chain=chain,
         verification=verify(settings, store, chain),

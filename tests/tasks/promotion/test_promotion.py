@@ -30,7 +30,8 @@ from tasks.promotion.promotion import (
 )
 from tasks.promotion.source import find_source
 from tasks.registry.all_versions import registered_versions
-from tasks.registry.versions import CANDIDATE, CHAMPION, GATE_TAG
+from tasks.registry.reference import CANDIDATE, CHAMPION, VersionReference
+from tasks.registry.versions import GATE_TAG
 from tasks.store.store import StoreFailed, open_store
 from tasks.tracking.client import TrackingUnreachable, connect
 from tests.kills import killed_at
@@ -57,7 +58,7 @@ def settings(lineage_project, tmp_path, monkeypatch) -> Iterator[Settings]:
 def promote(settings: Settings, version: int, reason: str = "better", tell: Tell = lambda _: None) -> Promoted:
     place = check_production(settings)
     ledger = read_ledger(place, CONCEPT)
-    source = find_source(settings, open_store(settings), f"{CONCEPT}/{version}")
+    source = find_source(settings, open_store(settings), VersionReference.parse(f"{CONCEPT}/{version}"))
     return put_into_production(settings, place, ledger, source, (), {}, reason=reason, approved_by=None, tell=tell)
 
 

@@ -12,7 +12,8 @@ from tasks.project.settings import Settings
 from tasks.promotion.promotion import check_production, roll_back, settle
 from tasks.promotion.repair import repair_ledger
 from tasks.promotion.revocation import revoke
-from tasks.registry.versions import CHAMPION, REVOKED_TAG
+from tasks.registry.reference import CHAMPION, VersionReference
+from tasks.registry.versions import REVOKED_TAG
 from tasks.signing.keys import public_key_of
 from tasks.store.store import open_store
 from tasks.verification.chain import verify_version
@@ -46,7 +47,7 @@ def test_a_copy_of_one_record_in_the_place_of_another_is_a_fault_everywhere(sett
     signed = settings.model_copy(update={"signing_key": write_key(settings.production_store.parent / "key.pem")})
     said = [check.said for check in check_place(open_production(settings), public_key_of(signed)).of("fault")]
     assert any("is record 2, put in the place of another" in fault for fault in said)
-    faults = verify_version(settings, open_store(settings), f"{CONCEPT}/2").of("fault")
+    faults = verify_version(settings, open_store(settings), VersionReference.parse(f"{CONCEPT}/2")).of("fault")
     assert any("is record 2, put in the place of another" in fault.said for fault in faults)
 
 
@@ -73,7 +74,7 @@ def test_a_revocation_that_was_cut_off_brings_nothing_back_and_is_not_signed_ove
         ):
             command()
     assert serving(settings) == 1
-    faults = verify_version(settings, open_store(settings), f"{CONCEPT}/2").of("fault")
+    faults = verify_version(settings, open_store(settings), VersionReference.parse(f"{CONCEPT}/2")).of("fault")
     assert any("the production registry remembers record 3" in fault.said for fault in faults)
 
 

@@ -12,10 +12,11 @@ from mlflow.tracking import MlflowClient
 
 from model.errors import InputError, WorkFailed
 from tasks.project.settings import Settings
+from tasks.registry.reference import CANDIDATE, VersionReference
 from tasks.registry.registration import _create_version, confirm, register
 from tasks.registry.runs import PARENT_TAG, REGISTRAR_TAG, record_training
 from tasks.registry.training_facts import TrainingFacts
-from tasks.registry.versions import CANDIDATE, REVOKED_TAG, resolve, versions
+from tasks.registry.versions import REVOKED_TAG, resolve, versions
 from tasks.store.store import Damaged, open_store
 from tasks.tracking.client import MlflowRefused, connect, experiment_id
 from tests.tasks.finished_training import DATA_VERSION, PROMPTS, STAGES, STEPS, concept, project, training
@@ -181,7 +182,7 @@ def test_a_deleted_version_is_made_again_from_its_run(settings, client):
 @pytest.mark.parametrize("harm", ["flipped", "gone"])
 def test_damaged_weights_are_put_back_into_the_same_version(settings, client, harm):
     first = register(settings, concept(settings), training(settings))
-    weights = resolve(settings, "turtle").folder / "concept.safetensors"
+    weights = resolve(settings, VersionReference.parse("turtle")).folder / "concept.safetensors"
     good = weights.read_bytes()
     if harm == "gone":
         weights.unlink()
@@ -197,7 +198,7 @@ def test_damaged_weights_are_put_back_into_the_same_version(settings, client, ha
 
 def test_weights_trained_again_to_other_bytes_become_a_version_of_their_own(settings, client):
     first = register(settings, concept(settings), training(settings))
-    weights = resolve(settings, "turtle").folder / "concept.safetensors"
+    weights = resolve(settings, VersionReference.parse("turtle")).folder / "concept.safetensors"
     weights.unlink()
     manifests = training(settings)
     last = manifests[STAGES[-1]]
@@ -206,7 +207,7 @@ def test_weights_trained_again_to_other_bytes_become_a_version_of_their_own(sett
     manifests = training(settings, weights=b"the same key, other bytes")
     again = register(settings, concept(settings), manifests)
     assert (again.version, again.created, again.key) == (2, True, first.key)
-    assert resolve(settings, "turtle").version == 2
+    assert resolve(settings, VersionReference.parse("turtle")).version == 2
     assert not weights.exists()
     assert register(settings, concept(settings), manifests).version == 2
 
@@ -373,4 +374,4 @@ def test_the_first_registration_of_all_is_silent_and_stays_in_the_project(settin
     assert list(home.iterdir()) == []
     assert list(Path.cwd().iterdir()) == []
     assert {path.name for path in settings.root.iterdir()} == {"params.yaml", "base", ".conceptbooth"}
-    assert resolve(settings, "turtle").version == 1
+    assert resolve(settings, VersionReference.parse("turtle")).version == 1

@@ -14,8 +14,9 @@ from mlflow.tracking import MlflowClient
 from flows.doctor.services import service_probes
 from tasks.project.settings import Settings
 from tasks.registry.all_versions import registered_versions
+from tasks.registry.reference import CANDIDATE, VersionReference
 from tasks.registry.registration import confirm, register
-from tasks.registry.versions import CANDIDATE, resolve, versions
+from tasks.registry.versions import resolve, versions
 from tasks.tracking.client import TrackingUnreachable, connect, experiment_id
 from tests.tasks.finished_training import DATA_VERSION, concept, project, training
 
@@ -86,13 +87,13 @@ def test_a_version_travels_to_the_server_and_back(settings):
     assert confirm(settings, registered) is None
     assert not (settings.home / "mlflow" / "artifacts").exists()  # the server keeps them
 
-    resolved = resolve(settings, "turtle")
+    resolved = resolve(settings, VersionReference.parse("turtle"))
     kept = resolved.folder / "concept.safetensors"
     assert resolved.folder.parent == settings.home / "versions"
     assert kept.stat().st_size == int(resolved.tags["conceptbooth.weights_size"])
     good = kept.read_bytes()
     kept.write_bytes(good[::-1])
-    assert resolve(settings, "turtle").folder == resolved.folder
+    assert resolve(settings, VersionReference.parse("turtle")).folder == resolved.folder
     assert kept.read_bytes() == good  # fetched again: the copy was not what its name says
     assert [path.name for path in resolved.folder.parent.iterdir()] == [resolved.folder.name]
 
@@ -120,7 +121,7 @@ def test_a_server_that_dies_in_the_middle_costs_nothing_but_a_second_call(settin
     assert "does not answer" in str(caught.value)
     assert "`conceptbooth train teapot` again once" in str(caught.value)
     with pytest.raises(TrackingUnreachable, match="does not answer"):
-        resolve(settings, "teapot")
+        resolve(settings, VersionReference.parse("teapot"))
 
     server.start()
     registered = register(settings, concept(settings, "teapot"), manifests)

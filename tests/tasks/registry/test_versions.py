@@ -4,8 +4,9 @@ import pytest
 
 from model.errors import InputError
 from tasks.project.settings import Settings
+from tasks.registry.reference import CANDIDATE, VersionReference
 from tasks.registry.registration import register
-from tasks.registry.versions import CANDIDATE, resolve
+from tasks.registry.versions import resolve
 from tasks.tracking.client import connect
 from tests.tasks.finished_training import concept, project, training
 
@@ -27,7 +28,7 @@ def settings(tmp_path_factory) -> Settings:
     [("turtle", 2), ("turtle@candidate", 2), ("turtle@favourite", 1), ("turtle/1", 1), ("turtle/2", 2), ("teapot", 1)],
 )
 def test_names_aliases_and_numbers_lead_to_their_version(settings, reference, version):
-    resolved = resolve(settings, reference)
+    resolved = resolve(settings, VersionReference.parse(reference))
     assert resolved.version == version
     assert resolved.name == f"concept.{resolved.concept}" == f"concept.{reference.split('@')[0].split('/')[0]}"
     facts = json.loads((resolved.folder / "concept.json").read_text())
@@ -54,7 +55,7 @@ def test_names_aliases_and_numbers_lead_to_their_version(settings, reference, ve
 )
 def test_what_there_is_not_is_answered_with_what_there_is(settings, reference, said):
     with pytest.raises(InputError) as caught:
-        resolve(settings, reference)
+        resolve(settings, VersionReference.parse(reference))
     for words in said:
         assert words in str(caught.value)
 
@@ -64,7 +65,7 @@ def test_a_question_before_the_first_training_makes_no_database(tmp_path):
     settings = Settings(root=tmp_path)
     for concept_name, said in (("zebra", "`conceptbooth train zebra` makes one"), ("giraffe", "there are: zebra")):
         with pytest.raises(InputError, match=said):
-            resolve(settings, concept_name)
+            resolve(settings, VersionReference.parse(concept_name))
     assert not settings.home.exists()
 
 
@@ -73,14 +74,14 @@ def test_without_the_alias_a_name_means_the_newest(tmp_path):
     for seed in (0, 1):
         register(settings, concept(settings), training(settings, seed))
     connect(settings).delete_registered_model_alias("concept.turtle", CANDIDATE)
-    assert resolve(settings, "turtle").version == 2
+    assert resolve(settings, VersionReference.parse("turtle")).version == 2
 
 
 @pytest.mark.parametrize("harm", ["flipped", "gone"])
 def test_weights_that_are_not_what_was_registered_are_never_used(tmp_path, harm):
     settings = project(tmp_path)
     register(settings, concept(settings), training(settings))
-    weights = resolve(settings, "turtle").folder / "concept.safetensors"
+    weights = resolve(settings, VersionReference.parse("turtle")).folder / "concept.safetensors"
     content = weights.read_bytes()
     weights.unlink()
     if harm == "flipped":
@@ -88,4 +89,4 @@ def test_weights_that_are_not_what_was_registered_are_never_used(tmp_path, harm)
     with pytest.raises(
         InputError, match=r"concept.turtle version 1: concept.safetensors .*`conceptbooth train turtle`"
     ):
-        resolve(settings, "turtle")
+        resolve(settings, VersionReference.parse("turtle"))

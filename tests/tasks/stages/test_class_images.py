@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.lineage.page import write_page
 from flows.lineage.tree import lineage_tree
 from model.drawing.sampling_options import Sampling
 from model.errors import InputError
@@ -17,9 +16,11 @@ from tasks.lineage.chain import read_chain
 from tasks.lineage.document import document
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
+from tasks.lineage.page import write_page
 from tasks.plan.causes import causes
 from tasks.plan.last_training import last_training_of
 from tasks.project.settings import Settings
+from tasks.registry.reference import VersionReference
 from tasks.registry.registration import register
 from tasks.registry.versions import TAGS
 from tasks.store.pictures import pictures
@@ -154,7 +155,7 @@ def test_none_are_refused_with_the_rest_that_is_wrong(settings):
 def test_lineage_leads_to_them_and_verification_reads_every_byte(settings, trained, tmp_path):
     store = open_store(settings)
     with open_index(settings, store) as index:
-        chain = read_chain(store, index, find_head(settings, store, index, "turtle"))
+        chain = read_chain(store, index, find_head(settings, store, index, VersionReference.parse("turtle")))
     assert [link.stage for link in chain.links] == ["prepare", "class_images", "train-1-unet", "evaluate", "gallery"]
     lineage = document(chain, [])
     assert lineage["class_images"]["parameters"]["prompt"] == "a photo of a turtle"

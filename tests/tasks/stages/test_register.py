@@ -10,8 +10,9 @@ from model.errors import InputError
 from tasks.execution.caching import Bench
 from tasks.execution.reporting import Silence
 from tasks.project.settings import Settings
+from tasks.registry.reference import CANDIDATE
 from tasks.registry.registration import register
-from tasks.registry.versions import CANDIDATE, versions
+from tasks.registry.versions import versions
 from tasks.stages.register import register_once, register_training
 from tasks.tracking.client import TrackingUnreachable, connect
 from tests.tasks.finished_training import concept, project, training

@@ -22,11 +22,11 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 import tasks.files.process
-from tests.tasks.store_locations import KEY, Place
+from tests.tasks.store_locations import KEY, StoreLocation
 folder, bucket, machine, seconds = sys.argv[1:]
 if machine:
     tasks.files.process._machine = lambda: machine
-place = Place(Path(folder), bucket or None)
+place = StoreLocation(Path(folder), bucket or None)
 with place.store().alone("prepare", KEY, lambda: print("waits", flush=True)) as hold:
     print("holds", flush=True)
     time.sleep(float(seconds))

@@ -14,7 +14,6 @@ import tasks.promotion.promotion
 import tasks.store.s3
 import tasks.takedown.takedown
 from flows.cli.app import app
-from flows.production.releases import reconcile
 from model.errors import InputError
 from tasks.concepts.concepts import load_concept
 from tasks.concepts.image_origins import ImageOrigin, image_origins, write_origins
@@ -34,12 +33,14 @@ from tasks.promotion.policy import load_policy
 from tasks.promotion.promotion import check_production, put_into_production
 from tasks.promotion.source import find_source, refuse_for_good
 from tasks.registry.all_versions import registered_versions
+from tasks.registry.reference import CANDIDATE, CHAMPION, VersionReference
 from tasks.registry.registration import register
-from tasks.registry.versions import CANDIDATE, CHAMPION, REVOKED_TAG, model_name
+from tasks.registry.versions import REVOKED_TAG, model_name
 from tasks.store.store import open_store
 from tasks.takedown.plan import TakedownPlan, plan_takedown
 from tasks.takedown.takedown import take_down
 from tasks.tracking.client import connect
+from tasks.upkeep.reconciliation import reconcile
 from tests.data_project import commit, photo
 from tests.kills import killed_at
 from tests.lineage_project import CONCEPT, copy_of, remember, train
@@ -84,7 +85,7 @@ def settings(promoted: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def promote(settings: Settings, version: int) -> None:
     place, store = check_production(settings), open_store(settings)
-    source = find_source(settings, store, f"{CONCEPT}/{version}")
+    source = find_source(settings, store, VersionReference.parse(f"{CONCEPT}/{version}"))
     ledger = read_ledger(place, CONCEPT)
     refuse_for_good(store, ledger, source)
     put_into_production(settings, place, ledger, source, (), {}, reason="better", approved_by=None)
@@ -155,7 +156,7 @@ def test_production_goes_back_to_what_did_not_see_it_and_the_set_to_what_it_was(
 
 
 STEPS = [
-    (tasks.takedown.takedown, "begin", True),
+    (tasks.takedown.takedown, "begin_takedown", True),
     (tasks.promotion.promotion, "append", True),
     (tasks.promotion.promotion, "follow_ledger", True),
     (tasks.takedown.takedown, "mark_versions", False),
@@ -163,7 +164,7 @@ STEPS = [
     (tasks.takedown.takedown, "dvc_add", False),
     (tasks.takedown.takedown, "dvc_add", True),
     (tasks.takedown.takedown, "write_origins", True),
-    (tasks.takedown.takedown, "finish", False),
+    (tasks.takedown.takedown, "finish_takedown", False),
 ]
 
 

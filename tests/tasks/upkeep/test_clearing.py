@@ -276,7 +276,7 @@ def test_a_sweep_that_is_not_sure_to_be_alone_any_more_removes_nothing_further(p
     store = Store(old)
     inventory = store.inventory()
     needs = Needs(**NOBODY, keep_seconds=7 * DAY)
-    verdict = tasks.upkeep.gc.judge(inventory, store.read_all(inventory.manifests), needs, store.now())
+    verdict = tasks.upkeep.gc.find_garbage(inventory, store.read_all(inventory.manifests), needs, store.now())
     assert len(verdict.artefacts) == 3
     with pytest.raises(StoreFailed, match="run the same command again"):
         tasks.upkeep.gc._remove(store, verdict, Lost())

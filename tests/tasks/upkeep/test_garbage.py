@@ -94,7 +94,7 @@ def test_what_is_kept_is_what_is_named_and_all_it_was_made_from(seed):
     some = {who: rng.sample(places, rng.randint(0, min(2, len(places)))) for who in ("planned", "registered")}
     promoted = rng.sample(places, rng.randint(0, 1))
     named_content = rng.sample(sorted(world.contents), rng.randint(0, 1))
-    verdict = world.judge(
+    verdict = world.find_garbage(
         planned=frozenset(some["planned"]),
         registered=frozenset([*some["registered"], ("evaluate", "f" * 64)]),  # one that the store does not have
         promoted=frozenset([*(key for _, key in promoted), *named_content]),
@@ -114,7 +114,7 @@ def test_what_is_kept_is_what_is_named_and_all_it_was_made_from(seed):
 def test_wherever_it_is_stopped_no_artefact_that_is_left_lacks_what_it_was_made_from(seed):
     world = random_world(random.Random(seed))
     left = set(world.manifests)
-    for removed in world.judge(keep_seconds=0).rounds:
+    for removed in world.find_garbage(keep_seconds=0).rounds:
         for artefact in removed:  # in any order within a round: the last of it may be the one that was not removed
             others = left - {(each.stage, each.key) for each in removed if each is not artefact}
             for place in others:
@@ -129,7 +129,7 @@ def test_who_needs_an_artefact_is_said_once_and_by_rank():
     prepare = world.add(("prepare", "1" * 64))
     train = world.add(("train-1-embedding", "2" * 64), (prepare,), age=0)
     other = world.add(("train-1-embedding", "3" * 64), (prepare,))
-    verdict = world.judge(planned=frozenset([train]), registered=frozenset([other]))
+    verdict = world.find_garbage(planned=frozenset([train]), registered=frozenset([other]))
     assert verdict.kept == {prepare: "registered", other: "registered", train: "planned"}
 
 
@@ -138,9 +138,9 @@ def test_a_content_that_several_artefacts_name_is_counted_once_and_stays_as_long
     shared, own = "a" * 64, "b" * 64
     world.add(("prepare", "1" * 64), files=(shared, own))
     world.add(("prepare", "2" * 64), files=(shared,))
-    assert world.judge().contents == {shared: 10, own: 10}
-    assert [artefact.contents for artefact in world.judge().artefacts] == [{shared: 10, own: 10}, {}]
-    assert world.judge(planned=frozenset([("prepare", "2" * 64)])).contents == {own: 10}
+    assert world.find_garbage().contents == {shared: 10, own: 10}
+    assert [artefact.contents for artefact in world.find_garbage().artefacts] == [{shared: 10, own: 10}, {}]
+    assert world.find_garbage(planned=frozenset([("prepare", "2" * 64)])).contents == {own: 10}
 
 
 def test_a_ledger_may_name_a_training_by_the_content_that_was_registered():
@@ -150,7 +150,7 @@ def test_a_ledger_may_name_a_training_by_the_content_that_was_registered():
     train = world.add(("train-1-embedding", "1" * 64))
     place = world.add(("evaluate", "2" * 64), (train,))
     content = evaluated_content(world.manifests[place])
-    assert world.judge(promoted=frozenset([content])).kept == {train: "promoted", place: "promoted"}
+    assert world.find_garbage(promoted=frozenset([content])).kept == {train: "promoted", place: "promoted"}
 
 
 def test_an_artefact_that_cannot_be_read_may_go_if_nothing_needs_it_and_stops_everything_if_something_does():
@@ -158,7 +158,7 @@ def test_an_artefact_that_cannot_be_read_may_go_if_nothing_needs_it_and_stops_ev
     lost = world.add(("prepare", "1" * 64), files=("a" * 64,))
     train = world.add(("train-1-embedding", "2" * 64), (lost,))
     world.manifests[lost] = Damaged(*lost, ["manifest.json: its bytes have changed since it was sealed"])
-    assert [artefact.manifest is None for artefact in world.judge().artefacts] == [False, True]
+    assert [artefact.manifest is None for artefact in world.find_garbage().artefacts] == [False, True]
     with pytest.raises(WorkFailed, match=r"nothing was removed.*prepare 111111111111.*bytes have changed") as caught:
-        world.judge(registered=frozenset([train]))
+        world.find_garbage(registered=frozenset([train]))
     assert "registered" in str(caught.value)

@@ -18,9 +18,10 @@ from tasks.production.registry import open_production
 from tasks.project.settings import Settings, apply_environment, load_settings
 from tasks.promotion.promotion import check_production, put_into_production
 from tasks.promotion.source import find_source
+from tasks.registry.reference import CHAMPION, VersionReference
 from tasks.registry.registration import register
 from tasks.registry.store_records import version_record_path
-from tasks.registry.versions import CHAMPION, model_name, resolve
+from tasks.registry.versions import model_name, resolve
 from tasks.store.store import open_store
 from tasks.tracking.address import sqlite_file
 from tasks.tracking.client import connect
@@ -42,7 +43,10 @@ def settings(lineage_project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         register(settings, bench.job.concept, bench.manifests)
     place, store = check_production(settings), open_store(settings)
     for version in (1, 2):
-        source, ledger = find_source(settings, store, f"{CONCEPT}/{version}"), read_ledger(place, CONCEPT)
+        source, ledger = (
+            find_source(settings, store, VersionReference.parse(f"{CONCEPT}/{version}")),
+            read_ledger(place, CONCEPT),
+        )
         put_into_production(settings, place, ledger, source, (), {}, reason="better", approved_by=None)
     yield settings
 
@@ -99,7 +103,7 @@ def test_a_lost_database_is_told_everything_again(settings, monkeypatch):
     monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", settings.mlflow_tracking_uri)
     model = mlflow.pyfunc.load_model(f"models:/{NAME}/1")
     assert model.metadata.run_id == before[NAME]["versions"][1][2]
-    assert resolve(settings, f"{CONCEPT}/1").tags == before[NAME]["versions"][1][0]
+    assert resolve(settings, VersionReference.parse(f"{CONCEPT}/1")).tags == before[NAME]["versions"][1][0]
 
 
 def test_numbers_that_are_missing_between_are_passed_over_and_a_kill_leaves_nothing(settings):
@@ -117,7 +121,7 @@ def test_numbers_that_are_missing_between_are_passed_over_and_a_kill_leaves_noth
 
 
 def test_packages_that_are_gone_are_made_again_and_what_cannot_be_is_said(settings):
-    package = Path(resolve(settings, f"{CONCEPT}/2").folder).parent
+    package = Path(resolve(settings, VersionReference.parse(f"{CONCEPT}/2")).folder).parent
     own = settings.home / "packages" / "model"  # the copy's own: other tests read the one that it was copied from
     shutil.copytree(package, own)
     record = record_of(settings, 2)
@@ -127,7 +131,7 @@ def test_packages_that_are_gone_are_made_again_and_what_cannot_be_is_said(settin
     lose_the_database(settings)
     shutil.rmtree(own)
     assert rebuilt(settings)[NAME, 2] == "mended"
-    weights = resolve(settings, f"{CONCEPT}/2").folder / "concept.safetensors"
+    weights = resolve(settings, VersionReference.parse(f"{CONCEPT}/2")).folder / "concept.safetensors"
     assert weights.is_relative_to(own) and rebuilt(settings)[NAME, 2] == "there"
     connect(settings).delete_model_version(NAME, "2")
     result = CliRunner().invoke(app, ["registry", "rebuild"])

@@ -10,6 +10,7 @@ from tasks.concepts.takedown_records import Takedown, begin_takedown, finish_tak
 from tasks.execution.caching import Bench
 from tasks.plan.last_training import LastTraining, last_training_path, write_last_training
 from tasks.project.settings import Settings
+from tasks.registry.reference import VersionReference
 from tasks.registry.registration import register
 from tasks.registry.store_records import record_paths, registry_id
 from tasks.registry.version_records import VersionRecord, version_records
@@ -70,7 +71,10 @@ def test_verify_and_gc_name_a_damaged_record(settings):
     store, path = open_store(settings), last_training_path(CONCEPT)
     content = store.record(path).content
     store.write_record(path, content.replace(b'"version": 2', b'"version": 7'))
-    assert any(path in check.what for check in verify_version(settings, store, f"{CONCEPT}/2").of("fault"))
+    assert any(
+        path in check.what
+        for check in verify_version(settings, store, VersionReference.parse(f"{CONCEPT}/2")).of("fault")
+    )
     assert LastTraining.from_json(store.record(path).content) is None
 
 

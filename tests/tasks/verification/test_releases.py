@@ -24,7 +24,7 @@ from tasks.project.settings import Settings
 from tasks.promotion.promotion import check_production, put_into_production, roll_back
 from tasks.promotion.smoke_test import smoke_test
 from tasks.promotion.source import find_source
-from tasks.registry.versions import CHAMPION
+from tasks.registry.reference import CHAMPION, VersionReference
 from tasks.signing.keys import all_key_problems, public_key_of, read_public_key
 from tasks.store.folder_blobs import FolderBlobs
 from tasks.store.store import open_store
@@ -54,7 +54,7 @@ def settings(lineage_project, tmp_path_factory) -> Iterator[Settings]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
         for version in (1, 2):
-            source = find_source(settings, open_store(settings), f"{CONCEPT}/{version}")
+            source = find_source(settings, open_store(settings), VersionReference.parse(f"{CONCEPT}/{version}"))
             ledger = read_ledger(place, CONCEPT)
             put_into_production(settings, place, ledger, source, (), {}, reason="better", approved_by=None)
         roll_back(settings, place, CONCEPT, to=None, reason="ears are missing")
@@ -113,7 +113,7 @@ def test_lineage_looks_at_production_too_and_says_what_it_has_no_key_for(setting
     def lineage(settings: Settings) -> Verification:
         store = open_store(settings)
         with open_index(settings, store) as index:
-            chain = read_chain(store, index, find_head(settings, store, index, f"{CONCEPT}/1"))
+            chain = read_chain(store, index, find_head(settings, store, index, VersionReference.parse(f"{CONCEPT}/1")))
         return verify(settings, store, chain, released=True)
 
     found = lineage(settings)

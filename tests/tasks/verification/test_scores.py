@@ -20,6 +20,7 @@ from tasks.promotion.gates import Evidence, promotion_checks
 from tasks.promotion.policy import Policy
 from tasks.promotion.source import find_source
 from tasks.registry.all_versions import registered_versions
+from tasks.registry.reference import VersionReference
 from tasks.signing.keys import public_key_of, signer_of
 from tasks.store.artefacts import EMBEDDINGS, SCORES
 from tasks.store.manifest import FileRecord, Manifest
@@ -40,7 +41,7 @@ def settings(lineage_project, tmp_path) -> Settings:
 def chain_of(settings: Settings) -> Chain:
     store = open_store(settings)
     with open_index(settings, store) as index:
-        return read_chain(store, index, find_head(settings, store, index, f"{CONCEPT}/2"))
+        return read_chain(store, index, find_head(settings, store, index, VersionReference.parse(f"{CONCEPT}/2")))
 
 
 def forged(settings: Settings, folder: Path, *, embeddings: bool) -> Manifest:
@@ -98,7 +99,7 @@ def put(store: Store, manifest: Manifest, facts: dict) -> Manifest:
 def failing(settings: Settings, more: tuple = ()) -> dict[str, str]:
     """Gates that fail, with what they say."""
     store, chain = open_store(settings), chain_of(settings)
-    source = find_source(settings, store, f"{CONCEPT}/2")
+    source = find_source(settings, store, VersionReference.parse(f"{CONCEPT}/2"))
     evidence = Evidence(
         chain=chain,
         verification=verify(settings, store, chain),

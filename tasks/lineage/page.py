@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import PackageLoader
 from PIL import Image
 
-from flows.lineage.tree import SHORT, git_words, number, size_words, when_words
-from tasks.figures.gallery import embedded
+from tasks.figures.html import embedded, page_environment
 from tasks.figures.score_words import interval, read_scores
 from tasks.lineage.chain import Chain
+from tasks.lineage.words import SHORT, git_words, number, size_words, when_words
 from tasks.store.artefacts import GENERATIONS, PREVIEW, STAGES
 from tasks.store.manifest import Manifest
 from tasks.store.store import Damaged, Store
@@ -43,13 +43,6 @@ def write_page(page: Path, store: Store, chain: Chain, lineage: Mapping[str, Any
         StoreFailed: the store cannot be read.
         OSError: the page cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("flows.lineage"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     filters: dict[str, Callable[..., object]] = {
         "short": lambda key: str(key)[:SHORT],
         "bytes": size_words,
@@ -58,7 +51,7 @@ def write_page(page: Path, store: Store, chain: Chain, lineage: Mapping[str, Any
         "interval": interval,
         "when": when_words,
     }
-    environment.filters |= filters
+    environment = page_environment(PackageLoader("tasks.lineage"), filters)
     scores = lineage["evaluation"] and lineage["evaluation"]["scores"]
     text = environment.get_template("lineage.html.j2").render(
         lineage=lineage,
