@@ -14,6 +14,7 @@ from flows.cli.panel import (
     Verbose,
     complete_concept,
     project,
+    seed_of,
 )
 from flows.output.console import DONE, FAILED, print_json
 
@@ -176,7 +177,7 @@ def generate(
     prompts: Annotated[list[str], Argument(metavar="PROMPT", help="Each with one {} where the concept goes.")],
     count: Annotated[int, Option("-n", "--count", min=1, max=1000, help="Pictures per prompt.")] = 4,
     output: Annotated[Path, Option("-o", "--output", help="Folder for the pictures.")] = Path("pictures"),
-    seed: Annotated[int, Option(min=0, max=2**32 - 1, help="The same seed gives the same pictures.")] = 0,
+    seed: Annotated[int, Option(parser=seed_of, metavar="N", help="The same seed gives the same pictures.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Make pictures of a trained concept in new scenes.

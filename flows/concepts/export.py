@@ -7,6 +7,7 @@ from rich.text import Text
 from flows.output.console import notices, print_json, results
 from tasks.export.export import Form, export_version
 from tasks.project.settings import Settings
+from tasks.registry.cleared_tags import mend_cleared_tags
 from tasks.registry.reference import VersionReference
 from tasks.registry.versions import resolve
 
@@ -22,6 +23,7 @@ def run_export(
     as_json: bool,
 ) -> None:
     """Write the version and say what was written. Raises as `resolve` and `export_version`."""
+    mend_cleared_tags(settings, reference.concept)
     version = resolve(settings, reference)
     files = export_version(settings, version, form, place, rank=rank, measure=measure)
     if as_json:

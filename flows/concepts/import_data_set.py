@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from rich.text import Text
+
 from flows.output.console import notices, print_json, results
 from flows.output.invocation import command
 from tasks.concepts.concepts import NOT_STATED
@@ -20,7 +22,7 @@ def run_import(
         WorkFailed: git, DVC or the disk failed.
     """
     limits = base_limits(settings)
-    with notices().status(f"Importing from {origin} ..."):
+    with notices().status(Text(f"Importing from {origin} ...")):
         imported = import_dreambooth(
             settings,
             origin,
@@ -42,6 +44,9 @@ def run_import(
         concept = each.concept
         said = f"{each.images} images, {concept.super_category}, {concept.licence}, data version {each.digest[:8]}"
         results().print(f"{concept.name}  {each.state}: {said}", soft_wrap=True, markup=False)
+        if each.others:
+            beside = f"hint: nothing is learnt from {', '.join(each.others[:5])}{' ...' if each.others[5:] else ''}"
+            notices().print(beside, style="yellow", soft_wrap=True, markup=False)
     names = [each.concept.name for each in imported]
     unstated = sum(each.concept.consent == NOT_STATED for each in imported)
     if unstated:

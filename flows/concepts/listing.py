@@ -2,8 +2,8 @@
 
 from dataclasses import asdict, dataclass, replace
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from flows.output.console import notices, print_json, results
 from model.errors import InputError
@@ -57,14 +57,14 @@ def show_concepts(settings: Settings, *, as_json: bool = False) -> None:
         table.add_column(heading, justify="right" if heading == "images" else "left")
     for row in rows:
         cells = (row.name, row.super_category, row.images, row.licence, (row.data_version or "")[:8])
-        mark = f"[yellow]{row.state}[/]" if row.state in _STATES else ""
-        table.add_row(*(escape("" if cell is None else str(cell)) for cell in cells), mark)
+        mark = row.state if row.state in _STATES else ""
+        table.add_row(*("" if cell is None else str(cell) for cell in cells), Text(mark, "yellow"))
     results().print(table)
     for mark, meaning in _STATES.items():
         if any(row.state == mark for row in rows):
-            notices().print(f"[yellow]{mark}:[/] {escape(meaning)}", soft_wrap=True)
+            notices().print(Text.assemble((f"{mark}: ", "yellow"), meaning), soft_wrap=True)
     for problem in (problem for row in rows if row.state == "broken" for problem in row.problems):
-        notices().print(f"  - {escape(problem)}", soft_wrap=True)
+        notices().print(f"  - {problem}", soft_wrap=True)
 
 
 def _row(settings: Settings, name: str, git: GitState) -> ConceptRow:

@@ -4,10 +4,8 @@ One Prefect flow. It asks first whether store, MLflow and DVC's remote are there
 and it runs nothing for a concept that is up to date.
 """
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +21,13 @@ from flows.night.records import record_night, show_on_pages
 from flows.night.summary import NightConcept, NightSummary, summed_up
 from flows.output.errors import error_lines
 from flows.output.webhook import post_summary
+from flows.server.hand_over import handed_over, prepared
 from flows.server.lost_runs import sign_run
 from flows.training.outcome import ConceptOutcome
 from model.errors import InputError, WorkFailed
 from tasks.concepts.concepts import concept_names
+from tasks.concepts.samples import unmade_samples
+from tasks.dvc.command import make_samples
 from tasks.dvc.storage import UnreadRemote, dvc_storage
 from tasks.execution.reporting import Reporter, Silence
 from tasks.plan.failures import Failures, note_failure, note_passed_over
@@ -58,19 +59,6 @@ class Night:
         self.choice: Choice | None = None
         self.summary: NightSummary | None = None
         self._clock = time.monotonic()
-
-
-_NIGHT: ContextVar[Night | None] = ContextVar("night", default=None)
-
-
-@contextlib.contextmanager
-def handed_over(night: Night) -> Iterator[None]:
-    """The flow that runs inside does this night's work, and leaves its summary there."""
-    token = _NIGHT.set(night)
-    try:
-        yield
-    finally:
-        _NIGHT.reset(token)
 
 
 def have(night: Night) -> NightSummary:
@@ -108,7 +96,7 @@ def nightly(
         WorkFailed: something failed; the summary is on Prefect's pages, in MLflow, and was sent to who wants to know.
     """
     options = NightOptions(force=tuple(force or ()), retry=retry, max_concepts=max_concepts, max_hours=max_hours)
-    night = _NIGHT.get() or _night_on_a_worker(root, options)
+    night = prepared(Night) or _night_on_a_worker(root, options)
     try:
         sign_run()
         _work(night)
@@ -129,6 +117,7 @@ def _night_on_a_worker(root: Path | None, options: NightOptions) -> Night:
 
 def _work(night: Night) -> None:
     policy = _everything_there(night)
+    _make_samples(night)
     night.plan = plan = make_plan(night.settings, concept_names(night.settings))
     if plan.registry_unknown:
         raise WorkFailed(f"nothing was trained: {plan.registry_unknown}")
@@ -145,6 +134,17 @@ def _work(night: Night) -> None:
     _train(night, choice)
     _measure(night, plan, policy)
     night.warnings += reconcile(night.settings)
+
+
+def _make_samples(night: Night) -> None:
+    """Make the images of bundled samples where they are not, as in a fresh clone; as `train` does."""
+    unmade = unmade_samples(night.settings, concept_names(night.settings))
+    if not unmade:
+        return
+    try:
+        make_samples(night.settings, unmade)
+    except (InputError, WorkFailed) as error:  # the plan says it of each of them, and goes on with the others
+        night.warnings.append(f"the images of {', '.join(unmade)} could not be made: {error}")
 
 
 def _everything_there(night: Night) -> Policy:

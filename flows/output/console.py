@@ -1,5 +1,6 @@
 """What the commands say: standard output carries results, standard error carries everything else."""
 
+import io
 import json
 import os
 import sys
@@ -19,16 +20,29 @@ DEBUG_VARIABLE = "CONCEPTBOOTH_DEBUG"
 
 def results() -> Console:
     """Console for results; made anew so that it follows a redirected ``sys.stdout``."""
-    return Console(highlight=False)
+    _write_any_name()
+    return _plain(stderr=False)
 
 
 def notices() -> Console:
     """Console for progress, hints and errors."""
-    return Console(stderr=True, highlight=False)
+    return _plain(stderr=True)
+
+
+def _plain(*, stderr: bool) -> Console:
+    # What is printed holds paths and names, in which brackets and colons mean nothing; styles are given as Text.
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def _write_any_name() -> None:
+    """Have standard output take names of files that are not UTF-8 too, in the spelling that JSON has for them."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def print_json(value: Any) -> None:
     """Write one JSON document to standard output, without colours and line wrapping."""
+    _write_any_name()
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

@@ -66,11 +66,11 @@ class TerminalReporter:
         self._console = console
         self._clock = clock
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"),
-            TextColumn("[dim]{task.fields[note]}"),
+            TextColumn("{task.fields[left]}", markup=False),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
         )
         self._bars = Progress(*columns, console=console, transient=True)
         self._bar: TaskID | None = None

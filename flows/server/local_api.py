@@ -16,8 +16,15 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.server.prefect_database import DatabaseUnfit, make_database
 from flows.server.result_storage import save_result_block
-from flows.server.server_process import LOOPBACK, ServerProcess, free_port, start_server
+from flows.server.server_process import (
+    LOOPBACK,
+    ServerProcess,
+    free_port,
+    reach_loopback_directly,
+    start_server,
+)
 from model.errors import WorkFailed
 from tasks.files.locks import file_lock
 from tasks.files.s3_url import S3Url
@@ -66,6 +73,7 @@ def prefect_api(settings: Settings) -> Iterator[PrefectApi]:
         _reach(settings.prefect_api_url)
         yield PrefectApi(url=settings.prefect_api_url, settings=settings)
         return
+    reach_loopback_directly()
     server = start_server(
         "Prefect's API",
         [sys.executable, "-m", "flows.server.local_api", str(port := free_port(0))],
@@ -140,7 +148,7 @@ def _serve(port: int) -> None:
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            with database_alone():
+            with database_alone():  # an older Prefect's tables are brought up to date
                 await super().startup(sockets)
 
     def watch() -> None:
@@ -149,6 +157,11 @@ def _serve(port: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
+    try:
+        with database_alone():
+            make_database()
+    except DatabaseUnfit as unfit:
+        sys.exit(str(unfit))
     app = "prefect.server.api.server:create_app"
     Server(uvicorn.Config(app, factory=True, host=LOOPBACK, port=port, log_level="error", lifespan="on")).run()
 

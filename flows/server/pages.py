@@ -3,6 +3,7 @@
 import fcntl
 import json
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -11,13 +12,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
+from rich.text import Text
+
 from flows.output.console import notices, results
 from flows.server.local_api import database_alone
-from flows.server.server_process import LOOPBACK, ServerProcess, free_port, start_server
+from flows.server.server_process import LOOPBACK, ServerProcess, free_port, server_environment, start_server
 from model.errors import WorkFailed
 from tasks.project.settings import Settings
-from tasks.tracking.address import SERVER_SCHEMES, scheme_of, shown
-from tasks.tracking.client import tables_alone
+from tasks.tracking.address import SERVER_SCHEMES, scheme_of, shown, sqlite_file
+from tasks.tracking.client import OF_A_SERVER, import_mlflow, tables_alone
+from tasks.tracking.embedded import make_database
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 LOOK_SECONDS = 1.0
@@ -73,6 +77,7 @@ def _running(settings: Settings, logs: Path) -> Iterator[tuple[list[Page], list[
     with ExitStack() as stopping:
         starting = notices().status("starting the pages of Prefect and MLflow, up to half a minute")
         with starting, database_alone(), tables_alone(settings):  # a training may be making the same tables
+            _make_databases(settings)
             if prefect := _start_prefect(settings, logs):
                 stopping.callback(prefect.stop)
             if mlflow := _start_mlflow(settings, logs):
@@ -98,6 +103,18 @@ def _running(settings: Settings, logs: Path) -> Iterator[tuple[list[Page], list[
             ],
             servers,
         )
+
+
+def _make_databases(settings: Settings) -> None:
+    """Those that are embedded, whole, before servers open them. WorkFailed where Prefect's cannot be used."""
+    if not settings.prefect_api_url:
+        command = [sys.executable, "-m", "flows.server.prefect_database"]
+        done = subprocess.run(command, env=server_environment({}), capture_output=True, text=True)
+        if done.returncode != 0:
+            raise WorkFailed(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "Prefect's database")
+    if scheme_of(settings.mlflow_tracking_uri) == "sqlite":
+        import_mlflow(settings)
+        make_database(sqlite_file(settings.mlflow_tracking_uri))
 
 
 def _start_prefect(settings: Settings, logs: Path) -> ServerProcess | None:
@@ -130,16 +147,16 @@ def _start_mlflow(settings: Settings, logs: Path) -> ServerProcess | None:
         port=port,
         health="/health",
         log=logs / "mlflow.log",
-        variables={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        variables={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **OF_A_SERVER},
     )
 
 
 def _show(pages: Sequence[Page], hint: str) -> None:
     console = results()
     for page in pages:
-        console.print(f"{page.name:<9}[bold]{page.address}{page.start}[/]", soft_wrap=True)
-        console.print(f"{'':<9}[dim]{page.shows}[/]", soft_wrap=True)
-    notices().print(f"[dim]{hint}[/]")
+        console.print(Text.assemble(f"{page.name:<9}", (f"{page.address}{page.start}", "bold")), soft_wrap=True)
+        console.print(Text.assemble(f"{'':<9}", (page.shows, "dim")), soft_wrap=True)
+    notices().print(Text(hint, "dim"))
 
 
 @contextmanager

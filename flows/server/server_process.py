@@ -1,5 +1,6 @@
 """A server of our own on loopback, as a child process: started, waited for, stopped with its children."""
 
+import importlib.util
 import os
 import signal
 import socket
@@ -17,6 +18,13 @@ LOOPBACK = "127.0.0.1"
 START_SECONDS = 240
 """A server on a busy machine needs 25 seconds; one that needs more than this will not come."""
 STOP_SECONDS = 10
+_PROXIES = {"ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"}
+# The first is for commands, which tell what goes wrong themselves: what a server says is its log.
+_SERVERS = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+}
 LOG_TAIL = 5
 
 
@@ -82,12 +90,33 @@ def start_server(
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **variables},
+            env=server_environment(variables),
             cwd=log.parent,
             start_new_session=True,
         )
     address = f"http://{LOOPBACK}:{port}"
     return ServerProcess(name=name, address=address, health=address + health, log=log, process=process)
+
+
+def server_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a server of our own: what is set for the server of another installation does not reach it."""
+    others = ("PREFECT_SERVER_", "PREFECT_API_DATABASE_", "PREFECT_UI_", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+    return {**kept, **_SERVERS, **variables}
+
+
+def reach_loopback_directly() -> None:
+    """Have the libraries of this process go to loopback themselves, whatever proxies the environment names.
+
+    A proxy by SOCKS that no installed library speaks is taken out: clients that read of it would not even start.
+    """
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host.strip() for host in os.environ.get(name, "").split(",") if host.strip()]
+        os.environ[name] = ",".join(dict.fromkeys([*hosts, LOOPBACK, "localhost"]))
+    if importlib.util.find_spec("socksio") is None:
+        for name in [name for name in os.environ if name.upper() in _PROXIES]:
+            if os.environ[name].lower().startswith("socks"):
+                del os.environ[name]
 
 
 def free_port(preferred: int) -> int:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from model.bases.base import Base
 from model.bases.prompt import ConceptPrompt
-from model.bases.text_encoder import TextEncoder
 from model.bases.tokens import TokenizedPrompt, rare_token_ids, super_category_ids, tokenize
 from model.methods.method import Stage
 
@@ -45,8 +43,8 @@ def encode_text(
     """What the text encoders make of prompts.
 
     `embeddings`, one (1, width) for each text encoder, take the places of [V]; gradients flow back to them and to
-    nothing else. The base's own embedding matrices are neither enlarged nor changed, so one base serves any number of
-    concepts.
+    nothing else. Nothing of the base is changed meanwhile, not for a moment: one base serves any number of concepts,
+    and any number of threads.
     """
     is_placeholder = torch.zeros(len(prompts), len(prompts[0].ids[0]), dtype=torch.bool, device=base.device)
     for row, prompt in enumerate(prompts):
@@ -56,10 +54,13 @@ def encode_text(
     states, pooled = [], None
     for number, encoder in enumerate(base.text_encoders):
         ids = torch.tensor([prompt.ids[number] for prompt in prompts], device=base.device)  # (prompts, tokens)
-        with _word_put_in(encoder, is_placeholder, embeddings[number] if embeddings else None):
-            output = encoder.model(ids, output_hidden_states=base.family.penultimate)
-        states.append(output.hidden_states[-2] if base.family.penultimate else output.last_hidden_state)
-        pooled = output.get("text_embeds", pooled)
+        rows = encoder.model.get_input_embeddings()(ids)  # (prompts, tokens, width)
+        if embeddings:
+            learned = embeddings[number].to(device=base.device, dtype=rows.dtype)
+            rows = torch.where(is_placeholder[..., None], learned, rows)
+        read = encoder.read(ids, rows)
+        states.append(read.penultimate if base.family.penultimate else read.last)
+        pooled = pooled if read.pooled is None else read.pooled
     return PromptEmbeds(torch.cat(states, dim=-1), pooled)
 
 
@@ -91,22 +92,3 @@ def _mean_embeddings(base: Base, words: Sequence[Sequence[int]]) -> list[torch.T
         encoder.embeddings[torch.tensor(ids, device=base.device)].detach().mean(dim=0, keepdim=True).clone()
         for encoder, ids in zip(base.text_encoders, words, strict=True)
     ]
-
-
-@contextmanager
-def _word_put_in(encoder: TextEncoder, is_placeholder: torch.Tensor, embedding: torch.Tensor | None) -> Iterator[None]:
-    """Inside, the text encoder reads `embedding` (1, width) at the places of [V], (prompts, tokens)."""
-    if embedding is None:
-        yield
-        return
-    learned = embedding.to(is_placeholder.device)
-
-    def put_in(_module: object, _inputs: object, rows: torch.Tensor) -> torch.Tensor:
-        return torch.where(is_placeholder[..., None], learned.to(rows.dtype), rows)  # (prompts, tokens, width)
-
-    # transformers' CLIP text models take no embeddings as input, hence the hook.
-    hook = encoder.model.get_input_embeddings().register_forward_hook(put_in)
-    try:
-        yield
-    finally:
-        hook.remove()

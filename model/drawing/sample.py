@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import torch
-from diffusers import DPMSolverMultistepScheduler
 from PIL import Image
 
 from model.bases.base import Base
+from model.bases.noise_schedule import solver
 from model.bases.tokens import TokenizedPrompt, tokenize
 from model.diffusion.latents import decode
 from model.diffusion.predict import predict
@@ -17,12 +17,15 @@ from model.drawing.sampling_options import Sampling
 from model.errors import InputError
 from model.runtime.memory import enough_memory
 from model.runtime.numerics import autocast_to
-from model.runtime.quiet import quiet_libraries
 from model.weights.concept import ConceptWeights
 
 __all__ = ["Sampling", "denoise", "generate", "initial_noise"]
 
 _TEXT_BATCH = 64
+
+
+def _go_on() -> None:
+    """What is done before a step where nobody may want to stop."""
 
 
 @torch.no_grad()
@@ -36,6 +39,7 @@ def generate(
     autocast: str = "none",
     on_image: Callable[[int, int, Image.Image], None] | None = None,
     drawn: Callable[[int, int], Image.Image | None] = lambda prompt, image: None,
+    before_step: Callable[[], None] = _go_on,
 ) -> list[list[Image.Image]]:
     """Pictures of a concept, or of the untrained base (`weights` None): for each prompt `images_per_prompt` of them.
 
@@ -43,6 +47,7 @@ def generate(
     noise, decided by `sampling.seed` and i alone: pictures of one seed can be compared across prompts, methods and
     batch sizes. `on_image(prompt index, image index, picture)` is told of each picture as it is finished;
     `drawn(prompt index, image index)` gives a picture that an earlier call with the same arguments has finished.
+    `before_step()` is called before each step of each batch: what it raises stops the work.
 
     Raises InputError, with all problems, for options out of range and prompts that are too long, and WorkFailed if the
     device's memory does not suffice.
@@ -64,7 +69,7 @@ def generate(
                 noise = torch.cat([initial_noise(base, sampling.seed, image) for _, image in batch])
                 rows = [prompt for prompt, _ in batch]
                 wanted = text.each(lambda part, rows=rows: part[rows])  # type: ignore[misc]
-                latents = denoise(base, noise, wanted, no_text, sampling, autocast)
+                latents = denoise(base, noise, wanted, no_text, sampling, autocast, before_step)
                 finished = decode(base, latents)
             for (prompt, image), picture in zip(batch, finished, strict=True):
                 pictures[prompt].append(picture)
@@ -90,27 +95,28 @@ def denoise(
     no_text: PromptEmbeds,
     sampling: Sampling,
     autocast: str = "none",
+    before_step: Callable[[], None] = _go_on,
 ) -> torch.Tensor:
     """Latents (batch, channels, height, width) from noise of that shape, by DPM-Solver++ (arXiv 2211.01095).
 
     `text` is what to draw, one prompt for each picture, `no_text` the empty prompt that guidance leads away from. With
     guidance both halves go through the UNet as one batch, the empty prompt's first.
     """
-    with quiet_libraries():
-        solver = DPMSolverMultistepScheduler.from_config(base.noise_scheduler.config)
-    solver.set_timesteps(sampling.num_inference_steps, device=base.device)
+    walk = solver(base.noise_scheduler)
+    walk.set_timesteps(sampling.num_inference_steps, device=base.device)
     guided = sampling.guidance_scale != 1
     read = PromptEmbeds.joined([no_text.expanded(len(noise)), text]) if guided else text
     time_ids = base.time_ids.expand(len(read.states), -1)  # (batch, 6), with guidance twice as many
-    latents = noise * solver.init_noise_sigma
-    for timestep in solver.timesteps:
-        model_input = solver.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
+    latents = noise * walk.init_noise_sigma
+    for timestep in walk.timesteps:
+        before_step()
+        model_input = walk.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
         with autocast_to(autocast, base.device):
             prediction = predict(base, model_input, timestep, read, time_ids).float()
         if guided:
             without, with_text = prediction.chunk(2)
             prediction = without + sampling.guidance_scale * (with_text - without)
-        latents = solver.step(prediction, timestep, latents).prev_sample
+        latents = walk.step(prediction, timestep, latents).prev_sample
     return latents
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from model.errors import InputError
+from model.reading.pictures import open_picture
 
 AI_MADE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's term for a picture that a trained model made."""
@@ -24,6 +25,8 @@ _META = "adobe:ns:meta/"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _OURS = "urn:conceptbooth:picture:1/"
 _PREFIXES = {"x": _META, "rdf": _RDF, "Iptc4xmpExt": _IPTC, "conceptbooth": _OURS}
+for _prefix, _uri in _PREFIXES.items():  # once: to register a prefix again takes it from other threads for a moment
+    ET.register_namespace(_prefix, _uri)
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -56,14 +59,14 @@ def marked_png(picture: Image.Image, mark: Mark) -> bytes:
 def read_mark(file: Path) -> Mark:
     """The mark of a picture. Raises InputError, in one sentence, where there is no picture, no mark or a broken one."""
     try:
-        with Image.open(file) as picture:
+        with open_picture(file) as picture:
             picture.load()  # some tools write XMP behind the pixels
             xmp = picture.info.get("xmp", b"")
     except Image.UnidentifiedImageError as error:
         raise InputError(f"{file}: no picture that can be read") from error
     except OSError as error:
         raise InputError(f"{file}: {error.strerror or f'no picture that can be read ({error})'}") from error
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders raise whatever the broken bytes lead them to
         raise InputError(f"{file}: no picture that can be read ({error})") from error
     text = xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp)
     if _OURS not in text:
@@ -76,8 +79,6 @@ def read_mark(file: Path) -> Mark:
 
 
 def _to_xmp(mark: Mark) -> str:
-    for prefix, uri in _PREFIXES.items():
-        ET.register_namespace(prefix, uri)
     meta = ET.Element(f"{{{_META}}}xmpmeta")
     about = ET.SubElement(ET.SubElement(meta, f"{{{_RDF}}}RDF"), f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})
     iptc = {"DigitalSourceType": AI_MADE, "AISystemUsed": SYSTEM, "AIPromptInformation": mark.text}

@@ -21,6 +21,7 @@ from tasks.concepts.concepts import (
     load_concept,
     parse_concept,
 )
+from tasks.concepts.git_records import check_recordable
 from tasks.concepts.image_checks import USUAL_IMAGES, CheckedImage, find_images, inspect_images
 from tasks.concepts.image_origins import ORIGINS_FILE, ImageOrigin, image_origins, write_origins
 from tasks.concepts.image_reading import normalise_image
@@ -130,6 +131,7 @@ def _check(settings: Settings, new: NewConcept, limits: BaseLimits) -> _Intake:
     passed(lambda: check_name(name))
     if not problems:
         passed(lambda: _check_name_is_free(settings, name))
+        passed(lambda: check_recordable(settings, [name]))
     known_as = (
         "any" if problems else name
     )  # a bad name has been complained of: the words are looked at under a good one

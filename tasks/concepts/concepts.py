@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from model.bases.prompt import ConceptPrompt
 from model.errors import InputError
+from tasks.files.text_names import is_utf8
 from tasks.files.yaml_files import read_yaml, schema_problems
 from tasks.project.settings import Settings, shown_path
 
@@ -71,10 +72,14 @@ def check_name(name: str) -> None:
 
 
 def concept_names(settings: Settings) -> list[str]:
-    """Names of all concept folders, sorted; also of those whose concept.yaml is broken."""
+    """Names of all concept folders, sorted; also of those whose concept.yaml is broken.
+
+    What lies beside them is passed over, also a folder whose name is not UTF-8: nothing could print it.
+    """
     if not settings.concepts_dir.is_dir():
         return []
-    return sorted(p.name for p in settings.concepts_dir.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = (p.name for p in settings.concepts_dir.iterdir() if not p.name.startswith(".") and p.is_dir())
+    return sorted(name for name in folders if is_utf8(name))
 
 
 def load_concept(settings: Settings, name: str) -> Concept:

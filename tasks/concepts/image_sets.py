@@ -13,6 +13,7 @@ from tasks.concepts.image_copies import gather
 from tasks.dvc.folder_hash import FolderFile, file_md5, folder_digest, folder_files
 from tasks.dvc.storage import DvcStorage, dvc_storage
 from tasks.files.hashing import DigestMemory
+from tasks.files.names import proper_md5, proper_name
 from tasks.files.yaml_files import read_yaml
 from tasks.project.git import GitState, git_status
 from tasks.project.settings import Settings, shown_path
@@ -80,8 +81,20 @@ def image_set(
     elif record.digest != digest:
         state = "changed"
     else:
-        state = "committed" if git.records(shown_path(settings, record.file)) else "uncommitted"
+        state = "committed" if git.records(record.file) else "uncommitted"
     return ImageSet(digest=digest, files=files, state=state, git_commit=git.commit)
+
+
+def recorded_set(settings: Settings, concept: Concept, git: GitState) -> ImageSet | None:
+    """The image set that DVC has on record, its files not looked for: enough to know a training by; None without one.
+
+    Raises InputError where the record cannot be read.
+    """
+    record = _record(settings, concept)
+    if record is None:
+        return None
+    state: Literal["committed", "uncommitted"] = "committed" if git.records(record.file) else "uncommitted"
+    return ImageSet(digest=record.digest, files=(), state=state, git_commit=git.commit)
 
 
 def local_images(settings: Settings, concept: Concept, images: ImageSet) -> dict[str, Path]:
@@ -109,9 +122,8 @@ def local_images(settings: Settings, concept: Concept, images: ImageSet) -> dict
 
 def git_state(settings: Settings) -> GitState:
     """What git says about the image sets' records; without git, or outside a repository, nothing is recorded."""
-    where = ("--", str(settings.concepts_dir), "dvc.lock")
-    state = git_status(settings.root, "--untracked-files=all", "--ignored=matching", *where)
-    return state or GitState(commit=None, changed=frozenset())
+    places = (settings.concepts_dir, settings.root / "dvc.lock")
+    return git_status(settings.root, "--untracked-files=all", "--ignored=matching", places=places)
 
 
 def _record(settings: Settings, concept: Concept) -> _Record | None:
@@ -152,7 +164,10 @@ def _reads_folder(settings: Settings, concept: Concept) -> bool:
 
 
 def _files_there(settings: Settings, concept: Concept, md5: Callable[[Path], str]) -> tuple[FolderFile, ...]:
-    files = folder_files(concept.images, md5)
+    try:
+        files = folder_files(concept.images, md5)
+    except InputError as error:
+        raise InputError(*(f"concept '{concept.name}': {problem}" for problem in error.problems)) from error
     if not files:
         raise InputError(f"concept '{concept.name}': no images in {shown_path(settings, concept.images)}")
     return files
@@ -170,15 +185,24 @@ def _files_recorded(settings: Settings, concept: Concept, record: _Record | None
     listing = storage.fetch([record.digest]).get(record.digest)
     if listing is None:
         raise _missing(settings, concept, storage, record, record.digest)
-    entries = json.loads(listing.read_bytes())
-    sizes = storage.sizes(entry["md5"] for entry in entries)
+    entries = _entries(listing, f"concept '{concept.name}': the listing of data version {record.digest[:8]}")
+    sizes = storage.sizes(entries.values())
     files = []
-    for entry in entries:
-        size = sizes[entry["md5"]]
+    for relpath, md5 in entries.items():
+        size = sizes[md5]
         if size is None:
-            raise _missing(settings, concept, storage, record, entry["md5"])
-        files.append(FolderFile(relpath=entry["relpath"], md5=entry["md5"], size=size))
+            raise _missing(settings, concept, storage, record, md5)
+        files.append(FolderFile(relpath=relpath, md5=md5, size=size))
     return tuple(files)
+
+
+def _entries(listing: Path, called: str) -> dict[str, str]:
+    """md5 of each file by its name, as DVC lists a folder. InputError where it lists something else."""
+    try:
+        entries = json.loads(listing.read_bytes())
+        return {proper_name(entry["relpath"]): proper_md5(entry["md5"]) for entry in entries}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(f"{called} ({listing}) is none that DVC wrote: {error or type(error).__name__}") from error
 
 
 def _missing(settings: Settings, concept: Concept, storage: DvcStorage, record: _Record, md5: str) -> ImagesMissing:

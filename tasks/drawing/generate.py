@@ -13,8 +13,9 @@ from tasks.drawing.picture_files import file_stems, folder_problems, write_pictu
 from tasks.execution.reporting import Reporter
 from tasks.project.params import load_params
 from tasks.project.settings import Settings
+from tasks.registry.cleared_tags import mend_cleared_tags
 from tasks.registry.reference import VersionReference
-from tasks.registry.versions import KEY_TAG, WEIGHTS_FILE, ResolvedVersion, base_of, resolve
+from tasks.registry.versions import KEY_TAG, WEIGHTS_FILE, ResolvedVersion, base_of, resolve, tag_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -76,7 +77,9 @@ def generate_pictures(
         problems += error.problems
     if problems:
         raise InputError(*problems)
+    mend_cleared_tags(settings, reference.concept)
     version = resolve(settings, reference)
+    content = tag_of(version, KEY_TAG)
     base_reference, base_revision = base_of(settings, version)
     _check_lengths(base_reference, base_revision, version, prompts)
 
@@ -95,7 +98,7 @@ def generate_pictures(
     def keep(prompt: int, index: int, image: "Image") -> None:
         mark = Mark(
             concept=version.concept,
-            content=version.tags[KEY_TAG],
+            content=content,
             version=version.version,
             prompt=prompts[prompt],
             text=texts[prompt],

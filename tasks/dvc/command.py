@@ -5,14 +5,27 @@ and whose lock lets no two readers in.
 """
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from model.errors import WorkFailed
+from model.errors import InputError, WorkFailed
 from tasks.files.locks import file_lock
+from tasks.project.git import git_problem
 from tasks.project.settings import Settings, environment, shown_path
+
+_WITHOUT_GIT = re.compile(r"^\s*no_scm\s*=\s*true\s*$", re.MULTILINE | re.IGNORECASE)
+
+
+def needs_git(settings: Settings) -> bool:
+    """Whether DVC works in this project by git; `core.no_scm` says no."""
+    for name in ("config", "config.local"):
+        file = settings.root / ".dvc" / name
+        if file.is_file() and _WITHOUT_GIT.search(file.read_text(encoding="utf-8", errors="replace")):
+            return False
+    return True
 
 
 def run_dvc(settings: Settings, *arguments: str) -> None:
@@ -61,6 +74,9 @@ def make_samples(settings: Settings, names: Sequence[str]) -> None:
     """Make the images of bundled sample concepts where dvc.yaml says that they are not up to date.
 
     Raises:
+        InputError: the project is in no git repository that DVC could use.
         WorkFailed: DVC, or the command in dvc.yaml, failed; with what it said.
     """
+    if needs_git(settings) and (problem := git_problem(settings.root)):
+        raise InputError("; ".join(problem))
     run_dvc(settings, "repro", *(f"samples@{name}" for name in names))

@@ -9,9 +9,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from model.errors import InputError
 
 IGNORED_NAMES = (".DS_Store", "._*", "Thumbs.db", "desktop.ini")
 """What file managers leave in folders; .dvcignore says the same to DVC."""
@@ -29,15 +32,62 @@ class FolderFile:
 
 
 def folder_files(folder: Path, md5: Callable[[Path], str] | None = None) -> tuple[FolderFile, ...]:
-    """Every file in a folder and its subfolders, hashed (by `md5`), in the order of the folder's hash."""
-    files = []
-    for parent, _, names in os.walk(folder, followlinks=True):
-        inside = "" if parent == str(folder) else f"{Path(parent).relative_to(folder).as_posix()}/"
-        for name in names:
-            if not _IGNORED(name):
-                path = Path(parent, name)
-                files.append(FolderFile(relpath=inside + name, md5=(md5 or file_md5)(path), size=path.stat().st_size))
+    """Every file in a folder and its subfolders, hashed (by `md5`), in the order of the folder's hash.
+
+    Raises:
+        InputError: what lies there is no file or cannot be read, all of it together. It is not passed over: another
+            folder's hash would say that the images are others.
+    """
+    files: list[FolderFile] = []
+    problems: list[str] = []
+    for relpath, path in _files_below(folder, "", (), problems):
+        try:
+            size = path.stat().st_size
+            files.append(FolderFile(relpath=relpath, md5=(md5 or file_md5)(path), size=size))
+        except OSError as error:
+            problems.append(_unusable(path, f"cannot be read ({error.strerror})"))
+    if problems:
+        raise InputError(*problems)
     return tuple(sorted(files, key=lambda file: file.relpath))
+
+
+def _files_below(
+    folder: Path, inside: str, above: tuple[tuple[int, int], ...], problems: list[str]
+) -> Iterator[tuple[str, Path]]:
+    """Name and path of each regular file; links are followed. Nothing is opened: a FIFO would wait for ever."""
+    try:
+        own = folder.stat()
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        problems.append(_unusable(folder, f"cannot be read ({error.strerror})"))
+        return
+    if (own.st_dev, own.st_ino) in above:
+        problems.append(_unusable(folder, "is a link to a folder that it lies in"))
+        return
+    for entry in entries:
+        path = Path(entry.path)
+        if _IGNORED(entry.name):
+            continue
+        try:
+            entry.name.encode()
+            mode = path.stat().st_mode
+        except UnicodeEncodeError:
+            problems.append(_unusable(path, "has a name that is not UTF-8"))
+            continue
+        except OSError as error:
+            why = "is a link to nothing" if path.is_symlink() and not path.exists() else f"({error.strerror})"
+            problems.append(_unusable(path, why))
+            continue
+        if stat.S_ISDIR(mode):
+            yield from _files_below(path, f"{inside}{entry.name}/", (*above, (own.st_dev, own.st_ino)), problems)
+        elif stat.S_ISREG(mode):
+            yield inside + entry.name, path
+        else:
+            problems.append(_unusable(path, "is a device, a pipe or a socket, and no file"))
+
+
+def _unusable(path: Path, why: str) -> str:
+    return f"{ascii(str(path))[1:-1]}: {why}; take it away"
 
 
 def folder_digest(files: Iterable[FolderFile]) -> str:

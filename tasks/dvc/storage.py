@@ -13,7 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from model.errors import InputError
 from tasks.dvc.folder_hash import file_md5
+from tasks.files.names import proper_md5
+from tasks.files.places import parse_place, without_credentials
 from tasks.files.s3_url import SCHEME, S3Url
 from tasks.files.spool import spooled
 from tasks.project.settings import Settings
@@ -21,6 +24,9 @@ from tasks.store.blobs import StoreFailed
 from tasks.store.probes import prove_folder, prove_s3
 from tasks.store.s3 import REQUESTS_AT_ONCE, as_store_failures, error_code, find_bucket, s3_client
 
+_READ_BY_DVC = {
+    *("azure", "gdrive", "gs", "hdfs", "http", "https", "oss", "remote", "ssh", "webdav", "webdavs", "webhdfs")
+}
 _CLIENT_OPTIONS = {
     "profile": "profile_name",
     "access_key_id": "aws_access_key_id",
@@ -195,15 +201,20 @@ def dvc_storage(settings: Settings) -> DvcStorage:
         return DvcStorage(cache=cache, remote=None)
     remote = dict(config.items(section))
     url = remote.get("url", "")
-    if url.startswith(SCHEME):
+    if url.startswith(SCHEME):  # DVC takes it in small letters alone, and another spelling for a folder
         options = tuple((ours, remote[theirs]) for theirs, ours in _CLIENT_OPTIONS.items() if theirs in remote)
         endpoint_url = remote.get("endpointurl", settings.s3_endpoint_url)
         return DvcStorage(
             cache=cache, remote=S3Remote(url=S3Url.parse(url), endpoint_url=endpoint_url, options=options)
         )
-    if "://" in url:
-        return DvcStorage(cache=cache, remote=UnreadRemote(address=url))
-    return DvcStorage(cache=cache, remote=FolderRemote(folder=(home / url).resolve()))
+    if url.partition("://")[0] in _READ_BY_DVC:
+        return DvcStorage(cache=cache, remote=UnreadRemote(address=without_credentials(url)))
+    try:
+        folder = parse_place(url, also_s3=False)
+    except ValueError as error:
+        kinds = f"{SCHEME}, {'://, '.join(sorted(_READ_BY_DVC))}://"
+        raise InputError(f"DVC remote '{name}' in .dvc/config: {error}, or one of {kinds} that DVC knows") from error
+    return DvcStorage(cache=cache, remote=FolderRemote(folder=(home / str(folder)).resolve()))
 
 
 @lru_cache
@@ -213,7 +224,7 @@ def _shared_client(endpoint_url: str, options: tuple[tuple[str, str], ...], proc
 
 
 def _name(md5: str) -> str:
-    return f"files/md5/{md5[:2]}/{md5[2:]}"
+    return f"files/md5/{proper_md5(md5)[:2]}/{md5[2:]}"
 
 
 def _is(path: Path, md5: str) -> bool:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from model.reading.pictures import OURS, open_picture
 from tasks.concepts.concepts import Concept
 from tasks.concepts.image_checks import named_fingerprint
 from tasks.concepts.image_origins import image_origins
@@ -39,6 +38,6 @@ def image_facts(folder: Path, files: Sequence[FolderFile]) -> tuple[dict[str, An
     facts = []
     for origin in json.loads((folder / ORIGINS).read_bytes()):
         file = by_name[origin["made_from"]]
-        with Image.open(folder / origin["file"]) as picture:
+        with open_picture(folder / origin["file"], OURS) as picture:
             facts.append(origin | {"md5": file.md5, "size": file.size, "fingerprint": named_fingerprint(picture)})
     return tuple(facts)

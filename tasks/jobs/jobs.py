@@ -10,7 +10,7 @@ from model.errors import InputError
 from model.methods.method import Method
 from model.runtime.device import numeric_policy
 from tasks.concepts.concepts import Concept, load_concept
-from tasks.concepts.image_sets import ImageSet, git_state, image_set
+from tasks.concepts.image_sets import ImageSet, ImagesMissing, git_state, image_set, recorded_set
 from tasks.files.hashing import DigestMemory
 from tasks.jobs.keys import Recipe, StagePlan, Workings, find_workings, plan_stages
 from tasks.jobs.models import ModelIdentity, identify_model
@@ -88,8 +88,13 @@ def plan_jobs(settings: Settings, names: Iterable[str], params: Params | None = 
     return list(found.jobs)
 
 
-def survey(settings: Settings, names: Iterable[str], given: Params | None = None) -> Survey:
+def survey(
+    settings: Settings, names: Iterable[str], given: Params | None = None, *, by_records: bool = False
+) -> Survey:
     """Like `plan_jobs`, with the problems of single concepts beside the jobs of the others.
+
+    With `by_records`, images that are not here are taken to be those that DVC has on record: enough to know a job by,
+    and not to do it.
 
     Raises:
         InputError: something that all concepts need is wrong; all problems together, those of the concepts too.
@@ -106,7 +111,7 @@ def survey(settings: Settings, names: Iterable[str], given: Params | None = None
             problems.extend(error.problems)
             return None
 
-    concepts, concept_problems = _concepts(settings, dict.fromkeys(names))
+    concepts, concept_problems = _concepts(settings, dict.fromkeys(names), by_records)
     params = given or collect(lambda: load_params(settings.params_file))
     if params is None:
         raise InputError(*problems, *_all(concept_problems))
@@ -137,7 +142,7 @@ def survey(settings: Settings, names: Iterable[str], given: Params | None = None
 
 
 def _concepts(
-    settings: Settings, names: Iterable[str]
+    settings: Settings, names: Iterable[str], by_records: bool
 ) -> tuple[list[tuple[Concept, ImageSet]], dict[str, tuple[str, ...]]]:
     """Concepts with their images, and what is wrong with the others."""
     git, memory = git_state(settings), DigestMemory(settings.home / "image-digests.json", "md5")
@@ -153,6 +158,11 @@ def _concepts(
                     "Prefect's pages: rename one of the folders"
                 )
             concepts.append((concept, image_set(settings, concept, git, memory)))
+        except ImagesMissing as error:
+            if (recorded := recorded_set(settings, concept, git) if by_records else None) is not None:
+                concepts.append((concept, recorded))
+            else:
+                problems[name] = error.problems
         except InputError as error:
             problems[name] = error.problems
     memory.save()

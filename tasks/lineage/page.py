@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import PackageLoader
 from PIL import Image
 
+from model.reading.pictures import OURS, open_picture
 from tasks.figures.html import embedded, page_environment
 from tasks.figures.score_words import interval, read_scores
 from tasks.lineage.chain import Chain
@@ -159,7 +160,7 @@ def _picture(store: Store, manifest: Manifest | None, name: str) -> str | None:
         path = store.file(manifest, name)
     except Damaged:
         return None
-    with Image.open(path) as picture:
+    with open_picture(path, OURS) as picture:
         thumbnail = picture.convert("RGB")
     thumbnail.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     return embedded(thumbnail)

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 from model.errors import InputError
 from tasks.concepts.concepts import NOT_STATED
 from tasks.signing.keys import Signer
-from tasks.store.blobs import Blobs
+from tasks.store.blobs import Blobs, is_record
 from tasks.store.documents import read_document
 from tasks.store.sealed import CHANGED, json_text
 
@@ -197,7 +197,7 @@ def read_ledger(place: Blobs, concept: str) -> Ledger:
 
 def examine_ledger(place: Blobs, concept: str) -> tuple[Ledger, list[str]]:
     """The records of a ledger that can be read, and what is wrong with it, one sentence each. Raises StoreFailed."""
-    paths = sorted(entry.name for entry in place.entries(f"{LEDGER}{concept}/"))
+    paths = sorted(entry.name for entry in place.entries(f"{LEDGER}{concept}/") if is_record(entry.name))
     contents = place.read_all(paths)
     records: list[Promotion] = []
     problems: list[str] = []
@@ -215,7 +215,7 @@ def examine_ledger(place: Blobs, concept: str) -> tuple[Ledger, list[str]]:
 
 def concepts_in(place: Blobs) -> list[str]:
     """Concepts that have a ledger. Raises StoreFailed."""
-    return sorted({entry.name.split("/")[1] for entry in place.entries(LEDGER)})
+    return sorted({entry.name.split("/")[1] for entry in place.entries(LEDGER) if is_record(entry.name)})
 
 
 def append(place: Blobs, promotion: Promotion) -> bool:

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from tasks.production.ledger import KIND, LEDGER, Ledger, LedgerDamaged, Promotion, read_ledger
 from tasks.production.registry import LEDGER_TAG, production_model, production_registry
-from tasks.production.signatures import NotSigned, ledger_documents, ledger_signature_path, verify_documents
+from tasks.production.signatures import (
+    NotSigned,
+    hashes_of_documents,
+    ledger_documents,
+    ledger_signature_path,
+    verify,
+)
 from tasks.project.settings import Settings
 from tasks.signing.trusted_keys import TrustedKey, TrustedKeys, load_trusted_keys
 from tasks.store.blobs import Blobs
@@ -106,15 +112,16 @@ def _signed(place: Blobs, ledger: Ledger, keys: TrustedKeys) -> int:
         return newest
     pems = [key.public_key for key in keys.keys if "releases" in key.trusted_with]
     for length in range(len(ledger.records), newest, -1):
-        documents = ledger_documents(Ledger(concept=ledger.concept, records=ledger.records[:length]))
-        if any(_holds(documents, signature.content, pem) for pem in pems):
+        those = Ledger(concept=ledger.concept, records=ledger.records[:length])
+        hashes = hashes_of_documents(ledger_documents(those))
+        if any(_holds(hashes, signature.content, pem) for pem in pems):
             return length
     return newest
 
 
-def _holds(documents: Mapping[str, bytes], signature: bytes, public_key: bytes) -> bool:
+def _holds(hashes: Mapping[str, str], signature: bytes, public_key: bytes) -> bool:
     try:
-        verify_documents(documents, signature, public_key)
+        verify(hashes, signature, public_key)
     except NotSigned:
         return False
     return True

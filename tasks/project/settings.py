@@ -8,11 +8,10 @@ Settings are matters of the machine (folders, addresses, the device); what decid
 import difflib
 import hashlib
 import os
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from dotenv import dotenv_values
 from pydantic import (
     AliasChoices,
     Field,
@@ -21,20 +20,47 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from model.bases.recorded_base import BASE_VARIABLE
 from model.errors import InputError
 from model.training.checkpoint_interval import CheckpointInterval
-from tasks.files.s3_url import SCHEME, S3Url
+from tasks.files.places import parse_place, without_credentials
+from tasks.files.s3_url import S3Url
+from tasks.project.settings_files import CREDENTIALS, SETTINGS_FILE, read_dotenv, read_settings_file
 
 PARAMS_FILE = "params.yaml"
-SETTINGS_FILE = "conceptbooth.toml"
 PREFIX = "CONCEPTBOOTH_"
+_MLFLOW_FILES = ("file", "s3", "gs", "wasbs", "abfss", "hdfs", "dbfs", "sftp", "mlflow-artifacts", "http", "https")
+"""Schemes under which MLflow keeps files."""
+_FOLDERS = (
+    "root",
+    "home",
+    "gallery_dir",
+    "concepts_dir",
+    "params_file",
+    "prefect_home",
+    "signing_key",
+    "training_key",
+    "trusted_keys",
+    "c2pa_key",
+    "c2pa_certificates",
+)
 _S3_ADDRESSES = ("AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL")
 """Where the libraries look for the address of S3."""
-OTHER_VARIABLES = {BASE_VARIABLE, "CONCEPTBOOTH_DEBUG"}
-"""Read elsewhere, from the environment alone: where a version's base is looked for, the command line."""
+OTHER_VARIABLES = {
+    BASE_VARIABLE,
+    "CONCEPTBOOTH_DEBUG",
+    *(f"CONCEPTBOOTH_SERVE_{bound}" for bound in ("PICTURES", "STEPS", "LETTERS")),
+}
+"""Read elsewhere, from the environment alone: where a version's base is looked for, the command line, a served model's
+bounds (`model.serving.requests.Bounds`)."""
 
 
 class Settings(BaseSettings):
@@ -155,7 +181,28 @@ class Settings(BaseSettings):
     @field_validator("store", "production_store", "prefect_results", mode="before")
     @classmethod
     def _in_s3(cls, place: Any) -> Any:
-        return S3Url.parse(place) if isinstance(place, str) and place.startswith(SCHEME) else place
+        return parse_place(place, also_s3=True) if isinstance(place, str) else place
+
+    @field_validator(*_FOLDERS, mode="before")
+    @classmethod
+    def _here(cls, place: Any) -> Any:
+        return parse_place(place, also_s3=False) if isinstance(place, str) else place
+
+    @field_validator("mlflow_artifact_root")
+    @classmethod
+    def _files_of_mlflow(cls, place: str, info: ValidationInfo) -> str:
+        scheme, found, _ = place.partition(":")
+        if found and scheme in _MLFLOW_FILES:
+            return place
+        folder = parse_place(place, also_s3=False)
+        return (info.data.get("root", Path()) / str(folder)).resolve().as_uri()
+
+    @field_validator("prefect_api_url")
+    @classmethod
+    def _a_server(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("an address begins with http:// or https://")
+        return url
 
     @field_validator("checkpoint_every")
     @classmethod
@@ -170,7 +217,8 @@ class Settings(BaseSettings):
             raise ValueError("an address begins with http:// or https://")
         for name in _S3_ADDRESSES:
             if url and (other := os.environ.get(name, url)) != url:
-                raise ValueError(f"the environment variable {name} = {other!r} says otherwise; unset one of them")
+                shown = without_credentials(other)
+                raise ValueError(f"the environment variable {name} = {shown!r} says otherwise; unset one of them")
         return url
 
     @field_validator(
@@ -207,8 +255,20 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """First wins: arguments, environment, `.env`, `conceptbooth.toml`."""
-        toml = TomlConfigSettingsSource(settings_cls, toml_file=Path(init_settings()["root"]) / SETTINGS_FILE)
-        return init_settings, env_settings, dotenv_settings, toml
+        root = Path(init_settings()["root"])
+        toml = InitSettingsSource(settings_cls, read_settings_file(root))
+        return init_settings, env_settings, _DotEnv(settings_cls, root), toml
+
+
+class _DotEnv(DotEnvSettingsSource):
+    """`.env` as this project reads it, within bounds, instead of by the library's own opening of the file."""
+
+    def __init__(self, settings_cls: type[BaseSettings], root: Path) -> None:
+        self._root = root
+        super().__init__(settings_cls, env_file=None)
+
+    def _load_env_vars(self) -> dict[str, str | None]:
+        return {name.lower(): value for name, value in read_dotenv(self._root).items() if value}
 
 
 def load_settings(root: Path | None = None) -> Settings:
@@ -224,13 +284,18 @@ def load_settings(root: Path | None = None) -> Settings:
     settings = None
     try:
         problems = _unknown_names(folder)
-        settings = Settings(root=folder, _env_file=folder / ".env")  # type: ignore[call-arg]
-    except tomllib.TOMLDecodeError as error:
-        problems = [f"{folder / SETTINGS_FILE}: {error}"]
+        settings = Settings(root=folder)
+    except InputError as error:  # of the two files
+        problems = list(error.problems)
     except ValidationError as error:
         # a default that could not be derived from a bad value is no second problem
         wrong = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
-        problems += [f"setting {'.'.join(map(str, e['loc']))} = {e['input']!r}: {_words(e['msg'])}" for e in wrong]
+        problems += [f"setting {'.'.join(map(str, e['loc']))} = {_shown(e)}: {_words(e['msg'])}" for e in wrong]
+    if settings is not None and "?" in str(settings.home):
+        problems.append(
+            f"folder {settings.home}: the address of a database ends at a ?, so those of MLflow and Prefect cannot lie "
+            "there; give it another name, or set `home` (CONCEPTBOOTH_HOME)"
+        )
     if problems or settings is None:
         raise InputError(*problems)
     return settings
@@ -265,8 +330,9 @@ def environment(settings: Settings) -> dict[str, str]:
     if settings.s3_endpoint_url:
         variables |= dict.fromkeys(_S3_ADDRESSES, settings.s3_endpoint_url)
         variables["MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"] = "path"
-    dotenv = dotenv_values(settings.root / ".env")
-    handed_on = {n: value for n, value in dotenv.items() if value and (n.startswith("AWS_") or n in OTHER_VARIABLES)}
+    wanted = {*OTHER_VARIABLES, *CREDENTIALS}
+    dotenv = read_dotenv(settings.root)
+    handed_on = {n: value for n, value in dotenv.items() if value and (n.startswith("AWS_") or n in wanted)}
     if base := handed_on.get(BASE_VARIABLE):  # like the settings' paths, from the project and not from where one is
         handed_on[BASE_VARIABLE] = str((settings.root / Path(base).expanduser()).resolve())
     return variables | handed_on
@@ -285,7 +351,17 @@ def apply_environment(settings: Settings) -> None:
 
 def _words(message: str) -> str:
     """Pydantic's message without its label for what a validator of ours says."""
-    return message.removeprefix("Value error, ").lower()
+    said = message.removeprefix("Value error, ")
+    return said if said != message else said[:1].lower() + said[1:]  # our own words may quote a value
+
+
+def _shown(problem: Mapping[str, Any]) -> str:
+    """A value that was refused, unless it is a secret, and without what is secret in an address."""
+    name = str(problem["loc"][0] if problem["loc"] else "").lower().removeprefix(PREFIX.lower())
+    if name in {field for field, info in Settings.model_fields.items() if "SecretStr" in str(info.annotation)}:
+        return "(a secret)"
+    value = problem["input"]
+    return repr(without_credentials(value) if isinstance(value, str) else value)
 
 
 def _nearest_root(start: Path) -> Path:
@@ -300,9 +376,7 @@ def _nearest_root(start: Path) -> Path:
 
 def _unknown_names(folder: Path) -> list[str]:
     """Misspelt settings, which would silently leave their defaults in force."""
-    dotenv = dotenv_values(folder / ".env")
-    settings_file = folder / SETTINGS_FILE
-    toml = tomllib.loads(settings_file.read_text(encoding="utf-8")) if settings_file.is_file() else {}
+    dotenv, toml = read_dotenv(folder), read_settings_file(folder)
     variables = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     found = [
         (f"environment variable {name}", name, variables | OTHER_VARIABLES) for name in os.environ if _is_ours(name)

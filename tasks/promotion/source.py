@@ -12,6 +12,7 @@ from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.production.ledger import Ledger
 from tasks.project.settings import Settings
+from tasks.registry.cleared_tags import mend_cleared_tags
 from tasks.registry.reference import VersionReference
 from tasks.registry.versions import resolve
 from tasks.store.store import Damaged, Store
@@ -44,6 +45,7 @@ def find_source(settings: Settings, store: Store, reference: VersionReference) -
         InputError: there is none, or it was never evaluated.
         WorkFailed: registry or store do not answer, or the evaluation is damaged.
     """
+    mend_cleared_tags(settings, reference.concept)
     resolved = resolve(settings, reference)
     called = f"concept '{resolved.concept}' version {resolved.version}"
     with open_index(settings, store) as index:

@@ -14,13 +14,16 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from model.errors import WorkFailed
+from tasks.files.sqlite_files import busy_words, is_busy
 from tasks.project.settings import Settings
 from tasks.registry.versions import GATE_TAG, KEY_TAG, PREFIX, REVOKED_TAG, STAGE_TAGS
 from tasks.tracking.address import SERVER_SCHEMES, scheme_of, shown, sqlite_file
 from tasks.tracking.client import CONNECT_SECONDS, reach_database
+from tasks.tracking.embedded import half_made
 
 TAGS = (KEY_TAG, GATE_TAG, REVOKED_TAG)
 """What is asked of each version, beside the keys of its stages."""
@@ -73,6 +76,9 @@ def registered_versions(settings: Settings) -> dict[str, list[KnownVersion]]:
         else:
             found = _from_database(settings)
     except (OSError, ValueError, KeyError, sqlite3.Error) as error:
+        if is_busy(error):
+            words = busy_words(sqlite_file(settings.mlflow_tracking_uri))
+            raise RegistryUnknown(f"MLflow's database {words}") from error
         raise RegistryUnknown(f"MLflow at {shown(settings)} could not be asked: {_reason(error)}") from error
     by_concept: dict[str, list[KnownVersion]] = {}
     for version in sorted(found, key=lambda version: version.version):
@@ -84,6 +90,15 @@ def _from_sqlite(settings: Settings) -> list[KnownVersion]:
     file = sqlite_file(settings.mlflow_tracking_uri)
     if not file.exists():  # the first registration makes it
         return []
+    try:
+        return _read_sqlite(file)
+    except sqlite3.OperationalError as error:
+        if not is_busy(error) and half_made(file):  # the next training makes it anew
+            return []
+        raise
+
+
+def _read_sqlite(file: Path) -> list[KnownVersion]:
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=CONNECT_SECONDS)) as database:
         made = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'model_versions'").fetchone()
         if made is None:

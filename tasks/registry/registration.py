@@ -10,7 +10,8 @@ from model.errors import InputError, WorkFailed
 from tasks.concepts.concepts import Concept
 from tasks.files.locks import file_lock
 from tasks.project.settings import Settings
-from tasks.registry.package import upload_package
+from tasks.registry.cleared_tags import mend_cleared_tags
+from tasks.registry.package import listing_digest, mend_package
 from tasks.registry.reference import CANDIDATE
 from tasks.registry.runs import (
     GALLERY_TAG,
@@ -24,6 +25,7 @@ from tasks.registry.runs import (
 from tasks.registry.training_facts import TrainingFacts
 from tasks.registry.version_records import remember_version
 from tasks.registry.versions import (
+    PACKAGE_TAG,
     PREFIX,
     REVOKED_TAG,
     TAGS,
@@ -115,6 +117,7 @@ def confirm(settings: Settings, registered: RegisteredVersion) -> str | None:
 
 
 def _register(client: "MlflowClient", settings: Settings, store: Store, record: TrainingFacts) -> RegisteredVersion:
+    mend_cleared_tags(settings, record.concept.name)
     version, repaired = _registered_before(client, settings, record)
     created = redrawn = False
     if version is None:
@@ -126,9 +129,9 @@ def _register(client: "MlflowClient", settings: Settings, store: Store, record: 
         version = _create_version(client, run, record)
         created = version.run_id == run.run_id
     if repaired:
-        place = client.get_model_version_download_uri(version.name, version.version)
-        upload_package(client, place, settings, store, record, version.run_id, version.tags[MODEL_ID_TAG])
-    if version.tags[GALLERY_TAG] != record.gallery.key:
+        listed = mend_package(client, settings, store, record, version, version.tags[MODEL_ID_TAG])
+        version.tags[PACKAGE_TAG] = listed
+    if version.tags.get(GALLERY_TAG) != record.gallery.key:
         redrawn = True
         replace_gallery(client, store, experiment_id(client, settings), version.run_id, record)
         client.set_model_version_tag(version.name, version.version, GALLERY_TAG, record.gallery.key)
@@ -155,7 +158,7 @@ def _registered_before(
         _refuse_revoked(version)
         problem = damage(client, settings, version)
         # weights that were trained again may differ in their last bits: they cannot stand for those that are lost
-        if problem is None or version.tags[WEIGHTS_SHA256_TAG] == record.weights.sha256:
+        if problem is None or version.tags.get(WEIGHTS_SHA256_TAG) == record.weights.sha256:
             return version, problem
     return None, None
 
@@ -196,7 +199,7 @@ def _create_version(client: "MlflowClient", run: RecordedRun, record: TrainingFa
         source=run.files,  # models:/<id> would be looked up at MLflow's address for the whole process, maybe another
         run_id=run.run_id,
         model_id=run.model_id,
-        tags=record.tags() | {MODEL_ID_TAG: run.model_id},
+        tags=record.tags() | {MODEL_ID_TAG: run.model_id, PACKAGE_TAG: listing_digest(client, run.files)},
         description=record.description(),
     )
     same = (WEIGHTS_SHA256_TAG, record.weights.sha256)
@@ -212,7 +215,7 @@ def _link_from_run(client: "MlflowClient", version: "ModelVersion") -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        model = client.get_logged_model(version.tags[MODEL_ID_TAG])
+        model = client.get_logged_model(version.tags.get(MODEL_ID_TAG, "none"))
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return  # somebody deleted it; the version stands without it

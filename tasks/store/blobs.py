@@ -17,6 +17,17 @@ PLACE_SETTINGS = "CONCEPTBOOTH_STORE, or CONCEPTBOOTH_PRODUCTION_STORE where tha
 """How people name another place; one that does not work does not know which of the two it is."""
 
 
+_RECORD_PARTS = {"concepts": (2,), "promotions": (2,), "takedowns": (1,), "registries": (2, 3)}
+"""How deep the records of these rooms lie."""
+
+
+def is_record(name: str) -> bool:
+    """Whether it is called as records are: file managers and network disks leave other files anywhere."""
+    room, *parts = name.split("/")
+    hidden = any(part.startswith(".") for part in parts)
+    return name.endswith((".json", ".jsonl")) and not hidden and len(parts) in _RECORD_PARTS.get(room, (len(parts),))
+
+
 class StoreFailed(WorldFailed):
     """The store could not be read or written; `retryable` says whether waiting may help."""
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from tasks.files.hashing import digest_of
+from tasks.files.names import proper_name, proper_sha256
 from tasks.signing.keys import Signer
 from tasks.store.sealed import json_text, unsealed
 
@@ -22,6 +23,13 @@ class FileRecord:
 
     sha256: str
     size: int  # bytes
+
+    @classmethod
+    def parse(cls, sha256: object, size: object) -> Self:
+        """As a document says it. ValueError unless they are a hash, by which a content may be called, and a size."""
+        if type(size) is not int or size < 0:
+            raise ValueError(f"a size of {size!r} bytes")
+        return cls(sha256=proper_sha256(sha256), size=size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +112,12 @@ class Manifest(Facts):
             content, seal = unsealed(text.encode())
             if content["schema"] != SCHEMA:
                 raise ValueError(f"manifest schema {content['schema']!r}, this version reads {SCHEMA}")
-            files = {path: FileRecord(**record) for path, record in content.pop("files").items()}
+            files = {proper_name(path): FileRecord.parse(**record) for path, record in content.pop("files").items()}
             inputs = tuple(Input(**record) for record in content.pop("inputs"))
             images = tuple(content.pop("images", ()))
             signature, is_sealed = seal.signature if seal else content.pop("signature", None), seal is not None
             return cls(files=files, inputs=inputs, images=images, signature=signature, sealed=is_sealed, **content)
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a manifest: {error!r}") from error
 
     def digest(self) -> str:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from tasks.files.places import without_credentials
 from tasks.files.s3_url import S3Url
 from tasks.store.blobs import StoreFailed
 
@@ -33,7 +34,7 @@ def s3_client(endpoint_url: str = "", **session_options: str) -> Any:
 
     elsewhere = endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     session = boto3.session.Session(botocore_session=_botocore_session(), **session_options)
-    return session.client(
+    client = session.client(
         "s3",
         endpoint_url=endpoint_url or None,
         region_name=session.region_name or "us-east-1",
@@ -46,6 +47,13 @@ def s3_client(endpoint_url: str = "", **session_options: str) -> Any:
             s3={"addressing_style": "path" if elsewhere else "auto"},
         ),
     )
+    client.meta.events.register("before-call.s3.HeadBucket", _ask_once)
+    return client
+
+
+def _ask_once(context: dict[str, Any], **_: Any) -> None:
+    """Sent elsewhere, boto3 asks where the bucket is, and sent elsewhere by that answer too, it would ask for ever."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _botocore_session() -> Any:
@@ -75,6 +83,20 @@ def error_code(error: Exception) -> str:
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
 
 
+def _redirect(error: Any, status: int) -> str | None:
+    """What an answer means that sends us elsewhere: another region, or another address."""
+    if status not in (301, 302, 303, 307, 308):
+        return None
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    body = error.response["Error"]
+    region = headers.get("x-amz-bucket-region") or body.get("Region")
+    place = headers.get("location") or body.get("Endpoint")
+    ours = os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION") or "us-east-1"
+    sent = f"{status}: sends us elsewhere" + (f", to {without_credentials(place)}" if place else "")
+    there = f"it is in region {region}, we ask in {ours}" if region else f"we ask in region {ours}"
+    return f"{sent}; {there}: set AWS_DEFAULT_REGION, or the address of S3 (CONCEPTBOOTH_S3_ENDPOINT_URL)"
+
+
 @contextmanager
 def as_store_failures(place: str, what: str) -> Iterator[None]:
     """Inside, S3 is asked: what it refuses, and that it does not answer, becomes one StoreFailed with a way out."""
@@ -86,7 +108,11 @@ def as_store_failures(place: str, what: str) -> Iterator[None]:
         code = _SAME.get(error_code(error), error_code(error))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         retryable = (status >= 500 and status != 501) or status in (408, 429) or code in _WAITING_HELPS
-        reason = _REASONS.get(code) or f"{status} {error_code(error)}: {error.response['Error'].get('Message', '')}"
+        reason = (
+            _redirect(error, status)
+            or _REASONS.get(code)
+            or f"{status} {error_code(error)}: {error.response['Error'].get('Message', '')}"
+        )
         raise StoreFailed(f"{place}: {what}: {reason}", retryable=retryable) from error
     except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
         said = f"{place}: {what}: no answer: {error}"

@@ -9,6 +9,7 @@ do. "Not there" and "cannot tell" are different answers: the first makes a stage
 """
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -19,10 +20,11 @@ from pathlib import Path
 
 from model.errors import WorldFailed
 from tasks.files.hashing import file_digest
+from tasks.files.names import path_inside
 from tasks.files.s3_url import S3Url
 from tasks.project.settings import Settings
 from tasks.signing.keys import Signer, signer_of
-from tasks.store.blobs import Blobs, Entry, Hold, NotAsWritten, Record, StoreFailed
+from tasks.store.blobs import Blobs, Entry, Hold, NotAsWritten, Record, StoreFailed, is_record
 from tasks.store.content_cache import ContentCache
 from tasks.store.folder_blobs import DISK_FULL, FolderBlobs
 from tasks.store.manifest import Facts, FileRecord, Manifest
@@ -30,6 +32,7 @@ from tasks.store.sweeps import Sweeps
 
 __all__ = ["DISK_FULL", "Damaged", "Inventory", "Record", "Store", "StoreFailed", "open_blobs", "open_store"]
 
+_KEY = re.compile("[0-9a-f]{64}")
 _CONTENTS, _MANIFESTS, _MANIFEST = "cas/sha256/", "stages/", "manifest.json"
 
 
@@ -164,11 +167,13 @@ class Store:
         """Copy the artefact's files into `folder`: never links, so that editing a copy cannot reach the store.
 
         Raises:
+            ImproperName: a file's name leads out of the folder, or a link in the folder does; nothing was written.
             Damaged, StoreFailed: the store does not have the files.
             WorldFailed: `folder` cannot be written; each file there is whole.
         """
+        targets = {name: path_inside(folder, name, follow=False) for name in manifest.files}
         for name, source in self.files(manifest, manifest.files).items():
-            target = folder / name
+            target = targets[name]
             unfinished = target.with_name(f".{target.name}.{os.getpid()}")
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -227,8 +232,11 @@ class Store:
         return self._blobs.read(path)
 
     def records(self, prefix: str) -> list[str]:
-        """Paths of all records whose paths begin with `prefix`, a folder such as "concepts/", sorted."""
-        return sorted(entry.name for entry in self._blobs.entries(prefix))
+        """Paths of all records whose paths begin with `prefix`, a folder such as "concepts/", sorted.
+
+        What the store never wrote, `.DS_Store` or a deeper file, is passed over.
+        """
+        return sorted(entry.name for entry in self._blobs.entries(prefix) if is_record(entry.name))
 
     def read_records(self, paths: Iterable[str]) -> dict[str, Record]:
         """Those of the records that are there, by path: many at once where reading takes time."""
@@ -253,16 +261,16 @@ class Store:
     def artefacts(self) -> set[tuple[str, str]]:
         """Stage and key of every manifest that is there, by listing alone. Raises StoreFailed."""
         named = (name.split("/") for name in self._blobs.names(_MANIFESTS, _MANIFEST))
-        return {(stage, key) for _, stage, key, _ in named}
+        return {(stage, key) for _, stage, key, _ in named if _KEY.fullmatch(key)}
 
     def inventory(self) -> Inventory:
         """What is there, by a few listings, whatever the number of artefacts. Raises StoreFailed."""
         manifests = {}
         for entry in self._blobs.entries(_MANIFESTS):
-            stage, key, name = entry.name.removeprefix(_MANIFESTS).split("/")
-            if name == _MANIFEST:
-                manifests[stage, key] = entry
-        contents = {entry.name.rpartition("/")[2]: entry for entry in self._blobs.entries(_CONTENTS)}
+            match entry.name.removeprefix(_MANIFESTS).split("/"):
+                case [stage, key, name] if name == _MANIFEST and _KEY.fullmatch(key):
+                    manifests[stage, key] = entry
+        contents = {sha: entry for entry in self._blobs.entries(_CONTENTS) if (sha := _content_of(entry.name))}
         return Inventory(manifests=manifests, contents=contents)
 
     def read_all(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Manifest | Damaged]:
@@ -321,6 +329,14 @@ def _parsed(stage: str, key: str, record: Record) -> Manifest:
     if (manifest.stage, manifest.key) != (stage, key):
         raise Damaged(stage, key, [f"{_MANIFEST}: is that of {manifest.stage} {manifest.key[:12]}"])
     return manifest
+
+
+def _content_of(name: str) -> str | None:
+    """The hash under which a content lies; None for a file that is none."""
+    match name.removeprefix(_CONTENTS).split("/"):
+        case [start, sha256] if _KEY.fullmatch(sha256) and sha256.startswith(start):
+            return sha256
+    return None
 
 
 def _content(sha256: str) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from model.errors import InputError, WorkFailed, WorldFailed
 from tasks.files.locks import file_lock
+from tasks.files.sqlite_files import busy_words, is_busy
 from tasks.project.settings import Settings
 from tasks.tracking.address import (
     DATABASE_PORTS,
@@ -25,6 +26,7 @@ from tasks.tracking.address import (
     shown,
     sqlite_file,
 )
+from tasks.tracking.embedded import make_database
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -44,6 +46,10 @@ QUIET_AND_BOUNDED = {
     "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
     "MLFLOW_UV_AUTO_DETECT": "false",
 }
+
+
+OF_A_SERVER = {"MLFLOW_ENABLE_WORKSPACES": "false"}
+"""What is for another installation's server, and would break an embedded database."""
 
 
 class TrackingUnreachable(WorldFailed):
@@ -76,6 +82,8 @@ def connect(settings: Settings) -> "MlflowClient":
         from mlflow.tracking import MlflowClient
 
         with tables_alone(settings):
+            if scheme_of(uri) == "sqlite":
+                make_database(sqlite_file(uri))
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -88,6 +96,8 @@ def import_mlflow(settings: Settings) -> None:
     """Import what `connect` needs, asking nobody: seconds that can pass while something else is waited for."""
     for name, value in QUIET_AND_BOUNDED.items():
         os.environ.setdefault(name, value)
+    if scheme_of(settings.mlflow_tracking_uri) not in SERVER_SCHEMES:
+        os.environ |= OF_A_SERVER
     import mlflow.tracking
 
     if scheme_of(settings.mlflow_tracking_uri) not in SERVER_SCHEMES:
@@ -143,6 +153,9 @@ def sorted_failures(settings: Settings) -> Iterator[None]:
     except (InputError, WorkFailed):
         raise
     except Exception as error:
+        if any(is_busy(getattr(cause, "orig", cause)) for cause in _causes(error)):
+            words = busy_words(sqlite_file(settings.mlflow_tracking_uri))
+            raise TrackingUnreachable(f"MLflow's database {words}") from error
         translated = _translated(
             error, f"MLflow at {shown(settings)}", lambda e: _without_credentials(_words(e), settings)
         )

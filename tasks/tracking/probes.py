@@ -6,9 +6,12 @@ import uuid
 from pathlib import Path
 
 from model.errors import InputError
+from tasks.files.sqlite_files import busy_words, is_busy
 from tasks.project.settings import Settings
 from tasks.tracking.address import shown, sqlite_file
 from tasks.tracking.client import artifacts_at, connect, experiment_id
+from tasks.tracking.embedded import half_made
+from tasks.tracking.table_forms import form_problem
 
 _ANSWER_SECONDS = 5
 _TAG = "conceptbooth.doctor"
@@ -44,13 +47,20 @@ def prove_artifacts(settings: Settings, location: str) -> None:
 
 
 def prove_database(settings: Settings) -> tuple[int, int] | None:
-    """Write into the database and take it back; how many concepts and versions it has; None before it is made.
+    """Write into the database and take it back; how many concepts and versions it has.
 
-    Raises InputError where it is damaged or cannot be written.
+    None before it is made, and where a killed process has left it half made: the first training makes it.
+
+    Raises InputError where it is damaged, busy, or cannot be written.
     """
     file = sqlite_file(settings.mlflow_tracking_uri)
     if not file.is_file():
         return None
+    if problem := form_problem(file, "mlflow"):
+        raise InputError(
+            f"{file}: {problem}; `mlflow db upgrade {settings.mlflow_tracking_uri}` brings a copy of older ones up to "
+            "date, newer ones need the newer MLflow; or move it away, and trainings in the store are registered again"
+        )
     try:
         with sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=_ANSWER_SECONDS) as database:
             (models,) = database.execute("SELECT count(*) FROM registered_models").fetchone()
@@ -58,5 +68,9 @@ def prove_database(settings: Settings) -> tuple[int, int] | None:
             database.execute("UPDATE registered_models SET description = description")
             database.rollback()
     except sqlite3.DatabaseError as error:
+        if is_busy(error):
+            raise InputError(f"MLflow's database {busy_words(file)}") from error
+        if half_made(file):
+            return None
         raise InputError(f"{file}: {error}; move it away, and trainings in the store are registered again") from error
-    return models, versions
+    return None if not models and half_made(file) else (models, versions)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from model.errors import InputError
 from tasks.concepts.concepts import concept_names
-from tasks.jobs.jobs import Job, plan_jobs
+from tasks.jobs.jobs import Job, survey
 from tasks.plan.last_training import CONCEPTS, last_training_path
 from tasks.production.ledger import concepts_in, read_ledger
 from tasks.project.settings import Settings
@@ -102,10 +102,13 @@ def find_needs(settings: Settings, store: Store, jobs: Collection[Job], forgotte
 def jobs_of_all(settings: Settings) -> list[Job]:
     """What the project would train today, of all concepts. InputError where that cannot be told of one of them."""
     try:
-        return plan_jobs(settings, concept_names(settings))
+        found = survey(settings, concept_names(settings), by_records=True)
+        if found.problems:
+            raise InputError(*(problem for problems in found.problems.values() for problem in problems))
     except InputError as error:
         said = "nothing is removed before that is mended, since what it needs cannot be told"
         raise InputError(*(f"{problem}; {said}" for problem in error.problems)) from error
+    return list(found.jobs)
 
 
 def records_of_others(settings: Settings, store: Store) -> dict[str, dict[str, Record]]:

@@ -4,6 +4,7 @@ What was made before there were seals or signatures cannot be proved any more: a
 record of the store (tasks/verification/upgrade_records.py), and later proofs say that in these words.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,17 +13,19 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from model.errors import InputError
+from tasks.files.names import path_inside
 from tasks.production import release as releases
 from tasks.production.ledger import concepts_in
-from tasks.production.release import read_release
+from tasks.production.release import DOCUMENT, Release, read_release
 from tasks.production.signatures import (
     NotSigned,
+    hashes_of_documents,
     ledger_documents,
     ledger_signature_path,
     release_signature_path,
     sign_ledger,
     sign_release,
-    verify_documents,
+    verify,
 )
 from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
@@ -121,7 +124,7 @@ def _signed(settings: Settings, place: Blobs, dry_run: bool) -> Iterator[Step]:
         try:
             if present is None:
                 raise NotSigned("missing")
-            verify_documents(ledger_documents(ledger), present.content, public_key)
+            verify(hashes_of_documents(ledger_documents(ledger)), present.content, public_key)
         except NotSigned:
             if not dry_run:
                 sign_ledger(settings, place, ledger)
@@ -140,9 +143,18 @@ def _signed(settings: Settings, place: Blobs, dry_run: bool) -> Iterator[Step]:
                 continue
             if not dry_run:
                 with TemporaryDirectory() as folder:
-                    releases.fetch(place, release, Path(folder))
+                    _unpack(place, release, Path(folder))
                     sign_release(settings, place, release, Path(folder))
             yield Step(what=what, state="signed", said="its files are those that the ledger names")
+
+
+def _unpack(place: Blobs, release: Release, folder: Path) -> None:
+    """A release's files, whose hashes were compared, in an empty folder: what signs wants them there."""
+    for name, path in place.fetch({f"{release.place}{name}": file for name, file in release.files.items()}).items():
+        target = path_inside(folder, name.removeprefix(release.place))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    (folder / DOCUMENT).write_bytes(release.document)
 
 
 def _note(store: Store, signer: Signer | None, done: list[Step], manifests: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from model.errors import InputError, WorkFailed
 from tasks.files.hashing import digest_of, file_digest
+from tasks.files.names import ImproperName, proper_name
 from tasks.jobs.keys import plan_of
 from tasks.jobs.kinds import in_lineage
 from tasks.jobs.models import MODEL_SUFFIXES, cached_hub_files
@@ -272,7 +273,15 @@ def _check_model(settings: Settings, kind: str, model: Mapping[str, Any]) -> Ite
     named = f"{kind} {reference}"
     recorded: Mapping[str, str] = model.get("files", {})
     folder = settings.root / reference
-    if revision is None:
+    try:
+        for name in recorded:
+            proper_name(name)  # a model's folder may hold links, as the hub's cache does
+    except ImproperName as error:
+        yield fault(named, f"{error}: nothing is looked up by it")
+        return
+    if revision is None and recorded and not any((folder / name).is_file() for name in recorded):
+        there = {}  # another folder, of whatever size
+    elif revision is None:
         paths = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.suffix in MODEL_SUFFIXES}
         there = {name: path for name, path in paths.items() if not any(part[0] == "." for part in name.split("/"))}
         if recorded and digest_of(dict(recorded)) != model["digest"]:

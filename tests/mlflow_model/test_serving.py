@@ -10,6 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,15 +130,15 @@ def test_the_champion_draws_with_its_own_code(lineage_project, machine, loaded):
     table = loaded["table"]
     assert [row["prompt"] for row in table] == ["a photo of a <owl> turtle on the beach"] * 2
     assert [(row["seed"], row["index"]) for row in table] == [(7, 0), (7, 1)]
-    last = lineage_project.bench.manifests["train-3-unet"]
-    weights = ConceptWeights.load(lineage_project.bench.store.file(last, "concept.safetensors"))
+    last = lineage_project.last.manifests["train-3-unet"]
+    weights = ConceptWeights.load(lineage_project.last.store.file(last, "concept.safetensors"))
     base = load_base(str(machine.folder / "base"))
     sampling = Sampling(guidance_scale=3.0, num_inference_steps=2, seed=7)
     (drawn,) = generate(base, weights, [weights.prompt.fill(PROMPT)], 2, sampling)
     assert [png(row["image"]).tobytes() for row in table] == [picture.tobytes() for picture in drawn]
     (machine.folder / "drawn.png").write_bytes(base64.b64decode(table[1]["image"]))
     mark = read_mark(machine.folder / "drawn.png")
-    content = content_key(lineage_project.bench.manifests)
+    content = content_key(lineage_project.last.manifests)
     assert (mark.concept, mark.content, mark.prompt, mark.seed, mark.index) == (CONCEPT, content, PROMPT, 7, 1)
 
 
@@ -170,6 +171,15 @@ def test_mlflow_serves_the_champion_over_http(machine, loaded):
             post(server.address, {"dataframe_records": [{"prompt": "a photo of a turtle"}]})
         assert refused.value.code == 400
         assert "no {} where the concept should stand" in refused.value.read().decode()
+        with pytest.raises(urllib.error.HTTPError) as refused:  # by what also tells the model whose client has gone
+            post(server.address, {"dataframe_records": [{"prompt": PROMPT + "x" * 10_000_000}]})
+        assert refused.value.code == 413
+        places = ("in the snow", "in a box")
+        rows = [{"prompt": f"a photo of a {{}} {place}", "seed": seed} for place in places for seed in range(4)]
+        alone = [post(server.address, {"dataframe_records": [row]})["predictions"] for row in rows]
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(lambda row: post(server.address, {"dataframe_records": [row]}), rows * 3))
+        assert [answer["predictions"] for answer in together] == alone * 3
     finally:
         server.stop()
 

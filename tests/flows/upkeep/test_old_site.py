@@ -12,6 +12,7 @@ from tasks.concepts.takedown_records import read_takedowns
 from tasks.plan.plan import make_plan
 from tasks.production.ledger import read_ledger
 from tasks.production.registry import open_production, production_model
+from tasks.production.release import MODEL, read_release
 from tasks.project.settings import Settings, load_settings
 from tasks.promotion.smoke_test import smoke_test
 from tasks.registry.reference import VersionReference
@@ -77,7 +78,9 @@ def test_it_draws_rolls_back_and_promotes(settings, tmp_path, monkeypatch):
 
 def test_what_it_serves_loads_in_a_fresh_process(settings):
     serving = read_ledger(open_production(settings), CONCEPT).serving
-    assert smoke_test(settings, production_model(settings, CONCEPT), serving.production_version)
+    release = read_release(open_production(settings), CONCEPT, serving.release)
+    listed = {name: file.sha256 for name, file in release.below(MODEL).items()}
+    assert smoke_test(settings, production_model(settings, CONCEPT), serving.production_version, listed)
 
 
 def test_an_upgrade_seals_what_is_there_and_a_second_one_finds_nothing(settings):

@@ -131,9 +131,9 @@ def test_one_look_at_git_serves_many_concepts(project: Settings) -> None:
     commit(project.root)
     state = git_state(project)
     (project.root / "data/concepts/pot/images.dvc").write_text("changed")
-    assert state.records("data/concepts/pot/images.dvc")
-    assert not git_state(project).records("data/concepts/pot/images.dvc")
-    assert git_state(project).records("data/concepts/cup/concept.yaml")
+    assert state.records(project.concepts_dir / "pot/images.dvc")
+    assert not git_state(project).records(project.concepts_dir / "pot/images.dvc")
+    assert git_state(project).records(project.concepts_dir / "cup/concept.yaml")
 
 
 def test_a_missing_folder_is_fetched_from_the_cache(project: Settings) -> None:

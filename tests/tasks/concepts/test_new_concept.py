@@ -1,5 +1,7 @@
 """A new concept: stored without metadata, whole or not at all, and finished by the same call after an interruption."""
 
+import os
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from tasks.concepts.image_sets import image_set
 from tasks.files.hashing import file_digest
 from tasks.project.base_limits import BaseLimits
 from tasks.project.settings import Settings
-from tests.data_project import make_project, photo, photos, tree
+from tests.data_project import commit, make_project, photo, photos, tree
 
 NO_LIMITS = BaseLimits()
 
@@ -37,6 +39,17 @@ def png_chunks(path: Path) -> set[bytes]:
         names.add(content[place + 4 : place + 8])
         place += 12 + length
     return names
+
+
+def test_an_image_whose_name_no_document_can_hold_is_refused_before_anything_is_written(
+    settings: Settings, tmp_path: Path
+) -> None:
+    photos(tmp_path / "brought")
+    photo(9).save(Path(os.fsdecode(os.fsencode(tmp_path) + b"/brought/caf\xe9.png")))
+    before = tree(settings.root)
+    with pytest.raises(InputError, match=r"caf\\udce9.png: a name that is not UTF-8"):
+        add(settings, tmp_path / "brought")
+    assert tree(settings.root) == before
 
 
 def test_what_is_stored(settings: Settings, tmp_path: Path) -> None:
@@ -191,3 +204,30 @@ def test_a_place_that_cannot_be_written(settings: Settings, tmp_path: Path) -> N
     settings.concepts_dir.write_text("a file where the folder should be")
     with pytest.raises(WorkFailed, match=r"concept 'pot': writing below .* failed"):
         add(settings, *photos(tmp_path / "in"))
+
+
+@pytest.mark.parametrize("rule", ["data/", "*.dvc", "*.yaml", "data/concepts/pot/*"])
+def test_a_rule_of_gitignore_that_would_leave_the_concept_out_is_named_before_anything_is_written(
+    settings: Settings, tmp_path: Path, rule: str
+) -> None:
+    (settings.root / ".gitignore").write_text(f".conceptbooth/\n{rule}\n")
+    before = tree(settings.root)
+    with pytest.raises(InputError) as caught:
+        add(settings, *photos(tmp_path / "brought"))
+    assert f"ignored by git (.gitignore line 2: {rule})" in caught.value.problems[0]
+    assert tree(settings.root) == before
+
+
+def test_images_themselves_may_be_ignored(settings: Settings, tmp_path: Path) -> None:
+    (settings.root / ".gitignore").write_text(".conceptbooth/\n*.png\n")
+    add(settings, *photos(tmp_path / "brought"))
+    commit(settings.root)
+    assert image_set(settings, load_concept(settings, "pot")).state == "committed"
+
+
+def test_outside_git_nothing_is_added(settings: Settings, tmp_path: Path) -> None:
+    shutil.rmtree(settings.root / ".git")
+    before = tree(settings.root)
+    with pytest.raises(InputError, match=r"is in no git repository.*git init"):
+        add(settings, *photos(tmp_path / "brought"))
+    assert tree(settings.root) == before

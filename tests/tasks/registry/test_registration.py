@@ -12,11 +12,20 @@ from mlflow.tracking import MlflowClient
 
 from model.errors import InputError, WorkFailed
 from tasks.project.settings import Settings
+from tasks.registry.cleared_tags import mend_cleared_tags
 from tasks.registry.reference import CANDIDATE, VersionReference
-from tasks.registry.registration import _create_version, confirm, register
+from tasks.registry.registration import MODEL_ID_TAG, _create_version, confirm, register
 from tasks.registry.runs import PARENT_TAG, REGISTRAR_TAG, record_training
 from tasks.registry.training_facts import TrainingFacts
-from tasks.registry.versions import REVOKED_TAG, resolve, versions
+from tasks.registry.versions import (
+    GALLERY_TAG,
+    KEY_TAG,
+    REVOKED_TAG,
+    WEIGHTS_SHA256_TAG,
+    WEIGHTS_SIZE_TAG,
+    resolve,
+    versions,
+)
 from tasks.store.store import Damaged, open_store
 from tasks.tracking.client import MlflowRefused, connect, experiment_id
 from tests.tasks.finished_training import DATA_VERSION, PROMPTS, STAGES, STEPS, concept, project, training
@@ -375,3 +384,29 @@ def test_the_first_registration_of_all_is_silent_and_stays_in_the_project(settin
     assert list(Path.cwd().iterdir()) == []
     assert {path.name for path in settings.root.iterdir()} == {"params.yaml", "base", ".conceptbooth"}
     assert resolve(settings, VersionReference.parse("turtle")).version == 1
+
+
+@pytest.mark.parametrize("tag", [KEY_TAG, WEIGHTS_SHA256_TAG, WEIGHTS_SIZE_TAG, GALLERY_TAG, MODEL_ID_TAG])
+def test_a_tag_that_was_cleared_is_put_back_from_the_stores_records(settings, client, caplog, tag):
+    made = training(settings)
+    register(settings, concept(settings), made)
+    before = client.get_model_version(NAME, "1").tags
+    client.delete_model_version_tag(NAME, "1", tag)
+    again = register(settings, concept(settings), made)
+    assert (again.version, again.created) == (1, False)
+    assert client.get_model_version(NAME, "1").tags == before
+    assert f"{NAME} version 1: its tag {tag} was cleared; put back" in caplog.text
+    client.delete_model_version_tag(NAME, "1", tag)
+    mend_cleared_tags(settings, "turtle")
+    assert dict(resolve(settings, VersionReference.parse("turtle")).tags) == before
+
+
+def test_without_a_record_a_cleared_tag_is_named(settings, client):
+    register(settings, concept(settings), training(settings))
+    client.delete_model_version_tag(NAME, "1", WEIGHTS_SHA256_TAG)
+    store = open_store(settings)
+    for path in store.records("registries/"):
+        store.delete_record(path)
+    mend_cleared_tags(settings, "turtle")
+    with pytest.raises(InputError, match=f"version 1: its tag {WEIGHTS_SHA256_TAG} is missing"):
+        resolve(settings, VersionReference.parse("turtle"))

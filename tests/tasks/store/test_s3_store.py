@@ -1,7 +1,9 @@
 """What is particular to a store in S3: its failures, its cache, contents too large for one request."""
 
 import os
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -173,3 +175,45 @@ def test_an_inventory_takes_two_listings_whatever_there_is(place, published, tmp
     inventory = store.inventory()
     assert len(inventory.manifests) == len(inventory.contents) == 6
     assert len(before.seen) - asked_before == 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+@pytest.mark.parametrize(
+    "body", [b"", b"<Error><Code>PermanentRedirect</Code><Message>moved</Message></Error>", b"<html>"]
+)
+@pytest.mark.parametrize("region", [None, "eu-central-1"])
+def test_an_answer_that_sends_us_elsewhere_is_told_after_few_questions(monkeypatch, tmp_path, status, body, region):
+    questions = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            questions.append(self.path)
+            self.send_response(status)
+            self.send_header("Location", "https://somebody:secret@elsewhere.example.org/bucket")
+            if region:
+                self.send_header("x-amz-bucket-region", region)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = answer
+
+        def log_message(self, *_: object) -> None: ...
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        cache = ContentCache(tmp_path, 2**30)
+        address = f"http://127.0.0.1:{server.server_port}"
+        blobs = S3Blobs(S3Url(bucket="bucket", prefix="p"), cache, endpoint_url=address)
+        with pytest.raises(StoreFailed) as caught:
+            blobs.read("concepts/a/trained.jsonl")
+        server.shutdown()
+        thread.join()
+    assert len(questions) <= 6
+    assert f"{status}: sends us elsewhere" in str(caught.value)
+    assert "AWS_DEFAULT_REGION" in str(caught.value) and "secret" not in str(caught.value)
+    assert region is None or region in str(caught.value)

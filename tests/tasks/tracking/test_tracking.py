@@ -1,4 +1,7 @@
+import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,8 +15,17 @@ from sqlalchemy.exc import OperationalError
 from model.errors import InputError, WorkFailed
 from tasks.project.settings import Settings
 from tasks.tracking.address import EXPERIMENT, address_problem, shown
-from tasks.tracking.client import TrackingUnreachable, connect, experiment_id
-from tests.tasks.finished_training import project
+from tasks.tracking.client import TrackingUnreachable, connect, experiment_id, sorted_failures
+from tasks.tracking.embedded import half_made
+from tests.tasks.finished_training import migrated_database, project
+
+HOLD = """
+import sqlite3, sys, time
+database = sqlite3.connect(sys.argv[1])
+database.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+time.sleep(100)
+"""
 
 
 def at(root: Path, uri: str) -> Settings:
@@ -163,3 +175,41 @@ def test_a_damaged_database_is_named(tmp_path):
     with pytest.raises(WorkFailed, match=r"mlflow\.db"):
         connect(settings)
     assert not issubclass(MlflowException, WorkFailed)
+
+
+def test_a_database_that_was_killed_half_made_is_made_anew(tmp_path) -> None:
+    file = tmp_path / "mlflow.db"
+    settings = Settings(root=tmp_path, mlflow_tracking_uri=f"sqlite:///{file}")
+    shutil.copyfile(migrated_database(), file)
+    with closing(sqlite3.connect(file)) as database, database:  # as after some of the migrations
+        database.execute("DROP TABLE model_versions")
+        database.execute("DELETE FROM alembic_version")
+        database.execute("DELETE FROM experiment_tags")
+    assert half_made(file)
+    connect(settings).create_registered_model("one")
+    assert not half_made(file)
+    connect(settings).get_registered_model("one")
+    assert [path.name for path in tmp_path.glob("*.db*")] == ["mlflow.db"]
+
+
+def test_a_database_with_something_in_it_is_never_made_anew(tmp_path) -> None:
+    file = tmp_path / "mlflow.db"
+    shutil.copyfile(migrated_database(), file)
+    connect(Settings(root=tmp_path, mlflow_tracking_uri=f"sqlite:///{file}")).create_registered_model("one")
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'older'")
+    assert not half_made(file)
+
+
+def test_a_locked_database_is_busy_and_held_by_somebody(tmp_path) -> None:
+    file = tmp_path / "mlflow.db"
+    shutil.copyfile(migrated_database(), file)
+    settings = Settings(root=tmp_path, mlflow_tracking_uri=f"sqlite:///{file}")
+    with subprocess.Popen([sys.executable, "-c", HOLD, file], stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        with (
+            pytest.raises(TrackingUnreachable, match=f"is busy, held by process {holder.pid}"),
+            sorted_failures(settings),
+        ):
+            connect(settings).search_experiments()
+        holder.kill()

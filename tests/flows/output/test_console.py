@@ -1,0 +1,73 @@
+"""What is printed holds paths and names as they are: brackets are no markup, bytes that are no text stop nothing."""
+
+import io
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+from typer.testing import CliRunner
+
+from flows.cli.app import app
+from flows.output.console import notices, print_json, results
+from flows.output.progress import TerminalReporter
+from tests.training_project import add_concept
+
+NAMES = ("[/nope]", "out[red]side[", "[bold]x[/bold]", "a:cat:b", "[link=x]y[/]")
+FLOWS = Path(__file__).resolve().parents[3] / "flows"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_brackets_are_no_markup(capsys, name: str) -> None:
+    table = Table(name)
+    table.add_row(name)
+    results().print(name, table)
+    notices().print(name)
+    out, err = capsys.readouterr()
+    assert out.count(name) == 3
+    assert err == f"{name}\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nor_are_they_beside_a_bar(name: str) -> None:
+    file = io.StringIO()
+    reporter = TerminalReporter(Console(file=file, force_terminal=True, width=200))
+    reporter.begin(name, 3, "pictures")
+    reporter.advance(1, name)
+    reporter.end()
+    assert name in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", file.getvalue())
+
+
+def test_nothing_in_flows_is_written_as_markup() -> None:
+    style = re.compile(r"print\(.*\[/?(bold|dim|red|green|yellow|cyan)?\]")
+    lines = (line for path in FLOWS.rglob("*.py") for line in path.read_text().splitlines())
+    assert [line for line in lines if style.search(line)] == []
+
+
+def test_a_name_that_is_no_text_is_written_all_the_same(monkeypatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", out)
+    name = os.fsdecode(b"caf\xe9")
+    results().print(name)
+    print_json({"name": name})
+    out.flush()
+    first, *rest = out.buffer.getvalue().decode().splitlines()
+    assert first == "caf\\udce9"
+    assert json.loads("".join(rest)) == {"name": name}
+
+
+def test_a_project_in_a_folder_with_brackets(project, monkeypatch) -> None:
+    root = project.root.rename(project.root.with_name("out[red]side["))
+    add_concept(root, "broken")
+    (root / "data/concepts/broken/concept.yaml").write_text("x: '[/nope]'\n")
+    monkeypatch.chdir(root)
+    done = CliRunner().invoke(app, ["list"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    assert "turtle" in done.stdout
+    done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "400"})
+    assert f"{root}" in done.stdout
+    assert not isinstance(done.exception, Exception) or isinstance(done.exception, SystemExit)
