@@ -88,7 +88,8 @@ def run_compare(
         carry_out(work)
     if part is not None:
         return None
-    return _put_together(settings, store, ComparisonResults(jobs=jobs, found=work.found, look_alikes=work.embedded))
+    results = ComparisonResults(jobs=jobs, found=work.found, look_alikes=work.embedded, base=work.base)
+    return _put_together(settings, store, results)
 
 
 def _checked(
@@ -153,7 +154,7 @@ def _table(store: Store, work: ComparisonResults) -> MethodTable:
                 f"concepts of the category '{job.concept.super_category}'"
             )
         cells += [
-            read_cell(store, own, place, work.found[place]["evaluate"], embedded)
+            read_cell(store, own, place, work.found[place]["evaluate"], embedded, work.base[name])
             for place, own in work.jobs.items()
             if place.concept == name
         ]

@@ -32,9 +32,11 @@ class PreparedComparison:
     look_alikes: Path | None = None
     """A folder of them, beside the project's other concepts."""
     ranked: bool = True
-    """Whether pictures will be ranked among look-alikes, so that those are embedded."""
+    """Whether pictures will be scored against look-alikes and the base, so that those are embedded."""
     found: dict[Place, Mapping[str, Manifest]] = field(default_factory=dict)
     """What each job left, by stage."""
+    base: "dict[str, Mapping[str, Tensor]]" = field(default_factory=dict)
+    """Embeddings of what the untrained base drew for each concept (`tasks.stages.base_pictures`)."""
     embedded: "dict[str, Tensor | None]" = field(default_factory=dict)
     """Embeddings (pictures, width) of the look-alikes of each concept; None where it has none."""
 
@@ -64,6 +66,8 @@ def compare(names: list[str], methods: list[str]) -> None:
             for plan in job.stages:
                 stages.obtain(plan)
             work.found[place] = stages.manifests
+            if work.ranked and place.concept not in work.base:
+                work.base[place.concept] = stages.embed_base()
             if place in missing:
                 made += 1
                 missing.remove(place)

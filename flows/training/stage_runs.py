@@ -22,6 +22,7 @@ from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
 from tasks.jobs.kinds import KINDS
 from tasks.registry.registration import RegisteredVersion
+from tasks.stages.base_pictures import embed_base_pictures
 from tasks.stages.look_alikes import embed_look_alikes
 from tasks.stages.register import register_once
 from tasks.store.manifest import Manifest
@@ -87,6 +88,11 @@ class StageRuns:
     def embed(self, pictures: Sequence[Image.Image]) -> "Tensor | None":
         """Embeddings (pictures, width) of look-alikes by the model that ranks the job's pictures; None for none."""
         return embed_look_alikes(self.context, quote(pictures))
+
+    def embed_base(self) -> "Mapping[str, Tensor]":
+        """Embeddings of what the untrained base drew in the job's evaluation, which must be done."""
+        done = self._done["evaluate"]
+        return self.mending(lambda: embed_base_pictures(self.context, quote(done.manifest), done.state))
 
     def mending(self, action: Callable[[], T]) -> T:
         """Do something that reads artefacts; one that turns out to be damaged is made again first."""

@@ -75,15 +75,8 @@ class Embeddings:
     """(instance images, width)"""
     clip_text: Tensor
     """(prompts, width)"""
-    clip_base: Tensor | None = None
-    """(prompts, base pictures, width): of what the untrained base drew, where that is there."""
     identity_generated: Tensor | None = None
     identity_instance: Tensor | None = None
-    identity_base: Tensor | None = None
-
-    def beside(self, base: Embeddings) -> Embeddings:
-        """The same with the pictures of `base`, which are the untrained base's."""
-        return replace(self, clip_base=base.clip_generated, identity_base=base.identity_generated)
 
     def tensors(self) -> dict[str, Tensor]:
         """Those that are there, by name."""

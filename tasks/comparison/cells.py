@@ -15,8 +15,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def read_cell(store: Store, job: Job, place: Place, evaluation: Manifest, look_alikes: "Tensor | None") -> Cell:
-    """The values of one training; `look_alikes` are embeddings (pictures, width).
+def read_cell(
+    store: Store,
+    job: Job,
+    place: Place,
+    evaluation: Manifest,
+    look_alikes: "Tensor | None",
+    base: "Mapping[str, Tensor]",
+) -> Cell:
+    """The values of one training; `look_alikes` and `base` are the embeddings of `ComparisonResults`.
 
     Raises:
         Damaged, StoreFailed: scores or embeddings in the store are not as they were.
@@ -33,7 +40,7 @@ def read_cell(store: Store, job: Job, place: Place, evaluation: Manifest, look_a
     if look_alikes is not None:
         ranks = identity_rank(tensors[f"{by}_generated"], tensors[f"{by}_instance"], look_alikes)
         values["identity_rank"] = ranks.double().tolist()
-    values |= rescaled_scores(tensors, by)
+    values |= rescaled_scores({**tensors, **base}, by)
     last = job.trainings[-1]
     weights = store.get(last.stage, last.key).files[WEIGHTS].sha256
     return Cell(**place._asdict(), evaluation=evaluation.key, weights=weights, values=values)
@@ -48,9 +55,9 @@ def read_base(store: Store, evaluation: Manifest) -> dict[str, float]:
 def rescaled_scores(tensors: "Mapping[str, Tensor]", by: str) -> dict[str, list[list[float]]]:
     """Identity and text of each picture (prompts, pictures) between their measured ends, and the product of both.
 
-    `tensors` are an evaluation's embeddings, `by` the model that tells identity: "identity" or "clip". In the product
-    what is beyond an end counts as that end: a picture must be the concept and follow its prompt, and neither can make
-    up for the other.
+    `tensors` are embeddings of an evaluation and of what its base drew, `by` the model that tells identity: "identity"
+    or "clip". In the product what is beyond an end counts as that end: a picture must be the concept and follow its
+    prompt, and neither can make up for the other.
     """
     from model.scores.image_scores import likeness, prompt_likeness
     from model.scores.rescaled import identity_ends, text_ends

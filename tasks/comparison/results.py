@@ -22,6 +22,9 @@ class ComparisonResults:
     look_alikes: "Mapping[str, Tensor | None]"
     """By concept the embeddings (pictures, width) of what its pictures are ranked among; None where there are none."""
 
+    base: "Mapping[str, Mapping[str, Tensor]]"
+    """By concept the embeddings of what the untrained base drew (`tasks.stages.base_pictures`)."""
+
     @property
     def names(self) -> tuple[str, ...]:
         """Of the concepts."""

@@ -47,7 +47,7 @@ def make_evaluation(plan: StagePlan, context: StageContext, inputs: Mapping[str,
         base/<prompt>/<picture>.png           by the untrained base: placeholder taken out, the same seeds
         stages/<stage>/preview.png            the instance prompt after that stage
         stages/<stage>/attention_placeholder.png, attention_super_category.png (where the prompt names it)
-        scores.json, embeddings.safetensors   of both's pictures, of the images and of the prompts
+        scores.json, embeddings.safetensors   of the trained concept's pictures, of the images and of the prompts
 
     Pictures that were drawn before the stage was stopped are not drawn again.
 
@@ -113,7 +113,7 @@ def make_evaluation(plan: StagePlan, context: StageContext, inputs: Mapping[str,
     }
     if "identity_model" in plan.models:
         document["identity_model"] = dict(plan.models["identity_model"])
-    (folder / EMBEDDINGS).write_bytes(save(embeddings.beside(of_base).tensors()))
+    (folder / EMBEDDINGS).write_bytes(save(embeddings.tensors()))
     (folder / SCORES).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     means = {name: interval.mean for name, interval in scores.intervals.items()}
     return means | {f"base_{name}": interval.mean for name, interval in base_scores.intervals.items()}
