@@ -132,8 +132,8 @@ def _reach(url: str) -> None:
     if error is not None:
         said = hide_credentials(str(error), url)
         raise WorkFailed(
-            f"Prefect at {without_credentials(url)} does not answer ({said}); start it, or unset PREFECT_API_URL to work "
-            "without a server"
+            f"Prefect at {without_credentials(url)} does not answer ({said}); start it, or unset PREFECT_API_URL to "
+            "work without a server"
         ) from error
 
 
