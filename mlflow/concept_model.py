@@ -1,9 +1,11 @@
 """A concept model as the registry keeps it: MLflow executes this file when it loads a version, on any machine.
 
 The version holds what differs from the base model (one embedding, the changed weights) and the code that draws with
-them; `model` below is the copy inside the version. The base is found where the training found it, or where the
-environment variable CONCEPTBOOTH_BASE says (a folder), and must be the base of the training, byte for byte. One loaded
-model may be asked by any number of threads at once: no request changes what another reads.
+them, in code/model. MLflow runs this one file by itself; the rest is hashed here and compared with the list of the
+version's files before any of it is run or read, and what is not listed is refused.
+
+The base is found where the training found it, or where the environment variable CONCEPTBOOTH_BASE says (a folder), and
+must be the base of the training, byte for byte.
 
     model = mlflow.pyfunc.load_model("models:/concept.turtle@candidate")
     table = model.predict([{"prompt": "a watercolor of a {} in the snow", "n": 4, "seed": 7}])
@@ -14,11 +16,18 @@ CONCEPTBOOTH_C2PA_CERTIFICATES name a key and its certificates, that is signed.
 """
 
 import base64
+import builtins
+import hashlib
 import json
 import os
 import sys
+import threading
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -28,6 +37,8 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 SERVER = "mlflow.pyfunc.scoring_server.app"
 """The module that is being imported where `mlflow models serve` loads a model."""
+_LISTING, _CODE, _ROOT = "sha256.json", "code", "model"
+_SHOWN = 5  # names in a message
 
 
 class ConceptModel(PythonModel):
@@ -37,25 +48,26 @@ class ConceptModel(PythonModel):
         """Load the base and the concept's weights.
 
         Raises:
-            MlflowException: the base is not to be found, or is another one than that of the training; a key is named
-                that does not sign pictures; a bound of requests is none.
+            MlflowException: the version's files are not those of its list; the base is not to be found, or is another
+                one than that of the training; a key is named that does not sign pictures; a bound of requests is none.
         """
         # torch and the model's code are imported here: registering a version executes this file and needs neither.
-        from model.bases.base import load_base
-        from model.bases.recorded_base import find_recorded_base
-        from model.errors import InputError
-        from model.marks.content_credentials import CERTIFICATES_VARIABLE, KEY_VARIABLE, open_signer
-        from model.runtime.device import open_device
-        from model.serving.clients import watch_clients
-        from model.serving.requests import Bounds
-        from model.weights.concept import ConceptWeights
+        artifacts = [Path(context.artifacts[name]) for name in ("facts", "weights")]
+        self._code = code = _Code(*_verified(Path(__file__).resolve().parent, artifacts))
+        load_base = code.load("model.bases.base").load_base
+        find_recorded_base = code.load("model.bases.recorded_base").find_recorded_base
+        InputError = code.load("model.errors").InputError
+        content_credentials = code.load("model.marks.content_credentials")
+        open_device = code.load("model.runtime.device").open_device
+        ConceptWeights = code.load("model.weights.concept").ConceptWeights
 
         facts = json.loads(Path(context.artifacts["facts"]).read_text(encoding="utf-8"))
         self._autocast = facts["autocast"]
         self._made_by = {"concept": facts["concept"], "content": facts["key"], "version": None}
         try:
-            self._bounds = Bounds.of(os.environ)
-            self._signer = open_signer(_file_in(KEY_VARIABLE), _file_in(CERTIFICATES_VARIABLE))
+            self._bounds = code.load("model.serving.requests").Bounds.of(os.environ)
+            key, certificates = content_credentials.KEY_VARIABLE, content_credentials.CERTIFICATES_VARIABLE
+            self._signer = content_credentials.open_signer(_file_in(key), _file_in(certificates))
             reference, revision = find_recorded_base(facts["base"], Path(facts["base"]["folder"]))
             device = open_device(os.environ.get("CONCEPTBOOTH_DEVICE", "auto"))
             self._base = load_base(reference, revision, device=device)
@@ -66,7 +78,7 @@ class ConceptModel(PythonModel):
             raise MlflowException.invalid_parameter_value(str(error)) from error
         self._concept = replace(weights, unet={}, text={}, lora={})
         if SERVER in sys.modules:
-            watch_clients(self._bounds.bytes)
+            code.load("model.serving.clients").watch_clients(self._bounds.bytes)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -82,12 +94,13 @@ class ConceptModel(PythonModel):
             MlflowException: a prompt without {}, with two or longer than the base reads; numbers out of range; more
                 than the bounds of a request (docs/serving.md); the client has gone.
         """
-        from model.bases.tokens import tokenize
-        from model.drawing.sample import generate
-        from model.errors import InputError
-        from model.marks.marking import Mark, marked_png
-        from model.serving.clients import ClientGone, check_client
-        from model.serving.requests import read_requests
+        code = self._code
+        tokenize = code.load("model.bases.tokens").tokenize
+        generate = code.load("model.drawing.sample").generate
+        InputError = code.load("model.errors").InputError
+        marking = code.load("model.marks.marking")
+        clients = code.load("model.serving.clients")
+        read_requests = code.load("model.serving.requests").read_requests
 
         rows = []
         try:
@@ -103,17 +116,17 @@ class ConceptModel(PythonModel):
                     request.count,
                     request.sampling,
                     autocast=self._autocast,
-                    before_step=check_client,
+                    before_step=clients.check_client,
                 )
                 seed = request.sampling.seed
                 for index, picture in enumerate(pictures):
-                    mark = Mark(**self._made_by, prompt=request.prompt, text=text, seed=seed, index=index)
-                    png = marked_png(picture, mark)
+                    mark = marking.Mark(**self._made_by, prompt=request.prompt, text=text, seed=seed, index=index)
+                    png = marking.marked_png(picture, mark)
                     signed = self._signer.signed(png, mark) if self._signer else png
                     rows.append((text, seed, index, base64.b64encode(signed).decode("ascii")))
         except InputError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
-        except ClientGone as error:
+        except clients.ClientGone as error:
             raise MlflowException("nobody waits for these pictures any more, so they were not drawn") from error
         return pd.DataFrame(rows, columns=["prompt", "seed", "index", "image"])
 
@@ -122,4 +135,94 @@ def _file_in(variable: str) -> Path | None:
     return Path(os.environ[variable]).expanduser() if os.environ.get(variable) else None
 
 
+class _Code:
+    """The package `model` of a version, out of bytes that were hashed in this process.
+
+    Its modules have names of their own, so that neither another version's code in this process nor an installed
+    `model` stands in for them; nothing is looked up on sys.path, and bytecode is neither read nor left.
+    """
+
+    def __init__(self, package: Path, sources: Mapping[str, bytes]) -> None:
+        self._package, self._sources = package, sources
+        self._called = f"conceptbooth_{uuid.uuid4().hex}"
+        self._modules: dict[str, ModuleType] = {}
+        self._alone = threading.RLock()
+        self._builtins = vars(builtins) | {"__import__": self._import}
+
+    def load(self, name: str) -> ModuleType:
+        """A module by the name that the code calls it by: `model.bases.base`."""
+        with self._alone:
+            if name in self._modules:
+                return self._modules[name]
+            parent, _, last = name.rpartition(".")
+            above = self.load(parent) if parent else None
+            place = f"{_CODE}/{name.replace('.', '/')}"
+            file = next((f for f in (f"{place}/__init__.py", f"{place}.py") if f in self._sources), None)
+            if file is None:
+                raise ModuleNotFoundError(f"No module named {name!r} in this version", name=name)
+            module = ModuleType(f"{self._called}.{name}")
+            module.__file__, vars(module)["__builtins__"] = str(self._package / file), self._builtins
+            self._modules[name] = sys.modules[module.__name__] = module
+            try:
+                exec(compile(self._sources[file], module.__file__, "exec", dont_inherit=True), vars(module))
+            except BaseException:
+                del self._modules[name], sys.modules[module.__name__]
+                raise
+            if above is not None:
+                setattr(above, last, module)
+            return module
+
+    def _import(
+        self, name: str, variables: Any = None, own: Any = None, wanted: Any = (), level: int = 0
+    ) -> ModuleType:
+        """What `import` means in that code: everything but `model` comes from where it always does."""
+        if level or name.partition(".")[0] != _ROOT:
+            return builtins.__import__(name, variables, own, wanted, level)
+        module = self.load(name)
+        for each in wanted or ():
+            if not hasattr(module, each):
+                with suppress(ModuleNotFoundError):  # it is no module either: the import says so itself
+                    self.load(f"{name}.{each}")
+        return module if wanted else self.load(_ROOT)
+
+
+def _verified(package: Path, artifacts: list[Path]) -> tuple[Path, dict[str, bytes]]:
+    """The folder of a version, and its code as it was hashed, by path; MlflowException unless it is as it is listed."""
+    code = package / _CODE
+    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != str(code)]  # nothing comes from there
+    try:
+        listed: dict[str, str] = json.loads((package / _LISTING).read_bytes())
+        there = {path.relative_to(package).as_posix(): path for path in code.rglob("*") if not _is_folder(path)}
+        contents = {name: path.read_bytes() for name, path in there.items() if name in listed and path.is_file()}
+        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        for path in artifacts:
+            with path.open("rb") as file:
+                hashes[path.resolve().relative_to(package).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+        differing = {name for name, digest in hashes.items() if listed.get(name) != digest}
+        differing |= there.keys() ^ {name for name in listed if name.startswith(f"{_CODE}/")}
+    except (OSError, ValueError, AttributeError) as error:
+        raise MlflowException.invalid_parameter_value(f"{package}: its files cannot be checked: {error}") from error
+    if differing:
+        named = ", ".join(map(ascii, sorted(differing)[:_SHOWN])) + (", ..." if len(differing) > _SHOWN else "")
+        raise MlflowException.invalid_parameter_value(
+            f"{package}: {len(differing)} files are not as {_LISTING} says, so none of them was run: changed, missing, "
+            f"or put there by somebody: {named}"
+        )
+    return package, contents
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _leave_no_bytecode() -> None:
+    """Remove what Python has compiled this file to: in a version lies what is listed, and nothing else."""
+    compiled = globals().get("__cached__")
+    if compiled and Path(__file__).with_name(_LISTING).is_file():
+        with suppress(OSError):  # a folder that cannot be written has none
+            Path(compiled).unlink()
+            Path(compiled).parent.rmdir()
+
+
+_leave_no_bytecode()
 set_model(ConceptModel())

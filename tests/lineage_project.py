@@ -8,28 +8,15 @@ from pathlib import Path
 from PIL import Image
 
 from tasks.concepts.add import NewConcept, add_concept
-from tasks.execution.caching import Bench, keep
-from tasks.execution.reporting import Silence
 from tasks.jobs.jobs import plan_jobs
 from tasks.plan.last_training import last_training_of, write_last_training
 from tasks.project.base_limits import BaseLimits
 from tasks.project.settings import Settings, apply_environment, load_settings
 from tasks.registry.registration import RegisteredVersion, register
-from tasks.stages.class_images import write_class_images
-from tasks.stages.evaluate import evaluate_weights
-from tasks.stages.gallery import draw
-from tasks.stages.prepare import prepare_images
-from tasks.stages.train import train_weights
 from tests.data_project import REPOSITORY, commit, git, photo
+from tests.made_stages import MadeStages
 from tests.training_project import make_training_project, write_params
 
-WORKS = {
-    "prepare": prepare_images,
-    "class_images": write_class_images,
-    "train": train_weights,
-    "evaluate": evaluate_weights,
-    "gallery": draw,
-}
 CONCEPT = "owl"
 
 
@@ -38,9 +25,9 @@ class Trained:
     """What became of it."""
 
     settings: Settings
-    first: Bench
+    first: MadeStages
     """Of version 1."""
-    bench: Bench
+    last: MadeStages
     """Of version 2, whose last stage learnt at another rate."""
     version: RegisteredVersion
     """Version 2."""
@@ -70,10 +57,10 @@ def make_lineage_project(root: Path, base_folder: Path, evaluator_folder: Path) 
     first = train(settings)
     register(settings, first.job.concept, first.manifests)
     write_params(root, unet={"learning_rate": 0.05})
-    bench = train(settings)
-    version = register(settings, bench.job.concept, bench.manifests)
-    remember(bench, version.version)
-    return Trained(settings=settings, first=first, bench=bench, version=version, originals=originals)
+    last = train(settings)
+    version = register(settings, last.job.concept, last.manifests)
+    remember(last, version.version)
+    return Trained(settings=settings, first=first, last=last, version=version, originals=originals)
 
 
 def copy_of(settings: Settings, root: Path) -> Settings:
@@ -83,21 +70,18 @@ def copy_of(settings: Settings, root: Path) -> Settings:
     return load_settings(root)
 
 
-def train(settings: Settings, concept: str = CONCEPT) -> Bench:
+def train(settings: Settings, concept: str = CONCEPT) -> MadeStages:
     """Every stage of a concept, without Prefect."""
     (job,) = plan_jobs(settings, [concept])
-    bench = Bench(job, Silence())
-    for plan in job.stages:
-        work = WORKS[plan.kind]
-        keep(bench, plan, lambda folder, plan=plan, work=work: work(plan, bench, folder))
-        bench.manifests[plan.stage] = bench.store.get(plan.stage, plan.key)
-    return bench
+    made = MadeStages(job)
+    made.run()
+    return made
 
 
-def remember(bench: Bench, version: int | None) -> None:
+def remember(made: MadeStages, version: int | None) -> None:
     """The store's own record of the training, as the flow writes it at its end."""
-    scores = json.loads(bench.store.file(bench.manifests["evaluate"], "scores.json").read_bytes())
-    write_last_training(bench.store, bench.job.settings, last_training_of(bench.job, bench.manifests, version, scores))
+    scores = json.loads(made.store.file(made.manifests["evaluate"], "scores.json").read_bytes())
+    write_last_training(made.store, made.job.settings, last_training_of(made.job, made.manifests, version, scores))
 
 
 def _photograph(folder: Path, number: int) -> Path:

@@ -11,6 +11,8 @@ from flows.output.console import ReportingCommand
 if TYPE_CHECKING:
     from tasks.project.settings import Settings
 
+MOST_SEED = 2**32 - 1
+
 
 class Panel:
     """Commands that stand together in the help; `commands` is what the command line takes in."""
@@ -74,6 +76,14 @@ def whole_numbers(option: str, text: str | None) -> tuple[int, ...]:
     if wrong := [part for part in parts if not part.isdecimal()]:
         raise BadParameter(f"{option} {text}: {wrong[0]!r} is no whole number; say them as in {option} 0,1")
     return tuple(int(part) for part in parts)
+
+
+def seed_of(text: str) -> int:
+    """The seed that an option gives. BadParameter if it is none; the command line's own reading takes 7.0 for 7."""
+    said = str(text)
+    if not (said.isascii() and said.isdigit() and len(said) <= 10 and int(said) <= MOST_SEED):
+        raise BadParameter(f"{said!r} is no whole number from 0 to {MOST_SEED:,}")
+    return int(said)
 
 
 def complete_concept(incomplete: str) -> list[str]:

@@ -1,17 +1,16 @@
 """`conceptbooth compare`: methods side by side on the same concepts, prompts and seeds; nothing is registered."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from flows.output.console import notices
 from flows.output.progress import TerminalReporter
-from flows.server.local_api import flows_run_at, prefect_api
+from flows.server.command_flows import flows_of_command
 from model.errors import InputError
-from tasks.comparison.cells import embed_look_alikes, read_base, read_cell
-from tasks.comparison.choice import Place, Wanted, comparison_job, comparison_jobs
+from tasks.comparison.cells import read_base, read_cell
+from tasks.comparison.choice import Place, Wanted, comparison_job, comparison_jobs, sweep_of
 from tasks.comparison.look_alikes import check_folder, find_look_alikes
 from tasks.comparison.pictures import Pictures, draw_pictures
 from tasks.comparison.record import record_comparison
@@ -22,7 +21,6 @@ from tasks.files.hashing import digest_of
 from tasks.jobs.jobs import Job
 from tasks.project.settings import Settings
 from tasks.store.store import Store, open_store
-from tasks.tracking.client import import_mlflow
 
 TABLE_JSON, TABLE_MARKDOWN = "comparison.json", "table.md"
 
@@ -73,23 +71,24 @@ def run_compare(
         InputError: something is wrong with what was asked for, all of it together; no work was started.
         WorkFailed: a stage failed; what was finished is in the store, and the same call carries on.
     """
-    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "NOTSET" if verbose else "CRITICAL"
     jobs, store = _checked(settings, wanted, look_alikes, maps)
     if not train:
         _refuse_untrained(store, jobs)
-    with prefect_api(settings) as api:
-        check_jobs(settings, list(jobs.values()))
-        import_mlflow(settings)
-        with flows_run_at(api):
-            from flows.comparison.flow import carry_out_all  # it imports Prefect, which reads the variable above
+    own = {place: job for place, job in jobs.items() if part is None or place.concept in part.of(wanted.concepts)}
+    with flows_of_command(settings, lambda: check_jobs(settings, list(jobs.values())), verbose=verbose):
+        from flows.comparison.flow import PreparedComparison, carry_out
 
-            own = {
-                place: job for place, job in jobs.items() if part is None or place.concept in part.of(wanted.concepts)
-            }
-            found = carry_out_all(own, store, TerminalReporter(notices()))
+        work = PreparedComparison(
+            jobs=own,
+            store=store,
+            reporter=TerminalReporter(notices()),
+            look_alikes=look_alikes,
+            ranked=part is None,
+        )
+        carry_out(work)
     if part is not None:
         return None
-    return _put_together(settings, store, ComparisonResults(jobs=jobs, found=found), look_alikes)
+    return _put_together(settings, store, ComparisonResults(jobs=jobs, found=work.found, look_alikes=work.embedded))
 
 
 def _checked(
@@ -131,8 +130,8 @@ def _refuse_untrained(store: Store, jobs: Mapping[Place, Job]) -> None:
         raise InputError(*problems)
 
 
-def _put_together(settings: Settings, store: Store, work: ComparisonResults, look_alikes: Path | None) -> Comparison:
-    table = _table(settings, store, work, look_alikes)
+def _put_together(settings: Settings, store: Store, work: ComparisonResults) -> Comparison:
+    table = _table(store, work)
     content = table.to_json()
     folder = settings.home / "comparisons" / digest_of(content)[:12]
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,11 +142,11 @@ def _put_together(settings: Settings, store: Store, work: ComparisonResults, loo
     return Comparison(table=table, folder=folder, pictures=pictures, run_id=run_id, round=work)
 
 
-def _table(settings: Settings, store: Store, work: ComparisonResults, look_alikes: Path | None) -> MethodTable:
+def _table(store: Store, work: ComparisonResults) -> MethodTable:
     cells, notes = [], []
     for name in work.names:
         job = work.jobs[work.first(name)]
-        embedded = embed_look_alikes(job, find_look_alikes(settings, job, look_alikes))
+        embedded = work.look_alikes[name]
         if embedded is None:
             notes.append(
                 f"{name}: no identity rank, for want of look-alikes: name a folder with --look-alikes, or add other "
@@ -166,6 +165,7 @@ def _table(settings: Settings, store: Store, work: ComparisonResults, look_alike
         seeds=work.seeds,
         prompts=tuple(recipe.prompts),
         tags=recipe.tags,
+        sweep=sweep_of(work.methods),
         cells=tuple(cells),
         base={score: sum(base[score] for base in bases) / len(bases) for score in bases[0]},
         notes=tuple(notes),

@@ -2,66 +2,84 @@
 
 import time
 from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect import flow
 
 from flows.server.gpu_slot import gpu_slot
-from flows.training.train_concept import Errand, Line
+from flows.server.hand_over import handed_over, prepared
+from flows.training.stage_runs import StageRuns
 from tasks.comparison.choice import Place
+from tasks.comparison.look_alikes import find_look_alikes
 from tasks.execution.reporting import Reporter
 from tasks.jobs.jobs import Job
 from tasks.store.manifest import Manifest
 from tasks.store.store import Damaged, Store
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 @dataclass(kw_only=True)
-class _Round:
-    """What the flow works on, and what it has found."""
+class PreparedComparison:
+    """What the flow is to do, and what it has found."""
 
     jobs: Mapping[Place, Job]
     store: Store
     reporter: Reporter
+    look_alikes: Path | None = None
+    """A folder of them, beside the project's other concepts."""
+    ranked: bool = True
+    """Whether pictures will be ranked among look-alikes, so that those are embedded."""
     found: dict[Place, Mapping[str, Manifest]] = field(default_factory=dict)
+    """What each job left, by stage."""
+    embedded: "dict[str, Tensor | None]" = field(default_factory=dict)
+    """Embeddings (pictures, width) of the look-alikes of each concept; None where it has none."""
 
 
-_ROUND: ContextVar[_Round] = ContextVar("round")
-
-
-def carry_out_all(jobs: Mapping[Place, Job], store: Store, reporter: Reporter) -> dict[Place, Mapping[str, Manifest]]:
-    """What the jobs leave, by their places and then by stage, in a flow run at the API that is in use.
+def carry_out(comparison: PreparedComparison) -> None:
+    """Have all of it done, in a flow run at the API that is in use; it then holds what was found.
 
     Raises:
+        InputError: a look-alike cannot be read.
         WorkFailed: a stage failed; what was finished is in the store.
     """
-    work = _Round(jobs=jobs, store=store, reporter=reporter)
-    token = _ROUND.set(work)
-    try:
-        compare(list(dict.fromkeys(place.concept for place in jobs)), list(dict.fromkeys(p.method for p in jobs)))
-    finally:
-        _ROUND.reset(token)
-    return work.found
+    names = list(dict.fromkeys(place.concept for place in comparison.jobs))
+    with handed_over(comparison):
+        compare(names, list(dict.fromkeys(place.method for place in comparison.jobs)))
 
 
 @flow(name="compare", persist_result=False)
 def compare(names: list[str], methods: list[str]) -> None:
     """Have everything that the jobs make in the store; the parameters are what a page shows."""
-    work = _ROUND.get()
+    work = prepared(PreparedComparison)
+    assert work is not None  # `carry_out` alone calls this
     missing = {place for place, job in work.jobs.items() if not _is_there(work.store, job)}
     started, made = time.monotonic(), 0
     with gpu_slot():
         for number, (place, job) in enumerate(work.jobs.items(), 1):
-            line = Line(Errand(job, work.reporter, checked=True))
+            stages = StageRuns(job, work.reporter)
             for plan in job.stages:
-                line.obtain(plan)
-            work.found[place] = dict(line.bench.manifests)
+                stages.obtain(plan)
+            work.found[place] = stages.manifests
             if place in missing:
                 made += 1
                 missing.remove(place)
                 left = (time.monotonic() - started) / made * len(missing)
                 said = f"{place.concept} by {place.method}, seed {place.seed}: {number} of {len(work.jobs)} trainings"
                 work.reporter.tell(f"{said}, about {_words(left)} left" if missing else said)
+        if work.ranked:
+            _embed_look_alikes(work)
+
+
+def _embed_look_alikes(work: PreparedComparison) -> None:
+    """Of each concept once: all its jobs draw the same prompts and are measured by the same models."""
+    for place, job in work.jobs.items():
+        if place.concept not in work.embedded:
+            pictures = find_look_alikes(job.settings, job, work.look_alikes)
+            work.embedded[place.concept] = StageRuns(job, work.reporter).embed(pictures)
 
 
 def _is_there(store: Store, job: Job) -> bool:

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from flows.comparison.compare import Comparison
 from model.errors import InputError
+from model.reading.pictures import OURS, open_picture
 from tasks.comparison.fronts import Fronts
 from tasks.comparison.results import ComparisonResults
 from tasks.comparison.table import MEANINGS, TITLES, MethodTable, markdown_table, signed
@@ -209,7 +208,7 @@ def _write_cells(table: MethodTable, file: Path) -> None:
 def _shown(said: str, picture: Path, folder: Path) -> str:
     """A picture of the page, in a form that is small enough for a repository."""
     file = folder / f"{picture.stem}.webp"
-    with Image.open(picture) as image:
+    with open_picture(picture, OURS) as image:
         image.convert("RGB").save(file, quality=88, method=6)
     return f"![{said}]({folder.name}/{file.name})"
 

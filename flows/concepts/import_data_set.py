@@ -44,6 +44,9 @@ def run_import(
         concept = each.concept
         said = f"{each.images} images, {concept.super_category}, {concept.licence}, data version {each.digest[:8]}"
         results().print(f"{concept.name}  {each.state}: {said}", soft_wrap=True, markup=False)
+        if each.others:
+            beside = f"hint: nothing is learnt from {', '.join(each.others[:5])}{' ...' if each.others[5:] else ''}"
+            notices().print(beside, style="yellow", soft_wrap=True, markup=False)
     names = [each.concept.name for each in imported]
     unstated = sum(each.concept.consent == NOT_STATED for each in imported)
     if unstated:

@@ -19,6 +19,7 @@ from tasks.store.probes import prove_folder, prove_s3
 from tasks.store.s3 import s3_client
 from tasks.store.store import open_store
 from tasks.tracking.address import SERVER_SCHEMES, address_problem, scheme_of, shown, sqlite_file
+from tasks.tracking.table_forms import form_problem
 
 ANSWER_SECONDS = 5
 LOW_DISK_BYTES = 2 * 2**30
@@ -134,6 +135,9 @@ def _artifact_root(settings: Settings) -> Diagnosis:
 def _prefect(settings: Settings) -> Iterator[Diagnosis]:
     url = settings.prefect_api_url.rstrip("/")
     if not url:
+        database = settings.prefect_home / "prefect.db"
+        if problem := form_problem(database, "prefect") if database.is_file() else None:
+            raise InputError(f"{database}: {problem}; move it away, it holds what was shown of runs, and no result")
         found = f"no server needed; its database is in {settings.prefect_home}"
         yield Diagnosis(what="Prefect", state="ok", found=found)
         return

@@ -10,12 +10,15 @@ from packaging.requirements import Requirement
 from flows.doctor.diagnosis import Diagnosis, diagnosed_at_once, diagnosed_by, problems
 from flows.doctor.services import service_probes
 from model.bases.base_files import base_resolution
+from model.bases.distillation import distilled
+from model.bases.prompt import prompt_hints
 from model.errors import InputError
 from model.runtime.device import numeric_policy
 from tasks.concepts.concepts import concept_names, load_concept
 from tasks.concepts.image_sets import ImagesMissing, git_state, image_set
 from tasks.files.hashing import DigestMemory
 from tasks.jobs.models import ModelIdentity, identify_model
+from tasks.pictures.kinds import named_as_picture
 from tasks.project.base_limits import base_folder, check_short_side
 from tasks.project.git import git_problem, git_status
 from tasks.project.params import Params, load_params
@@ -113,6 +116,15 @@ def _base(settings: Settings, params: Params, memory: DigestMemory) -> Diagnosis
         return Diagnosis(what="base model", state="ok", found=_described(identity))
     pixels = base_resolution(folder)
     check_short_side(settings, params, pixels)
+    if shown := distilled(folder):
+        return Diagnosis(
+            what="base model",
+            state="note",
+            found=f"{_described(identity)}, {pixels} pixels; {shown}",
+            way_out="a base that was distilled to draw in a few steps loses that by training, and draws too strongly "
+            f"in {params.sampling.num_inference_steps} steps at guidance {params.sampling.guidance_scale:g}; name the "
+            "one that it was distilled from",
+        )
     return Diagnosis(what="base model", state="ok", found=f"{_described(identity)}, {pixels} pixels")
 
 
@@ -134,6 +146,8 @@ def _described(identity: ModelIdentity) -> str:
 def _prompt_set(settings: Settings, params: Params) -> Diagnosis:
     prompts = load_prompt_set(settings.root / params.evaluation.prompts)
     found = f"{params.evaluation.prompts}, {len(prompts)} prompts, {params.evaluation.images_per_prompt} pictures each"
+    if hints := [hint for prompt in prompts for hint in prompt_hints(prompt.text)]:
+        return Diagnosis(what="prompt set", state="note", found=found, way_out="; ".join(hints[:3]))
     return Diagnosis(what="prompt set", state="ok", found=found)
 
 
@@ -162,7 +176,10 @@ def _concepts(settings: Settings) -> Iterator[Diagnosis]:
                 images = image_set(settings, concept, git)
             except ImagesMissing as error:  # a sample that was not made yet, or a set that was not pulled
                 return [Diagnosis(what=f"concept {name}", state="note", found=str(error))]
-            said = f"{len(images.files)} images, data version {images.digest[:8]}, {STATES[images.state]}"
+            others = [file.relpath for file in images.files if not named_as_picture(file.relpath)]
+            said = f"{len(images.files) - len(others)} images, data version {images.digest[:8]}, {STATES[images.state]}"
+            if others:
+                said += f"; beside them {len(others)} files that nothing is learnt from, such as {others[0]}"
             return [Diagnosis(what=f"concept {name}", state="note" if images.dirty else "ok", found=said)]
 
         yield from diagnosed_by(f"concept {name}", look)

@@ -1,7 +1,5 @@
 """`conceptbooth nightly`: a night by hand, what it would do, or when the scheduled one comes."""
 
-import os
-
 from rich.padding import Padding
 from rich.text import Text
 
@@ -11,13 +9,12 @@ from flows.night.plan import show_plan
 from flows.output.console import DONE, FAILED, notices, print_json, results
 from flows.output.invocation import command
 from flows.output.progress import TerminalReporter
-from flows.server.local_api import flows_run_at, prefect_api
+from flows.server.command_flows import flows_of_command
 from flows.workers.deployments import FILE, read_deployments
 from model.errors import InputError
 from tasks.concepts.concepts import concept_names
 from tasks.plan.plan import make_plan
 from tasks.project.settings import Settings, shown_api
-from tasks.tracking.client import import_mlflow
 
 
 def run_night(settings: Settings, options: NightOptions, *, verbose: bool, as_json: bool) -> int:
@@ -27,17 +24,16 @@ def run_night(settings: Settings, options: NightOptions, *, verbose: bool, as_js
         InputError: an option without sense, or something that all concepts need is wrong; nothing was begun.
         WorkFailed: Prefect's API does not start.
     """
-    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "NOTSET" if verbose else "CRITICAL"
-    with prefect_api(settings) as api:  # it starts in the background
-        choose(settings, make_plan(settings, concept_names(settings)), options)  # bad input, before anything is done
-        import_mlflow(settings)
+
+    def check() -> None:
+        choose(settings, make_plan(settings, concept_names(settings)), options)
+
+    with flows_of_command(settings, check, verbose=verbose):
         from flows.night.nightly import Night, have
         from flows.night.summary import show_night
 
         reporter = TerminalReporter(notices())
-        night = Night(settings, options, reporter, dispatcher(settings, reporter))
-        with flows_run_at(api):
-            summary = have(night)
+        summary = have(Night(settings, options, reporter, dispatcher(settings, reporter)))
     if as_json:
         print_json(summary.to_json())
     else:

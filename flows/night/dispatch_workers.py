@@ -53,8 +53,8 @@ class _ServerLost(WorkFailed):
     """It has not answered for too long."""
 
 
-class _Errand:
-    """A concept's run and what is known of it; times are seconds of the monotonic clock."""
+class _DispatchedJob:
+    """A job that was dispatched, and what is known of its run; times are seconds of the monotonic clock."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -71,7 +71,7 @@ class _Errand:
         return self.taken is None and self.given_up is None
 
 
-_Errands = dict[UUID, _Errand]
+_DispatchedJobs = dict[UUID, _DispatchedJob]
 _Runs = dict[UUID, "FlowRun"]
 _Asked = tuple[str, str, bool]
 
@@ -98,7 +98,7 @@ class _Night:
 
     def __init__(self, settings: Settings, reporter: Reporter, patience: Patience, client: "SyncPrefectClient") -> None:
         self.settings, self.reporter, self.patience, self.client = settings, reporter, patience, client
-        self.errands: _Errands = {}
+        self.dispatched: _DispatchedJobs = {}
         self._answered = self._seen_worker = time.monotonic()
 
     def train(self, jobs: Sequence[Job], seconds: float | None, verified: Collection[str]) -> Iterator[ConceptOutcome]:
@@ -106,13 +106,13 @@ class _Night:
         try:
             yield from self._hand_out(jobs, verified)
             started = self._seen_worker = time.monotonic()
-            while self.errands:
+            while self.dispatched:
                 for run_id, outcome in self._look_at_all():
-                    del self.errands[run_id]
+                    del self.dispatched[run_id]
                     yield outcome
                 if seconds is not None and time.monotonic() - started >= seconds:
                     self._drop_waiting()
-                if self.errands:
+                if self.dispatched:
                     time.sleep(self.patience.look)
         finally:
             self._drop_waiting()
@@ -124,7 +124,7 @@ class _Night:
         """
         present, night = _unfinished(self.client, self.settings), uuid4()
         for job in jobs:
-            errand = _Errand(job)
+            dispatched = _DispatchedJob(job)
             try:
                 parameters = expectation(job, verify=job.concept.name in verified)
                 run_id = present.get(_asked(parameters)) or self._ask(parameters, night)
@@ -132,9 +132,9 @@ class _Night:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this concept's outcome
                 said = "; ".join(error_lines(error, self.settings, job.concept.name))
-                yield _failed(errand, f"it could not be handed to Prefect: {said}")
+                yield _failed(dispatched, f"it could not be handed to Prefect: {said}")
             else:
-                self.errands[run_id] = errand
+                self.dispatched[run_id] = dispatched
 
     def _ask(self, parameters: dict[str, Any], night: UUID) -> UUID:
         """A new run; its id."""
@@ -173,8 +173,8 @@ class _Night:
         from httpx import HTTPError
 
         try:
-            runs = _read_runs(self.client, list(self.errands))
-            over = [(run_id, self._look(run_id, runs.get(run_id))) for run_id in self.errands]
+            runs = _read_runs(self.client, list(self.dispatched))
+            over = [(run_id, self._look(run_id, runs.get(run_id))) for run_id in self.dispatched]
             self._look_for_workers(runs)
         except HTTPError as error:
             self._bear(error)
@@ -184,36 +184,36 @@ class _Night:
 
     def _look(self, run_id: UUID, run: "FlowRun | None") -> ConceptOutcome | None:
         """The outcome of a run that is over, or must be taken for over."""
-        errand, now = self.errands[run_id], time.monotonic()
+        dispatched, now = self.dispatched[run_id], time.monotonic()
         if run is None or run.state is None:
-            return _failed(errand, "its run was deleted in Prefect")
+            return _failed(dispatched, "its run was deleted in Prefect")
         if run.state.is_final():
-            return self._outcome(errand, run)
-        if run.state.is_cancelling() and errand.given_up is None:
-            errand.given_up = (
+            return self._outcome(dispatched, run)
+        if run.state.is_cancelling() and dispatched.given_up is None:
+            dispatched.given_up = (
                 "cancelled in Prefect",
                 now,
             )  # if nobody is left who could end it, the night ends all the same
-        if errand.given_up:
-            why, since = errand.given_up
-            return _failed(errand, why, run) if now - since > self.patience.cancel else None
+        if dispatched.given_up:
+            why, since = dispatched.given_up
+            return _failed(dispatched, why, run) if now - since > self.patience.cancel else None
         if run.state.is_scheduled():
-            errand.taken = None  # also where somebody has put it back into the queue
-        elif errand.taken is None:
-            errand.taken = now
-        if errand.begun is None and run.state.is_running():
-            errand.begun = now
-            self.reporter.tell(f"{errand.job.concept.name}: running")
+            dispatched.taken = None  # also where somebody has put it back into the queue
+        elif dispatched.taken is None:
+            dispatched.taken = now
+        if dispatched.begun is None and run.state.is_running():
+            dispatched.begun = now
+            self.reporter.tell(f"{dispatched.job.concept.name}: running")
         hours = self.settings.training_hours
-        if errand.begun is not None and now - errand.begun > hours * 3600:
+        if dispatched.begun is not None and now - dispatched.begun > hours * 3600:
             self._give_up(run_id, f"it was not done after {hours:g} hours (training_hours) and has been cancelled")
-        if errand.taken is not None and errand.begun is None and now - errand.taken > self.patience.start:
+        if dispatched.taken is not None and dispatched.begun is None and now - dispatched.taken > self.patience.start:
             self._give_up(run_id, f"a worker took it, and {self.patience.start:.0f} s later it had not begun")
         return None
 
     def _look_for_workers(self, runs: _Runs) -> None:
         """Give up what waits for workers that do not come."""
-        waiting = [run_id for run_id, errand in self.errands.items() if errand.waits and run_id in runs]
+        waiting = [run_id for run_id, dispatched in self.dispatched.items() if dispatched.waits and run_id in runs]
         pools = {str(runs[run_id].work_pool_name) for run_id in waiting}
         if not waiting or _online(self.client, pools):
             self._seen_worker = time.monotonic()
@@ -224,46 +224,46 @@ class _Night:
                 self._give_up(run_id, f"it never began, for no worker of {where} is online: {how}")
 
     def _give_up(self, run_id: UUID, why: str) -> None:
-        self.errands[run_id].given_up = (why, time.monotonic())
+        self.dispatched[run_id].given_up = (why, time.monotonic())
         _cancel(self.client, run_id)
 
     def _drop_waiting(self) -> None:
         """Take what has not begun out of the queue; it has no outcome."""
         from httpx import HTTPError
 
-        for run_id in [run_id for run_id, errand in self.errands.items() if errand.waits]:
-            name = self.errands.pop(run_id).job.concept.name
+        for run_id in [run_id for run_id, dispatched in self.dispatched.items() if dispatched.waits]:
+            name = self.dispatched.pop(run_id).job.concept.name
             try:
                 _cancel(self.client, run_id)
             except HTTPError as error:
                 self.reporter.warn(f"the run of '{name}' stays in the queue, because Prefect does not answer: {error}")
 
-    def _outcome(self, errand: _Errand, run: "FlowRun") -> ConceptOutcome:
+    def _outcome(self, dispatched: _DispatchedJob, run: "FlowRun") -> ConceptOutcome:
         assert run.state is not None
         said = run.state.message or ""
         if run.state.is_completed():  # also where it was quicker than its cancelling
-            return self._done(errand, run)
-        if errand.given_up:
-            return _failed(errand, errand.given_up[0], run)
+            return self._done(dispatched, run)
+        if dispatched.given_up:
+            return _failed(dispatched, dispatched.given_up[0], run)
         if run.state.is_cancelled():
-            return _failed(errand, f"cancelled in Prefect{f': {said}' if said else ''}", run)
+            return _failed(dispatched, f"cancelled in Prefect{f': {said}' if said else ''}", run)
         if run.state.is_crashed():
-            return _failed(errand, f"its process came to an end: {said or 'without a word'}", run)
-        return with_labels(_failed(errand, said.removeprefix(_RAISED) or "it failed without a word", run), run)
+            return _failed(dispatched, f"its process came to an end: {said or 'without a word'}", run)
+        return with_labels(_failed(dispatched, said.removeprefix(_RAISED) or "it failed without a word", run), run)
 
-    def _done(self, errand: _Errand, run: "FlowRun") -> ConceptOutcome:
+    def _done(self, dispatched: _DispatchedJob, run: "FlowRun") -> ConceptOutcome:
         """What the training has written down in the store."""
-        name = errand.job.concept.name
+        name = dispatched.job.concept.name
         try:
-            trained = find_training(open_store(self.settings), errand.job)
+            trained = find_training(open_store(self.settings), dispatched.job)
         except StoreFailed as error:
-            return _failed(errand, f"it is trained, and its record cannot be read: {error}", run)
+            return _failed(dispatched, f"it is trained, and its record cannot be read: {error}", run)
         if trained is None:
             said = "Prefect calls it completed, but the store has no record of it: do workers use another store?"
-            return _failed(errand, said, run)
+            return _failed(dispatched, said, run)
         scores, version = dict(trained.scores), trained.version
         done = dataclasses.replace(
-            _outcome_of(errand, run), scores=scores, model_name=model_name(name), version=version
+            _outcome_of(dispatched, run), scores=scores, model_name=model_name(name), version=version
         )
         return with_labels(done, run)
 
@@ -323,12 +323,12 @@ def _cancel(client: "SyncPrefectClient", run_id: UUID) -> None:
         return
 
 
-def _failed(errand: _Errand, why: str, run: "FlowRun | None" = None) -> ConceptOutcome:
+def _failed(dispatched: _DispatchedJob, why: str, run: "FlowRun | None" = None) -> ConceptOutcome:
     """No fault of the concept's, as far as is known here."""
-    return dataclasses.replace(_outcome_of(errand, run), error=why, fault="world")
+    return dataclasses.replace(_outcome_of(dispatched, run), error=why, fault="world")
 
 
-def _outcome_of(errand: _Errand, run: "FlowRun | None") -> ConceptOutcome:
+def _outcome_of(dispatched: _DispatchedJob, run: "FlowRun | None") -> ConceptOutcome:
     seconds = run.total_run_time.total_seconds() if run else 0.0
-    job = errand.job
+    job = dispatched.job
     return ConceptOutcome(concept=job.concept.name, base=job.recipe.base.reference, seconds=seconds)

@@ -4,10 +4,8 @@ One Prefect flow. It asks first whether store, MLflow and DVC's remote are there
 and it runs nothing for a concept that is up to date.
 """
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +21,7 @@ from flows.night.records import record_night, show_on_pages
 from flows.night.summary import NightConcept, NightSummary, summed_up
 from flows.output.errors import error_lines
 from flows.output.webhook import post_summary
+from flows.server.hand_over import handed_over, prepared
 from flows.server.lost_runs import sign_run
 from flows.training.outcome import ConceptOutcome
 from model.errors import InputError, WorkFailed
@@ -62,19 +61,6 @@ class Night:
         self._clock = time.monotonic()
 
 
-_NIGHT: ContextVar[Night | None] = ContextVar("night", default=None)
-
-
-@contextlib.contextmanager
-def handed_over(night: Night) -> Iterator[None]:
-    """The flow that runs inside does this night's work, and leaves its summary there."""
-    token = _NIGHT.set(night)
-    try:
-        yield
-    finally:
-        _NIGHT.reset(token)
-
-
 def have(night: Night) -> NightSummary:
     """Run the flow for this night. However that ends, the night ends with its summary."""
     options = night.options
@@ -110,7 +96,7 @@ def nightly(
         WorkFailed: something failed; the summary is on Prefect's pages, in MLflow, and was sent to who wants to know.
     """
     options = NightOptions(force=tuple(force or ()), retry=retry, max_concepts=max_concepts, max_hours=max_hours)
-    night = _NIGHT.get() or _night_on_a_worker(root, options)
+    night = prepared(Night) or _night_on_a_worker(root, options)
     try:
         sign_run()
         _work(night)

@@ -1,11 +1,10 @@
 """From images to a registered model: several concepts, one after the other, each in a flow run of its own."""
 
-import os
 from collections.abc import Sequence
 
 from flows.output.console import notices
 from flows.output.progress import TerminalReporter
-from flows.server.local_api import flows_run_at, prefect_api
+from flows.server.command_flows import flows_of_command
 from flows.training.outcome import ConceptOutcome, TaskOutcome
 from flows.training.train_here import train_here
 from tasks.concepts.samples import unmade_samples
@@ -14,7 +13,6 @@ from tasks.execution.preflight import check_jobs
 from tasks.jobs.jobs import plan_jobs
 from tasks.project.settings import Settings
 from tasks.store.store import open_store
-from tasks.tracking.client import import_mlflow
 
 __all__ = ["ConceptOutcome", "TaskOutcome", "run_training"]
 
@@ -29,7 +27,6 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
         InputError: something is wrong with what was asked for, all of it together; no work was started.
         WorkFailed: Prefect's API does not start, or DVC could not make the images of a bundled sample.
     """
-    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "NOTSET" if verbose else "CRITICAL"
     unmade = unmade_samples(settings, names)
     jobs = plan_jobs(settings, [name for name in names if name not in unmade])
     open_store(settings).probe()
@@ -37,9 +34,6 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
         notices().print(f"making the images of {', '.join(unmade)} (dvc repro)")
         make_samples(settings, unmade)
         jobs = plan_jobs(settings, names)
-    with prefect_api(settings) as api:  # it starts in the background while words and images are checked
-        check_jobs(settings, jobs)
-        import_mlflow(settings)  # while the API starts: the registration at the end needs it in any case
-        with flows_run_at(api):
-            reporter = TerminalReporter(notices())
-            return [train_here(job, reporter, checked=True) for job in jobs]
+    with flows_of_command(settings, lambda: check_jobs(settings, jobs), verbose=verbose):
+        reporter = TerminalReporter(notices())
+        return [train_here(job, reporter, checked=True) for job in jobs]

@@ -4,7 +4,9 @@ import dataclasses
 import time
 
 from flows.output.errors import forget_traceback
+from flows.server.hand_over import handed_over
 from flows.training.outcome import ConceptOutcome
+from flows.training.prepared_training import PreparedTraining
 from tasks.execution.reporting import Reporter
 from tasks.jobs.jobs import Job
 
@@ -14,13 +16,13 @@ def train_here(job: Job, reporter: Reporter, *, checked: bool, verify: bool = Fa
 
     `checked` says that its images and words have been looked at, `verify` that every byte of its artefacts is read.
     """
-    from flows.training.train_concept import Errand, handed_over, train_concept
+    from flows.training.train_concept import train_concept
 
-    errand, started = Errand(job, reporter, checked=checked, verify=verify), time.monotonic()
+    training, started = PreparedTraining(job, reporter, checked=checked, verify=verify), time.monotonic()
     try:
-        with handed_over(errand):
+        with handed_over(training):
             return train_concept(job.concept.name, job.settings.root)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this concept's outcome
-        outcome = dataclasses.replace(errand.failed(error), seconds=time.monotonic() - started)
+        outcome = dataclasses.replace(training.failed(error), seconds=time.monotonic() - started)
         forget_traceback(error)  # else the next concept lacks the memory that this one had
         return outcome

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from model.bases.base_files import ModelSource, check_base_folder, empty_prompt_is_zero, model_source
 from model.bases.families import Family
+from model.bases.noise_schedule import noise_scheduler
 from model.bases.pretrained import fetch, load_frozen
 from model.bases.text_encoder import TextEncoder
 from model.bases.tokens import base_tokenizers
-from model.runtime.quiet import quiet_libraries
+from model.reading.documents import read_json
 
 if TYPE_CHECKING:
+    from diffusers import DDPMScheduler
     from transformers import CLIPTokenizer
 
 # Other files of a hub repository (half precision, pickles, single-file checkpoints) would only cost time and disk.
@@ -84,7 +86,8 @@ def load_base(reference: str, revision: str | None = None, *, device: torch.devi
     device = torch.device(device)
 
     def load(model_class: Any, part: str) -> Any:
-        model = load_frozen(model_class, folder / part, f"base model '{reference}': {part}/", device)
+        what = f"base model '{reference}': {part}/"
+        model = load_frozen(model_class, folder / part, what, device, weights=family.models[part])
         # CUDA's convolutions are quicker in this layout; on a CPU it did not pay.
         return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model
 
@@ -92,15 +95,14 @@ def load_base(reference: str, revision: str | None = None, *, device: torch.devi
         TextEncoder(part=part, tokenizer=tokenizer, model=load(getattr(transformers, part.model_class), part.folder))
         for part, tokenizer in zip(family.text, base_tokenizers(folder, reference), strict=True)
     )
-    with quiet_libraries():
-        noise_scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
+    scheduler = folder / "scheduler" / "scheduler_config.json"
     return Base(
         source=source,
         family=family,
         text_encoders=text_encoders,
         vae=load(AutoencoderKL, "vae"),
         unet=load(UNet2DConditionModel, "unet"),
-        noise_scheduler=noise_scheduler,
+        noise_scheduler=noise_scheduler(read_json(scheduler, str(scheduler))),
         zeros_for_nothing=empty_prompt_is_zero(folder, family),
         device=device,
     )

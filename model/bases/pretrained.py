@@ -5,22 +5,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from model.bases.base_files import ModelSource
+from model.bases.config_values import size_problems
+from model.bases.weight_files import weight_shapes
 from model.errors import InputError
+from model.reading.documents import read_json
 from model.runtime.quiet import quiet_hub, quiet_libraries
 
 _log = logging.getLogger(__name__)
 _HUB_SECONDS = 10.0
+_SPARE = 1.1
+"""A few weights too many are named by what is missing; what is multiplied has to be refused before."""
 
 
-def load_frozen(model_class: Any, folder: Path, what: str, device: torch.device | str, **options: Any) -> Any:
+def load_frozen(
+    model_class: Any, folder: Path, what: str, device: torch.device | str, *, weights: str = "model", **options: Any
+) -> Any:
     """A diffusers or transformers model in float32, in evaluation mode, without gradients.
 
-    `options` are the library's own. Raises InputError, which begins with `what`, if the folder does not hold one in
-    safetensors.
+    Its folder is data: what its configuration promises is held against what the files of its weights (`weights`, and
+    what their index names) have, before memory is asked for. `options` are the library's own. Raises InputError, which
+    begins with `what`, if the folder does not hold one in safetensors.
     """
+    _check_sizes(model_class, folder, what, weights, options)
     # The two libraries have different names for the same option.
     dtype_option = "torch_dtype" if model_class.__module__.startswith("diffusers") else "dtype"
     try:
@@ -33,12 +41,40 @@ def load_frozen(model_class: Any, folder: Path, what: str, device: torch.device 
                 **{dtype_option: torch.float32},
                 **options,
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # the libraries raise whatever a configuration leads them to
         raise InputError(f"{what} cannot be loaded ({first_line(error)})") from error
     missing = sorted(report["missing_keys"])
     if missing:  # both libraries would fill them with random numbers and only warn
         raise InputError(f"{what} lacks {len(missing)} of its weights, such as '{missing[0]}'")
     return model.to(device).eval().requires_grad_(False)
+
+
+def _check_sizes(model_class: Any, folder: Path, what: str, weights: str, options: dict[str, Any]) -> None:
+    """InputError where a configuration asks for more numbers than its files hold, or is none; nothing is allocated."""
+    try:
+        held = sum(tensor.elements for tensor in weight_shapes(folder, weights).values())
+        config = read_json(folder / "config.json", "config.json")
+        if not isinstance(config, dict):
+            raise InputError("config.json is not a JSON object")
+        if problems := size_problems(config):
+            raise InputError(*(f"config.json: {problem}" for problem in problems))
+    except InputError as error:
+        raise InputError(*(f"{what} {problem}" for problem in error.problems)) from error
+    of_diffusers = model_class.__module__.startswith("diffusers")
+    try:
+        with quiet_libraries(), torch.device("meta"):  # shapes without memory
+            if of_diffusers:
+                model = model_class.from_config(config)
+            else:
+                read = model_class.config_class.from_pretrained(folder, local_files_only=True)
+                model = model_class(read, **options)
+    except Exception as error:  # the libraries raise whatever a configuration leads them to
+        raise InputError(f"{what} cannot be made of its config.json ({first_line(error)})") from error
+    wanted = sum(parameter.numel() for parameter in model.parameters())
+    if wanted > held * _SPARE:
+        raise InputError(f"{what} config.json asks for {wanted:,} numbers, and its weights hold {held:,}")
+    if of_diffusers and (unknown := sorted(set(config) - set(model.config) - {"_class_name"})):
+        _log.info("%s config.json: without meaning here: %s", what, ", ".join(map(str, unknown[:10])))
 
 
 def fetch(source: ModelSource, files: list[str]) -> Path:

@@ -9,12 +9,18 @@ EXAMPLE = "a photo of a {} in the snow"
 MOST_LETTERS = 2_000
 """Of a prompt: no base reads so many words."""
 _PLACEHOLDER = re.compile(r"<[a-z0-9][a-z0-9_-]*>")
+_NO_TEXT = re.compile("[\0-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+"""Control characters, and halves of surrogate pairs, which cannot be written to any file."""
+_OF_OTHERS = re.compile(r"\([^()]*:\s*\d*\.?\d+\s*\)|\(\(+|<(?:lora|lyco|hypernet):[^<>]*>|\bBREAK\b")
+"""What other programs read as instructions: (word:1.3), ((word)), <lora:name:0.8>, BREAK."""
 
 
 def prompt_problems(prompt: str) -> list[str]:
     """What is wrong with a prompt that should hold exactly one `{}` as a word of its own; empty if nothing."""
     if not isinstance(prompt, str) or not prompt.strip():
         return [f'prompt {prompt!r}: empty; write one such as "{EXAMPLE}"']
+    if found := _NO_TEXT.search(prompt):
+        return [f"prompt {prompt!a}: {found.group()!a} is no character of a text; leave it out"]
     if len(prompt) > MOST_LETTERS:
         return [f'prompt "{prompt[:60]} ...": {len(prompt):,} letters, at most {MOST_LETTERS:,} are read; shorten it']
     count = prompt.count("{}")
@@ -30,6 +36,17 @@ def prompt_problems(prompt: str) -> list[str]:
     if (before and before[-1].isalnum()) or (after and after[0].isalnum()):
         return [f'prompt "{prompt}": {{}} must be a word of its own, as in "{EXAMPLE}"']
     return []
+
+
+def prompt_hints(prompt: str) -> list[str]:
+    """What a person should know of a prompt that is drawn all the same."""
+    found = list(dict.fromkeys(match.group() for match in _OF_OTHERS.finditer(prompt)))
+    if not found:
+        return []
+    return [
+        f'prompt "{prompt}": {", ".join(found)} means something to other programs; here it is read as plain words, so '
+        "leave it out"
+    ]
 
 
 @dataclass(frozen=True)
@@ -57,7 +74,11 @@ class ConceptPrompt:
             )
         if not self.super_category.strip():
             problems.append('super-category: empty; say what kind of thing it is, such as "teddy bear"')
-        elif self.super_category != " ".join(self.super_category.split()) or set("{}<>") & set(self.super_category):
+        elif (
+            self.super_category != " ".join(self.super_category.split())
+            or set("{}<>") & set(self.super_category)
+            or _NO_TEXT.search(self.super_category)
+        ):
             problems.append(
                 f"super-category {self.super_category!r}: plain words with single spaces are needed, such as "
                 '"teddy bear"'

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from model.bases.base_files import base_family
 from model.bases.prompt import ConceptPrompt
 from model.errors import InputError
+from model.reading.documents import read_json
 from model.runtime.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -50,8 +50,14 @@ def load_tokenizer(folder: Path, what: str) -> CLIPTokenizer:
     try:
         with quiet_libraries():
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the library raises whatever a damaged file leads it to
         raise InputError(f"{what}: its tokenizer cannot be read ({error})") from error
+    named = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    if any(type(token) is not int for token in named) or type(tokenizer.model_max_length) is not int:
+        raise InputError(
+            f"{what}: its tokenizer cannot be read (start, end and padding are {named}, most tokens "
+            f"{tokenizer.model_max_length!r})"
+        )
     # What its file says of both, the first call would take back, while other threads read by it.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
@@ -66,11 +72,14 @@ def base_tokenizers(folder: Path, reference: str) -> tuple[CLIPTokenizer, ...]:
     what, parts = f"base model '{reference}'", base_family(folder).text
     tokenizers = tuple(load_tokenizer(folder / part.tokenizer, what) for part in parts)
     longest = [tokenizer.model_max_length for tokenizer in tokenizers]
-    for part in parts:
+    for part, tokenizer in zip(parts, tokenizers, strict=True):
         try:
-            config = json.loads((folder / part.folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{what}: {part.folder}/config.json cannot be read ({error})") from error
+            config = read_json(folder / part.folder / "config.json", f"{part.folder}/config.json")
+        except InputError as error:
+            raise InputError(f"{what}: {error}") from error
+        known, words = len(tokenizer), config.get("vocab_size")
+        if words is not None and known > words:
+            raise InputError(f"{what}: {part.tokenizer}/ has {known} words, and {part.folder}/ knows {words} of them")
         longest.append(config.get("max_position_embeddings", USUAL_TOKENS))
     for tokenizer in tokenizers:
         tokenizer.model_max_length = min(longest)

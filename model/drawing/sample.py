@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import torch
-from diffusers import DPMSolverMultistepScheduler
 from PIL import Image
 
 from model.bases.base import Base
+from model.bases.noise_schedule import solver
 from model.bases.tokens import TokenizedPrompt, tokenize
 from model.diffusion.latents import decode
 from model.diffusion.predict import predict
@@ -17,7 +17,6 @@ from model.drawing.sampling_options import Sampling
 from model.errors import InputError
 from model.runtime.memory import enough_memory
 from model.runtime.numerics import autocast_to
-from model.runtime.quiet import quiet_libraries
 from model.weights.concept import ConceptWeights
 
 __all__ = ["Sampling", "denoise", "generate", "initial_noise"]
@@ -103,22 +102,21 @@ def denoise(
     `text` is what to draw, one prompt for each picture, `no_text` the empty prompt that guidance leads away from. With
     guidance both halves go through the UNet as one batch, the empty prompt's first.
     """
-    with quiet_libraries():
-        solver = DPMSolverMultistepScheduler.from_config(base.noise_scheduler.config)
-    solver.set_timesteps(sampling.num_inference_steps, device=base.device)
+    walk = solver(base.noise_scheduler)
+    walk.set_timesteps(sampling.num_inference_steps, device=base.device)
     guided = sampling.guidance_scale != 1
     read = PromptEmbeds.joined([no_text.expanded(len(noise)), text]) if guided else text
     time_ids = base.time_ids.expand(len(read.states), -1)  # (batch, 6), with guidance twice as many
-    latents = noise * solver.init_noise_sigma
-    for timestep in solver.timesteps:
+    latents = noise * walk.init_noise_sigma
+    for timestep in walk.timesteps:
         before_step()
-        model_input = solver.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
+        model_input = walk.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
         with autocast_to(autocast, base.device):
             prediction = predict(base, model_input, timestep, read, time_ids).float()
         if guided:
             without, with_text = prediction.chunk(2)
             prediction = without + sampling.guidance_scale * (with_text - without)
-        latents = solver.step(prediction, timestep, latents).prev_sample
+        latents = walk.step(prediction, timestep, latents).prev_sample
     return latents
 
 

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import DPMSolverMultistepScheduler
 
 from model.bases.base import Base
 from model.bases.families import Family
+from model.bases.noise_schedule import solver
 from model.bases.text_encoder import TextEncoder
 from model.runtime.quiet import quiet_libraries
 from model.weights.concept import ConceptWeights
@@ -31,7 +31,7 @@ def concept_pipeline(base: Base, weights: ConceptWeights) -> "DiffusionPipeline"
         return pipeline_class(base.family)(
             vae=base.vae,
             unet=base.unet,
-            scheduler=DPMSolverMultistepScheduler.from_config(base.noise_scheduler.config),
+            scheduler=solver(base.noise_scheduler),
             **parts,
             **base.family.pipeline_options,
         )

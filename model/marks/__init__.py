@@ -1,3 +1,3 @@
-"""What a picture says of itself: the mark in the PNG, and signed Content Credentials. Knows errors alone. Start at
+"""What a picture says of itself: the mark in the PNG, and signed Content Credentials. May know reading. Start at
 marking.py.
 """

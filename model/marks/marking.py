@@ -14,6 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from model.errors import InputError
+from model.reading.pictures import open_picture
 
 AI_MADE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's term for a picture that a trained model made."""
@@ -58,14 +59,14 @@ def marked_png(picture: Image.Image, mark: Mark) -> bytes:
 def read_mark(file: Path) -> Mark:
     """The mark of a picture. Raises InputError, in one sentence, where there is no picture, no mark or a broken one."""
     try:
-        with Image.open(file) as picture:
+        with open_picture(file) as picture:
             picture.load()  # some tools write XMP behind the pixels
             xmp = picture.info.get("xmp", b"")
     except Image.UnidentifiedImageError as error:
         raise InputError(f"{file}: no picture that can be read") from error
     except OSError as error:
         raise InputError(f"{file}: {error.strerror or f'no picture that can be read ({error})'}") from error
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders raise whatever the broken bytes lead them to
         raise InputError(f"{file}: no picture that can be read ({error})") from error
     text = xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp)
     if _OURS not in text:

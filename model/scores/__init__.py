@@ -1,3 +1,3 @@
-"""How good pictures are: CLIP, DINO, retrieval, identity, and how far a mean can be trusted. May know bases and
-runtime. Start at metrics.py.
+"""How good pictures are: CLIP, DINO, retrieval, identity, and how far a mean can be trusted. May know bases, runtime
+and reading. Start at metrics.py.
 """

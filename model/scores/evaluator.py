@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from model.bases.base_files import ModelSource, model_source
 from model.bases.pretrained import fetch, first_line, load_frozen
 from model.bases.tokens import load_tokenizer
 from model.errors import InputError
+from model.reading.documents import read_json
 from model.runtime.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Evaluator:
         try:
             with quiet_libraries():
                 image_processor = CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # the library raises whatever a damaged file leads it to
             raise InputError(f"{what}: its image processor cannot be loaded ({first_line(error)})") from error
         return cls(
             source=source,
@@ -101,8 +101,8 @@ class Evaluator:
 def _check_clip_folder(folder: Path, what: str) -> None:
     """Raise InputError unless the folder says that it holds a CLIP model in safetensors."""
     try:
-        model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError) as error:
+        model_type = read_json(folder / "config.json", "config.json").get("model_type")
+    except (AttributeError, ValueError) as error:
         raise InputError(f"{what}: its config.json cannot be read ({first_line(error)}); name a CLIPModel") from error
     if model_type != "clip":
         raise InputError(f"{what} is a {model_type} model; one with image and text, a CLIPModel, is needed")

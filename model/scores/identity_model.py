@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from transformers import AutoImageProcessor, Dinov2Model, ViTModel
 from model.bases.base_files import ModelSource, model_source
 from model.bases.pretrained import fetch, first_line, load_frozen
 from model.errors import InputError
+from model.reading.documents import read_json
 from model.runtime.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class IdentityModel:
         source = model_source(reference, revision, what="identity model")
         folder, what = fetch(source, _HUB_FILES), f"identity model '{reference}'"
         try:
-            model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-        except (OSError, ValueError) as error:
+            model_type = read_json(folder / "config.json", "config.json").get("model_type")
+        except (AttributeError, ValueError) as error:
             said = f"{what}: its config.json cannot be read ({first_line(error)}); name a ViTModel or Dinov2Model"
             raise InputError(said) from error
         if model_type not in _KINDS:
@@ -53,8 +53,10 @@ class IdentityModel:
         model = load_frozen(model_class, folder, f"{what}:", device, **options)
         try:
             with quiet_libraries():
-                image_processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
-        except (OSError, ValueError) as error:
+                image_processor = AutoImageProcessor.from_pretrained(
+                    folder, local_files_only=True, trust_remote_code=False, backend="pil"
+                )
+        except Exception as error:  # the library raises whatever a damaged file leads it to
             raise InputError(f"{what}: its image processor cannot be loaded ({first_line(error)})") from error
         return cls(source=source, model=model, image_processor=image_processor, device=torch.device(device))
 

@@ -28,6 +28,7 @@ from model.bases.base import load_base
 from model.bases.prompt import ConceptPrompt
 from model.errors import InputError, SetupError, WorkFailed, WorldFailed
 from model.methods.method import Stage
+from model.reading.pictures import OURS, open_picture
 from model.runtime.device import DeviceType
 from model.training.checkpoint import Checkpoints
 from model.training.checkpoint_interval import CheckpointInterval
@@ -182,7 +183,7 @@ def _train(folder: Path, pipe: int, request: Mapping[str, Any], group: ProcessGr
         os.write(pipe, (json.dumps(what) + "\n").encode())
 
     def pictures(room: str) -> list[Image.Image]:
-        return [Image.open(path) for path in sorted((folder / room).iterdir())]
+        return [open_picture(path, OURS) for path in sorted((folder / room).iterdir())]
 
     first = group.rank == 0
     processes, kept, previous = Processes(**request["processes"]), request["checkpoints"], folder / _PREVIOUS

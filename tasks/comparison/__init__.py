@@ -1,4 +1,4 @@
 """Methods side by side: which jobs a comparison or a tuning grid is, what is read of each evaluation, the table with
-its intervals, its pictures, and its record in MLflow. May know execution (loaded models), registry, tracking, jobs,
-figures, concepts and store. Start at choice.py, then table.py.
+its intervals, its pictures, and its record in MLflow. May know registry, tracking, jobs, figures, concepts and
+store. Start at choice.py, then table.py.
 """

@@ -1,10 +1,8 @@
 """What a comparison reads of each finished evaluation: the value of every picture, and its rank among look-alikes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-from PIL import Image
 
 from tasks.comparison.choice import Place
 from tasks.comparison.table import TITLES, Cell
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def read_cell(store: Store, job: Job, place: Place, evaluation: Manifest, look_alikes: "Tensor | None") -> Cell:
-    """The values of one training; `look_alikes` are embeddings (pictures, width) of `embed_look_alikes`.
+    """The values of one training; `look_alikes` are embeddings (pictures, width).
 
     Raises:
         Damaged, StoreFailed: scores or embeddings in the store are not as they were.
@@ -64,12 +62,3 @@ def rescaled_scores(tensors: "Mapping[str, Tensor]", by: str) -> dict[str, list[
     both = identity.clamp(0, 1) * followed.clamp(0, 1)
     named = {"identity": identity, "text": followed, "identity_x_text": both}
     return {name: values.double().tolist() for name, values in named.items()}
-
-
-def embed_look_alikes(job: Job, pictures: Sequence[Image.Image]) -> "Tensor | None":
-    """Their embeddings by the identity model, or by the evaluator where there is none; None without pictures."""
-    from tasks.execution.loaded_evaluator import open_evaluator, open_identity_model
-
-    if not pictures:
-        return None
-    return (open_identity_model(job) or open_evaluator(job)).embed_images(pictures).cpu()

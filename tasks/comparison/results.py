@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tasks.comparison.choice import Place
 from tasks.jobs.jobs import Job
 from tasks.store.manifest import Manifest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +19,8 @@ class ComparisonResults:
     jobs: Mapping[Place, Job]
     found: Mapping[Place, Mapping[str, Manifest]]
     """By stage."""
+    look_alikes: "Mapping[str, Tensor | None]"
+    """By concept the embeddings (pictures, width) of what its pictures are ranked among; None where there are none."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from model.errors import InputError
 from tasks.concepts.concepts import NOT_STATED
+from tasks.files.names import path_inside
 
 REPOSITORY = "https://github.com/google/dreambooth"
 FOLDER = "dataset"
@@ -43,7 +44,8 @@ def read_subjects(root: Path, called: str, names: Sequence[str] = ()) -> list[Su
     """These subjects, or all, of a copy of the data set that messages call `called`.
 
     Raises:
-        InputError: it has another layout, or no subject of such a name; all problems together.
+        InputError: it has another layout, or a link that leads out of it, or no subject of such a name; all problems
+            together.
     """
     classes = _classes(root / CLASSES, f"{called}: {CLASSES}")
     problems = [_unknown(called, name, classes) for name in names if name not in classes]
@@ -51,7 +53,7 @@ def read_subjects(root: Path, called: str, names: Sequence[str] = ()) -> list[Su
     problems += [
         f"{called}: {FOLDER}/{name}: there is no such folder, though {CLASSES} names it"
         for name in subjects
-        if name in classes and not (root / FOLDER / name).is_dir()
+        if name in classes and not path_inside(root, f"{FOLDER}/{name}").is_dir()
     ]
     if problems:
         raise InputError(*problems)

@@ -1,7 +1,7 @@
 """The images that people bring for one concept: enough, large enough, and all different."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +9,12 @@ import numpy as np
 from PIL import Image
 
 from model.errors import InputError
-from tasks.concepts.image_reading import NOT_READ, read_picture
+from tasks.concepts.image_reading import read_picture
 from tasks.files.hashing import file_digest
 from tasks.files.text_names import is_utf8
+from tasks.pictures.kinds import is_picture
 
 FEWEST_IMAGES, USUAL_IMAGES = 3, 8
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif", *NOT_READ)
-"""Files in a folder that are meant as images; the last three are refused by name instead of being passed over."""
 
 # Of the fingerprint's 255 bits. Recompressed, resized, brightened or slightly trimmed copies differ in at most 38;
 # pictures of one object in one pose before two backgrounds in at least 48, photographs from two sides in at least 100.
@@ -117,8 +116,7 @@ def find_images(paths: Iterable[Path]) -> FoundImages:
             problems.append(f"{path}: cannot be read ({error.strerror})")
             continue
         for entry in entries:
-            is_image = entry.suffix.lower() in SUFFIXES and not entry.is_dir() and not entry.name.startswith(".")
-            (found if is_image else aside).append(entry)
+            (found if is_picture(entry) else aside).append(entry)
         if len(found) == before:
             problems.append(
                 f"{path}: no image in this folder, and subfolders are not looked into; name one with 3 to 8"
@@ -128,6 +126,14 @@ def find_images(paths: Iterable[Path]) -> FoundImages:
     ]
     unique = {path.resolve(): path for path in reversed(found)}  # a file named twice is one image
     return FoundImages(files=tuple(reversed(unique.values())), left_aside=tuple(aside), problems=tuple(problems))
+
+
+def pictures_among(files: Mapping[str, Path]) -> dict[str, Path]:
+    """The pictures among an image set's files, in their order, as `find_images` tells them.
+
+    What else lies there, such as captions that were put beside the images, is in the set and is not learnt from.
+    """
+    return {name: path for name, path in files.items() if is_picture(path)}
 
 
 def _bits(one: np.ndarray, other: np.ndarray) -> int:

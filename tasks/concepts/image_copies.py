@@ -10,6 +10,7 @@ from pathlib import Path
 from model.errors import WorkFailed, WorldFailed
 from tasks.dvc.folder_hash import FolderFile, file_md5
 from tasks.dvc.storage import DvcStorage
+from tasks.files.names import path_inside, proper_md5
 from tasks.files.spool import spooled_folder, sweep
 from tasks.project.settings import Settings
 
@@ -24,13 +25,14 @@ def gather(
     A file of the same path in the folder `near` is taken where it fits, then DVC's cache, then its remote.
 
     Raises:
+        ImproperName: a file's name leads out of the folder.
         WorkFailed: a file is in none of them, or damaged.
         WorldFailed: it cannot be written here.
         StoreFailed: the remote does not answer.
     """
-    folder = settings.home / "images" / version
+    folder = settings.home / "images" / proper_md5(version)
     try:
-        if all(_is(folder / file.relpath, file.md5) for file in files):
+        if all(_is(path_inside(folder, file.relpath), file.md5) for file in files):
             os.utime(folder)
             return folder
         sweep(folder.parent / "unfinished")
@@ -55,7 +57,7 @@ def _fill(folder: Path, storage: DvcStorage, whose: str, near: Path, files: Sequ
                 f"{whose}: {file.relpath} ({file.md5}) is missing or damaged in DVC's cache "
                 f"({storage.cached(file.md5)}), {storage.lacks()}; or make it again with `dvc repro`"
             )
-        target = folder / file.relpath
+        target = path_inside(folder, file.relpath)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from model.errors import InputError
 from tasks.concepts.concepts import Concept
+from tasks.files.names import proper_name
 from tasks.files.yaml_files import read_yaml, schema_problems, write_yaml
 
 ORIGINS_FILE = "images.yaml"
@@ -19,7 +20,7 @@ class ImageOrigin(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    file: str
+    file: Annotated[str, AfterValidator(proper_name)]
     """In the concept's image folder."""
     sha256: Sha256
     original: str

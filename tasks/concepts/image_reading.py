@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 
 from model.errors import InputError
+from model.reading.files import read_file
+from model.reading.pictures import MOST_PIXELS, open_picture
+from tasks.pictures.colours import converted
+from tasks.pictures.essentials import Essentials, essentials
+from tasks.pictures.jpeg_ends import with_end
+from tasks.pictures.kinds import HEAD_BYTES, NOT_READ, kind_of
+from tasks.pictures.orientation import upright
+from tasks.pictures.tiff_tags import zero_is_white
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")
-"""What Pillow may open: its other decoders (EPS runs Ghostscript) have no business with files from outside."""
-NOT_READ = (".heic", ".heif", ".jxl")
-"""What cameras write and Pillow cannot read."""
-MOST_PIXELS = 80_000_000  # 240 MB once decoded; a 20000 x 20000 PNG of 400 kB would take 1.2 GB
-
+MOST_BYTES = 2**30
+"""Of a file: 80 million pixels of eight bytes, and room."""
 _COPY_AGAIN = "copy it again from the original, or leave it out"
 _GRAY_16 = ("I;16", "I;16L", "I;16B")
 _MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", *_GRAY_16}
@@ -54,54 +58,70 @@ def read_picture(path: Path) -> Picture:
         raise InputError(f"{path}: not a file; leave it out")
     if state.st_size == 0:
         raise InputError(f"{path}: empty, 0 bytes; {_COPY_AGAIN}")
+    parts = essentials(read_file(path, str(path), MOST_BYTES))
+    if parts.refusal:
+        raise InputError(f"{path}: {parts.refusal}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        pixels, remarks = _to_srgb(_decode(path))
-    remarks += [str(warning.message).strip() for warning in caught]
-    return Picture(pixels=pixels, remarks=tuple(f"{path}: {remark}" for remark in remarks))
+        pixels, remarks = _to_srgb(_decode(path, parts.content), parts)
+    remarks += [*parts.remarks, *(str(warning.message).strip() for warning in caught)]
+    return Picture(pixels=pixels, remarks=tuple(f"{path}: {remark}" for remark in dict.fromkeys(remarks)))
 
 
-def _decode(path: Path) -> Image.Image:
+def _decode(path: Path, content: bytes) -> Image.Image:
     """The only picture of a file, upright. Size and number of frames are read from the header before any pixel."""
-    Image.init()  # Pillow knows only the formats that it has loaded
     try:
-        with Image.open(path, formats=FORMATS) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise InputError(_too_large(path, opened.width * opened.height))
-            frames = getattr(opened, "n_frames", 1)
-            # the further frames of a multi-picture JPEG are its maker's previews and depth maps, not an animation
-            if frames > 1 and opened.format != "MPO":
-                raise InputError(
-                    f"{path}: animated or of several pages ({frames} in one {opened.format}); save one picture"
-                )
-            if opened.mode not in _MODES:
-                raise InputError(f"{path}: pixels of mode {opened.mode} have no fixed range; save it with 8 or 16 bits")
-            opened.load()
-            return ImageOps.exif_transpose(opened)
+        return _loaded(path, content)
     except InputError:
         raise
-    except Image.DecompressionBombError as error:  # Pillow's own limit, before it tells the size otherwise
+    except Image.DecompressionBombError as error:  # by the header
         raise InputError(_too_large(path, int(re.findall(r"\d+", str(error))[0]))) from error
     except Image.UnidentifiedImageError as error:
-        if (suffix := path.suffix.lower()) in NOT_READ:
-            raise InputError(f"{path}: {suffix[1:].upper()} is not read; export it as JPEG or PNG") from error
+        kind = NOT_READ.get(path.suffix.lower()) or kind_of(content[:HEAD_BYTES])
+        if kind in NOT_READ.values():
+            raise InputError(f"{path}: {kind} is not read; export it as JPEG or PNG") from error
         known = "JPEG, PNG, WebP, TIFF, BMP, AVIF or GIF"
         raise InputError(f"{path}: not an image, whatever its name says; {known} is needed") from error
     except Exception as error:  # decoders raise whatever the broken bytes lead them to
+        if kind_of(content[:HEAD_BYTES]) == "JPEG" and (whole := with_end(content)):
+            return _loaded(path, whole)
         raise InputError(f"{path}: damaged, cannot be decoded whole ({error}); {_COPY_AGAIN}") from error
+
+
+def _loaded(path: Path, content: bytes) -> Image.Image:
+    with open_picture(content) as opened:
+        frames = getattr(opened, "n_frames", 1)
+        # the further frames of a multi-picture JPEG are its maker's previews and depth maps, not an animation
+        if frames > 1 and opened.format != "MPO":
+            raise InputError(
+                f"{path}: animated or of several pages ({frames} in one {opened.format}); save one picture"
+            )
+        if opened.mode not in _MODES:
+            raise InputError(f"{path}: pixels of mode {opened.mode} have no fixed range; save it with 8 or 16 bits")
+        white_on_black = opened.mode in _GRAY_16 and opened.format == "TIFF" and zero_is_white(content)
+        opened.load()
+        if white_on_black:  # Pillow turns only 8 bits round
+            turned = Image.fromarray(65535 - np.asarray(opened))
+            turned.info, turned.format = dict(opened.info), opened.format
+            return turned
+        return upright(opened)
 
 
 def _too_large(path: Path, pixels: int) -> str:
     return f"{path}: {pixels:,} pixels are too many to decode safely, at most {MOST_PIXELS:,} are; scale it down first"
 
 
-def _to_srgb(picture: Image.Image) -> tuple[Image.Image, list[str]]:
+def _to_srgb(picture: Image.Image, parts: Essentials) -> tuple[Image.Image, list[str]]:
     """8-bit RGB in sRGB, with transparent parts over white, and remarks on profiles that could not be used."""
-    profile = picture.info.get("icc_profile")
+    profile = parts.icc or picture.info.get("icc_profile")
     if picture.mode in _GRAY_16:
         picture = _gray_8(picture)
     alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
-    colours, remarks = _apply_profile(_opaque(picture), profile)
+    colours, remarks = _opaque(picture), list[str]()
+    if parts.encoding:
+        colours = converted(colours, parts.encoding)
+    else:
+        colours, remarks = _apply_profile(colours, profile)
     flat = Image.new("RGB", colours.size, "white")  # new, so that no metadata comes along
     flat.paste(colours, mask=alpha)
     return flat, remarks

@@ -13,6 +13,7 @@ from tasks.concepts.image_copies import gather
 from tasks.dvc.folder_hash import FolderFile, file_md5, folder_digest, folder_files
 from tasks.dvc.storage import DvcStorage, dvc_storage
 from tasks.files.hashing import DigestMemory
+from tasks.files.names import proper_md5, proper_name
 from tasks.files.yaml_files import read_yaml
 from tasks.project.git import GitState, git_status
 from tasks.project.settings import Settings, shown_path
@@ -184,15 +185,24 @@ def _files_recorded(settings: Settings, concept: Concept, record: _Record | None
     listing = storage.fetch([record.digest]).get(record.digest)
     if listing is None:
         raise _missing(settings, concept, storage, record, record.digest)
-    entries = json.loads(listing.read_bytes())
-    sizes = storage.sizes(entry["md5"] for entry in entries)
+    entries = _entries(listing, f"concept '{concept.name}': the listing of data version {record.digest[:8]}")
+    sizes = storage.sizes(entries.values())
     files = []
-    for entry in entries:
-        size = sizes[entry["md5"]]
+    for relpath, md5 in entries.items():
+        size = sizes[md5]
         if size is None:
-            raise _missing(settings, concept, storage, record, entry["md5"])
-        files.append(FolderFile(relpath=entry["relpath"], md5=entry["md5"], size=size))
+            raise _missing(settings, concept, storage, record, md5)
+        files.append(FolderFile(relpath=relpath, md5=md5, size=size))
     return tuple(files)
+
+
+def _entries(listing: Path, called: str) -> dict[str, str]:
+    """md5 of each file by its name, as DVC lists a folder. InputError where it lists something else."""
+    try:
+        entries = json.loads(listing.read_bytes())
+        return {proper_name(entry["relpath"]): proper_md5(entry["md5"]) for entry in entries}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(f"{called} ({listing}) is none that DVC wrote: {error or type(error).__name__}") from error
 
 
 def _missing(settings: Settings, concept: Concept, storage: DvcStorage, record: _Record, md5: str) -> ImagesMissing:

@@ -26,8 +26,10 @@ from tasks.concepts.image_origins import ORIGINS_FILE
 from tasks.concepts.image_sets import RECORD_FILE, image_set
 from tasks.dvc.command import dvc_import
 from tasks.files.locks import file_lock
+from tasks.files.names import path_inside
 from tasks.files.places import hide_credentials, without_credentials
 from tasks.files.yaml_files import read_yaml
+from tasks.pictures.kinds import named_as_picture
 from tasks.project.base_limits import BaseLimits
 from tasks.project.settings import Settings, shown_path
 
@@ -40,6 +42,8 @@ class Imported:
     digest: str
     """Data version: DVC's folder hash."""
     images: int
+    others: tuple[str, ...]
+    """Files beside the images, which nothing is learnt from: DVC imports whole folders."""
     commit: str
     state: Literal["imported", "already there"]
 
@@ -146,8 +150,15 @@ def _check(
             intakes.append(_Intake(concept=concept, subject=subject, there=there))
             limits.check_words(ConceptPrompt(concept.placeholder_token, concept.super_category))
             found = find_images([clone / subject.path])
+            for path in found.files:  # DVC would follow a link, and bring in a file of this machine
+                path_inside(clone, path.relative_to(clone).as_posix())
             problems += found.problems
-            problems += [f"{path}: no image by its name; DVC imports whole folders" for path in found.left_aside]
+            problems += [
+                f"{path}: a folder, whose files would be taken too, since DVC imports whole folders; import from a "
+                "commit without it"
+                for path in found.left_aside
+                if path.is_dir()
+            ]
             inspect_images(found.files, limits.min_pixels)
         except InputError as error:
             problems += error.problems
@@ -186,10 +197,12 @@ def _is_there(settings: Settings, concept: Concept, origin: str, commit: str, su
 
 def _imported(settings: Settings, intake: _Intake, commit: str) -> Imported:
     images = image_set(settings, intake.concept)
+    pictures = {file.relpath: named_as_picture(file.relpath) for file in images.files}
     return Imported(
         concept=intake.concept,
         digest=images.digest,
-        images=len(images.files),
+        images=sum(pictures.values()),
+        others=tuple(name for name, is_one in pictures.items() if not is_one),
         commit=commit,
         state="already there" if intake.there else "imported",
     )

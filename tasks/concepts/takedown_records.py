@@ -16,6 +16,7 @@ from typing import Any
 from model.errors import InputError
 from tasks.concepts.concepts import IMAGES_FOLDER
 from tasks.concepts.image_sets import ImageSet
+from tasks.files.names import proper_name
 from tasks.store.documents import read_document
 from tasks.store.store import Store
 
@@ -75,7 +76,9 @@ class Takedown:
 
         def build(values: dict[str, Any]) -> "Takedown":
             sets = tuple(SetMember(**member) for member in values.pop("sets"))
-            revoked = {concept: tuple(contents) for concept, contents in values.pop("revoked").items()}
+            revoked = {proper_name(concept): tuple(contents) for concept, contents in values.pop("revoked").items()}
+            for member in sets:
+                proper_name(member.concept), proper_name(member.file)
             return cls(sets=sets, revoked=revoked, **values)
 
         return read_document(content, "record of a takedown", SCHEMA, build)

@@ -2,6 +2,7 @@
 
 from model.errors import InputError
 from tasks.dvc.folder_hash import path_digest
+from tasks.files.names import ImproperName, path_inside
 from tasks.files.yaml_files import read_yaml
 from tasks.project.settings import Settings
 
@@ -31,4 +32,7 @@ def sample_is_current(settings: Settings, name: str) -> bool:
     if not isinstance(stage, dict):
         return False
     parts = [*stage.get("deps", []), *stage.get("outs", [])]
-    return all(path_digest(settings.root / str(part.get("path"))) == part.get("md5") for part in parts)
+    try:
+        return all(path_digest(path_inside(settings.root, part.get("path"))) == part.get("md5") for part in parts)
+    except ImproperName:  # of a file elsewhere, which DVC may know and this does not read
+        return False

@@ -15,6 +15,7 @@ from typing import Any
 
 from model.errors import InputError
 from tasks.dvc.folder_hash import file_md5
+from tasks.files.names import proper_md5
 from tasks.files.places import parse_place, without_credentials
 from tasks.files.s3_url import SCHEME, S3Url
 from tasks.files.spool import spooled
@@ -223,7 +224,7 @@ def _shared_client(endpoint_url: str, options: tuple[tuple[str, str], ...], proc
 
 
 def _name(md5: str) -> str:
-    return f"files/md5/{md5[:2]}/{md5[2:]}"
+    return f"files/md5/{proper_md5(md5)[:2]}/{md5[2:]}"
 
 
 def _is(path: Path, md5: str) -> bool:

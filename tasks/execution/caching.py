@@ -6,140 +6,90 @@ Prefect's cache lies on top, with the same key, and only saves the asking; the f
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-from prefect.context import FlowRunContext, TaskRunContext
-from prefect.logging import get_run_logger
-from prefect.tasks import exponential_backoff
 
 from model.errors import WorldFailed
 from model.runtime.device import device_words
 from model.runtime.disk import to_disk
-from tasks.execution.manifest_facts import image_facts, stated_facts
-from tasks.execution.reporting import Reporter
+from tasks.execution.manifest_facts import image_facts, made_by, stated_facts
+from tasks.execution.stage_context import Make, Metrics, Receipt, StageContext
 from tasks.execution.work_folders import FILES, FINISHED, KEPT, lock_of, work_folder
 from tasks.files.locks import file_lock
 from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
+from tasks.jobs.kinds import KINDS, kind_name
+from tasks.jobs.libraries import installed_versions
 from tasks.jobs.models import model_facts
 from tasks.project.git import git_facts
 from tasks.store.manifest import Facts, Input, Manifest
-from tasks.store.store import DISK_FULL, Damaged, open_store
-
-Metrics = Mapping[str, float | Sequence[float]]
-"""Figures of the work that differ from run to run or are found in its files too; part of the manifest alone."""
+from tasks.store.store import DISK_FULL, Damaged
 
 
-class Bench:
-    """What a stage works with. No dataclass, so that Prefect hands it on untouched instead of looking inside."""
+def keep(
+    plan: StagePlan, context: StageContext, inputs: Sequence[Receipt], make: Make, *, thorough: bool = False
+) -> Receipt:
+    """Take the stage's artefact from the store, or let `make` write its files into a folder and publish them.
 
-    def __init__(self, job: Job, reporter: Reporter) -> None:
-        self.job = job
-        self.reporter = reporter
-        self.store = open_store(job.settings)
-        self.manifests: dict[str, Manifest] = {}
-        """Of the stages that are done, by name."""
-        self.doubtful: set[str] = set()
-        """Stages whose artefacts are read by every byte before they count as whole, also where that costs transfers."""
+    `inputs` are the receipts of the stages that it reads. With `thorough` an artefact that is there counts as whole
+    only when every byte was read, also where that costs transfers.
 
-    def warn(self, message: str) -> None:
-        """Tell the person at the terminal, and the log of the run in Prefect."""
-        self.reporter.warn(message)
-        if FlowRunContext.get() or TaskRunContext.get():
-            get_run_logger().warning("%s", message)
-
-    @contextmanager
-    def progress(self, plan: StagePlan, total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
-        """Inside, the stage works on `total` of what `unit` names; it tells what this yields how many are finished."""
-        self.reporter.begin(f"{self.job.concept.name} {plan.stage}", total, unit)
-        try:
-            yield self.reporter.advance
-        finally:
-            self.reporter.end()
-
-
-def cache_key(context: Any, parameters: Mapping[str, Any]) -> str:
-    """Prefect's key of a stage: our own."""
-    plan: StagePlan = parameters["plan"]
-    return f"{plan.stage}/{plan.key}"
-
-
-def is_tried_again(task: Any, task_run: Any, state: Any) -> bool:
-    """Whether a failed task is worth another try: the world failed (`retryable`), not the code. Says so, and when."""
-    error = state.result(raise_on_failure=False)
-    context = TaskRunContext.get()
-    if context is None or not getattr(error, "retryable", False):
-        return False
-    seconds = task.retry_delay_seconds[task_run.run_count - 1]
-    counted = f"{task_run.run_count + 1} of {task.retries + 1}"
-    context.parameters["bench"].warn(f"{error.said}; trying again in {seconds:g} s ({counted})")
-    return True
-
-
-TASK: dict[str, Any] = {
-    "cache_key_fn": cache_key,
-    "persist_result": True,
-    "result_serializer": "json",
-    "retries": 3,
-    "retry_delay_seconds": exponential_backoff(backoff_factor=2),
-    "retry_condition_fn": is_tried_again,
-}
-"""How Prefect runs a stage."""
-
-
-def keep(bench: Bench, plan: StagePlan, work: Callable[[Path], Metrics]) -> dict[str, Any]:
-    """Take the stage's artefact from the store, or let `work` write its files into a folder and publish them.
-
-    `work` returns figures for the manifest. Two processes, on any machines, never make the same artefact at once. Work
-    that is finished and could not be published is kept, and published by the next try or the next command; of work
-    that was stopped or failed, what it has put into `tasks.execution.work_folders.kept_folder` is kept.
-
-    Returns what Prefect keeps: stage, key, digest of the files, and whether it was made now.
+    Two processes, on any machines, never make the same artefact at once. Work that is finished and could not be
+    published is kept, and published by the next try or the next command; of work that was stopped or failed, what it
+    has put into `tasks.execution.work_folders.kept_folder` is kept.
 
     Raises:
         StoreFailed: the store cannot be read or written.
         Damaged: something that this stage reads is not as it was; that other stage has to run again.
     """
-    folder, thorough = work_folder(bench.job.settings, plan), plan.stage in bench.doubtful
+    folder = work_folder(context.job.settings, plan)
 
     def waiting() -> None:
-        bench.warn(f"{plan.stage} of '{bench.job.concept.name}' is being made by another process: waiting for it")
+        context.warn(f"{plan.stage} of '{context.job.concept.name}' is being made by another process: waiting for it")
 
     with suppress(Damaged):  # said below, where it is made again
-        if not folder.exists() and (manifest := bench.store.find_checked(plan.stage, plan.key, thorough=thorough)):
-            return _receipt(manifest, made=False)
+        if not folder.exists() and (manifest := context.store.find_checked(plan.stage, plan.key, thorough=thorough)):
+            return _receipt(plan, manifest, made=False)
     # The folder has a lock of its own: it is of this machine, and stays ours should the store's hold be lost.
     with (
-        bench.store.alone(plan.stage, plan.key, waiting) as hold,
+        context.store.alone(plan.stage, plan.key, waiting) as hold,
         file_lock(lock_of(folder), waiting, remove=True),
     ):
-        manifest = _present(bench, plan, thorough)
+        manifest = _present(context, plan, thorough)
         if manifest is not None:
             shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed once it had published
-            return _receipt(manifest, made=False)
+            return _receipt(plan, manifest, made=False)
+        read = _read(context, plan, inputs)
         if not (folder / FINISHED).exists():
-            _work(folder, plan, work)
+            _work(folder, plan, lambda files: make(plan, context, read, files))
         outcome = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
-        facts = _facts(bench, plan, folder / FILES, **outcome)
-        manifest = bench.store.publish(folder / FILES, facts, thorough=thorough)
+        facts = _facts(context, plan, read, folder / FILES, **outcome)
+        manifest = context.store.publish(folder / FILES, facts, thorough=thorough)
         shutil.rmtree(folder)
         if hold.lost():
-            bench.warn(
-                f"{plan.stage} of '{bench.job.concept.name}': the store has not heard of this process for a while, so "
-                "another may have made it too; what was published first counts"
+            context.warn(
+                f"{plan.stage} of '{context.job.concept.name}': the store has not heard of this process for a while, "
+                "so another may have made it too; what was published first counts"
             )
-        return _receipt(manifest, made=True)
+        return _receipt(plan, manifest, made=True)
 
 
-def _present(bench: Bench, plan: StagePlan, thorough: bool) -> Manifest | None:
+def _present(context: StageContext, plan: StagePlan, thorough: bool) -> Manifest | None:
     try:
-        return bench.store.find_checked(plan.stage, plan.key, thorough=thorough)
+        return context.store.find_checked(plan.stage, plan.key, thorough=thorough)
     except Damaged as damage:
-        bench.warn(f"damaged in the store, so it is made again: {damage}")
+        context.warn(f"damaged in the store, so it is made again: {damage}")
         return None
+
+
+def _read(context: StageContext, plan: StagePlan, inputs: Sequence[Receipt]) -> dict[str, Manifest]:
+    """The manifests of what the stage reads, by stage; they must be just those that its key was made from."""
+    given = {receipt["stage"]: receipt["key"] for receipt in inputs}
+    if given != (planned := {stage: key for stage, key in plan.reads.items() if kind_name(stage) in KINDS}):
+        raise ValueError(f"{plan.stage} is planned to read {planned}, and was given {given}")
+    return context.read(inputs)
 
 
 def _work(folder: Path, plan: StagePlan, work: Callable[[Path], Metrics]) -> None:
@@ -169,10 +119,19 @@ def _work(folder: Path, plan: StagePlan, work: Callable[[Path], Metrics]) -> Non
         raise
 
 
-def _facts(bench: Bench, plan: StagePlan, folder: Path, wall_seconds: float, metrics: Metrics) -> Facts:
-    job = bench.job
+def _facts(
+    context: StageContext,
+    plan: StagePlan,
+    read: Mapping[str, Manifest],
+    folder: Path,
+    wall_seconds: float,
+    metrics: Metrics,
+) -> Facts:
+    job = context.job
     models = job.recipe.models
-    inputs = [Input(kind=kind, key=key, digest=_digest_read(bench, kind, key)) for kind, key in plan.reads.items()]
+    # an image set's key is its digest
+    digests = {**plan.reads, **{stage: manifest.digest() for stage, manifest in read.items()}}
+    inputs = [Input(kind=kind, key=key, digest=digests[kind]) for kind, key in plan.reads.items()]
     inputs += [Input(kind=kind, key=models[kind].digest, digest=models[kind].digest) for kind in plan.models]
     return Facts(
         stage=plan.stage,
@@ -181,6 +140,8 @@ def _facts(bench: Bench, plan: StagePlan, folder: Path, wall_seconds: float, met
         parameters=plan.parameters,
         code=plan.code,
         packages=plan.packages,
+        installed=installed_versions(plan.packages),
+        made_by=made_by(job, plan),
         seed=plan.seed,
         numeric_policy=plan.numeric_policy,
         device=device_words(plan.numeric_policy.get("device", "cpu")),
@@ -202,10 +163,5 @@ def _git_facts(job: Job) -> dict[str, Any] | None:
     return git and git | {"dirty": git["dirty"] or job.images.dirty}
 
 
-def _digest_read(bench: Bench, kind: str, key: str) -> str:
-    """Digest of what was read: an earlier stage's files; an image set's key is its digest."""
-    return bench.manifests[kind].digest() if kind in bench.manifests else key
-
-
-def _receipt(manifest: Manifest, *, made: bool) -> dict[str, Any]:
-    return {"stage": manifest.stage, "key": manifest.key, "digest": manifest.digest(), "made": made}
+def _receipt(plan: StagePlan, manifest: Manifest, *, made: bool) -> Receipt:
+    return {"stage": plan.stage, "key": plan.key, "digest": manifest.digest(), "made": made}

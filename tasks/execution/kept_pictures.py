@@ -4,6 +4,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from model.reading.pictures import OURS, open_picture
+
 
 class KeptPictures:
     """Pictures of prompts in a folder: number `image` of each `prompt`."""
@@ -22,7 +24,7 @@ class KeptPictures:
     def get(self, prompt: int, image: int) -> Image.Image | None:
         """The picture, or None where it is not there or cannot be read."""
         try:
-            with Image.open(self.path(prompt, image)) as picture:
+            with open_picture(self.path(prompt, image), OURS) as picture:
                 picture.load()
                 return picture.copy()
         except (OSError, SyntaxError, ValueError):  # Pillow's words for a PNG that is cut off or altered

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from model.errors import InputError, SetupError
-from tasks.concepts.image_checks import inspect_images
+from tasks.concepts.image_checks import inspect_images, pictures_among
 from tasks.concepts.image_sets import local_images
 from tasks.concepts.takedown_records import Takedowns, read_takedowns
 from tasks.execution.work_folders import sweep
@@ -79,7 +79,7 @@ def _check_not_taken_down(taken: Takedowns, job: Job) -> None:
 
 
 def _check_images(job: Job) -> None:
-    images = local_images(job.settings, job.concept, job.images)
+    images = pictures_among(local_images(job.settings, job.concept, job.images))
     inspect_images(list(images.values()), fewest_pixels(base_folder(job.settings, job.recipe.params)))
 
 

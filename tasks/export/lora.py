@@ -37,6 +37,7 @@ def write_lora(
     """
     from safetensors.torch import save_file
 
+    from model.bases.noise_schedule import solver_options
     from model.exports.diffusers_pipeline import pipeline_class
     from model.exports.low_rank import as_diffusers_saves, low_rank, restored
 
@@ -61,10 +62,12 @@ def write_lora(
     (folder / LOSS).write_text(json.dumps(loss, indent=1) + "\n", encoding="utf-8")
     reference, revision = record.base["reference"], record.base["revision"]
     origin = f'"{reference}", revision="{revision}"' if revision else '"PATH_OF_THE_BASE"'
+    # Spelled out: the scheduler's file of a base may hold what somebody once drew with.
+    solver = ", ".join(f"{name}={value!r}" for name, value in solver_options(base.noise_scheduler).items())
     usage = diffusers_usage(
         record,
         f"pipeline = DiffusionPipeline.from_pretrained({origin})",
-        "pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)",
+        f"pipeline.scheduler = DPMSolverMultistepScheduler({solver})",
         'pipeline.load_lora_weights("PATH_OF_THIS_FOLDER", weight_name="pytorch_lora_weights.safetensors")',
         f'embeddings = load_file("PATH_OF_THIS_FOLDER/{EMBEDDING}")',
         *(line for encoder in base.text_encoders for line in _word_usage(encoder, record.concept.placeholder_token)),

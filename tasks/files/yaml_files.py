@@ -11,8 +11,22 @@ from pydantic import ValidationError
 
 from model.errors import InputError
 from model.methods.limits import as_written
+from model.reading.documents import DEEPEST
+from model.reading.files import decoded, read_file
 
 COMMIT = r"^[0-9a-f]{40}$"
+MOST_BYTES = 8 * 2**20
+"""Of a YAML file: the record of twenty thousand images has five."""
+_MOST_DIGITS = 100
+"""Of a number, with everything that belongs to it."""
+_MOST_REPEATED = 10_000
+"""Entries that aliases stand for, all aliases together."""
+_NUMBERS = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp")}
+# What cannot be nested deep is not looked at twice: each level opens a bracket, or stands further to the right.
+_SURELY_FLAT = 30
+_ANCHORS = re.compile(r"[&*]")
+_OPENS = re.compile(r"[\[{]")
+_INDENTED = re.compile(rf"^[ \t?:-]{{{_SURELY_FLAT},}}", re.MULTILINE)
 
 # libyaml's parser where PyYAML was built with it: seven times as fast
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -21,9 +35,23 @@ _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class _StrictLoader(_Loader):  # type: ignore[misc, valid-type]
     """Refuses a key that stands twice, of which plain YAML would silently drop the first; takes 2e-6 for a number."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        number = isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS
+        if number and len(node.value) > _MOST_DIGITS:
+            said = f"a number of {len(node.value):,} characters; put it in quotes if it is a text"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError) as error:
+            # PyYAML lets whatever its conversions meet go through: the date 2026-02-30, `!!int x`
+            said = f"{str(node.value)[:40]!r} is no {node.tag.rpartition(':')[2]} ({error})"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from error
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue  # `<<: *usual`, no key of its own
             key = self.construct_object(key_node, deep=deep)
             if not isinstance(key, Hashable):
                 continue  # refused below
@@ -44,16 +72,59 @@ def read_yaml(path: Path, label: str) -> Any:
     """The content of a YAML file; `label` is how messages call the file.
 
     Raises:
-        InputError: the file is not there, is not UTF-8, or is not YAML.
+        InputError: the file is not there, is no regular file or too large, is not UTF-8, is not YAML, or is nested or
+            multiplied by anchors beyond bounds.
     """
+    return parse_yaml(read_file(path, label, MOST_BYTES), label)
+
+
+def parse_yaml(content: bytes, label: str) -> Any:
+    """What a YAML document says. InputError, which begins with `label`, as `read_yaml` raises it."""
+    text = decoded(content, label)
     try:
-        return yaml.load(path.read_bytes(), Loader=_StrictLoader)
-    except FileNotFoundError:
-        raise InputError(f"{label}: there is no such file") from None
-    except OSError as error:
-        raise InputError(f"{label}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeError) as error:
+        if _ANCHORS.search(text) or len(_OPENS.findall(text)) > _SURELY_FLAT or _INDENTED.search(text):
+            _check_shape(text)
+        return yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
         raise InputError(f"{label}: {_yaml_words(error)}") from error
+
+
+def _check_shape(text: str) -> None:
+    """Raise a YAMLError for what is nested too deep or grows by its anchors, before anything is built of it.
+
+    libyaml builds what is nested by recursion on the C stack, which ends the process; and a list of ten aliases of a
+    list of ten aliases, nine times over, is a thousand million things to whoever looks at each.
+    """
+    depth = nodes = grown = 0
+    open_anchors: list[tuple[str | None, int]] = []
+    sizes: dict[str, int] = {}  # of what an anchor stands for
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            nodes += 1
+            open_anchors.append((event.anchor, nodes))
+            if depth > DEEPEST:
+                raise _refused(f"nested more than {DEEPEST} levels deep", event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+            anchor, before = open_anchors.pop()
+            if anchor is not None:
+                sizes[anchor] = nodes - before + 1
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor in (anchor for anchor, _ in open_anchors):
+                raise _refused(f"*{event.anchor} stands inside what it stands for", event)
+            size = sizes.get(event.anchor or "", 1)
+            nodes += size
+            grown += size
+            if grown > _MOST_REPEATED:
+                raise _refused(f"*{event.anchor}: the anchors repeat more than {_MOST_REPEATED:,} entries", event)
+        elif isinstance(event, yaml.ScalarEvent):
+            nodes += 1
+
+
+def _refused(said: str, event: yaml.Event) -> yaml.YAMLError:
+    mark: Any = event.start_mark  # of either parser
+    return yaml.constructor.ConstructorError(None, None, said, mark)
 
 
 def write_yaml(path: Path, content: Any, comment: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from model.bases.base_files import model_source
 from tasks.concepts.concepts import NOT_STATED
 from tasks.files.hashing import DigestMemory, digest_of, file_digest
+from tasks.files.names import proper_name
 from tasks.project.settings import Settings
 
 MODEL_SUFFIXES = (".json", ".safetensors", ".txt")
@@ -77,7 +78,8 @@ def cached_hub_files(reference: str, revision: str | None) -> dict[str, Path]:
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.file_download import repo_folder_name
 
-    snapshot = Path(HF_HUB_CACHE, repo_folder_name(repo_id=reference, repo_type="model"), "snapshots", str(revision))
+    kept = repo_folder_name(repo_id=reference, repo_type="model")
+    snapshot = Path(HF_HUB_CACHE, proper_name(f"{kept}/snapshots/{revision}"))
     found = sorted(path for path in snapshot.rglob("*") if path.suffix in MODEL_SUFFIXES and path.is_file())
     return {path.relative_to(snapshot).as_posix(): path for path in found}
 

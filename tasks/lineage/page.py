@@ -8,10 +8,11 @@ from typing import Any
 from jinja2 import PackageLoader
 from PIL import Image
 
+from model.reading.pictures import OURS, open_picture
 from tasks.figures.html import embedded, page_environment
 from tasks.figures.score_words import interval, read_scores
 from tasks.lineage.chain import Chain
-from tasks.lineage.words import SHORT, git_words, number, size_words, when_words
+from tasks.lineage.words import SHORT, device_words, git_words, number, size_words, when_words
 from tasks.store.artefacts import GENERATIONS, PREVIEW, STAGES
 from tasks.store.manifest import Manifest
 from tasks.store.store import Damaged, Store
@@ -50,6 +51,7 @@ def write_page(page: Path, store: Store, chain: Chain, lineage: Mapping[str, Any
         "number": number,
         "interval": interval,
         "when": when_words,
+        "devices": device_words,
     }
     environment = page_environment(PackageLoader("tasks.lineage"), filters)
     scores = lineage["evaluation"] and lineage["evaluation"]["scores"]
@@ -159,7 +161,7 @@ def _picture(store: Store, manifest: Manifest | None, name: str) -> str | None:
         path = store.file(manifest, name)
     except Damaged:
         return None
-    with Image.open(path) as picture:
+    with open_picture(path, OURS) as picture:
         thumbnail = picture.convert("RGB")
     thumbnail.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     return embedded(thumbnail)

@@ -4,8 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from PIL import Image
-
+from model.reading.pictures import OURS, open_picture
 from tasks.concepts.image_checks import named_fingerprint
 from tasks.store.artefacts import ORIGINS
 from tasks.store.manifest import Manifest
@@ -26,6 +25,6 @@ def prepared_images(store: Store, manifest: Manifest) -> tuple[Mapping[str, Any]
     paths = store.files(manifest, [origin["file"] for origin in origins])
     facts = []
     for origin in origins:
-        with Image.open(paths[origin["file"]]) as picture:
+        with open_picture(paths[origin["file"]], OURS) as picture:
             facts.append(origin | {"md5": None, "size": None, "fingerprint": named_fingerprint(picture)})
     return tuple(facts)

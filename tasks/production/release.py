@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 
 from model.errors import InputError, WorkFailed
 from tasks.files.hashing import file_digest
+from tasks.files.names import proper_name, proper_sha256
 from tasks.production.statement import provenance_statement
-from tasks.registry.package_listing import LEFT_BY_LOADING
-from tasks.registry.versions import local_folder
-from tasks.store.blobs import Blobs, NotAsWritten
+from tasks.registry.package_listing import LEFT_BY_LOADING, MLFLOW_NOTE, is_bytecode, mlflow_note
+from tasks.registry.versions import PREFIX, local_folder, package_damage
+from tasks.store.blobs import Blobs
 from tasks.store.manifest import FileRecord, Manifest
 from tasks.tracking.client import artifacts_at
 
@@ -58,6 +59,16 @@ class Release:
         return hashlib.sha256(self.document).hexdigest()
 
     @property
+    def hashes(self) -> dict[str, str]:
+        """sha256 of every file by path, release.json's own among them: what its signature is over."""
+        return {DOCUMENT: self.id} | {name: record.sha256 for name, record in self.files.items()}
+
+    def below(self, folder: str) -> dict[str, FileRecord]:
+        """Its files in one of its folders, by path inside that."""
+        inside = f"{folder}/"
+        return {name.removeprefix(inside): record for name, record in self.files.items() if name.startswith(inside)}
+
+    @property
     def place(self) -> str:
         """Its folder in the production store, with "/" at the end."""
         return release_place(self.concept, self.id)
@@ -76,14 +87,22 @@ def assemble(
     manifests: Mapping[str, Manifest],
     folder: Path,
 ) -> Release:
-    """Write a release of a registered version into an empty folder, release.json included."""
+    """Write a release of a registered version into an empty folder, release.json included.
+
+    Raises:
+        WorkFailed: the registered package is not what was registered.
+    """
     place = client.get_model_version_download_uri(version.name, version.version)
     package = local_folder(place)
     if package is not None:
-        shutil.copytree(package, folder / MODEL, ignore=shutil.ignore_patterns(*LEFT_BY_LOADING))
+        ignored = shutil.ignore_patterns(*LEFT_BY_LOADING)
+        shutil.copytree(package, folder / MODEL, symlinks=True, ignore=ignored)  # no link is a part of it
     else:
         (folder / MODEL).mkdir(parents=True)
         artifacts_at(client, place).download_artifacts("", str(folder / MODEL))
+    if problem := package_damage(folder / MODEL, version.tags):
+        again = f"`conceptbooth train {version.name.removeprefix(PREFIX)}` puts it right"
+        raise WorkFailed(f"{version.name} version {version.version}: {problem}; {again}")
     (folder / LINEAGE).mkdir()
     for stage, manifest in manifests.items():
         (folder / LINEAGE / f"{stage}.json").write_text(manifest.to_json(), encoding="utf-8")
@@ -123,15 +142,34 @@ def read_release(place: Blobs, concept: str, identity: str) -> Release:
         InputError: it is missing or was changed.
         StoreFailed: it cannot be told.
     """
-    path = f"{release_place(concept, identity)}{DOCUMENT}"
+    path = f"{release_place(proper_name(concept), proper_sha256(identity))}{DOCUMENT}"
     record = place.read(path)
     if record is None:
         raise InputError(f"release {place.where(path)}: missing")
     if hashlib.sha256(record.content).hexdigest() != identity:
         raise InputError(f"release {place.where(path)}: its bytes have changed")
-    facts = json.loads(record.content)
-    files = {name: FileRecord(sha256=sha256, size=size) for name, (sha256, size) in facts["files"].items()}
-    return Release(concept=facts["concept"], content=facts["content"], files=files)
+    try:
+        facts = json.loads(record.content)
+        files = {proper_name(name): FileRecord.parse(*recorded) for name, recorded in facts["files"].items()}
+        release = Release(concept=facts["concept"], content=facts["content"], files=files)
+        if release.document != record.content:
+            raise ValueError("another form than it is written in")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(f"release {place.where(path)}: is none: {error or type(error).__name__}") from error
+    if release.concept != concept:
+        raise InputError(f"release {place.where(path)}: is one of {release.concept!r}")
+    return release
+
+
+def read_file(place: Blobs, release: Release, name: str) -> bytes:
+    """A small file of a release, its bytes hashed. Raises InputError where it is not what it was; StoreFailed."""
+    path = f"{release.place}{name}"
+    record, known = place.read(path), release.files.get(name)
+    if record is None or known is None:
+        raise InputError(f"{place.where(path)}: missing")
+    if hashlib.sha256(record.content).hexdigest() != known.sha256:
+        raise InputError(f"{place.where(path)}: its bytes have changed")
+    return record.content
 
 
 def damage(place: Blobs, release: Release) -> list[str]:
@@ -142,25 +180,34 @@ def damage(place: Blobs, release: Release) -> list[str]:
     ]
 
 
+def unfit(place: Blobs, release: Release, tell: Callable[[str], None] = lambda _: None) -> list[str]:
+    """Why a release may not serve, one sentence each: `damage` and `beside`. Raises StoreFailed."""
+    return damage(place, release) + beside(place, release, tell)
+
+
+def beside(place: Blobs, release: Release, tell: Callable[[str], None] = lambda _: None) -> list[str]:
+    """What lies in a release's folder and keeps it from serving, one sentence each.
+
+    Bytecode that Python left there is removed: it is never a part of a release, and whoever loads the folder would run
+    it in the place of the code. Raises StoreFailed.
+    """
+    found, problems = strangers(place, release), []
+    bytecode = [name for name in found if is_bytecode(name)]
+    if bytecode:
+        tell(f"removing bytecode from {place.where(release.place)}: {', '.join(bytecode)}")
+        place.delete_all([f"{release.place}{name}" for name in bytecode])
+    for name in sorted(set(found) - set(bytecode)):
+        note = place.read(f"{release.place}{name}") if name == f"{MODEL}/{MLFLOW_NOTE}" else None
+        if note is None or mlflow_note(note.content) is None:
+            problems.append(f"{name}: is no part of the release, and whoever loads the folder may load it; remove it")
+    return problems
+
+
 def strangers(place: Blobs, release: Release) -> list[str]:
     """Files in a release's folder that are none of it: whoever loads the folder might load them. Raises StoreFailed."""
     own = {*release.files, DOCUMENT, SIGNATURE}
     found = (entry.name.removeprefix(release.place) for entry in place.entries(release.place))
     return sorted(name for name in found if name not in own)
-
-
-def fetch(place: Blobs, release: Release, folder: Path) -> None:
-    """Copy a release's files, release.json included, into an empty folder. Raises InputError, StoreFailed."""
-    named = {f"{release.place}{name}": record for name, record in release.files.items()}
-    try:
-        paths = place.fetch(named)
-    except NotAsWritten as error:
-        raise InputError(f"release {place.where(release.place)}: {error}") from error
-    for name, path in paths.items():
-        target = folder / name.removeprefix(release.place)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-    (folder / DOCUMENT).write_bytes(release.document)
 
 
 def _records(folder: Path) -> dict[str, FileRecord]:

@@ -1,5 +1,9 @@
-"""Signatures beside what they are about: of each release, and of each concept's ledger as far as it goes."""
+"""Signatures beside what they are about: of each release, and of each concept's ledger as far as it goes.
 
+A signature is over names and hashes, so it is verified by those: nothing that it is about has to be unpacked for it.
+"""
+
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +36,7 @@ def sign_release(settings: Settings, place: Blobs, release: Release, folder: Pat
     present = place.read(path)
     if present is not None:
         try:
-            verify(folder, present.content, public_key_of(settings))
+            verify(release.hashes, present.content, public_key_of(settings))
             return
         except NotSigned:
             pass  # by a key that is no longer ours, or damaged
@@ -47,16 +51,24 @@ def sign_ledger(settings: Settings, place: Blobs, ledger: Ledger) -> None:
     present = place.read(path)
     if present is not None:
         try:
-            verify_documents(documents, present.content, public_key_of(settings))
+            verify(hashes_of_documents(documents), present.content, public_key_of(settings))
             return
         except NotSigned:
             pass  # a record was added since
     place.write(path, sign_documents(settings, documents))
 
 
+def hashes_of_documents(documents: Mapping[str, bytes]) -> dict[str, str]:
+    """sha256 of documents by name: what a signature is over."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in documents.items()}
+
+
 def ledger_documents(ledger: Ledger) -> dict[str, bytes]:
     """What is signed of a ledger: its records by file name."""
     return {record_path(ledger.concept, record.seq).rpartition("/")[2]: record.to_json() for record in ledger.records}
+
+
+_SHOWN = 5  # names in a message
 
 
 class NotSigned(Exception):
@@ -78,27 +90,38 @@ def sign(settings: Settings, folder: Path) -> bytes:
         return signature.read_bytes()
 
 
-def verify(folder: Path, signature: bytes, public_key: bytes) -> None:
-    """Raise NotSigned unless the signature is this key's and lists exactly the files in the folder, as they are."""
+def verify(hashes: Mapping[str, str], signature: bytes, public_key: bytes) -> None:
+    """Raise NotSigned unless the signature is this key's, over exactly these files: sha256 by name."""
+    signed = _signed(signature, public_key)
+    if signed == hashes:
+        return
+    differing = sorted(name for name in signed.keys() | hashes.keys() if signed.get(name) != hashes.get(name))
+    named = ", ".join(ascii(name)[1:-1] for name in differing[:_SHOWN]) + (", ..." if len(differing) > _SHOWN else "")
+    raise NotSigned(f"it was made over other files: {len(differing)} differ, are missing or were added ({named})")
+
+
+def _signed(signature: bytes, public_key: bytes) -> dict[str, str]:
+    """What a signature by this key is over: sha256 by name. Raises NotSigned."""
     from cryptography.exceptions import InvalidSignature
-    from model_signing import verifying
+
+    # its verifier of folders would want the files unpacked; this is the part of it that reads signatures
+    from model_signing._signing import sign_ec_key, sign_sigstore_pb
 
     with TemporaryDirectory() as elsewhere:
         bundle, key = Path(elsewhere) / "signature", Path(elsewhere) / "key"
         bundle.write_bytes(signature)
         key.write_bytes(public_key)
         try:
-            verifying.Config().use_elliptic_key_verifier(public_key=key).verify(folder, bundle)
+            manifest = sign_ec_key.Verifier(key).verify(sign_sigstore_pb.Signature.read(bundle))
+            signed = {file.identifier: file.digest for file in manifest.resource_descriptors()}
         except InvalidSignature as error:
             raise NotSigned("the signature was not made by this key, or was changed") from error
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise NotSigned(str(error).strip()) from error
-
-
-def verify_documents(documents: Mapping[str, bytes], signature: bytes, public_key: bytes) -> None:
-    """`verify` for documents by name."""
-    with TemporaryDirectory() as folder:
-        verify(write_documents(Path(folder) / "documents", documents), signature, public_key)
+        except Exception as error:  # whatever a library finds in what a stranger wrote
+            raise NotSigned(str(error).strip() or f"it is none: {type(error).__name__}") from error
+    other = sorted({digest.algorithm for digest in signed.values()} - {"sha256"})
+    if other:
+        raise NotSigned(f"it is over hashes of another kind: {', '.join(other)}")
+    return {name: digest.digest_hex for name, digest in signed.items()}
 
 
 def sign_documents(settings: Settings, documents: Mapping[str, bytes]) -> bytes:

@@ -8,12 +8,10 @@ Settings are matters of the machine (folders, addresses, the device); what decid
 import difflib
 import hashlib
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from dotenv import dotenv_values
 from pydantic import (
     AliasChoices,
     Field,
@@ -22,16 +20,22 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from model.bases.recorded_base import BASE_VARIABLE
 from model.errors import InputError
 from model.training.checkpoint_interval import CheckpointInterval
 from tasks.files.places import parse_place, without_credentials
 from tasks.files.s3_url import S3Url
+from tasks.project.settings_files import CREDENTIALS, SETTINGS_FILE, read_dotenv, read_settings_file
 
 PARAMS_FILE = "params.yaml"
-SETTINGS_FILE = "conceptbooth.toml"
 PREFIX = "CONCEPTBOOTH_"
 _MLFLOW_FILES = ("file", "s3", "gs", "wasbs", "abfss", "hdfs", "dbfs", "sftp", "mlflow-artifacts", "http", "https")
 """Schemes under which MLflow keeps files."""
@@ -251,8 +255,20 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """First wins: arguments, environment, `.env`, `conceptbooth.toml`."""
-        toml = TomlConfigSettingsSource(settings_cls, toml_file=Path(init_settings()["root"]) / SETTINGS_FILE)
-        return init_settings, env_settings, dotenv_settings, toml
+        root = Path(init_settings()["root"])
+        toml = InitSettingsSource(settings_cls, read_settings_file(root))
+        return init_settings, env_settings, _DotEnv(settings_cls, root), toml
+
+
+class _DotEnv(DotEnvSettingsSource):
+    """`.env` as this project reads it, within bounds, instead of by the library's own opening of the file."""
+
+    def __init__(self, settings_cls: type[BaseSettings], root: Path) -> None:
+        self._root = root
+        super().__init__(settings_cls, env_file=None)
+
+    def _load_env_vars(self) -> dict[str, str | None]:
+        return {name.lower(): value for name, value in read_dotenv(self._root).items() if value}
 
 
 def load_settings(root: Path | None = None) -> Settings:
@@ -268,9 +284,9 @@ def load_settings(root: Path | None = None) -> Settings:
     settings = None
     try:
         problems = _unknown_names(folder)
-        settings = Settings(root=folder, _env_file=folder / ".env")  # type: ignore[call-arg]
-    except tomllib.TOMLDecodeError as error:
-        problems = [f"{folder / SETTINGS_FILE}: {error}"]
+        settings = Settings(root=folder)
+    except InputError as error:  # of the two files
+        problems = list(error.problems)
     except ValidationError as error:
         # a default that could not be derived from a bad value is no second problem
         wrong = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
@@ -314,8 +330,9 @@ def environment(settings: Settings) -> dict[str, str]:
     if settings.s3_endpoint_url:
         variables |= dict.fromkeys(_S3_ADDRESSES, settings.s3_endpoint_url)
         variables["MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"] = "path"
-    dotenv = dotenv_values(settings.root / ".env")
-    handed_on = {n: value for n, value in dotenv.items() if value and (n.startswith("AWS_") or n in OTHER_VARIABLES)}
+    wanted = {*OTHER_VARIABLES, *CREDENTIALS}
+    dotenv = read_dotenv(settings.root)
+    handed_on = {n: value for n, value in dotenv.items() if value and (n.startswith("AWS_") or n in wanted)}
     if base := handed_on.get(BASE_VARIABLE):  # like the settings' paths, from the project and not from where one is
         handed_on[BASE_VARIABLE] = str((settings.root / Path(base).expanduser()).resolve())
     return variables | handed_on
@@ -359,9 +376,7 @@ def _nearest_root(start: Path) -> Path:
 
 def _unknown_names(folder: Path) -> list[str]:
     """Misspelt settings, which would silently leave their defaults in force."""
-    dotenv = dotenv_values(folder / ".env")
-    settings_file = folder / SETTINGS_FILE
-    toml = tomllib.loads(settings_file.read_text(encoding="utf-8")) if settings_file.is_file() else {}
+    dotenv, toml = read_dotenv(folder), read_settings_file(folder)
     variables = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     found = [
         (f"environment variable {name}", name, variables | OTHER_VARIABLES) for name in os.environ if _is_ours(name)

@@ -48,6 +48,8 @@ class Policy(BaseModel):
     base_licences: tuple[str, ...] = ()
     evaluated_on: Enough = Enough()
     approval_by: tuple[str, ...] = ()
+    adopted: Literal["allowed", "refused"] = "allowed"
+    adoption_reason: bool = False
 
     @property
     def digest(self) -> str:

@@ -96,6 +96,8 @@ def put_into_production(
         with development_registry(settings) as client:
             release = assemble(client, source.version, concept, source.content, manifests, folder)
         send(place, release, folder, tell)
+        if problems := releases.beside(place, release, tell):
+            raise WorkFailed(f"release {place.where(release.place)} cannot serve: {'; '.join(problems)}")
         sign_release(settings, place, release, folder)
     record = Promotion(
         **next_record(settings, ledger),
@@ -138,7 +140,7 @@ def roll_back(
         return Promoted(record=now, changed=False)
     release = read_release(place, concept, str(target.release))
     tell(f"hashing {len(release.files)} files in {place.where(release.place)}")
-    if problems := releases.damage(place, release):
+    if problems := releases.unfit(place, release, tell):
         raise WorkFailed(
             f"promotion {target.seq} cannot serve again: {'; '.join(problems)}; "
             f"`conceptbooth rollback {concept} --to SEQ` takes another one"
@@ -179,7 +181,7 @@ def let_serve(
         settle(settings, place, ledger.concept, tell)
         return Promoted(record=now, changed=False)
     tell(f"loading {name} version {version} in a fresh process")
-    smoke_test(settings, name, version)
+    smoke_test(settings, name, version, {name: file.sha256 for name, file in release.below(MODEL).items()})
     record = record_promotion(place, replace(record, production_version=version))
     settle(settings, place, ledger.concept, tell)
     return Promoted(record=record, changed=True)

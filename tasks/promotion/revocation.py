@@ -101,7 +101,7 @@ def _whole(place: Blobs, target: Promotion, tell: Tell) -> Release | None:
     """The release of an earlier promotion, its bytes hashed; None, and it is told, if they are not what they were."""
     try:
         release = read_release(place, target.concept, str(target.release))
-        problems = releases.damage(place, release)
+        problems = releases.unfit(place, release, tell)
     except InputError as error:
         problems = list(error.problems)
     if problems:

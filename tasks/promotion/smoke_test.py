@@ -1,18 +1,19 @@
 """The last proof before a version serves: a fresh process loads it from the registry and draws a picture."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import shorten
 
-from PIL import Image
-
 from model.errors import WorkFailed
+from model.reading.pictures import OURS, open_picture
 from tasks.project.settings import PREFIX, Settings, environment
+from tasks.registry.programs import program
 
-PROGRAM = Path(__file__).resolve().parents[2] / "mlflow" / "try_version.py"
 MOST_SECONDS = 1800
 _SHOWN_LETTERS = 600
 
@@ -21,16 +22,20 @@ class DoesNotLoad(WorkFailed):
     """A version from which no fresh process can draw."""
 
 
-def smoke_test(settings: Settings, name: str, version: int) -> tuple[int, int]:
-    """Width and height of the picture that the version draws. Raises DoesNotLoad where it does not."""
+def smoke_test(settings: Settings, name: str, version: int, files: Mapping[str, str]) -> tuple[int, int]:
+    """Width and height of the picture that the version draws. Raises DoesNotLoad where it does not.
+
+    `files` is what its package has to hold, sha256 by path: that process hashes all of it before any of it runs.
+    """
     said = f"{name} version {version} does not load in a fresh process"
     with TemporaryDirectory() as folder:
-        picture = Path(folder) / "picture.png"
+        picture, listing = Path(folder) / "picture.png", Path(folder) / "files.json"
+        listing.write_text(json.dumps(dict(files)), encoding="utf-8")
         # -P: neither this checkout nor the folder of the program may stand in for what the version brings along
         registry, model = settings.production_tracking_uri, f"models:/{name}/{version}"
-        command = [sys.executable, "-P", str(PROGRAM), registry, model, str(picture)]
+        command = [sys.executable, "-P", str(program("try_version.py")), registry, model, str(picture), str(listing)]
         variables = os.environ | environment(settings) | {f"{PREFIX}DEVICE": settings.device}
-        variables["PYTHONDONTWRITEBYTECODE"] = "1"  # a release in a folder holds nothing but its own
+        variables["PYTHONDONTWRITEBYTECODE"] = "1"
         try:
             done = subprocess.run(
                 command, cwd=folder, env=variables, capture_output=True, text=True, timeout=MOST_SECONDS
@@ -41,7 +46,7 @@ def smoke_test(settings: Settings, name: str, version: int) -> tuple[int, int]:
             last = " / ".join(done.stderr.strip().splitlines()[-3:])
             raise DoesNotLoad(f"{said}: {shorten(last, _SHOWN_LETTERS) or f'it ended with {done.returncode}'}")
         try:
-            with Image.open(picture) as image:
+            with open_picture(picture, OURS) as image:
                 image.load()
                 return image.size
         except OSError as error:

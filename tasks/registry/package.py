@@ -1,24 +1,28 @@
 """A concept model as an MLflow model: weights, facts and code, but no copy of the base."""
 
 import json
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from tasks.files.hashing import DigestMemory
+from model.errors import WorkFailed
+from tasks.files.hashing import DigestMemory, file_digest
 from tasks.jobs.models import MODEL_SUFFIXES
 from tasks.project.settings import Settings
 from tasks.registry.model_card import CARD, model_card
-from tasks.registry.package_listing import write_listing
+from tasks.registry.package_listing import LISTING, write_listing
+from tasks.registry.programs import program
 from tasks.registry.training_facts import TrainingFacts, copy_out
-from tasks.registry.versions import FACTS_FILE
+from tasks.registry.versions import ARTIFACTS, FACTS_FILE, PACKAGE_TAG, local_folder, package_damage
 from tasks.store.artefacts import WEIGHTS
 from tasks.store.store import Store
-from tasks.tracking.client import artifacts_at
+from tasks.tracking.client import artifacts_at, experiment_id
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
     from mlflow.tracking import MlflowClient
 
@@ -81,11 +85,56 @@ def upload_package(
     record: TrainingFacts,
     run_id: str,
     model_id: str,
-) -> None:
-    """Put the package's files at an artefact address; those that are there are replaced."""
+) -> str:
+    """Put the package's files at an artefact address, where files of the same names are replaced.
+
+    Returns the sha256 of their list (`PACKAGE_TAG`).
+    """
     with TemporaryDirectory() as folder:
         package = write_package(Path(folder), settings, store, record, run_id, model_id)
         artifacts_at(client, place).log_artifacts(str(package))
+        return file_digest(package / LISTING)
+
+
+def mend_package(
+    client: "MlflowClient",
+    settings: Settings,
+    store: Store,
+    record: TrainingFacts,
+    version: "ModelVersion",
+    model_id: str,
+) -> str:
+    """Put a version's package back, and nothing else in its folder; its `PACKAGE_TAG` follows. Returns that.
+
+    Raises:
+        WorkFailed: it would lie where no package of this registry does: its address may be somebody else's word.
+    """
+    place = client.get_model_version_download_uri(version.name, version.version)
+    root = client.get_experiment(experiment_id(client, settings)).artifact_location
+    if not _is_below(place, root):
+        raise WorkFailed(
+            f"{version.name} version {version.version}: its package is said to be in {place}, and those of this "
+            f"registry are below {root}: nothing is written there"
+        )
+    if (folder := local_folder(place)) and folder.is_dir() and package_damage(folder, {}):
+        shutil.rmtree(folder)  # what was put in goes as well
+    listed = upload_package(client, place, settings, store, record, version.run_id, model_id)
+    client.set_model_version_tag(version.name, str(version.version), PACKAGE_TAG, listed)
+    return listed
+
+
+def listing_digest(client: "MlflowClient", place: str) -> str:
+    """sha256 of the list of the package at an artefact address (`PACKAGE_TAG`)."""
+    with TemporaryDirectory() as folder:
+        return file_digest(Path(artifacts_at(client, place).download_artifacts(LISTING, folder)))
+
+
+def _is_below(place: str, root: str) -> bool:
+    """Whether an artefact address is one below another, links and all."""
+    folder, above = local_folder(place), local_folder(root)
+    if folder and above:
+        return above.resolve() in folder.resolve().parents
+    return place.startswith(f"{root.rstrip('/')}/") and ".." not in place
 
 
 def write_package(
@@ -95,7 +144,7 @@ def write_package(
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
-    artifacts = folder / "artifacts"
+    artifacts = folder / ARTIFACTS
     artifacts.mkdir()
     weights = copy_out(store, record.stages[-1], WEIGHTS, artifacts)
     facts = artifacts / FACTS_FILE
@@ -103,7 +152,7 @@ def write_package(
     package = folder / "model"
     save_model(
         path=str(package),
-        python_model=str(CODE / "mlflow" / "concept_model.py"),
+        python_model=str(program("concept_model.py")),
         code_paths=[str(CODE / "model")],
         artifacts={"weights": str(weights), "facts": str(facts)},
         signature=_signature(record),

@@ -11,7 +11,7 @@ from tasks.concepts.concepts import Concept
 from tasks.files.locks import file_lock
 from tasks.project.settings import Settings
 from tasks.registry.cleared_tags import mend_cleared_tags
-from tasks.registry.package import upload_package
+from tasks.registry.package import listing_digest, mend_package
 from tasks.registry.reference import CANDIDATE
 from tasks.registry.runs import (
     GALLERY_TAG,
@@ -25,6 +25,7 @@ from tasks.registry.runs import (
 from tasks.registry.training_facts import TrainingFacts
 from tasks.registry.version_records import remember_version
 from tasks.registry.versions import (
+    PACKAGE_TAG,
     PREFIX,
     REVOKED_TAG,
     TAGS,
@@ -128,8 +129,8 @@ def _register(client: "MlflowClient", settings: Settings, store: Store, record: 
         version = _create_version(client, run, record)
         created = version.run_id == run.run_id
     if repaired:
-        place = client.get_model_version_download_uri(version.name, version.version)
-        upload_package(client, place, settings, store, record, version.run_id, version.tags[MODEL_ID_TAG])
+        listed = mend_package(client, settings, store, record, version, version.tags[MODEL_ID_TAG])
+        version.tags[PACKAGE_TAG] = listed
     if version.tags.get(GALLERY_TAG) != record.gallery.key:
         redrawn = True
         replace_gallery(client, store, experiment_id(client, settings), version.run_id, record)
@@ -198,7 +199,7 @@ def _create_version(client: "MlflowClient", run: RecordedRun, record: TrainingFa
         source=run.files,  # models:/<id> would be looked up at MLflow's address for the whole process, maybe another
         run_id=run.run_id,
         model_id=run.model_id,
-        tags=record.tags() | {MODEL_ID_TAG: run.model_id},
+        tags=record.tags() | {MODEL_ID_TAG: run.model_id, PACKAGE_TAG: listing_digest(client, run.files)},
         description=record.description(),
     )
     same = (WEIGHTS_SHA256_TAG, record.weights.sha256)

@@ -11,6 +11,7 @@ from tasks.concepts.concepts import Concept
 from tasks.figures.score_words import read_scores
 from tasks.files.hashing import digest_of
 from tasks.jobs.keys import StagePlan
+from tasks.jobs.kinds import chain_order, kind_name
 from tasks.store.artefacts import IMAGES, SCORES, WEIGHTS
 from tasks.store.manifest import FileRecord, Input, Manifest
 from tasks.store.store import Store
@@ -146,14 +147,18 @@ class TrainingFacts:
 
 def content_key(stages: Mapping[str, StageT]) -> str:
     """`TrainingFacts.key`, by the stages' manifests or plans, without reading anything."""
-    return _key(_training_stages(stages)[-1].key, stages["evaluate"].key)
+    return content_key_of({name: stage.key for name, stage in stages.items()})
+
+
+def content_key_of(keys: Mapping[str, str]) -> str:
+    """The same by the stages' keys alone, by stage."""
+    last = max((stage for stage in keys if kind_name(stage) == "train"), key=chain_order)
+    return _key(keys[last], keys["evaluate"])
 
 
 def evaluated_content(evaluation: Manifest) -> str:
     """The same by the evaluation's manifest alone: it names the stages that it read."""
-    trainings = {entry.kind: entry.key for entry in evaluation.inputs if entry.kind.startswith("train-")}
-    last = max(trainings, key=lambda stage: int(stage.split("-")[1]))
-    return _key(trainings[last], evaluation.key)
+    return content_key_of({entry.kind: entry.key for entry in evaluation.inputs} | {"evaluate": evaluation.key})
 
 
 def _key(training: str, evaluation: str) -> str:

@@ -13,11 +13,13 @@ from model.bases.recorded_base import find_recorded_base
 from model.errors import InputError
 from tasks.concepts.concepts import concept_names, no_such_concept
 from tasks.files.hashing import DigestMemory, file_digest
+from tasks.files.names import proper_sha256
 from tasks.project.settings import Settings
+from tasks.registry.package_listing import LISTING, NoListing, is_bytecode, package_problems, read_listing
 from tasks.registry.reference import CANDIDATE, VersionReference
 from tasks.store.artefacts import WEIGHTS as WEIGHTS_FILE
 from tasks.tracking.address import is_unused
-from tasks.tracking.client import connect, sorted_failures
+from tasks.tracking.client import artifacts_at, connect, sorted_failures
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -37,7 +39,12 @@ GATE_TAG = "conceptbooth.gate"
 """What the gate said of a version: tasks/promotion/policy.py."""
 REVOKED_TAG = "conceptbooth.revoked"
 """Of a version that must never be used again: when that was said, and why."""
+PACKAGE_TAG = "conceptbooth.package_sha256"
+"""sha256 of the list of a version's files, as they were registered. Versions from before it was kept have none."""
 FACTS_FILE = "concept.json"
+ARTIFACTS = "artifacts"
+"""Folder of a package that holds weights and facts."""
+_SHOWN = 3  # problems in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +106,9 @@ def damage(client: "MlflowClient", settings: Settings, version: "ModelVersion") 
         missing = [name for name in (WEIGHTS_FILE, FACTS_FILE) if not (folder / name).is_file()]
         if missing:
             return f"{' and '.join(missing)} missing in {folder}"
-        return None if _has_right_weights(folder, version) else f"{WEIGHTS_FILE} in {folder} is not what was registered"
+        if not _has_right_weights(folder, version):
+            return f"{WEIGHTS_FILE} in {folder} is not what was registered"
+        return package_damage(folder.parent, version.tags)
     there = list_artifacts(artifact_uri=uri, tracking_uri=settings.mlflow_tracking_uri)
     sizes = {entry.path.rpartition("/")[2]: entry.file_size for entry in there}
     missing = [name for name in (WEIGHTS_FILE, FACTS_FILE) if name not in sizes]
@@ -111,9 +120,26 @@ def damage(client: "MlflowClient", settings: Settings, version: "ModelVersion") 
     return None
 
 
+def package_damage(package: Path, tags: Mapping[str, str]) -> str | None:
+    """What is wrong with the package of a version with these tags: all of it is hashed; None if nothing.
+
+    Bytecode that a Python of somebody's left there is passed over: nobody here runs or copies it.
+    """
+    try:
+        wanted = read_listing(package)
+        if PACKAGE_TAG in tags and file_digest(package / LISTING) != tags[PACKAGE_TAG]:
+            return f"the list of its files, {package / LISTING}, is not the one that was registered"
+        found = package_problems(package, wanted)
+    except NoListing as error:
+        return f"the files of {package} cannot be checked: {error}"
+    problems = [f"{name} {problem}" for name, problem in found.items() if not is_bytecode(name)]
+    more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    return f"in {package}: {'; '.join(problems[:_SHOWN])}{more}" if problems else None
+
+
 def files_uri(client: "MlflowClient", version: "ModelVersion") -> str:
     """Where the weights and facts of a version lie."""
-    return f"{client.get_model_version_download_uri(version.name, version.version).rstrip('/')}/artifacts"
+    return f"{client.get_model_version_download_uri(version.name, version.version).rstrip('/')}/{ARTIFACTS}"
 
 
 def tag_of(version: "ModelVersion | ResolvedVersion", name: str) -> str:
@@ -185,29 +211,36 @@ def _nothing_registered(settings: Settings, concept: str, registered: "Sequence[
 
 def _fetch(client: "MlflowClient", settings: Settings, version: "ModelVersion") -> Path:
     """Folder with the version's files: where they are, or a copy of them in `settings.home` if that is elsewhere."""
-    from mlflow.artifacts import download_artifacts
-
-    uri = files_uri(client, version)
-    copies = settings.home / "versions"
-    kept = copies / f"{version.name}-{version.version}-{tag_of(version, WEIGHTS_SHA256_TAG)[:16]}"
-    if local_folder(uri) is None and (kept / WEIGHTS_FILE).is_file() and _has_right_weights(kept, version):
-        return kept
     said = f"{version.name} version {version.version}"
     again = f"`conceptbooth train {version.name.removeprefix(PREFIX)}` puts it right"
-    problem = damage(client, settings, version)
-    if problem:
+    place = client.get_model_version_download_uri(version.name, version.version)
+    if (folder := local_folder(place)) is not None:
+        if problem := damage(client, settings, version):
+            raise InputError(f"{said}: {problem}; {again}")
+        return folder / ARTIFACTS
+    copies = settings.home / "versions"
+    kept = copies / f"{version.name}-{version.version}-{proper_sha256(tag_of(version, WEIGHTS_SHA256_TAG))[:16]}"
+    if kept.is_dir() and _copy_problem(kept, version) is None:
+        return kept / ARTIFACTS
+    if problem := damage(client, settings, version):  # nothing is fetched of which names and sizes are wrong already
         raise InputError(f"{said}: {problem}; {again}")
-    folder = local_folder(uri)
-    if folder is not None:
-        return folder
     copies.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=copies, prefix=".") as spool:
-        fetched = Path(download_artifacts(artifact_uri=uri, dst_path=spool, tracking_uri=settings.mlflow_tracking_uri))
-        if not _has_right_weights(fetched, version):
-            raise InputError(f"{said}: {WEIGHTS_FILE} in {uri} is not what was registered; {again}")
+        fetched = Path(spool) / "package"
+        fetched.mkdir()
+        artifacts_at(client, place).download_artifacts("", str(fetched))
+        if problem := _copy_problem(fetched, version):
+            raise InputError(f"{said}: fetched from {place}: {problem}; {again}")
         shutil.rmtree(kept, ignore_errors=True)  # a damaged copy; nobody else writes what the hash in its name promises
         fetched.rename(kept)
-    return kept
+    return kept / ARTIFACTS
+
+
+def _copy_problem(package: Path, version: "ModelVersion") -> str | None:
+    weights = package / ARTIFACTS / WEIGHTS_FILE
+    if not weights.is_file() or not _has_right_weights(weights.parent, version):
+        return f"{WEIGHTS_FILE} is not what was registered"
+    return package_damage(package, version.tags)
 
 
 def base_of(settings: Settings, version: ResolvedVersion) -> tuple[str, str | None]:

@@ -4,17 +4,19 @@ import dataclasses
 import itertools
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
-from prefect import task
 
 from model.drawing.sampling_options import Sampling
-from tasks.execution.caching import TASK, Bench, Metrics, keep
 from tasks.execution.kept_pictures import KeptPictures
+from tasks.execution.stage_context import Metrics, StageContext
+from tasks.execution.stage_task import stage_task
 from tasks.execution.work_folders import kept_folder
 from tasks.jobs.keys import StagePlan
+from tasks.jobs.kinds import kind_name
 from tasks.store.artefacts import (
     BASE_GENERATIONS,
     CATEGORY_MAP,
@@ -27,6 +29,7 @@ from tasks.store.artefacts import (
     STAGES,
     WEIGHTS,
 )
+from tasks.store.manifest import Manifest
 from tasks.store.pictures import pictures
 
 if TYPE_CHECKING:
@@ -37,20 +40,14 @@ if TYPE_CHECKING:
 _SAMPLING = ("guidance_scale", "num_inference_steps", "batch_size")
 
 
-@task(name="evaluate", task_run_name="{plan.stage}", **TASK)
-def evaluate(plan: StagePlan, bench: Bench) -> dict[str, Any]:
-    """Draw and score, or take pictures and scores from the store."""
-    return keep(bench, plan, lambda folder: evaluate_weights(plan, bench, folder))
-
-
-def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
+def make_evaluation(plan: StagePlan, context: StageContext, inputs: Mapping[str, Manifest], folder: Path) -> Metrics:
     """Write pictures of all prompts, a preview with attention maps of each training stage, and what they score.
 
         generations/<prompt>/<picture>.png    by the trained concept
         base/<prompt>/<picture>.png           by the untrained base: placeholder taken out, the same seeds
         stages/<stage>/preview.png            the instance prompt after that stage
         stages/<stage>/attention_placeholder.png, attention_super_category.png (where the prompt names it)
-        scores.json, embeddings.safetensors   of the trained concept's pictures, of the images and of the prompts
+        scores.json, embeddings.safetensors   of both's pictures, of the images and of the prompts
 
     Pictures that were drawn before the stage was stopped are not drawn again.
 
@@ -65,9 +62,9 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     from tasks.execution.loaded_base import open_base
     from tasks.execution.loaded_evaluator import open_evaluator, open_identity_model
 
-    job, facts = bench.job, plan.parameters
-    trainings = [bench.manifests[kind] for kind in plan.reads if kind.startswith("train-")]
-    weights = [ConceptWeights.load(bench.store.file(training, WEIGHTS)) for training in trainings]
+    job, facts = context.job, plan.parameters
+    trainings = [inputs[stage] for stage in plan.reads if kind_name(stage) == "train"]
+    weights = [ConceptWeights.load(context.store.file(training, WEIGHTS)) for training in trainings]
     concept, prompts = weights[-1].prompt, facts["prompts"]
     assert plan.seed is not None  # what draws has one
     sampling = Sampling(seed=plan.seed, **{name: facts[name] for name in _SAMPLING})
@@ -76,7 +73,7 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     per_prompt, base_per_prompt = facts["images_per_prompt"], facts["base_images_per_prompt"]
     plain = [concept.without_placeholder(prompt) for prompt in prompts]
     total = len(prompts) * (per_prompt + base_per_prompt) + len(weights)
-    with bench.progress(plan, total, "pictures") as advance:
+    with context.progress(plan, total, "pictures") as advance:
         finished = itertools.count(1)
 
         def draw(weights: ConceptWeights | None, prompts: list[str], count: int, room: str) -> list[list[Image.Image]]:
@@ -102,7 +99,7 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
             name = training.parameters["stage"]["name"]
             _save_maps(base, stage_weights, sampling, autocast, folder / STAGES / name)
             advance(next(finished), "")
-    instance_images = pictures(bench.store, bench.manifests["prepare"], IMAGES)
+    instance_images = pictures(context.store, inputs["prepare"], IMAGES)
     evaluator, identity_model = open_evaluator(job), open_identity_model(job)
 
     embeddings = embed(generated, instance_images, plain, evaluator=evaluator, identity_model=identity_model)
@@ -116,7 +113,7 @@ def evaluate_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     }
     if "identity_model" in plan.models:
         document["identity_model"] = dict(plan.models["identity_model"])
-    (folder / EMBEDDINGS).write_bytes(save(embeddings.tensors()))
+    (folder / EMBEDDINGS).write_bytes(save(embeddings.beside(of_base).tensors()))
     (folder / SCORES).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     means = {name: interval.mean for name, interval in scores.intervals.items()}
     return means | {f"base_{name}": interval.mean for name, interval in base_scores.intervals.items()}
@@ -131,3 +128,6 @@ def _save_maps(base: "Base", weights: "ConceptWeights", sampling: Sampling, auto
     overlay(maps.image, maps.placeholder).save(folder / PLACEHOLDER_MAP)
     if maps.super_category is not None:
         overlay(maps.image, maps.super_category).save(folder / CATEGORY_MAP)
+
+
+evaluate = stage_task("evaluate", make_evaluation)

@@ -1,12 +1,11 @@
 """The gallery of a training: what people look at, drawn from the evaluation's pictures and scores."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from prefect import task
-
-from tasks.execution.caching import TASK, Bench, Metrics, keep
+from tasks.execution.stage_context import Metrics, StageContext
+from tasks.execution.stage_task import stage_task
 from tasks.figures.gallery import write_gallery
 from tasks.figures.gallery_content import GalleryFacts, StageView
 from tasks.jobs.keys import StagePlan
@@ -20,22 +19,17 @@ from tasks.store.artefacts import (
     SCORES,
     STAGES,
 )
+from tasks.store.manifest import Manifest
 from tasks.store.pictures import picture, pictures
 
 
-@task(name="gallery", task_run_name="{plan.stage}", **TASK)
-def draw_gallery(plan: StagePlan, bench: Bench) -> dict[str, Any]:
-    """Draw the gallery, or take it from the store."""
-    return keep(bench, plan, lambda folder: draw(plan, bench, folder))
-
-
-def draw(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
+def make_gallery(plan: StagePlan, context: StageContext, inputs: Mapping[str, Manifest], folder: Path) -> Metrics:
     """Write `gallery.png`, a contact sheet, and `index.html`, a page that holds its pictures inside itself.
 
     Raises:
         Damaged: images, pictures or scores in the store are not as they were.
     """
-    job, store, evaluation = bench.job, bench.store, bench.manifests["evaluate"]
+    job, store, evaluation = context.job, context.store, inputs["evaluate"]
     numbers = range(len(job.recipe.prompts))
     names = [training.parameters["stage"]["name"] for training in job.trainings]
     write_gallery(
@@ -46,7 +40,7 @@ def draw(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
             keys={stage.stage: stage.key for stage in job.stages if stage.kind != "gallery"},
             seed=job.recipe.params.seed,
         ),
-        concept_images=pictures(store, bench.manifests["prepare"], IMAGES),
+        concept_images=pictures(store, inputs["prepare"], IMAGES),
         prompts=job.recipe.prompts,
         generations=[pictures(store, evaluation, f"{GENERATIONS}/{number:02}") for number in numbers],
         base_generations=[pictures(store, evaluation, f"{BASE_GENERATIONS}/{number:02}") for number in numbers],
@@ -64,3 +58,6 @@ def draw(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
         scores=json.loads(store.file(evaluation, SCORES).read_text(encoding="utf-8")),
     )
     return {}
+
+
+gallery = stage_task("gallery", make_gallery)

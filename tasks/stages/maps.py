@@ -1,26 +1,21 @@
 """Where words look after each stage of a training: for comparisons, which show it method by method."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from prefect import task
+from typing import TYPE_CHECKING
 
 from model.drawing.sampling_options import Sampling
-from tasks.execution.caching import TASK, Bench, Metrics, keep
+from tasks.execution.stage_context import Metrics, StageContext
+from tasks.execution.stage_task import stage_task
 from tasks.jobs.keys import StagePlan
 from tasks.store.artefacts import CATEGORY_MAP, PICTURE, PLACEHOLDER_MAP, STAGES, WEIGHTS, WORD_MAP
+from tasks.store.manifest import Manifest
 
 if TYPE_CHECKING:
     from model.drawing.attention_maps import AttentionMaps
 
 
-@task(name="maps", task_run_name="{plan.stage}", **TASK)
-def draw_maps(plan: StagePlan, bench: Bench) -> dict[str, Any]:
-    """Draw the maps, or take them from the store."""
-    return keep(bench, plan, lambda folder: write_maps(plan, bench, folder))
-
-
-def write_maps(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
+def make_maps(plan: StagePlan, context: StageContext, inputs: Mapping[str, Manifest], folder: Path) -> Metrics:
     """Write for each training stage and each prompt its first picture, and where words looked while it was drawn.
 
         stages/<stage>/<prompt>/picture.png, attention_placeholder.png
@@ -41,12 +36,12 @@ def write_maps(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     sampling = Sampling(
         seed=plan.seed, guidance_scale=facts["guidance_scale"], num_inference_steps=facts["num_inference_steps"]
     )
-    autocast, base = plan.numeric_policy["autocast"], open_base(bench.job)
-    with bench.progress(plan, len(plan.reads) * len(facts["prompts"]), "maps") as advance:
+    autocast, base = plan.numeric_policy["autocast"], open_base(context.job)
+    with context.progress(plan, len(plan.reads) * len(facts["prompts"]), "maps") as advance:
         done = 0
         for stage in plan.reads:
-            training = bench.manifests[stage]
-            weights = ConceptWeights.load(bench.store.file(training, WEIGHTS))
+            training = inputs[stage]
+            weights = ConceptWeights.load(context.store.file(training, WEIGHTS))
             for number, (prompt, word) in enumerate(facts["prompts"]):
                 filled = weights.prompt.fill(prompt)
                 maps = attention_maps(base, weights, sampling, text=filled, word=word, autocast=autocast)
@@ -64,3 +59,6 @@ def _save(maps: "AttentionMaps", folder: Path) -> None:
     for name, attention in shown.items():
         if attention is not None:
             overlay(maps.image, attention).save(folder / name)
+
+
+maps = stage_task("maps", make_maps)

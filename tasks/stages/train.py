@@ -1,34 +1,29 @@
 """One training stage of the method, from the prepared images and the weights that the stage before has left."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-
-from prefect import task
+from typing import TYPE_CHECKING, cast
 
 from model.bases.prompt import ConceptPrompt
 from model.methods.method import Stage
 from model.runtime.device import DeviceType
 from model.training.checkpoint_interval import CheckpointInterval
-from tasks.execution.caching import TASK, Bench, Metrics, keep
+from tasks.execution.stage_context import Metrics, StageContext
+from tasks.execution.stage_task import stage_task
 from tasks.execution.work_folders import kept_folder
 from tasks.jobs.keys import StagePlan
+from tasks.jobs.kinds import kind_name
 from tasks.store.artefacts import CLASS_IMAGES, CURVES, IMAGES, WEIGHTS
+from tasks.store.manifest import Manifest
 from tasks.store.pictures import pictures
 
 if TYPE_CHECKING:
     from model.training.train import TrainedStage
 
 
-@task(name="train", task_run_name="{plan.stage}", **TASK)
-def train(plan: StagePlan, bench: Bench) -> dict[str, Any]:
-    """Train one stage, or take what it left from the store. Only failures of the store are tried again."""
-    return keep(bench, plan, lambda folder: train_weights(plan, bench, folder))
-
-
-def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
+def make_weights(plan: StagePlan, context: StageContext, inputs: Mapping[str, Manifest], folder: Path) -> Metrics:
     """Write `concept.safetensors` and `curves.json`, a list of the training's figures at every tenth step.
 
     A training that was stopped goes on from its newest checkpoint (see the setting `checkpoint_every`).
@@ -46,18 +41,18 @@ def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
 
     stage, prompt = Stage(**plan.parameters["stage"]), ConceptPrompt(**plan.parameters["prompt"])
     assert plan.seed is not None  # what trains has one
-    before = next((kind for kind in plan.reads if kind.startswith("train-")), None)
-    previous = ConceptWeights.load(bench.store.file(bench.manifests[before], WEIGHTS)) if before else None
-    images = pictures(bench.store, bench.manifests["prepare"], IMAGES)
-    drawn = bench.manifests["class_images"] if stage.has_prior else None
-    class_images = pictures(bench.store, drawn, CLASS_IMAGES) if drawn else []
-    settings, base = bench.job.settings, bench.job.recipe.base
+    before = next((read for read in plan.reads if kind_name(read) == "train"), None)
+    previous = ConceptWeights.load(context.store.file(inputs[before], WEIGHTS)) if before else None
+    images = pictures(context.store, inputs["prepare"], IMAGES)
+    drawn = inputs["class_images"] if stage.has_prior else None
+    class_images = pictures(context.store, drawn, CLASS_IMAGES) if drawn else []
+    settings, base = context.job.settings, context.job.recipe.base
     kept = kept_folder(settings, plan)
     checkpoints = Checkpoints(
         kept / "checkpoints",
         identity=plan.key,
         every=CheckpointInterval.parse(settings.checkpoint_every),
-        warn=lambda said: bench.warn(f"{bench.job.concept.name} {plan.stage}: {said}"),
+        warn=lambda said: context.warn(f"{context.job.concept.name} {plan.stage}: {said}"),
     )
     count, device = int(plan.numeric_policy.get("processes", 1)), cast(DeviceType, plan.numeric_policy["device"])
     run: Callable[..., TrainedStage]
@@ -65,8 +60,8 @@ def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
         processes = Processes(count=count, base=base.location, base_revision=base.revision, device=device)
         run = partial(train_jointly, processes, folder=kept / "joint")
     else:
-        run = partial(train_stage, base=open_base(bench.job))
-    with bench.progress(plan, stage.max_train_steps, "steps") as advance:
+        run = partial(train_stage, base=open_base(context.job))
+    with context.progress(plan, stage.max_train_steps, "steps") as advance:
         trained = run(
             stage=stage,
             images=images,
@@ -85,3 +80,6 @@ def train_weights(plan: StagePlan, bench: Bench, folder: Path) -> Metrics:
     (folder / CURVES).write_text(json.dumps(points, indent=1) + "\n", encoding="utf-8")
     losses = {name: value for name, value in points[-1].items() if name.endswith("loss")}
     return {**losses, "samples_per_second": pace}
+
+
+train = stage_task("train", make_weights)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model.errors import WorldFailed
 from tasks.files.hashing import file_digest
+from tasks.files.names import proper_sha256
 from tasks.files.spool import spooled, sweep
 
 _IN_USE_SECONDS = 3600.0
@@ -82,4 +83,4 @@ class ContentCache:
         return found
 
     def _path(self, sha256: str) -> Path:
-        return self.folder / sha256[:2] / sha256
+        return self.folder / sha256[:2] / proper_sha256(sha256)

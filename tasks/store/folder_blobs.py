@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from model.errors import InputError
 from model.runtime.disk import to_disk
 from tasks.files.hashing import file_digest
 from tasks.files.locks import file_lock, lock_if_free
+from tasks.files.names import path_inside
 from tasks.files.spool import spooled, sweep
 from tasks.store.blobs import PLACE_SETTINGS, Entry, Hold, NotAsWritten, Record, StoreFailed
 from tasks.store.manifest import FileRecord
@@ -32,14 +34,13 @@ class FolderBlobs:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.address = str(root)
-        self._spool = root / "spool"
 
-    def path(self, name: str) -> Path:
-        """Where the thing of this name lies."""
-        return self.root / name
+    def path(self, name: str, *, follow: bool = True) -> Path:
+        """Where the thing of this name lies. ImproperName where it would not lie in the folder: `path_inside`."""
+        return path_inside(self.root, name.removesuffix("/"), follow=follow)
 
     def where(self, name: str) -> str:
-        return str(self.path(name))
+        return str(self.root / name)
 
     def probe(self) -> None:
         try:
@@ -64,7 +65,7 @@ class FolderBlobs:
         path = self.path(name)
         with self._asking(f"{path} cannot be read"):
             try:
-                content = path.read_bytes()
+                content = _content(path)
             except FileNotFoundError:
                 return None
         return Record(content=content, version=hashlib.sha256(content).hexdigest())
@@ -101,7 +102,7 @@ class FolderBlobs:
 
     def delete_all(self, names: Collection[str]) -> None:
         with self._asking("not everything could be removed"), file_lock(self.path("locks/documents"), remove=True):
-            for path in map(self.path, names):
+            for path in [self.path(name, follow=False) for name in names]:
                 path.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):  # it holds something else
                     path.parent.rmdir()
@@ -124,7 +125,7 @@ class FolderBlobs:
     def names(self, prefix: str, last: str) -> set[str]:
         with self._asking(f"{self.path(prefix)} cannot be read"):
             outer = [f"{prefix}{name}" for name in _listed(self.path(prefix))]
-            names = (f"{name}/{inner}/{last}" for name in outer for inner in _listed(self.path(name)))
+            names = (f"{name}/{inner}/{last}" for name in outer for inner in _listed(self.root / name))
             return {name for name in names if _is_there(f"{self.root}/{name}")}
 
     def put(self, contents: Mapping[str, tuple[Path, FileRecord]], *, rehash: bool) -> None:
@@ -152,6 +153,10 @@ class FolderBlobs:
                 stack.enter_context(file_lock(self.path(f"locks/{name}"), on_wait, remove=True))
             yield _Held()
 
+    @property
+    def _spool(self) -> Path:
+        return self.path("spool")
+
     def _sweep_locks(self) -> None:
         """Remove the locks of makers that were killed: nobody may ask for their keys again."""
         for lock in self.path("locks").rglob("*"):
@@ -176,9 +181,11 @@ class FolderBlobs:
         path = self.path(name)
         with self._asking(f"{path} cannot be read"):
             try:
-                size = path.stat().st_size
-                if size != record.size:
-                    return f"has {size} bytes instead of {record.size} ({path})"
+                there = path.stat()
+                if not stat.S_ISREG(there.st_mode):
+                    return f"is no file ({path})"
+                if there.st_size != record.size:
+                    return f"has {there.st_size} bytes instead of {record.size} ({path})"
                 if rehash and file_digest(path) != record.sha256:
                     return f"its bytes have changed ({path})"
             except FileNotFoundError:
@@ -228,6 +235,15 @@ class _Held:
         return False
 
 
+def _content(path: Path) -> bytes:
+    """Of a file, and of nothing that only looks like one: a pipe would be waited for, a device never ends."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise InputError(f"{path}: is no file, but a pipe, a device or a folder; remove it")
+        return file.read()
+
+
 def _listed(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as found:
@@ -249,13 +265,14 @@ def _walk(folder: str, prefix: str, found: list[Entry]) -> None:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_dir():
+                if entry.is_dir(follow_symlinks=False):  # no link of a folder is ours, and one may lead in a circle
                     _walk(entry.path, f"{prefix}{entry.name}/", found)
                     continue
                 try:
-                    stat = entry.stat()
+                    facts = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                found.append(Entry(prefix + entry.name, stat.st_size, stat.st_mtime))
-    except FileNotFoundError:
+                if stat.S_ISREG(facts.st_mode):  # no pipe is ours either, and no link to a file
+                    found.append(Entry(prefix + entry.name, facts.st_size, facts.st_mtime))
+    except (FileNotFoundError, NotADirectoryError):
         return

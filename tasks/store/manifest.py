@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from tasks.files.hashing import digest_of
+from tasks.files.names import proper_name, proper_sha256
 
 SCHEMA = 1
 MODELS = ("base", "evaluator", "identity_model")
 """Kinds of inputs that are pretrained models."""
+WHOLE_CODE = "*"
+"""Among the digests of source code: that over all of it (tasks/jobs/code_digest.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +22,13 @@ class FileRecord:
 
     sha256: str
     size: int  # bytes
+
+    @classmethod
+    def parse(cls, sha256: object, size: object) -> Self:
+        """As a document says it. ValueError unless they are a hash, by which a content may be called, and a size."""
+        if type(size) is not int or size < 0:
+            raise ValueError(f"a size of {size!r} bytes")
+        return cls(sha256=proper_sha256(sha256), size=size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +48,8 @@ class Facts:
     key: str
     inputs: tuple[Input, ...]
     parameters: Mapping[str, Any]
-    code: Mapping[str, str]  # source file: digest
-    packages: Mapping[str, str]  # distribution: version
+    code: Mapping[str, str]  # "*", which is all of it, and each source file: digest
+    packages: Mapping[str, str]  # distribution: what counts of its version
     seed: int | None
     numeric_policy: Mapping[str, Any]
     device: str  # the machine's, in words
@@ -52,6 +62,8 @@ class Facts:
     labels: Mapping[str, str] = field(default_factory=dict)  # display names: concept, method, preset
     stated: Mapping[str, Any] = field(default_factory=dict)  # by the owner: licence, source, consent, originals
     images: tuple[Mapping[str, Any], ...] = ()  # of prepared images: what each was made from
+    installed: Mapping[str, str] = field(default_factory=dict)  # distribution: its whole version
+    made_by: Mapping[str, Any] | None = None  # code and packages that made it again, where others are in its key
 
     @property
     def models(self) -> dict[str, Mapping[str, Any]]:
@@ -61,8 +73,8 @@ class Facts:
 
     @property
     def code_digest(self) -> str:
-        """One digest over all source files that ran."""
-        return digest_of(dict(self.code))
+        """One digest over all source code that ran."""
+        return self.code.get(WHOLE_CODE) or digest_of(dict(self.code))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +104,7 @@ class Manifest(Facts):
                 whole = _text(content)
                 if content.pop("seal") != _seal(content) or text != whole:
                     raise ValueError("its bytes have changed since it was sealed")
-            files = {path: FileRecord(**record) for path, record in content.pop("files").items()}
+            files = {proper_name(path): FileRecord.parse(**record) for path, record in content.pop("files").items()}
             inputs = tuple(Input(**record) for record in content.pop("inputs"))
             images = tuple(content.pop("images", ()))
             return cls(files=files, inputs=inputs, images=images, sealed=sealed, **content)

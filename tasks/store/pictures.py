@@ -4,6 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from model.reading.pictures import OURS, open_picture
 from tasks.store.manifest import Manifest
 from tasks.store.store import Store
 
@@ -21,5 +22,5 @@ def pictures(store: Store, manifest: Manifest, folder: str) -> list[Image.Image]
 
 
 def _opened(path: Path) -> Image.Image:
-    with Image.open(path) as image:
+    with open_picture(path, OURS) as image:
         return image.convert("RGB")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from model.errors import WorldFailed
 from tasks.files.hashing import file_digest
+from tasks.files.names import path_inside
 from tasks.files.s3_url import S3Url
 from tasks.project.settings import Settings
 from tasks.store.blobs import Blobs, Entry, Hold, NotAsWritten, Record, StoreFailed, is_record
@@ -164,11 +165,13 @@ class Store:
         """Copy the artefact's files into `folder`: never links, so that editing a copy cannot reach the store.
 
         Raises:
+            ImproperName: a file's name leads out of the folder, or a link in the folder does; nothing was written.
             Damaged, StoreFailed: the store does not have the files.
             WorldFailed: `folder` cannot be written; each file there is whole.
         """
+        targets = {name: path_inside(folder, name, follow=False) for name in manifest.files}
         for name, source in self.files(manifest, manifest.files).items():
-            target = folder / name
+            target = targets[name]
             unfinished = target.with_name(f".{target.name}.{os.getpid()}")
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)

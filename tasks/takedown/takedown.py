@@ -21,6 +21,7 @@ from tasks.concepts.image_sets import image_set, local_images, record_file
 from tasks.concepts.takedown_records import Takedown, begin_takedown, finish_takedown
 from tasks.dvc.command import dvc_add
 from tasks.files.locks import file_lock
+from tasks.files.names import path_inside
 from tasks.production.ledger import Promotion, read_ledger
 from tasks.project.settings import Settings
 from tasks.promotion.promotion import Tell, user_and_host
@@ -79,14 +80,15 @@ def leave_out(settings: Settings, concept: Concept, files: Collection[str]) -> N
     Where the folder is missing, the other images are put there.
 
     Raises:
+        ImproperName: a name leads out of the image folder; nothing was removed.
         StoreFailed, WorkFailed: the images are not to be had, or the folder or DVC's record cannot be written.
     """
     try:
         with file_lock(settings.home / "add.lock"):
             if not concept.images.is_dir():
                 _put_there(settings, concept)
-            for file in files:
-                (concept.images / file).unlink(missing_ok=True)
+            for path in [path_inside(concept.images, file, follow=False) for file in files]:
+                path.unlink(missing_ok=True)
             if record_file(settings, concept):
                 dvc_add(settings, concept.images)
             origins = image_origins(concept)
@@ -105,8 +107,9 @@ def _put_there(settings: Settings, concept: Concept) -> None:
     with tempfile.TemporaryDirectory(dir=settings.concepts_dir, prefix=ADDING) as parent:
         folder = Path(parent, concept.images.name)
         for name, source in images.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, folder / name)
+            target = path_inside(folder, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
         folder.rename(concept.images)
 
 

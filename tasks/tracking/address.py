@@ -78,11 +78,15 @@ def _other_place(settings: Settings, location: str) -> str | None:
     root = artifact_location(settings)
     if root in (None, location):
         return None
-    return (
-        f"MLflow's database {shown(settings)} keeps its files in {location}, but the settings say {root}: move the "
-        "project back, set mlflow_artifact_root, or remove the database's folder and run `conceptbooth train` again, "
-        "which registers what the store holds without training"
+    said = f"MLflow's database {shown(settings)} keeps its files in {location}, but the settings say {root}"
+    anew = (
+        f"move {sqlite_file(settings.mlflow_tracking_uri).parent} away and run `conceptbooth train` again, which "
+        "registers what the store holds without training"
     )
+    if root == (settings.home / "mlflow" / "artifacts").as_uri():
+        # Whatever the settings said, the database would go on writing into the folder that was left.
+        return f"{said}: the project was moved or copied since; move it back, or {anew}"
+    return f"{said}: set mlflow_artifact_root to where they are, or {anew}"
 
 
 def _folder_problem(file: Path) -> str | None:

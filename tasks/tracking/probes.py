@@ -11,6 +11,7 @@ from tasks.project.settings import Settings
 from tasks.tracking.address import shown, sqlite_file
 from tasks.tracking.client import artifacts_at, connect, experiment_id
 from tasks.tracking.embedded import half_made
+from tasks.tracking.table_forms import form_problem
 
 _ANSWER_SECONDS = 5
 _TAG = "conceptbooth.doctor"
@@ -55,6 +56,11 @@ def prove_database(settings: Settings) -> tuple[int, int] | None:
     file = sqlite_file(settings.mlflow_tracking_uri)
     if not file.is_file():
         return None
+    if problem := form_problem(file, "mlflow"):
+        raise InputError(
+            f"{file}: {problem}; `mlflow db upgrade {settings.mlflow_tracking_uri}` brings a copy of older ones up to "
+            "date, newer ones need the newer MLflow; or move it away, and trainings in the store are registered again"
+        )
     try:
         with sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=_ANSWER_SECONDS) as database:
             (models,) = database.execute("SELECT count(*) FROM registered_models").fetchone()

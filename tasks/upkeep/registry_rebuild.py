@@ -17,13 +17,14 @@ from tasks.production.release import read_release
 from tasks.project.settings import Settings
 from tasks.promotion.promotion import release_source, settle
 from tasks.promotion.revocation import mark_versions
-from tasks.registry.package import upload_package
+from tasks.registry.package import mend_package
 from tasks.registry.reference import CANDIDATE
 from tasks.registry.registration import MODEL_ID_TAG, make_model
 from tasks.registry.training_facts import TrainingFacts
-from tasks.registry.version_records import VersionRecord, version_records
+from tasks.registry.version_records import VersionRecord, remember_version, version_records
 from tasks.registry.versions import (
     KEY_TAG,
+    PACKAGE_TAG,
     REVOKED_TAG,
     TAGS,
     WEIGHTS_SHA256_TAG,
@@ -241,8 +242,11 @@ def _mended(
         return _lost(found, f"{problem}; and the store cannot put it back: {damaged}")
     if training.weights.sha256 != version.tags.get(WEIGHTS_SHA256_TAG):
         return _lost(found, f"{problem}; the store holds weights that were trained again since")
-    where = client.get_model_version_download_uri(version.name, version.version)
-    upload_package(client, where, settings, store, training, record.run_id, record.tags[MODEL_ID_TAG])
+    try:
+        listed = mend_package(client, settings, store, training, version, record.tags[MODEL_ID_TAG])
+    except WorkFailed as elsewhere:
+        return _lost(found, f"{problem}; {elsewhere}")
+    remember_version(store, settings, version, {**record.tags, PACKAGE_TAG: listed})
     return Restored(model=found.model, version=found.version, state="mended", said=problem)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
+from tasks.adoption.reliance import check_adoptions
 from tasks.files.hashing import digest_of, file_digest
+from tasks.files.names import ImproperName, proper_name
 from tasks.jobs.keys import plan_of
 from tasks.jobs.kinds import in_lineage
 from tasks.jobs.models import MODEL_SUFFIXES, cached_hub_files
@@ -63,6 +65,7 @@ def verify(settings: Settings, store: Store, chain: Chain, *, released: bool = F
         checks += _check_files(store, manifest)
         checks += _check_key(manifest)
         checks += _check_reads(manifest, chain.manifests)
+    checks += check_adoptions(settings, store, chain.manifests)
     checks += _check_content(chain)
     checks += _check_production(settings, chain, released=released)
     checks += _check_models(settings, chain)
@@ -195,7 +198,15 @@ def _check_model(settings: Settings, kind: str, model: Mapping[str, Any]) -> Ite
     named = f"{kind} {reference}"
     recorded: Mapping[str, str] = model.get("files", {})
     folder = settings.root / reference
-    if revision is None:
+    try:
+        for name in recorded:
+            proper_name(name)  # a model's folder may hold links, as the hub's cache does
+    except ImproperName as error:
+        yield fault(named, f"{error}: nothing is looked up by it")
+        return
+    if revision is None and recorded and not any((folder / name).is_file() for name in recorded):
+        there = {}  # another folder, of whatever size
+    elif revision is None:
         paths = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.suffix in MODEL_SUFFIXES}
         there = {name: path for name, path in paths.items() if not any(part[0] == "." for part in name.split("/"))}
         if recorded and digest_of(dict(recorded)) != model["digest"]:

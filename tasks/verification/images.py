@@ -11,6 +11,7 @@ from tasks.concepts.image_sets import recorded_version
 from tasks.dvc.folder_hash import FolderFile, file_md5, folder_digest
 from tasks.dvc.storage import DvcStorage, UnreadRemote, dvc_storage
 from tasks.files.hashing import file_digest
+from tasks.files.names import ImproperName, path_inside, proper_md5, proper_name
 from tasks.lineage.chain import Chain
 from tasks.lineage.check_results import CheckResult, fault, good, unchecked
 from tasks.project.settings import Settings, shown_path
@@ -27,6 +28,13 @@ def check_images(settings: Settings, chain: Chain) -> Iterator[CheckResult]:
     if version is None:
         yield unchecked("image set", "the manifest of prepare is not there")
         return
+    try:
+        for image in chain.images:
+            proper_name(image["made_from"]), proper_md5(image["md5"] or version)
+        proper_md5(version)
+    except ImproperName as error:
+        yield fault("image set", f"{error}: nothing is looked up by it")
+        return
     yield from _check_set(chain, version)
     storage = dvc_storage(settings)
     folder, expected = _working_copy(settings, chain, version)
@@ -40,7 +48,11 @@ def check_images(settings: Settings, chain: Chain) -> Iterator[CheckResult]:
                 yield good(what, "its listing is whole") if whole else fault(what, "its listing has changed")
         for image in chain.images:
             places = {
-                "the working copy": (folder / image["made_from"] if folder else None, expected),
+                # a person may keep images elsewhere and link them one by one
+                "the working copy": (
+                    path_inside(folder, image["made_from"], follow=False) if folder else None,
+                    expected,
+                ),
                 "DVC's cache": (storage.cached(image["md5"]) if image["md5"] else None, True),
                 "the DVC remote": (copies.get(image["md5"]), True),
             }
@@ -56,8 +68,9 @@ def _remote_copies(storage: DvcStorage, chain: Chain, version: str, folder: Path
         return copies, f"{storage.remote.address} can be read by DVC alone"
     try:
         for md5 in (version, *(image["md5"] for image in chain.images if image["md5"])):
-            if storage.remote.copy(md5, folder / md5):
-                copies[md5] = folder / md5
+            target = path_inside(folder, proper_md5(md5))
+            if storage.remote.copy(md5, target):
+                copies[md5] = target
     except StoreFailed as failure:
         return copies, str(failure)
     return copies, None

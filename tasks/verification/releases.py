@@ -1,15 +1,14 @@
 """What a production store proves about itself: with the public key alone, without registry, project or network.
 
-Every ledger is followed from record to record; every release that a ledger names is hashed file by file, its signature
-verified, and the manifests in it compared with each other and with the weights.
+Every ledger is followed from record to record. Of every release that a ledger names the signature is verified first,
+by what release.json says; then it is hashed file by file where it lies, and the manifests in it are compared with each
+other and with the weights. Nothing of it is written anywhere or run, and a file that is not listed is a fault.
 """
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from model.errors import InputError
 from tasks.lineage.check_results import CheckResult, Verification, fault, good, unchecked
@@ -18,13 +17,13 @@ from tasks.production.ledger import Ledger, Promotion, concepts_in, examine_ledg
 from tasks.production.release import LINEAGE, MODEL, PROVENANCE, Release, read_release
 from tasks.production.signatures import (
     NotSigned,
+    hashes_of_documents,
     ledger_documents,
     ledger_signature_path,
     release_signature_path,
     verify,
-    verify_documents,
 )
-from tasks.registry.package_listing import BYTECODE, MLFLOW_NOTE, is_mlflow_note
+from tasks.registry.package_listing import MLFLOW_NOTE, REMOVE_IT, is_bytecode, mlflow_note
 from tasks.store.artefacts import WEIGHTS
 from tasks.store.blobs import Blobs
 from tasks.store.manifest import Manifest
@@ -57,26 +56,26 @@ def check_place(place: Blobs, public_key: bytes) -> Verification:
 
 def check_releases(place: Blobs, records: Iterable[Promotion], public_key: bytes | None) -> Iterator[CheckResult]:
     """Every release that these records name: its files, its manifests, its signature (`check_ledger_signature`)."""
-    first: dict[str, Promotion] = {}
+    naming: dict[str, list[Promotion]] = {}
     for record in records:
         if record.release:
-            first.setdefault(record.release, record)
-    for identity, record in first.items():
-        yield from _release(place, record, identity, public_key)
+            naming.setdefault(record.release, []).append(record)
+    for identity, those in naming.items():
+        try:
+            yield from _release(place, those, identity, public_key)
+        except InputError as error:  # of a name or a file by which nothing is read
+            yield fault(f"release {those[0].concept}/{identity[:16]}", str(error))
 
 
 def check_ledger_signature(place: Blobs, ledger: Ledger, public_key: bytes | None) -> Iterator[CheckResult]:
     """The signature over a ledger; without a key one that is there stays unchecked, and none is asked for."""
-
-    def hold(signature: bytes, key: bytes) -> None:
-        verify_documents(ledger_documents(ledger), signature, key)
-
-    path = ledger_signature_path(ledger.concept)
-    yield from _signature(place, f"ledger of {ledger.concept}", path, public_key, hold, "over every record")
+    of, path = f"ledger of {ledger.concept}", ledger_signature_path(ledger.concept)
+    hashes = hashes_of_documents(ledger_documents(ledger))
+    yield from _signature(place, of, path, public_key, hashes, "over every record")
 
 
 def _signature(
-    place: Blobs, of: str, path: str, public_key: bytes | None, hold: Callable[[bytes, bytes], None], over: str
+    place: Blobs, of: str, path: str, public_key: bytes | None, hashes: Mapping[str, str], over: str
 ) -> Iterator[CheckResult]:
     what = f"{of}: signature"
     signature = place.read(path)
@@ -87,56 +86,64 @@ def _signature(
         yield fault(what, f"missing ({place.where(path)})")
     else:
         try:
-            hold(signature.content, public_key)
+            verify(hashes, signature.content, public_key)
             yield good(what, f"is the key's, {over}")
         except NotSigned as error:
             yield fault(what, str(error))
 
 
-def _release(place: Blobs, record: Promotion, identity: str, public_key: bytes | None) -> Iterator[CheckResult]:
-    what = f"release {record.concept}/{identity[:16]}"
+def _release(
+    place: Blobs, records: Sequence[Promotion], identity: str, public_key: bytes | None
+) -> Iterator[CheckResult]:
+    """One release that these records name: first whose it is, by what was read, and then all that it says is there."""
+    concept = records[0].concept
+    what = f"release {concept}/{identity[:16]}"
     try:
-        release = read_release(place, record.concept, identity)
+        release = read_release(place, concept, identity)
     except InputError as error:
         yield fault(what, str(error))
         return
+    path = release_signature_path(release)
+    yield from _signature(place, what, path, public_key, release.hashes, "over every file")
     problems = releases.damage(place, release)
     for problem in problems:
         yield fault(what, problem)
     for name in releases.strangers(place, release):
-        if BYTECODE in name.split("/"):
-            yield unchecked(f"{what}: {name}", "was left there by a Python that loaded the folder, and is not signed")
-        elif name == _NOTE and (note := place.read(f"{release.place}{name}")) and is_mlflow_note(note.content):
-            yield unchecked(f"{what}: {name}", "was left there by an MLflow that loaded the folder, and is not signed")
-        else:
-            yield fault(f"{what}: {name}", "is no part of the release, and whoever loads the folder may load it")
+        yield _stranger(place, records, release, name)
     if problems:
-        yield unchecked(f"{what}: signature and lineage", "its files are not what they were")
+        yield unchecked(f"{what}: lineage", "its files are not what they were")
         return
     yield good(what, f"{len(release.files)} files are what release.json says")
-    with TemporaryDirectory() as folder:
-        releases.fetch(place, release, Path(folder))
-        yield from _release_signature(place, release, Path(folder), public_key)
-        yield from _lineage(record, release, Path(folder))
+    yield from _lineage(place, what, records[0], release)
 
 
-def _release_signature(place: Blobs, release: Release, folder: Path, public_key: bytes | None) -> Iterator[CheckResult]:
-    def hold(signature: bytes, key: bytes) -> None:
-        verify(folder, signature, key)
+def _stranger(place: Blobs, records: Sequence[Promotion], release: Release, name: str) -> CheckResult:
+    """A file that is not listed: a fault, but for the note by which MLflow says as what it loaded the folder."""
+    what = f"release {release.concept}/{release.id[:16]}: {name}"
+    if name == _NOTE and (note := place.read(f"{release.place}{name}")):
+        named = {(record.model, str(record.production_version)) for record in records}
+        if mlflow_note(note.content) in named:
+            return good(what, "says the name and version by which MLflow has loaded it, as the ledger does")
+        return fault(what, "is no part of the release, and names another model than the ledger does")
+    if is_bytecode(name):
+        return fault(what, f"is no part of the release, and Python would run it in the place of its code: {REMOVE_IT}")
+    return fault(what, "is no part of the release, and whoever loads the folder may load it")
 
-    what, path = f"release {release.concept}/{release.id[:16]}", release_signature_path(release)
-    yield from _signature(place, what, path, public_key, hold, "over every file")
 
-
-def _lineage(record: Promotion, release: Release, folder: Path) -> Iterator[CheckResult]:
+def _lineage(place: Blobs, what: str, record: Promotion, release: Release) -> Iterator[CheckResult]:
     """The manifests fit each other, the ledger's record and the weights that are loaded."""
-    what = f"release {record.concept}/{release.id[:16]}"
     manifests: dict[str, Manifest] = {}
-    for path in sorted((folder / LINEAGE).iterdir()):
+    names = sorted(release.below(LINEAGE))
+    if not names:
+        said = f"it has no folder {LINEAGE}/: what it was made from cannot be told"
+        yield fault(f"{what}: lineage", said)
+        return
+    for name in names:
         try:
-            manifests[path.stem] = Manifest.from_json(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            yield fault(f"{what}: {LINEAGE}/{path.name}", str(error))
+            text = releases.read_file(place, release, f"{LINEAGE}/{name}").decode()
+            manifests[name.removesuffix(".json")] = Manifest.from_json(text)
+        except (ValueError, InputError, RecursionError) as error:
+            yield fault(f"{what}: {LINEAGE}/{name}", str(error))
     keys = {stage: manifest.key for stage, manifest in manifests.items()}
     if keys == dict(record.stages):
         yield good(f"{what}: lineage", f"{len(keys)} stages, as record {record.seq} of the ledger names them")
@@ -150,13 +157,20 @@ def _lineage(record: Promotion, release: Release, folder: Path) -> Iterator[Chec
         yield good(f"{what}: weights", f"are those that {last} left")
     else:
         yield fault(f"{what}: weights", f"are not those that {last or 'a training stage'} left")
-    statement = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-    said = {subject["name"]: subject["digest"]["sha256"] for subject in statement["subject"]}
-    package = {n.removeprefix(f"{MODEL}/"): r.sha256 for n, r in release.files.items() if n.startswith(f"{MODEL}/")}
-    if said == package:
-        yield good(f"{what}: provenance", "is about the files of the package")
-    else:
-        yield fault(f"{what}: provenance", "is about other files than those of the package")
+    yield _provenance(place, what, release)
+
+
+def _provenance(place: Blobs, what: str, release: Release) -> CheckResult:
+    try:
+        statement = json.loads(releases.read_file(place, release, PROVENANCE))
+        said = {subject["name"]: subject["digest"]["sha256"] for subject in statement["subject"]}
+    except InputError as error:
+        return fault(f"{what}: provenance", str(error))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        return fault(f"{what}: provenance", f"is no statement: {error or type(error).__name__}")
+    if said == {name: record.sha256 for name, record in release.below(MODEL).items()}:
+        return good(f"{what}: provenance", "is about the files of the package")
+    return fault(f"{what}: provenance", "is about other files than those of the package")
 
 
 def _links(what: str, manifests: Mapping[str, Manifest]) -> Iterator[CheckResult]:

@@ -11,7 +11,8 @@ from tasks.files.hashing import file_digest
 from tasks.lineage.chain import Chain
 from tasks.lineage.check_results import CheckResult, fault, good, unchecked
 from tasks.project.settings import Settings
-from tasks.registry.versions import WEIGHTS_SHA256_TAG, damage, local_folder, model_name
+from tasks.registry.package_listing import LISTING
+from tasks.registry.versions import PACKAGE_TAG, WEIGHTS_SHA256_TAG, damage, local_folder, model_name
 from tasks.store.artefacts import WEIGHTS
 from tasks.tracking.client import artifacts_at, connect, sorted_failures
 from tasks.verification.package import check_package
@@ -76,7 +77,15 @@ def _check_files(
             registered = good(named, "its sha256 is that of the registration")
         else:
             registered = fault(named, f"in {place} is not what was registered")
-        return registered, *check_package(what, package)
+        return registered, *_check_list(what, package, version), *check_package(what, package)
+
+
+def _check_list(what: str, package: Path, version: "ModelVersion") -> Iterator[CheckResult]:
+    """The list of its files against the registration; nothing of versions from before that kept it."""
+    named, registered = f"{what}: {LISTING}", version.tags.get(PACKAGE_TAG)
+    if registered is not None and (package / LISTING).is_file():
+        same = file_digest(package / LISTING) == registered
+        yield good(named, "is the one that was registered") if same else fault(named, "is not what was registered")
 
 
 @contextmanager

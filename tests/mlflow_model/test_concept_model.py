@@ -1,7 +1,10 @@
 import ast
 import base64
+import importlib.util
 import io
 import json
+import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -24,6 +27,7 @@ from model.drawing.sampling_options import Sampling
 from model.marks.content_credentials import read_credentials
 from model.weights.concept import ConceptWeights
 from tasks.registry.package import NEEDED, write_package
+from tasks.registry.package_listing import write_listing
 from tasks.registry.training_facts import TrainingFacts
 from tasks.store.store import open_store
 from tests.certificates import write_key_and_certificates
@@ -227,3 +231,90 @@ def test_where_a_key_is_named_every_picture_is_signed(loaded, tmp_path, monkeypa
         found = read_credentials(base64.b64decode(image))
         assert found
         assert (found.state, found.signed_by) == ("Valid", "a booth, a booth")
+
+
+@pytest.fixture
+def package(loaded, tmp_path) -> Path:
+    """A copy of the version's package, to be changed."""
+    return Path(shutil.copytree(Path(loaded._model_impl.context.artifacts["facts"]).parents[1], tmp_path / "package"))
+
+
+SPY = "import pathlib; pathlib.Path({ran!r}).touch()\n"
+"""Code that shows by a file that it was run."""
+
+
+def bytecode_of(source: Path, code: str) -> None:
+    """What Python would take for the compiled form of a source file that has not changed."""
+    compiled = Path(importlib.util.cache_from_source(str(source)))
+    compiled.parent.mkdir(exist_ok=True)
+    facts, original = source.stat(), source.read_bytes()
+    source.write_text(code)
+    py_compile.compile(str(source), cfile=str(compiled), invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP)
+    content = bytearray(compiled.read_bytes())
+    content[8:16] = int(facts.st_mtime).to_bytes(4, "little") + len(original).to_bytes(4, "little")
+    compiled.write_bytes(content)
+    source.write_bytes(original)
+    os.utime(source, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+@pytest.mark.parametrize("harm", ["changed", "bytecode", "beside", "shadow", "link", "missing", "no list", "weights"])
+def test_nothing_is_run_that_is_not_listed(package, tmp_path, harm):
+    """In a process that knows nothing but MLflow, and that would take its modules from the folder of the code."""
+    ran, drawing = tmp_path / "ran", package / "code" / "model" / "drawing" / "sample.py"
+    spy = SPY.format(ran=str(ran))
+    if harm == "changed":
+        drawing.write_text(spy + drawing.read_text())
+    elif harm == "bytecode":
+        bytecode_of(drawing, spy + drawing.read_text())
+    elif harm == "beside":
+        (package / "code" / "model" / "drawing" / "more.py").write_text(spy)
+    elif harm == "shadow":
+        (package / "code" / "diffusers.py").write_text(spy)
+    elif harm == "link":
+        (tmp_path / "code.py").write_text(spy)
+        (package / "code" / "safetensors.py").symlink_to(tmp_path / "code.py")
+    elif harm == "missing":
+        drawing.unlink()
+    elif harm == "no list":
+        (package / "sha256.json").unlink()
+    else:
+        weights = package / "artifacts" / "concept.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    code = f"import mlflow; mlflow.pyfunc.load_model({str(package)!r})"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, env=outside(), check=False
+    )
+    assert done.returncode != 0
+    assert ("cannot be checked" if harm == "no list" else "so none of them was run") in done.stderr, done.stderr[-2000:]
+    assert not ran.exists()
+
+
+def outside() -> dict[str, str]:
+    """The environment of somebody who has no checkout."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+def test_the_code_of_each_version_is_its_own_and_loading_leaves_nothing_behind(package, tmp_path):
+    """Two versions in one process, the second with other code: neither stands in for the other."""
+    before = files_of(package)
+    other = Path(shutil.copytree(package, tmp_path / "other"))
+    source = other / "code" / "model" / "marks" / "marking.py"
+    source.write_text(source.read_text() + "\n\ndef marked_png(picture, mark):\n    return b'of the other'\n")
+    write_listing(other)
+    code = f"""
+import base64, sys, mlflow
+one, two = (mlflow.pyfunc.load_model(each) for each in {[str(package), str(other)]!r})
+pictures = [base64.b64decode(model.predict([{{"prompt": {PROMPT!r}}}])["image"][0]) for model in (one, two, one)]
+assert [picture[:4] == b"\\x89PNG" for picture in pictures] == [True, False, True], pictures
+assert pictures[1] == b"of the other"
+assert "model" not in sys.modules and not [entry for entry in sys.path if entry.endswith("/code")]
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, env=outside(), check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert files_of(package) == before
+
+
+def files_of(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}

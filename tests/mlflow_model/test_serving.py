@@ -130,15 +130,15 @@ def test_the_champion_draws_with_its_own_code(lineage_project, machine, loaded):
     table = loaded["table"]
     assert [row["prompt"] for row in table] == ["a photo of a <owl> turtle on the beach"] * 2
     assert [(row["seed"], row["index"]) for row in table] == [(7, 0), (7, 1)]
-    last = lineage_project.bench.manifests["train-3-unet"]
-    weights = ConceptWeights.load(lineage_project.bench.store.file(last, "concept.safetensors"))
+    last = lineage_project.last.manifests["train-3-unet"]
+    weights = ConceptWeights.load(lineage_project.last.store.file(last, "concept.safetensors"))
     base = load_base(str(machine.folder / "base"))
     sampling = Sampling(guidance_scale=3.0, num_inference_steps=2, seed=7)
     (drawn,) = generate(base, weights, [weights.prompt.fill(PROMPT)], 2, sampling)
     assert [png(row["image"]).tobytes() for row in table] == [picture.tobytes() for picture in drawn]
     (machine.folder / "drawn.png").write_bytes(base64.b64decode(table[1]["image"]))
     mark = read_mark(machine.folder / "drawn.png")
-    content = content_key(lineage_project.bench.manifests)
+    content = content_key(lineage_project.last.manifests)
     assert (mark.concept, mark.content, mark.prompt, mark.seed, mark.index) == (CONCEPT, content, PROMPT, 7, 1)
 
 

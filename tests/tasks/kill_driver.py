@@ -18,20 +18,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.execution.caching import Bench, keep
 from tasks.execution.loaded_base import open_base
 from tasks.execution.loaded_evaluator import open_evaluator
 from tasks.execution.preflight import check_jobs
 from tasks.execution.reporting import Silence
 from tasks.jobs.jobs import Job, plan_jobs
 from tasks.project.settings import Settings
-from tasks.stages.evaluate import evaluate_weights
-from tasks.stages.gallery import draw
-from tasks.stages.prepare import prepare_images
-from tasks.stages.train import train_weights
 from tasks.store.store import open_store
+from tests.made_stages import MadeStages
 
-WORKS = {"prepare": prepare_images, "train": train_weights, "evaluate": evaluate_weights, "gallery": draw}
 OPERATIONS = ("replace", "rename", "link", "unlink", "mkdir", "rmdir", "fsync")
 _MOST_KILLS = 5
 
@@ -105,11 +100,7 @@ def train(job: Job, diary: Path) -> None:
     """What a command does for one concept, up to the registration."""
     open_store(job.settings).probe()
     check_jobs(job.settings, [job])
-    bench = Bench(job, Diary(diary))
-    for plan in job.stages:
-        work = WORKS[plan.kind]
-        keep(bench, plan, lambda folder, plan=plan, work=work: work(plan, bench, folder))
-        bench.manifests[plan.stage] = bench.store.get(plan.stage, plan.key)
+    MadeStages(job, Diary(diary)).run()
 
 
 def start(job: Job, *, seed: int = 0, fatal: int | None = None, tally: Path | None = None) -> int:

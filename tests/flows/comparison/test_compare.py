@@ -30,6 +30,7 @@ from tasks.project.settings import Settings
 from tasks.store.pictures import picture
 from tasks.store.store import open_store
 from tasks.tracking.client import connect
+from tests.prefect_graph import newest_graph
 from tests.training_project import PROMPTS, add_concept, make_training_project
 
 BOTH = "textual_inversion+dreambooth:tiny"
@@ -74,10 +75,26 @@ def done(shared) -> Comparison:
     return run_compare(shared, EVERYTHING)
 
 
+def test_prefect_sees_all_of_it_maps_and_look_alikes_too(done, prefect_url):
+    """The same graph for each training: what a stage reads, maps among them; then the look-alikes of each concept."""
+    stages = [[plan.stage for plan in job.stages] for job in done.round.jobs.values()]
+    graph = newest_graph(prefect_url, "compare", sum(map(len, stages)) + 2)
+    plans = [plan for job in done.round.jobs.values() for plan in job.stages]
+    assert [node.name for node in graph] == [*itertools.chain(*stages), "look_alikes", "look_alikes"]
+    for node, plan in zip(graph, plans, strict=False):
+        assert node.inputs == tuple(sorted(stage for stage in plan.reads if stage != "image_set")), plan.stage
+    assert {len(node.inputs) for node in graph if node.name == "maps"} == {2, 3}
+    assert {name: embedded.shape[0] for name, embedded in done.round.look_alikes.items()} == {
+        "turtle": 5,
+        "tortoise": 5,
+    }
+
+
 def test_every_concept_by_every_method_with_every_score(done):
     table = done.table
     assert (table.concepts, table.methods) == (("turtle", "tortoise"), tuple(METHODS_ASKED))
-    assert table.scores == ("clip_i", "dino", "identity_rank", "clip_t", "retrieval", "identity_x_text")
+    likeness = ("clip_i", "dino", "identity_rank")
+    assert table.scores == (*likeness, "clip_t", "retrieval", "identity", "text", "identity_x_text")
     for score in table.scores:
         assert table.values("attndreambooth", score).shape == (2, 2, 2, 2)
     assert len({cell.weights for cell in table.cells}) == 8, "eight trainings"
@@ -86,7 +103,8 @@ def test_every_concept_by_every_method_with_every_score(done):
     )
     assert set(table.base) == {"clip_i", "dino", "clip_t", "retrieval"} and table.base["clip_i"] < 1
     values = done.table.cells[0].values
-    assert values["identity_x_text"][1][0] == max(0, values["dino"][1][0]) * max(0, values["clip_t"][1][0])
+    held = [min(1.0, max(0.0, values[score][1][0])) for score in ("identity", "text")]
+    assert values["identity_x_text"][1][0] == pytest.approx(held[0] * held[1], abs=1e-6)
 
 
 def test_every_figure_leads_to_its_pictures(shared, done):
@@ -268,8 +286,8 @@ def test_tuning_says_what_was_best_of_each_method_and_writes_it_down(shared, mon
     assert [each["samples"] for each in said["tries"]] == [1, 2, 4, 4]
     for method in ("textual_inversion", BOTH.split(":")[0]):
         tries = [each for each in said["tries"] if each["method"] == method]
-        highest = max(each["scores"]["identity_x_text"] for each in tries)
-        assert [each["scores"]["identity_x_text"] == highest for each in tries] == [each["best"] for each in tries]
+        (best,) = [each for each in tries if each["best"]]
+        assert best["scores"]["identity_x_text"] == max(each["scores"]["identity_x_text"] for each in tries)
         assert tries[0]["scores"] != tries[1]["scores"]
     page = (tmp_path / "tuning.md").read_text()
     assert "conceptbooth tune grid.yaml" in page and "| unet.learning_rate 0.001 | 4 |" in page

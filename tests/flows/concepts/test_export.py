@@ -123,17 +123,17 @@ def test_a_lora_draws_what_is_left_of_the_concept_and_says_what_is_lost(lineage_
     assert loss["rank"] == 2
     assert loss["relative_error"] == pytest.approx(found.relative)
     assert loss["parameters"] == pytest.approx({lost.parameter: lost.relative for lost in found.losses})
-    evaluation = lineage_project.bench.manifests["evaluate"]
-    scores = json.loads(lineage_project.bench.store.file(evaluation, "scores.json").read_text())
+    evaluation = lineage_project.last.manifests["evaluate"]
+    scores = json.loads(lineage_project.last.store.file(evaluation, "scores.json").read_text())
     assert loss["scores"]["clip_i"]["whole"] == scores["clip_i"]["mean"]
     assert loss["scores"]["clip_i"]["lora"] != scores["clip_i"]["mean"]
 
 
 def test_scoring_the_whole_model_again_gives_the_scores_of_its_evaluation(lineage_project: Trained):
-    settings, bench = lineage_project.settings, lineage_project.bench
+    settings, made = lineage_project.settings, lineage_project.last
     version = resolve(settings, VersionReference.parse(f"{CONCEPT}/2"))
     record, weights = record_of(settings, version), ConceptWeights.load(version.folder / "concept.safetensors")
-    again = score_again(bench.store, evaluator_of(settings, record), load_base("base"), record, weights)
+    again = score_again(made.store, evaluator_of(settings, record), load_base("base"), record, weights)
     for name in ("clip_i", "clip_t"):
         assert again[name] == pytest.approx(record.scores[name]["mean"], abs=1e-3)
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from flows.cli.app import app
 from model.bases.prompt import ConceptPrompt
+from model.drawing.sampling_options import Sampling
 from model.weights.concept import ConceptWeights
 from tasks.project.settings import Settings
 from tasks.registry.registration import register
@@ -217,3 +218,20 @@ def test_prompts_of_the_same_words_keep_their_pictures_apart(tmp_path: Path) -> 
     done = generate("turtle", "a {}, red", "a {} red", "-n", 1, "-o", tmp_path)
     names = sorted(Path(line).name for line in done.stdout.splitlines())
     assert names == ["turtle-v1-a-turtle-red-0-0.png", "turtle-v1-a-turtle-red-0-prompt2-0.png"]
+
+
+def test_what_other_programs_read_as_instructions_is_drawn_with_a_hint(tmp_path: Path) -> None:
+    done = generate("turtle", "a {} (snow:1.3)", "-o", tmp_path, "--json")
+    assert done.exit_code == 0, done.output
+    assert "hint: prompt" in done.stderr
+    assert "(snow:1.3) means something to other programs" in " ".join(done.stderr.split())
+
+
+def test_a_seed_that_is_no_whole_number_and_a_text_that_is_none_are_refused(tmp_path: Path) -> None:
+    for arguments in (("a {} in the snow", "--seed", "7.0"), ("a {} in the snow\udcff",)):
+        done = generate("turtle", *arguments, "-o", tmp_path)
+        assert done.exit_code == 2, done.output
+    assert Sampling(seed=7.0).problems() == [  # type: ignore[arg-type]
+        "sampling.seed = 7.0: a whole number from 0 to 9.22337203685e+18 is needed"
+    ]
+    assert not list(tmp_path.iterdir())

@@ -1,7 +1,11 @@
 """`conceptbooth doctor`: each thing that the work needs, there and missing."""
 
+import importlib.util
 import json
 import os
+import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +23,7 @@ from flows.doctor.diagnosis import Diagnosis, diagnosed_at_once, diagnosed_by
 from flows.doctor.services import service_probes
 from tasks.project.settings import load_settings
 from tasks.store.s3 import s3_client
+from tasks.tracking.table_forms import MIGRATIONS
 from tests.s3 import relay
 from tests.tasks.finished_training import migrated_database
 
@@ -158,6 +163,98 @@ def test_a_broken_database_is_missing(project: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_text("no database")
     assert examined()["MLflow"]["state"] == "problem"
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [("feedc0ffee00", "are of a newer mlflow than the installed"), ("728d730b5ebd", "are of an older mlflow than")],
+)
+def test_a_database_of_another_mlflow_is_told(project: Path, form: str, said: str) -> None:
+    file = project / ".conceptbooth" / "mlflow" / "mlflow.db"
+    file.parent.mkdir(parents=True)
+    shutil.copyfile(migrated_database(), file)
+    assert examined()["MLflow"]["state"] == "ok"
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (form,))
+    found = examined()["MLflow"]
+    assert found["state"] == "problem"
+    assert said in found["found"]
+
+
+def test_a_database_of_a_newer_prefect_is_told(project: Path) -> None:
+    file = project / ".conceptbooth" / "prefect" / "prefect.db"
+    file.parent.mkdir(parents=True)
+    for form, state in ((newest_form("prefect"), "ok"), ("feedc0ffee00", "problem")):
+        file.unlink(missing_ok=True)
+        with sqlite3.connect(file) as database:
+            database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+            database.execute("INSERT INTO alembic_version VALUES (?)", (form,))
+        assert examined()["Prefect"]["state"] == state
+    assert "are of a newer prefect than the installed" in examined()["Prefect"]["found"]
+
+
+def newest_form(package: str) -> str:
+    """As alembic itself finds it."""
+    from alembic.script import ScriptDirectory
+
+    folder = Path(importlib.util.find_spec(package).submodule_search_locations[0], MIGRATIONS[package])  # type: ignore[union-attr, index]
+    (newest,) = ScriptDirectory(str(folder.parent), version_locations=[str(folder)]).get_heads()
+    return newest
+
+
+def test_a_moved_project_is_told_no_way_out_that_writes_into_the_old_folder(project: Path) -> None:
+    file = project / ".conceptbooth" / "mlflow" / "mlflow.db"
+    file.parent.mkdir(parents=True)
+    shutil.copyfile(migrated_database(), file)
+    old = "file:///where/it/was/.conceptbooth/mlflow/artifacts"
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE experiments SET name = 'conceptbooth', artifact_location = ?", (old,))
+    found = examined()["MLflow"]
+    assert found["state"] == "problem"
+    assert f"move it back, or move {file.parent} away and run `conceptbooth train` again" in found["found"]
+    assert "mlflow_artifact_root" not in found["found"]
+
+
+@pytest.fixture
+def with_base(project: Path, base_folder: Path) -> Path:
+    """The folder of a sound base that the project names."""
+    base = Path(shutil.copytree(base_folder, project / "base"))
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(re.sub(r"^base: .*$", "base: base", text, flags=re.MULTILINE))
+    return base
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "state", "said"),
+    [
+        ("scheduler/scheduler_config.json", {}, "ok", "16 pixels"),
+        ("scheduler/scheduler_config.json", {"_class_name": "LCMScheduler"}, "note", "its scheduler is a LCMScheduler"),
+        ("model_index.json", {"_name_or_path": "stabilityai/sd-turbo"}, "note", "made as 'stabilityai/sd-turbo'"),
+        (
+            "scheduler/scheduler_config.json",
+            {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing", "prediction_type": "epsilon"},
+            "note",
+            "trailing timesteps, as turbo bases have",
+        ),
+        ("unet/config.json", {"time_cond_proj_dim": 256}, "problem", "a latent consistency model"),
+        ("model_index.json", {"_name_or_path": "somebody/welcoming-hyperion"}, "ok", "16 pixels"),
+    ],
+)
+def test_bases_that_were_distilled_are_told(
+    with_base: Path, file: str, values: dict[str, Any], state: str, said: str
+) -> None:
+    path = with_base / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    found = examined()["base model"]
+    assert (found["state"], said in found["found"]) == (state, True), found
+
+
+def test_a_base_in_half_precision_alone_is_no_base(with_base: Path) -> None:
+    whole = with_base / "unet/diffusion_pytorch_model.safetensors"
+    whole.rename(whole.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    found = examined()["base model"]
+    assert found["state"] == "problem"
+    assert "the weights in another precision" in found["found"]
 
 
 def test_other_versions_than_were_run_together_are_named(project: Path) -> None:

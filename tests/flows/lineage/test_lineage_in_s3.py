@@ -52,7 +52,7 @@ def test_a_bucket_is_proved_and_what_does_not_answer_is_unchecked(lineage_projec
     proof = json.loads(result.stdout)["verification"]
     assert (proof["verified"], proof["faults"], proof["unchecked"]) == (True, [], [])
 
-    manifests = lineage_project.bench.manifests
+    manifests = lineage_project.last.manifests
     weights = manifests["train-2-cross_attention"].files["concept.safetensors"].sha256
     key = f"store/cas/sha256/{weights[:2]}/{weights}"
     content = s3_client().get_object(Bucket=s3_bucket, Key=key)["Body"].read()
@@ -112,8 +112,8 @@ def test_a_package_in_a_bucket_is_hashed_as_one_in_a_folder_is(lineage_project, 
     (settings.root / "conceptbooth.toml").write_text(f'mlflow_artifact_root = "s3://{s3_bucket}/mlflow"\n')
     settings = load_settings(settings.root)
     shutil.copyfile(migrated_database(), settings.home / "mlflow" / "mlflow.db")
-    bench = lineage_project.bench
-    register(settings, bench.job.concept, bench.manifests)
+    made = lineage_project.last
+    register(settings, made.job.concept, made.manifests)
     found = verify_version(settings, open_store(settings), VersionReference.parse(CONCEPT))
     assert (found.of("fault"), found.of("unchecked")) == ((), ())
     assert any(check.what.endswith(": code/model/weights/concept.py") for check in found.checks)

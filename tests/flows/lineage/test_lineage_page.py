@@ -82,7 +82,7 @@ def test_a_fault_is_on_the_page_at_its_place_and_the_page_is_written_all_the_sam
     browser: Page, lineage_project: Trained, tmp_path: Path
 ):
     page = tmp_path / "lineage.html"
-    picture = lineage_project.bench.manifests["prepare"].files["images/01.png"].sha256
+    picture = lineage_project.last.manifests["prepare"].files["images/01.png"].sha256
     settings = lineage_project.settings
     with flipped(settings.store / "cas" / "sha256" / picture[:2] / picture):
         assert show_lineage(settings, VersionReference.parse("owl"), proved=True, as_json=False, page=page) == 1

@@ -7,7 +7,7 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled, Cancelling, Completed, Failed, Pending, Scheduled
 
-from flows.night.dispatch_workers import Patience, _Errand, _Night
+from flows.night.dispatch_workers import Patience, _DispatchedJob, _Night
 from flows.training.worker_protocol import expectation
 from model.errors import WorkFailed
 from tasks.execution.reporting import Silence
@@ -20,9 +20,9 @@ NOBODY = "http://127.0.0.1:9/api"
 @pytest.mark.parametrize(("end", "told"), [(Completed(), "Prefect calls it completed"), (Cancelled(), "too slow")])
 def test_a_run_that_completes_while_it_is_cancelled_is_looked_at_as_completed(project, end, told):
     (job,) = plan_jobs(project, ["turtle"])
-    errand, run = _Errand(job), FlowRun(flow_id=uuid4(), state=end)
-    errand.given_up = ("too slow", 0.0)
-    outcome = _Night(project, Silence(), Patience(), None)._outcome(errand, run)  # the store has no record of it
+    dispatched, run = _DispatchedJob(job), FlowRun(flow_id=uuid4(), state=end)
+    dispatched.given_up = ("too slow", 0.0)
+    outcome = _Night(project, Silence(), Patience(), None)._outcome(dispatched, run)  # the store has no record of it
     assert outcome.error.startswith(told)
 
 
@@ -45,15 +45,15 @@ def test_a_concept_that_cannot_be_handed_out_stops_no_other_and_a_server_that_st
 
 def test_a_run_that_went_back_into_the_queue_waits_for_a_worker_again(project):
     (job,) = plan_jobs(project, ["turtle"])
-    night, errand = _Night(project, Silence(), Patience(), None), _Errand(job)
+    night, dispatched = _Night(project, Silence(), Patience(), None), _DispatchedJob(job)
     run = FlowRun(flow_id=uuid4(), state=Pending())
-    night.errands[run.id] = errand
+    night.dispatched[run.id] = dispatched
     waits = []
     for run.state in (Pending(), Scheduled(), Pending(), Cancelling()):
         assert night._look(run.id, run) is None
-        waits.append(errand.waits)
+        waits.append(dispatched.waits)
     assert waits == [False, True, False, False]
-    assert errand.given_up is not None and errand.given_up[0] == "cancelled in Prefect"
+    assert dispatched.given_up is not None and dispatched.given_up[0] == "cancelled in Prefect"
 
 
 @pytest.mark.parametrize(
@@ -69,5 +69,5 @@ def test_a_failed_run_is_the_concept_s_fault_only_where_it_says_so(project, labe
     said = {f"conceptbooth.{name}": value for name, value in labels.items()}
     state = Failed(message="Flow run encountered an exception: ImportError: no torch")
     run = FlowRun(flow_id=uuid4(), state=state, labels=said)
-    outcome = _Night(project, Silence(), Patience(), None)._outcome(_Errand(job), run)
+    outcome = _Night(project, Silence(), Patience(), None)._outcome(_DispatchedJob(job), run)
     assert (outcome.error, outcome.fault) == (error, fault)

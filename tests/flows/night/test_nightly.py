@@ -298,7 +298,7 @@ def test_a_concept_whose_training_took_a_night_down_comes_last_and_only_once(sha
 
     (job, *_) = plan_jobs(shared, [first])
     with monkeypatch.context() as patch:
-        patch.setattr("flows.training.train_here.train_here", die)
+        patch.setattr("flows.night.dispatch.train_here", die)
         child = multiprocessing.get_context("fork").Process(
             target=lambda: list(in_this_process(Silence())([job], None))
         )

@@ -136,8 +136,8 @@ def test_what_the_ledger_names_is_not_deleted_and_said_where_others_did(
 ):
     settings = copy_of(lineage_project.settings, tmp_path / "copy")
     monkeypatch.chdir(settings.root)
-    for bench in (lineage_project.first, lineage_project.bench):
-        register(settings, bench.job.concept, bench.manifests)  # so that the store knows it of the copy's registry
+    for made in (lineage_project.first, lineage_project.last):
+        register(settings, made.job.concept, made.manifests)  # so that the store knows it of the copy's registry
     done("promote", CONCEPT, "--version", 1, "--override", "git_clean", "--reason", "the first")
     problems = refused("registry", "delete", f"{CONCEPT}/1", "--yes")
     assert problems[0] == "concept.owl version 1 is owl@champion: give that alias to another version first"
@@ -184,12 +184,12 @@ def test_bad_input_is_named_before_anything_is_done(project, lineage_project, tm
     problems = refused("promote", CONCEPT, "--override", "git_cleen")
     assert problems[0].startswith("--override git_cleen: there is no such gate; there are: minimum.clip_i, lineage,")
     assert problems[1] == "--override: say why with --reason TEXT; it is kept for ever"
-    evaluation = lineage_project.bench.manifests["evaluate"].key
+    evaluation = lineage_project.last.manifests["evaluate"].key
     with moved_away(lineage_project.settings.store / "stages" / "evaluate" / evaluation):
         (problem,) = refused("promote", CONCEPT)
     assert problem.startswith("concept 'owl' version 2 has no evaluation in the store: ")
     assert "nothing is promoted unseen: `conceptbooth train owl` makes it again" in problem
-    prepared = lineage_project.bench.manifests["prepare"].key
+    prepared = lineage_project.last.manifests["prepare"].key
     with moved_away(lineage_project.settings.store / "stages" / "prepare" / prepared):
         (problem,) = refused("promote", CONCEPT, "--override", "lineage", "--reason", "in a hurry")
     assert problem.startswith("concept 'owl' version 2: which images it was made from is not known: prepare ")

@@ -1,13 +1,14 @@
 """Prefect's results in S3: found by every machine, without credentials on the server, and never the truth."""
 
 import pytest
-from prefect import flow, task
+from prefect import flow
 from prefect.settings import temporary_settings
 
 from flows.server.local_api import PrefectApi, flows_run_at
 from flows.server.result_storage import save_result_block
-from tasks.execution.caching import TASK, Bench, keep
 from tasks.execution.reporting import Silence
+from tasks.execution.stage_context import StageContext
+from tasks.execution.stage_task import stage_task
 from tasks.jobs.jobs import plan_jobs
 from tasks.project.settings import Settings, environment, result_block
 from tasks.store.s3 import s3_client
@@ -23,18 +24,16 @@ def test_another_machine_finds_the_results(settings, prefect_url, s3_bucket, tmp
     plan = job.stages[0]
     times = []
 
-    def work(folder):
+    def work(_plan, _context, _inputs, folder):
         times.append(1)
         (folder / "result").write_text("done")
         return {}
 
-    @task(**TASK)
-    def stage(plan, bench) -> dict:
-        return keep(bench, plan, work)
+    stage = stage_task("prepare", work)
 
     @flow(persist_result=False)
     def run() -> str:
-        return stage(plan, Bench(job, Silence()), return_state=True).name
+        return stage(plan, StageContext(job, Silence()), [], return_state=True).name
 
     names = []
     for machine in ("one", "other"):

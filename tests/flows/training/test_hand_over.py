@@ -52,7 +52,7 @@ def test_a_stage_that_fails_is_the_concept_s_fault_unless_the_world_failed(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("tasks.stages.prepare.prepare_images", fail)
+    monkeypatch.setattr("tasks.stages.prepare.local_images", fail)
     (job,) = plan_jobs(project, ["turtle"])
     assert train_here(job, Silence(), checked=True).fault == fault
 

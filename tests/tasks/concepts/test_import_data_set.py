@@ -137,3 +137,29 @@ def test_the_command(settings: Settings, origin: Path, monkeypatch: pytest.Monke
     assert (told["name"], told["state"], told["images"], told["super_category"]) == ("teapot", "imported", 3, "teapot")
     result = CliRunner().invoke(app, ["import", "google-dreambooth", "--from", str(origin), "--subjects", "kettle"])
     assert result.exit_code == 2 and "no subject 'kettle'" in result.stderr
+
+
+def test_what_file_managers_and_captions_leave_beside_images_stops_no_import(
+    settings: Settings, origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dirty = shutil.copytree(origin, tmp_path / "dirty")
+    pot = dirty / "dataset/teapot"
+    (pot / ".DS_Store").write_bytes(b"\0\0\0\x01Bud1")
+    (pot / "00.txt").write_text("a photo of a teapot")
+    commit(dirty)
+    monkeypatch.chdir(settings.root)
+    done = CliRunner().invoke(app, ["import", "google-dreambooth", "--from", str(dirty), "--subjects", "teapot"])
+    assert done.exit_code == 0, done.output
+    assert "teapot  imported: 3 images" in done.stdout
+    assert "hint: nothing is learnt from" in done.stderr
+    assert "00.txt" in done.stderr
+    concept = load_concept(settings, "teapot")
+    images = image_set(settings, concept)
+    assert images.state == "uncommitted", "DVC's record and the folder are the same data version"
+    assert [each.state for each in imported(settings, dirty, "teapot")] == ["already there"]
+    bear = dirty / "dataset/bear_plushie"
+    (bear / "more").mkdir()
+    shutil.copy(pot / "00.jpg", bear / "more")
+    commit(dirty)
+    with pytest.raises(InputError, match="more: a folder, whose files would be taken too"):
+        imported(settings, dirty, "bear_plushie")

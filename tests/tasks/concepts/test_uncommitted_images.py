@@ -5,7 +5,7 @@ import yaml
 
 from tasks.dvc.folder_hash import folder_digest, folder_files
 from tests.data_project import commit, git, photo
-from tests.tasks.stages.test_stages import new_bench, run
+from tests.tasks.stages.test_stages import nothing_made
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def committed(project):
 def test_a_manifest_says_whether_its_commit_holds_the_images(committed, name, state, dirty):
     if name:
         photo(99, 48, 48).save(committed.concepts_dir / "turtle" / "images" / name)
-    bench = new_bench(committed)
-    assert run(bench, "prepare")[0]["made"]
-    manifest = bench.manifests["prepare"]
+    made = nothing_made(committed)
+    assert made.run("prepare")[0]["made"]
+    manifest = made.manifests["prepare"]
     assert manifest.git == {"commit": git(committed.root, "rev-parse", "HEAD").strip(), "dirty": dirty}
     assert manifest.labels["image_set_state"] == state

@@ -1,6 +1,7 @@
 """What a stage does is what its key was made from, and nothing beside it."""
 
 import dataclasses
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -10,17 +11,14 @@ import tasks.jobs.keys
 import tasks.stages.prepare
 from model.bases.prompt import ConceptPrompt
 from model.weights.concept import ConceptWeights
-from tasks.execution.caching import Bench, keep
 from tasks.execution.reporting import Silence
+from tasks.execution.stage_context import StageContext
 from tasks.jobs.jobs import Job, plan_jobs
-from tasks.jobs.keys import StagePlan
-from tasks.stages.evaluate import evaluate_weights
-from tasks.stages.prepare import prepare_images
-from tasks.stages.train import train_weights
+from tasks.stages.prepare import make_prepared_images
+from tests.made_stages import MadeStages
 from tests.training_project import PROMPTS, write_params
 
 ORDER = ("prepare", "train-1-embedding", "train-2-cross_attention", "train-3-unet", "evaluate", "gallery")
-STAGES = {"prepare": prepare_images, "train": train_weights, "evaluate": evaluate_weights}
 
 
 def keys(project) -> dict[str, str]:
@@ -40,18 +38,13 @@ def test_how_many_pictures_are_drawn_side_by_side_is_in_the_key_of_what_draws(pr
 
 def test_the_library_that_reads_prompts_is_in_the_keys_of_what_reads_them(project, monkeypatch):
     before = keys(project)
-    real = tasks.jobs.keys.importlib.metadata.version
+    real = importlib.metadata.version
     monkeypatch.setattr(
-        tasks.jobs.keys.importlib.metadata,
+        importlib.metadata,
         "version",
         lambda name: "9." + real(name) if name == "tokenizers" else real(name),
     )
     assert changed(before, keys(project)) == list(ORDER[1:])
-
-
-def made(bench: Bench, plan: StagePlan) -> None:
-    keep(bench, plan, lambda folder: STAGES[plan.kind](plan, bench, folder))
-    bench.manifests[plan.stage] = bench.store.get(plan.stage, plan.key)
 
 
 @pytest.fixture
@@ -67,16 +60,16 @@ def misled(project) -> Job:
 
 
 def test_a_stage_follows_its_plan_and_not_what_else_the_job_says(misled):
-    bench = Bench(misled, Silence())
+    made = MadeStages(misled)
     prepare, first, *_, evaluate, _ = misled.stages
-    made(bench, prepare)
-    made(bench, first)
-    weights = ConceptWeights.load(bench.store.file(bench.manifests[first.stage], "concept.safetensors"))
+    made.make(prepare)
+    made.make(first)
+    weights = ConceptWeights.load(made.store.file(made.manifests[first.stage], "concept.safetensors"))
     assert weights.prompt == ConceptPrompt("<turtle>", "turtle")
     after_one_stage = dataclasses.replace(evaluate, reads={plan.stage: plan.key for plan in (prepare, first)})
-    made(bench, after_one_stage)
-    evaluation = bench.manifests["evaluate"]
-    scores = json.loads(bench.store.file(evaluation, "scores.json").read_text())
+    made.make(after_one_stage)
+    evaluation = made.manifests["evaluate"]
+    scores = json.loads(made.store.file(evaluation, "scores.json").read_text())
     assert [row["prompt"] for row in scores["prompts"]] == [prompt.replace("{}", "turtle") for prompt in PROMPTS]
     assert scores["evaluator"] == dict(evaluate.models["evaluator"])
 
@@ -85,6 +78,6 @@ def test_prepared_images_come_in_the_order_of_their_names(project, monkeypatch, 
     (job,) = plan_jobs(project, ["turtle"])
     real = tasks.stages.prepare.local_images
     monkeypatch.setattr(tasks.stages.prepare, "local_images", lambda *asked: dict(reversed(real(*asked).items())))
-    prepare_images(job.stages[0], Bench(job, Silence()), tmp_path)
+    make_prepared_images(job.stages[0], StageContext(job, Silence()), {}, tmp_path)
     origins = json.loads((tmp_path / "images.json").read_text())
     assert [origin["made_from"] for origin in origins] == [f"{number:02}.png" for number in range(5)]

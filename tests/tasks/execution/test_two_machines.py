@@ -12,13 +12,14 @@ import pytest
 import yaml
 
 from tasks.dvc.folder_hash import folder_digest, folder_files
-from tasks.execution.caching import Bench, keep
+from tasks.execution.caching import keep
 from tasks.execution.reporting import Silence
+from tasks.execution.stage_context import StageContext
 from tasks.files.s3_url import S3Url
 from tasks.jobs.jobs import Job, plan_jobs
 from tasks.project.settings import Settings
 from tasks.store.s3 import s3_client
-from tests.tasks.stages.test_stages import new_bench, run
+from tests.tasks.stages.test_stages import nothing_made
 from tests.tasks.store_locations import QUICK
 
 
@@ -46,7 +47,7 @@ def machine(project: Settings, name: str, store: str) -> Settings:
 
 
 def _makes(job: Job, tally: Path, seconds: float, results) -> None:
-    def work(folder: Path) -> dict[str, float]:
+    def work(_plan, _context, _inputs, folder: Path) -> dict[str, float]:
         with tally.open("a") as file:
             file.write(f"{os.getpid()}\n")
         time.sleep(seconds)
@@ -54,7 +55,7 @@ def _makes(job: Job, tally: Path, seconds: float, results) -> None:
         return {}
 
     listener = Listener()
-    receipt = keep(Bench(job, listener), job.stages[0], work)
+    receipt = keep(job.stages[0], StageContext(job, listener), [], work)
     results.put((receipt["made"], listener.warnings))
 
 
@@ -63,7 +64,7 @@ def jobs(project, shared) -> list[Job]:
     """The same job on two machines."""
     both = [plan_jobs(machine(project, name, shared), ["turtle"])[0] for name in ("one", "other")]
     assert [plan.key for plan in both[0].stages] == [plan.key for plan in both[1].stages]
-    Bench(both[0], Silence()).store.probe()
+    StageContext(both[0], Silence()).store.probe()
     return both
 
 
@@ -71,26 +72,25 @@ def test_a_bit_that_flipped_is_found_and_mended_where_the_stage_is_in_doubt(jobs
     one, other = jobs
     plan = one.stages[0]
 
-    def work(folder: Path) -> dict[str, float]:
+    def work(_plan, _context, _inputs, folder: Path) -> dict[str, float]:
         (folder / "weights").write_text("W" * 100)
         return {}
 
-    keep(Bench(one, Listener()), plan, work)
-    bench = Bench(other, Listener())
-    sha256 = bench.store.get(plan.stage, plan.key).files["weights"].sha256
-    flipped, address = b"V" + b"W" * 99, bench.store.content_address(sha256)
+    keep(plan, StageContext(one, Listener()), [], work)
+    context = StageContext(other, Listener())
+    sha256 = context.store.get(plan.stage, plan.key).files["weights"].sha256
+    flipped, address = b"V" + b"W" * 99, context.store.content_address(sha256)
     if address.startswith("s3://"):  # also what S3 says of it is as it was
         url = S3Url.parse(address)
         s3_client().put_object(Bucket=url.bucket, Key=url.prefix, Body=flipped, Metadata={"sha256": sha256})
-        assert not keep(bench, plan, work)["made"], "reading everything every time would cost transfers"
+        assert not keep(plan, context, [], work)["made"], "reading everything every time would cost transfers"
     else:
         Path(address).chmod(0o644)
         Path(address).write_bytes(flipped)
-    bench.doubtful.add(plan.stage)
-    assert keep(bench, plan, work)["made"]
-    assert "damaged in the store" in bench.reporter.warnings[-1]
-    assert bench.store.find(plan.stage, plan.key, rehash=True) is not None
-    assert not keep(bench, plan, work)["made"]
+    assert keep(plan, context, [], work, thorough=True)["made"]
+    assert "damaged in the store" in context.reporter.warnings[-1]
+    assert context.store.find(plan.stage, plan.key, rehash=True) is not None
+    assert not keep(plan, context, [], work, thorough=True)["made"]
 
 
 def started(jobs: list[Job], tally: Path, seconds: float):
@@ -148,11 +148,11 @@ def without_images(settings: Settings, remote: Path) -> Settings:
 def test_machines_share_what_they_made_with_and_without_images(project, shared, tmp_path):
     owner = machine(project, "owner", shared)
     worker = without_images(machine(project, "worker", shared), tmp_path / "remote")
-    far, near = new_bench(worker), new_bench(owner)
-    assert [receipt["made"] for receipt in run(far, "prepare", "train-1-embedding")] == [True, True]
-    receipts = run(near, "prepare", "train-1-embedding", "train-2-cross_attention")
+    far, near = nothing_made(worker), nothing_made(owner)
+    assert [receipt["made"] for receipt in far.run("prepare", "train-1-embedding")] == [True, True]
+    receipts = near.run("prepare", "train-1-embedding", "train-2-cross_attention")
     assert [receipt["made"] for receipt in receipts] == [False, False, True]
-    (receipt,) = run(far, "train-2-cross_attention")
+    (receipt,) = far.run("train-2-cross_attention")
     assert not receipt["made"] and receipt["digest"] == receipts[-1]["digest"]
     assert far.manifests["prepare"] == near.manifests["prepare"]
     assert not (worker.concepts_dir / "turtle" / "images").exists()
@@ -166,19 +166,19 @@ def test_who_has_lost_its_hold_says_so_and_adopts_what_was_published_first(proje
     plan, listener = one.stages[0], Listener()
     locks = f"store/locks/{plan.stage}-{plan.key}"
 
-    def made_elsewhere(folder: Path) -> dict[str, float]:
+    def made_elsewhere(_plan, _context, _inputs, folder: Path) -> dict[str, float]:
         (folder / "result").write_text("by the other machine")
         return {}
 
-    def work(folder: Path) -> dict[str, float]:
+    def work(_plan, _context, _inputs, folder: Path) -> dict[str, float]:
         s3_client().delete_object(Bucket=s3_bucket, Key=locks)  # as if it had been silent, and taken over
-        assert keep(Bench(other, Silence()), plan, made_elsewhere)["made"]
+        assert keep(plan, StageContext(other, Silence()), [], made_elsewhere)["made"]
         time.sleep(2 * QUICK.renew)
         (folder / "result").write_text("by this one")
         return {}
 
-    bench = Bench(one, listener)
-    receipt = keep(bench, plan, work)
-    assert receipt["digest"] == bench.store.get(plan.stage, plan.key).digest()
-    assert bench.store.file(bench.store.get(plan.stage, plan.key), "result").read_text() == "by the other machine"
+    context = StageContext(one, listener)
+    receipt = keep(plan, context, [], work)
+    assert receipt["digest"] == context.store.get(plan.stage, plan.key).digest()
+    assert context.store.file(context.store.get(plan.stage, plan.key), "result").read_text() == "by the other machine"
     assert any("another may have made it too" in warning for warning in listener.warnings)

@@ -27,9 +27,9 @@ def diff(lineage_project: Trained):
 
 def test_a_plan_comes_back_from_its_manifest(lineage_project):
     """The same as what was planned, so that the words for a change are the same as those of `conceptbooth plan`."""
-    bench = lineage_project.bench
-    for plan in bench.job.stages:
-        again = plan_of(bench.manifests[plan.stage])
+    made = lineage_project.last
+    for plan in made.job.stages:
+        again = plan_of(made.manifests[plan.stage])
         assert again.key == plan.key
         assert json.dumps(again.facts(), default=dict, sort_keys=True) == json.dumps(
             plan.facts(), default=dict, sort_keys=True
@@ -50,10 +50,10 @@ def test_a_version_is_like_itself(lineage_project):
 
 
 def test_scores_stand_side_by_side_with_their_intervals(lineage_project, diff):
-    for bench, side in ((lineage_project.first, "before"), (lineage_project.bench, "after")):
-        scores = json.loads(bench.store.file(bench.manifests["evaluate"], "scores.json").read_bytes())
+    for made, side in ((lineage_project.first, "before"), (lineage_project.last, "after")):
+        scores = json.loads(made.store.file(made.manifests["evaluate"], "scores.json").read_bytes())
         assert [vars(getattr(pair, side)) for pair in diff.scores] == [scores["clip_i"], scores["clip_t"]]
-        assert [prompt for prompt, _, _ in diff.prompts] == list(bench.manifests["evaluate"].parameters["prompts"])
+        assert [prompt for prompt, _, _ in diff.prompts] == list(made.manifests["evaluate"].parameters["prompts"])
         assert [vars(getattr(pair, side)) for _, pair, _ in diff.prompts] == [p["clip_i"] for p in scores["prompts"]]
 
 
@@ -77,9 +77,9 @@ def test_a_difference_is_clear_only_where_its_interval_leaves_zero_out(mean, low
 def test_the_sheet_shows_both_from_the_same_seeds(lineage_project, diff):
     store = open_store(lineage_project.settings)
     sheet = draw_diff_sheet(store, diff)
-    columns = {LEFT: lineage_project.first, RIGHT: lineage_project.bench}
-    for x, bench in columns.items():
-        drawn = picture(store, bench.manifests["evaluate"], "generations/00/00.png")
+    columns = {LEFT: lineage_project.first, RIGHT: lineage_project.last}
+    for x, made in columns.items():
+        drawn = picture(store, made.manifests["evaluate"], "generations/00/00.png")
         tile = drawn.resize((144, 144), Image.Resampling.NEAREST)  # of 16 pixels: nine times, without smoothing
         inside = (8, 8, 136, 136)  # its frame is drawn over the edge
         wanted = tile.crop(inside).tobytes()

@@ -13,7 +13,6 @@ import pytest
 from flows.lineage.tree import lineage_tree
 from model.errors import InputError
 from tasks.dvc.storage import dvc_storage
-from tasks.execution.caching import Bench
 from tasks.files.hashing import file_digest
 from tasks.lineage.chain import Chain, read_chain
 from tasks.lineage.check_results import Verification
@@ -30,6 +29,7 @@ from tasks.store.manifest import Manifest
 from tasks.store.store import open_store
 from tasks.verification.chain import verify, verify_version
 from tests.lineage_project import CONCEPT, Trained
+from tests.made_stages import MadeStages
 
 STAGES = ("prepare", "train-1-embedding", "train-2-cross_attention", "train-3-unet", "evaluate", "gallery")
 
@@ -73,18 +73,18 @@ def moved_away(*paths: Path) -> Iterator[None]:
 
 
 @contextmanager
-def promoted(settings: Settings, bench: Bench) -> Iterator[Path]:
+def promoted(settings: Settings, made: MadeStages) -> Iterator[Path]:
     """Inside, the ledger says that this training serves; its record."""
     record = Promotion(
         concept=CONCEPT,
         seq=1,
         action="promote",
         version=1,
-        content=content_key(bench.manifests),
+        content=content_key(made.manifests),
         release="f" * 64,
         model="prod.concept.owl",
         production_version=1,
-        stages={stage: manifest.key for stage, manifest in bench.manifests.items()},
+        stages={stage: manifest.key for stage, manifest in made.manifests.items()},
         gates=({"gate": "scores", "passed": True, "said": "CLIP-I 0.9"},),
         overridden={"git_clean": "nothing that matters"},
         by="tester",
@@ -103,7 +103,7 @@ def promoted(settings: Settings, bench: Bench) -> Iterator[Path]:
 def test_the_chain_leads_from_the_version_to_the_files_that_were_brought(lineage_project):
     chain = chain_of(lineage_project.settings)
     assert tuple(link.stage for link in chain.links) == STAGES and chain.problems == ()
-    assert chain.manifests == lineage_project.bench.manifests
+    assert chain.manifests == lineage_project.last.manifests
     assert (chain.head.version, chain.head.aliases, chain.head.found_by) == (2, ("candidate",), "registry")
     assert chain.head.content == lineage_project.version.key
     brought = {image["original"]: image["original_sha256"] for image in chain.images}
@@ -116,7 +116,7 @@ def test_the_chain_leads_from_the_version_to_the_files_that_were_brought(lineage
     assert facts["base"]["files"]["unet/config.json"] == file_digest(
         lineage_project.settings.root / "base/unet/config.json"
     )
-    assert facts["image_set"]["digest"] == lineage_project.bench.job.images.digest
+    assert facts["image_set"]["digest"] == lineage_project.last.job.images.digest
     assert facts["evaluation"]["scores"]["clip_i"].keys() == {"mean", "low", "high"}
 
 
@@ -137,9 +137,9 @@ def test_a_whole_chain_is_verified_with_nothing_left_unchecked(lineage_project):
 
 def files_of(lineage_project: Trained, kind: str) -> dict[Path, str]:
     """Every file of a kind, with a word that a fault has to contain."""
-    settings, bench = lineage_project.settings, lineage_project.bench
-    manifests = bench.manifests
-    images = bench.job.images
+    settings, made = lineage_project.settings, lineage_project.last
+    manifests = made.manifests
+    images = made.job.images
     match kind:
         case "manifests":
             paths = {
@@ -154,7 +154,7 @@ def files_of(lineage_project: Trained, kind: str) -> dict[Path, str]:
             paths = [path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")]
             return {path: f"{kind} {folder.name}: {path.relative_to(folder).as_posix()}" for path in paths}
         case "working copy":
-            return {bench.job.concept.images / file.relpath: file.relpath for file in images.files}
+            return {made.job.concept.images / file.relpath: file.relpath for file in images.files}
         case "DVC's cache":
             cached = {dvc_storage(settings).cached(file.md5): file.relpath for file in images.files}
             return cached | {dvc_storage(settings).cached(images.digest): "image set"}
@@ -189,7 +189,7 @@ def test_one_flipped_bit_in_any_file_is_found_and_named(lineage_project, kind):
 
 
 def test_a_description_that_changed_is_found_though_it_is_in_no_key(lineage_project):
-    manifest = lineage_project.bench.manifests["train-3-unet"]
+    manifest = lineage_project.last.manifests["train-3-unet"]
     path = lineage_project.settings.store / "stages" / manifest.stage / manifest.key / "manifest.json"
     with flipped(path, path.read_text().index("own photographs")):
         (fault,) = verified(lineage_project.settings).of("fault")
@@ -197,7 +197,7 @@ def test_a_description_that_changed_is_found_though_it_is_in_no_key(lineage_proj
 
 
 def test_what_others_put_into_a_package_is_named(lineage_project):
-    """What loading leaves there is told from what would be loaded; a package without a list is unchecked."""
+    """MLflow's note is known by its form; all else that is not listed would be loaded, bytecode before the code."""
     settings = lineage_project.settings
     package = resolve(settings, VersionReference.parse(CONCEPT)).folder.parent
     note, bytecode, stranger = package / "registered_model_meta", package / "code" / "__pycache__", package / "extra.py"
@@ -213,11 +213,10 @@ def test_what_others_put_into_a_package_is_named(lineage_project):
         shutil.rmtree(bytecode)
         note.unlink()
         stranger.unlink()
-    assert [check.what.partition(": ")[2] for check in found.of("fault")] == ["extra.py"]
-    assert [check.what.partition(": ")[2] for check in found.of("unchecked")] == ["code/__pycache__/extra.pyc"]
-    assert faults == {"extra.py", "registered_model_meta"}
+    assert [check.what.partition(": ")[2] for check in found.of("fault")] == ["code/__pycache__/extra.pyc", "extra.py"]
+    assert faults == {"code/__pycache__/extra.pyc", "extra.py", "registered_model_meta"}
     with moved_away(package / "sha256.json"):
-        (missed,) = verified(settings).of("unchecked")
+        (missed,) = verified(settings).of("fault")
     assert missed.said == "it has no list of them (sha256.json)"
 
 
@@ -227,10 +226,10 @@ def test_the_list_of_a_package_is_exact_though_it_would_still_be_read(lineage_pr
     content = listing.read_bytes()
     try:
         listing.write_bytes(content.replace(b"\n ", b"  ", 1))
-        (fault,) = verified(lineage_project.settings).of("fault")
+        registered, written = verified(lineage_project.settings).of("fault")
     finally:
         listing.write_bytes(content)
-    assert fault.what.endswith(": sha256.json")
+    assert registered.what == written.what and written.what.endswith(": sha256.json")
 
 
 @contextmanager
@@ -248,7 +247,7 @@ def forged(settings: Settings, manifest: Manifest, **changes: Any) -> Iterator[N
 
 def test_a_forged_manifest_is_found_though_it_is_sealed_anew(lineage_project):
     """Files that are there, but another stage's: the link tells. Another rate: the key tells."""
-    settings, manifests = lineage_project.settings, lineage_project.bench.manifests
+    settings, manifests = lineage_project.settings, lineage_project.last.manifests
     stage = manifests["train-1-embedding"]
     with forged(settings, stage, files=manifests["train-2-cross_attention"].files):
         faults = {fault.what for fault in verified(settings).of("fault")}
@@ -276,14 +275,14 @@ def test_the_store_alone_is_enough(lineage_project):
                 chain_of(settings, f"{CONCEPT}@champion")
             with pytest.raises(InputError, match="only the registry knows versions"):
                 chain_of(settings, f"{CONCEPT}/1")
-    assert chain.head.found_by == "manifests" and chain.manifests == lineage_project.bench.manifests
+    assert chain.head.found_by == "manifests" and chain.manifests == lineage_project.last.manifests
     assert not found.of("fault") and [check.what for check in found.of("unchecked")] == ["registry"]
 
 
 def test_what_is_not_here_is_unchecked_and_never_passed_over(lineage_project):
-    settings, images = lineage_project.settings, lineage_project.bench.job.images
+    settings, images = lineage_project.settings, lineage_project.last.job.images
     cached = [dvc_storage(settings).cached(file.md5) for file in images.files]
-    with moved_away(settings.root / "base", lineage_project.bench.job.concept.images, *cached):
+    with moved_away(settings.root / "base", lineage_project.last.job.concept.images, *cached):
         found = verified(settings)
     assert not found.of("fault")
     assert {check.what for check in found.of("unchecked")} == {
@@ -294,8 +293,8 @@ def test_what_is_not_here_is_unchecked_and_never_passed_over(lineage_project):
 
 
 def test_a_promotion_is_part_of_the_lineage_and_a_changed_ledger_is_found(lineage_project):
-    settings, bench = lineage_project.settings, lineage_project.first
-    with promoted(settings, bench) as record:
+    settings, made = lineage_project.settings, lineage_project.first
+    with promoted(settings, made) as record:
         found = verified(settings, f"{CONCEPT}/1")
         assert not found.of("fault") and {"ledger", "ledger record 1"} <= {check.what for check in found.of("good")}
         chain, (ledger, _) = chain_of(settings, f"{CONCEPT}/1"), examine_ledger(open_production(settings), CONCEPT)
@@ -309,7 +308,7 @@ def test_a_promotion_is_part_of_the_lineage_and_a_changed_ledger_is_found(lineag
 
 def test_the_remote_s_copies_are_hashed_too(lineage_project, tmp_path):
     """A folder as DVC's default remote; one of its files is damaged, then it is not there."""
-    settings, images = lineage_project.settings, lineage_project.bench.job.images
+    settings, images = lineage_project.settings, lineage_project.last.job.images
     remote, config = tmp_path / "remote", settings.root / ".dvc" / "config.local"
     shutil.copytree(dvc_storage(settings).cache / "files", remote / "files")
     config.write_text(f"[core]\n    remote = there\n['remote \"there\"']\n    url = {remote}\n")
@@ -329,8 +328,8 @@ def test_the_remote_s_copies_are_hashed_too(lineage_project, tmp_path):
 def test_a_missing_stage_is_named_and_the_rest_still_shown(lineage_project):
     settings = lineage_project.settings
     chain_of(settings)  # the index knows what the missing one had read
-    manifest = lineage_project.bench.manifests["train-3-unet"]
-    with moved_away(settings.store / "stages" / "evaluate" / lineage_project.bench.manifests["evaluate"].key):
+    manifest = lineage_project.last.manifests["train-3-unet"]
+    with moved_away(settings.store / "stages" / "evaluate" / lineage_project.last.manifests["evaluate"].key):
         chain = chain_of(settings)
         assert [link.stage for link in chain.links if link.problem] == ["evaluate"]
     assert manifest.key  # the chain before it is still whole
@@ -338,7 +337,7 @@ def test_a_missing_stage_is_named_and_the_rest_still_shown(lineage_project):
 
 
 def test_a_set_that_has_moved_on_is_checked_by_its_copies_in_the_cache(lineage_project):
-    images = lineage_project.bench.job.concept.images
+    images = lineage_project.last.job.concept.images
     record = images.with_name("images.dvc")
     with flipped(images / "00.png"), flipped(record, record.read_text().index("md5: ") + 5):
         found = verified(lineage_project.settings)

@@ -46,7 +46,7 @@ def serving(lineage_project: Trained):
 
 def test_an_image_is_found_as_stored_as_brought_and_by_its_hash(lineage_project, serving):
     settings = lineage_project.settings
-    stored = lineage_project.bench.job.concept.images / "01.png"
+    stored = lineage_project.last.job.concept.images / "01.png"
     brought = lineage_project.originals[1]
     assert file_digest(stored) != file_digest(brought) and Image.open(brought).getexif()
     for asked, how in (
@@ -113,12 +113,12 @@ def test_the_index_is_not_believed(lineage_project):
 def test_a_damaged_manifest_is_said_to_be_unread(lineage_project):
     settings = lineage_project.settings
     index_file(settings).unlink()
-    path = settings.store / "stages" / "prepare" / lineage_project.bench.manifests["prepare"].key / "manifest.json"
+    path = settings.store / "stages" / "prepare" / lineage_project.last.manifests["prepare"].key / "manifest.json"
     content = path.read_bytes()
     path.chmod(0o644)
     path.write_bytes(content.replace(b"own photographs", b"own photographz"))
     try:
-        answer = saw(settings, str(lineage_project.bench.job.concept.images / "00.png"))
+        answer = saw(settings, str(lineage_project.last.job.concept.images / "00.png"))
     finally:
         path.write_bytes(content)
     assert answer.found == () and any("changed since it was sealed" in note for note in answer.notes)

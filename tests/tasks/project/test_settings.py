@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,39 @@ def test_matplotlib_keeps_its_fonts_in_the_project(root, monkeypatch):
     import os
 
     assert os.environ["MPLCONFIGDIR"] == str(root / ".conceptbooth/matplotlib")
+
+
+CREDENTIALS = {
+    "MLFLOW_TRACKING_USERNAME": "ann",
+    "MLFLOW_TRACKING_PASSWORD": "word",
+    "PREFECT_API_AUTH_STRING": "ann:word",
+    "HF_TOKEN": "hf_x",
+}
+
+
+def test_credentials_beside_addresses_are_handed_on_and_the_environment_wins(root, monkeypatch):
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name, raising=False)
+    (root / ".env").write_text("\n".join(f"{name}={value}" for name, value in CREDENTIALS.items()))
+    assert {name: environment(load_settings()).get(name) for name in CREDENTIALS} == CREDENTIALS
+    monkeypatch.setenv("HF_TOKEN", "of the shell")
+    apply_environment(load_settings())
+    assert os.environ["HF_TOKEN"] == "of the shell"
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "word"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_files_as_other_systems_save_them(root, encoding):
+    (root / ".env").write_bytes("CONCEPTBOOTH_STORE=größe\r\n".encode(encoding))
+    (root / "conceptbooth.toml").write_bytes('device = "cpu"\r\n'.encode(encoding))
+    settings = load_settings()
+    assert (settings.store, settings.device) == (root / "größe", "cpu")
+
+
+@pytest.mark.parametrize("name", [".env", "conceptbooth.toml"])
+def test_files_that_are_no_text_are_named(root, name):
+    (root / name).write_bytes(b"# one\n\xff\xfa")
+    assert problems() == (f"{root / name}: line 2: no UTF-8 (byte 0xff); save it as UTF-8",)
+    (root / name).unlink()
+    os.mkfifo(root / name)
+    assert problems() == (f"{root / name}: a named pipe; a file is needed",)

@@ -106,11 +106,11 @@ def test_the_bytes_are_production_s_own(settings, lineage_project, tmp_path):
     place = open_production(settings)
     release = releases.read_release(place, CONCEPT, record.release)
     weights = release.files["model/artifacts/concept.safetensors"]
-    assert weights.sha256 == lineage_project.bench.manifests["train-3-unet"].files["concept.safetensors"].sha256
+    assert weights.sha256 == lineage_project.last.manifests["train-3-unet"].files["concept.safetensors"].sha256
     with production_registry(settings) as client:
         source = client.get_model_version(NAME, str(record.production_version)).source
     assert source == (settings.production_store / release.place / "model").as_uri()
-    assert record.stages == {stage: found.key for stage, found in lineage_project.bench.manifests.items()}
+    assert record.stages == {stage: found.key for stage, found in lineage_project.last.manifests.items()}
     assert releases.damage(place, release) == []
 
 

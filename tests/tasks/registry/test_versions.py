@@ -1,12 +1,14 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from model.errors import InputError
 from tasks.project.settings import Settings
+from tasks.registry.package_listing import LISTING, listing_text, write_listing
 from tasks.registry.reference import CANDIDATE, VersionReference
 from tasks.registry.registration import register
-from tasks.registry.versions import resolve
+from tasks.registry.versions import PACKAGE_TAG, resolve
 from tasks.tracking.client import connect
 from tests.tasks.finished_training import concept, project, training
 
@@ -89,4 +91,80 @@ def test_weights_that_are_not_what_was_registered_are_never_used(tmp_path, harm)
     with pytest.raises(
         InputError, match=r"concept.turtle version 1: concept.safetensors .*`conceptbooth train turtle`"
     ):
+        resolve(settings, VersionReference.parse("turtle"))
+
+
+HARMS = {
+    "changed": "code/model/drawing/sample.py its sha256 is not the one",
+    "missing": "code/model/drawing/sample.py missing in its package",
+    "added": "code/diffusers.py is no part of the package",
+    "link": "code/diffusers.py is a link or a device",
+    "folder": "code/album is a link or a device",
+    "list gone": "it has no list of them",
+    "list changed": "it is not the list that was written",
+    "list of names that lead out": "it is not the list that was written",
+    "list written anew": "is not the one that was registered",
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_package_is_what_was_registered_or_nothing_is_made_of_it(tmp_path, harm):
+    """What `generate`, `export` and `promote` begin with. The next training puts the package right."""
+    settings = project(tmp_path)
+    register(settings, concept(settings), training(settings))
+    package = resolve(settings, VersionReference.parse("turtle")).folder.parent
+    before = {path.relative_to(package) for path in package.rglob("*")}
+    harm_package(package, harm, tmp_path)
+    with pytest.raises(InputError, match=rf"(?s){HARMS[harm]}.*`conceptbooth train turtle` puts it right"):
+        resolve(settings, VersionReference.parse("turtle"))
+    registered = register(settings, concept(settings), training(settings))
+    assert (registered.version, registered.created) == (1, False)
+    assert registered.repaired
+    assert {path.relative_to(package) for path in package.rglob("*")} == before
+    assert resolve(settings, VersionReference.parse("turtle")).folder.parent == package
+    assert not register(settings, concept(settings), training(settings)).repaired
+
+
+def harm_package(package: Path, harm: str, elsewhere: Path) -> None:
+    drawing, listing = package / "code" / "model" / "drawing" / "sample.py", package / LISTING
+    if harm == "changed":
+        drawing.write_text("import os\n" + drawing.read_text())
+    elif harm == "missing":
+        drawing.unlink()
+    elif harm == "added":
+        (package / "code" / "diffusers.py").write_text("import os")
+    elif harm in ("link", "folder"):
+        (package / "code" / {"link": "diffusers.py", "folder": "album"}[harm]).symlink_to(elsewhere)
+    elif harm == "list gone":
+        listing.unlink()
+    elif harm == "list changed":
+        listing.write_text(listing.read_text() + " ")
+    elif harm == "list of names that lead out":
+        listing.write_text(listing_text(json.loads(listing.read_text()) | {"../../x": "a" * 64}))
+    else:
+        drawing.write_text("import os\n" + drawing.read_text())
+        write_listing(package)
+
+
+def test_what_loading_leaves_in_a_package_is_not_taken_for_a_part_of_it(tmp_path):
+    """Nobody here runs bytecode out of a package or copies it; a version from before it was kept out has some."""
+    settings = project(tmp_path)
+    register(settings, concept(settings), training(settings))
+    package = resolve(settings, VersionReference.parse("turtle")).folder.parent
+    (package / "code" / "model" / "__pycache__").mkdir()
+    (package / "code" / "model" / "__pycache__" / "x.cpython-311.pyc").write_bytes(b"code")
+    (package / "registered_model_meta").write_text("model_name: concept.turtle\nmodel_version: '1'\n")
+    assert resolve(settings, VersionReference.parse("turtle")).version == 1
+    (package / "registered_model_meta").write_text("import os")
+    with pytest.raises(InputError, match="registered_model_meta is no part of the package"):
+        resolve(settings, VersionReference.parse("turtle"))
+
+
+def test_a_version_from_before_its_list_was_registered_is_known_by_the_list_in_it(tmp_path):
+    settings = project(tmp_path)
+    register(settings, concept(settings), training(settings))
+    connect(settings).delete_model_version_tag("concept.turtle", "1", PACKAGE_TAG)
+    package = resolve(settings, VersionReference.parse("turtle")).folder.parent
+    harm_package(package, "changed", tmp_path)
+    with pytest.raises(InputError, match=r"sample.py its sha256 is not"):
         resolve(settings, VersionReference.parse("turtle"))

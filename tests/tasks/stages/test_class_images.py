@@ -10,7 +10,6 @@ from flows.lineage.tree import lineage_tree
 from model.drawing.sampling_options import Sampling
 from model.errors import InputError
 from model.weights.concept import ConceptWeights
-from tasks.execution.caching import Bench
 from tasks.jobs.jobs import plan_jobs
 from tasks.lineage.chain import read_chain
 from tasks.lineage.document import document
@@ -30,6 +29,7 @@ from tasks.upkeep.garbage import DAY, Needs
 from tasks.upkeep.gc import clear_store
 from tasks.verification.chain import verify
 from tests.lineage_project import train
+from tests.made_stages import MadeStages
 from tests.training_project import add_concept, make_training_project, write_params
 
 DRAWN = 3
@@ -52,7 +52,7 @@ def settings(tmp_path_factory, base_folder, evaluator_folder) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def trained(settings) -> Bench:
+def trained(settings) -> MadeStages:
     return train(settings, "turtle")
 
 
@@ -91,8 +91,8 @@ def test_without_them_the_weights_are_others(trained, tmp_path, base_folder, eva
     plain = train(other, "turtle")
     assert "class_images" not in plain.manifests
     ours, theirs = (
-        ConceptWeights.load(bench.store.file(bench.manifests["train-1-unet"], "concept.safetensors")).unet
-        for bench in (trained, plain)
+        ConceptWeights.load(made.store.file(made.manifests["train-1-unet"], "concept.safetensors")).unet
+        for made in (trained, plain)
     )
     assert any(not tensor.equal(theirs[name]) for name, tensor in ours.items())
 

@@ -7,8 +7,8 @@ from prefect import flow
 
 import tasks.stages.register
 from model.errors import InputError
-from tasks.execution.caching import Bench
 from tasks.execution.reporting import Silence
+from tasks.execution.stage_context import StageContext
 from tasks.project.settings import Settings
 from tasks.registry.reference import CANDIDATE
 from tasks.registry.registration import register
@@ -33,57 +33,61 @@ class Listener(Silence):
         self.warnings.append(message)
 
 
-def bench_for(settings: Settings) -> Bench:
-    bench = Bench(SimpleNamespace(settings=settings, concept=concept(settings)), Listener())
-    bench.manifests = training(settings)
-    return bench
+def context_for(settings: Settings) -> StageContext:
+    return StageContext(SimpleNamespace(settings=settings, concept=concept(settings)), Listener())
 
 
-@flow
-def registering(bench: Bench):
-    return register_once(bench)
+def registering(context: StageContext, **changes: bytes):
+    """What became of a finished training, in a flow of its own."""
+    manifests = training(context.job.settings, **changes)
+    receipts = [{"stage": stage, "key": manifest.key} for stage, manifest in manifests.items()]
+
+    @flow
+    def registration():
+        return register_once(context, receipts)
+
+    return registration()
 
 
 def test_a_second_flow_remembers_the_version_and_looks_whether_it_is_there(settings):
-    bench = bench_for(settings)
-    first, remembered = registering(bench)
+    context = context_for(settings)
+    first, remembered = registering(context)
     assert (first.version, first.created, remembered) == (1, True, False)
-    again, remembered = registering(bench_for(settings))
+    again, remembered = registering(context_for(settings))
     assert (again.version, again.created, remembered) == (1, False, True)
-    assert bench.reporter.warnings == []
+    assert context.reporter.warnings == []
 
     connect(settings).delete_model_version("concept.turtle", "1")
-    bench = bench_for(settings)
-    made, remembered = registering(bench)
+    context = context_for(settings)
+    made, remembered = registering(context)
     assert (made.created, remembered) == (True, False)
-    assert bench.reporter.warnings == [
+    assert context.reporter.warnings == [
         f"version 1 of concept.turtle is gone from {settings.mlflow_tracking_uri}; registering again"
     ]
     assert len(versions(connect(settings), "turtle")) == 1
-    assert registering(bench_for(settings))[1]
+    assert registering(context_for(settings))[1]
 
 
 def test_a_moved_alias_is_taken_back_by_what_was_trained_last(settings):
-    registering(bench_for(settings))
+    registering(context_for(settings))
     client = connect(settings)
     client.delete_registered_model_alias("concept.turtle", CANDIDATE)
-    registered, remembered = registering(bench_for(settings))
+    registered, remembered = registering(context_for(settings))
     assert (registered.version, registered.created, remembered) == (1, False, True)
     assert client.get_model_version_by_alias("concept.turtle", CANDIDATE).version == 1
 
 
 def test_a_redrawn_gallery_is_not_remembered(settings):
-    registering(bench_for(settings))
-    bench = bench_for(settings)
-    bench.manifests = training(settings, page=b"<html>another licence</html>")
-    registered, remembered = registering(bench)
+    registering(context_for(settings))
+    context = context_for(settings)
+    registered, remembered = registering(context, page=b"<html>another licence</html>")
     assert (registered.version, registered.redrawn, remembered) == (1, True, False)
 
 
 def test_what_one_registry_has_another_does_not(settings, tmp_path):
-    registering(bench_for(settings))
+    registering(context_for(settings))
     other = project(tmp_path / "other")
-    registered, remembered = registering(bench_for(other))
+    registered, remembered = registering(context_for(other))
     assert (registered.created, remembered) == (True, False)
 
 
@@ -108,11 +112,11 @@ def attempts(monkeypatch) -> list[object]:
 
 def test_an_outage_that_passes_is_waited_for(settings, attempts):
     attempts.failures += [TrackingUnreachable("away", "start it"), TrackingUnreachable("still away")]
-    bench = bench_for(settings)
-    registered, _ = registering(bench)
+    context = context_for(settings)
+    registered, _ = registering(context)
     assert registered.created
     assert len(attempts.made) == 3
-    assert bench.reporter.warnings == [
+    assert context.reporter.warnings == [
         "away; trying again in 0 s (2 of 4)",
         "still away; trying again in 0 s (3 of 4)",
     ]
@@ -121,12 +125,12 @@ def test_an_outage_that_passes_is_waited_for(settings, attempts):
 def test_an_outage_that_stays_says_how_to_go_on(settings, attempts):
     away = settings.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:9"})
     with pytest.raises(TrackingUnreachable, match=r"kept in the store; run `conceptbooth train turtle` again once"):
-        registering(bench_for(away))
+        registering(context_for(away))
     assert len(attempts.made) == 4
 
 
 def test_bad_input_is_not_tried_again(settings, attempts):
     attempts.failures += [InputError("wrong")]
     with pytest.raises(InputError):
-        registering(bench_for(settings))
+        registering(context_for(settings))
     assert len(attempts.made) == 1

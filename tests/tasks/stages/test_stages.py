@@ -11,28 +11,15 @@ from model.drawing.sampling_options import Sampling
 from model.errors import InputError
 from model.weights.concept import ConceptWeights
 from tasks.dvc.folder_hash import FolderFile, folder_digest
-from tasks.execution.caching import Bench, keep
 from tasks.execution.preflight import check_job
 from tasks.execution.reporting import Silence
 from tasks.files.hashing import digest_of, file_digest
 from tasks.jobs.jobs import plan_jobs
-from tasks.stages.class_images import write_class_images
-from tasks.stages.evaluate import evaluate_weights
-from tasks.stages.gallery import draw
-from tasks.stages.prepare import prepare_images
-from tasks.stages.train import train_weights
 from tasks.store.pictures import picture, pictures
 from tasks.store.store import Damaged
 from tests.data_project import photo
+from tests.made_stages import MadeStages
 from tests.training_project import PROMPTS, make_training_project, write_concept, write_params
-
-WORKS = {
-    "prepare": prepare_images,
-    "class_images": write_class_images,
-    "train": train_weights,
-    "evaluate": evaluate_weights,
-    "gallery": draw,
-}
 
 
 class Listener(Silence):
@@ -57,35 +44,25 @@ class Listener(Silence):
         self.warnings.append(message)
 
 
-def run(bench: Bench, *stages: str) -> list[dict]:
-    """Run stages of the bench's job, all by default, as the flow would; their receipts."""
-    receipts = []
-    for plan in bench.job.stages:
-        if not stages or plan.stage in stages:
-            work = WORKS[plan.kind]
-            receipts.append(keep(bench, plan, lambda folder, plan=plan, work=work: work(plan, bench, folder)))
-            bench.manifests[plan.stage] = bench.store.get(plan.stage, plan.key)
-    return receipts
-
-
-def new_bench(settings) -> Bench:
+def nothing_made(settings) -> MadeStages:
+    """The stages of the project's one concept."""
     (job,) = plan_jobs(settings, ["turtle"])
-    bench = Bench(job, Listener())
-    bench.store.probe()
-    return bench
+    made = MadeStages(job, Listener())
+    made.store.probe()
+    return made
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, base_folder, evaluator_folder) -> Bench:
-    """A bench on which all stages have run once."""
+def trained(tmp_path_factory, base_folder, evaluator_folder) -> MadeStages:
+    """All stages, made once."""
     root = tmp_path_factory.mktemp("trained") / "project"
-    bench = new_bench(make_training_project(root, base_folder, evaluator_folder))
-    assert all(receipt["made"] for receipt in run(bench))
-    return bench
+    made = nothing_made(make_training_project(root, base_folder, evaluator_folder))
+    assert all(receipt["made"] for receipt in made.run())
+    return made
 
 
-def read(bench: Bench, stage: str, name: str):
-    return json.loads(bench.store.file(bench.manifests[stage], name).read_text())
+def read(made: MadeStages, stage: str, name: str):
+    return json.loads(made.store.file(made.manifests[stage], name).read_text())
 
 
 def test_prepare_leaves_upright_rgb_and_says_which_file_each_came_from(trained):
@@ -147,8 +124,10 @@ def test_the_evaluation_keeps_the_embeddings_that_its_scores_come_from(trained):
         "clip_generated": (2, 2),
         "clip_instance": (5,),
         "clip_text": (2,),
+        "clip_base": (2, 1),
         "identity_generated": (2, 2),
         "identity_instance": (5,),
+        "identity_base": (2, 1),
     }
     scores = read(trained, "evaluate", "scores.json")
     again = scores_of(Embeddings(**tensors), [entry["prompt"] for entry in scores["prompts"]]).to_dict()
@@ -219,18 +198,18 @@ def test_manifests_hold_the_whole_lineage(trained):
 )
 def test_other_methods_run_through_the_same_stages(project, method, stages, called):
     write_params(project.root, method=method)
-    bench = new_bench(project)
-    check_job(bench.job)
-    run(bench)
-    assert [plan.stage for plan in bench.job.trainings] == stages
-    drawn = bench.manifests["evaluate"].files
-    for plan in bench.job.trainings:
-        weights = ConceptWeights.load(bench.store.file(bench.manifests[plan.stage], "concept.safetensors"))
+    made = nothing_made(project)
+    check_job(made.job)
+    made.run()
+    assert [plan.stage for plan in made.job.trainings] == stages
+    drawn = made.manifests["evaluate"].files
+    for plan in made.job.trainings:
+        weights = ConceptWeights.load(made.store.file(made.manifests[plan.stage], "concept.safetensors"))
         assert weights.prompt.called == called
         maps = f"stages/{plan.parameters['stage']['name']}/attention_"
         assert f"{maps}placeholder.png" in drawn
         assert (f"{maps}super_category.png" in drawn) == ("turtle" in called.split())
-    page = bench.store.file(bench.manifests["gallery"], "index.html").read_text()
+    page = made.store.file(made.manifests["gallery"], "index.html").read_text()
     assert called.replace("<turtle>", "[V]") + "</strong>" in page
 
 
@@ -243,21 +222,21 @@ def test_progress_is_told_from_begin_to_end(trained):
 
 
 def test_what_is_there_is_taken_and_not_made(trained):
-    bench = new_bench(trained.job.settings)
-    assert not any(receipt["made"] for receipt in run(bench))
-    assert bench.manifests == trained.manifests and bench.reporter.begun == []
+    made = nothing_made(trained.job.settings)
+    assert not any(receipt["made"] for receipt in made.run())
+    assert made.manifests == trained.manifests and made.reporter.begun == []
 
 
 def test_another_seed_gives_other_weights_and_the_same_seed_the_same(trained, tmp_path, base_folder, evaluator_folder):
     """In a project of its own, whose store is empty."""
     settings = make_training_project(tmp_path / "again", base_folder, evaluator_folder)
-    bench = new_bench(settings)
-    run(bench, "prepare", "train-1-embedding")
-    weights = bench.manifests["train-1-embedding"].files["concept.safetensors"]
+    made = nothing_made(settings)
+    made.run("prepare", "train-1-embedding")
+    weights = made.manifests["train-1-embedding"].files["concept.safetensors"]
     assert weights == trained.manifests["train-1-embedding"].files["concept.safetensors"]
     write_params(settings.root, seed=1)
-    other = new_bench(settings)
-    run(other, "prepare", "train-1-embedding")
+    other = nothing_made(settings)
+    other.run("prepare", "train-1-embedding")
     assert other.manifests["train-1-embedding"].files["concept.safetensors"] != weights
 
 
@@ -270,28 +249,28 @@ def test_processes_that_are_asked_for_share_the_training(project, monkeypatch):
 
     def here(processes, *, folder, **work):  # tests/model/training/test_several_processes.py starts real ones
         started.append((processes, folder.name))
-        return train_stage(base=open_base(bench.job), **work)
+        return train_stage(base=open_base(made.job), **work)
 
     monkeypatch.setattr(joint, "train_jointly", here)
     write_params(project.root, **{stage: {"batch_size": 2} for stage in ("embedding", "cross_attention", "unet")})
-    bench = new_bench(project.model_copy(update={"processes": 2}))
-    run(bench, "prepare", "train-1-embedding")
-    base = bench.job.recipe.base
+    made = nothing_made(project.model_copy(update={"processes": 2}))
+    made.run("prepare", "train-1-embedding")
+    base = made.job.recipe.base
     assert started == [
         (joint.Processes(count=2, base=base.location, base_revision=None, device="cpu"), "joint"),
     ]
-    assert bench.manifests["train-1-embedding"].numeric_policy["processes"] == "2"
+    assert made.manifests["train-1-embedding"].numeric_policy["processes"] == "2"
 
 
 def test_a_stage_that_cannot_read_its_predecessor_s_weights_never_trains_from_the_base(trained, project):
-    bench = new_bench(project)
-    run(bench, "prepare", "train-1-embedding")
-    path = Path(bench.store.content_address(bench.manifests["train-1-embedding"].files["concept.safetensors"].sha256))
+    made = nothing_made(project)
+    made.run("prepare", "train-1-embedding")
+    path = Path(made.store.content_address(made.manifests["train-1-embedding"].files["concept.safetensors"].sha256))
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(Damaged, match=r"train-1-embedding .*concept\.safetensors: its bytes have changed"):
-        run(bench, "train-2-cross_attention")
-    assert bench.store.find("train-2-cross_attention", bench.job.trainings[1].key) is None
+        made.run("train-2-cross_attention")
+    assert made.store.find("train-2-cross_attention", made.job.trainings[1].key) is None
 
 
 def test_everything_wrong_with_images_and_words_is_said_before_any_work(project):
@@ -306,3 +285,17 @@ def test_everything_wrong_with_images_and_words_is_said_before_any_work(project)
     said = "\n".join(caught.value.problems)
     for words in ("00.png", "01.png: 8 x 8 pixels", "'xqzzy'", "would be cut off", "the evaluator takes"):
         assert words in said
+
+
+def test_captions_beside_the_images_of_a_folder_filled_by_hand_are_left_aside(project):
+    """As `conceptbooth add` leaves them: by the same rule."""
+    images = project.concepts_dir / "turtle" / "images"
+    (images / "00.txt").write_text("a photo of a turtle")
+    (images / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    (images / "metadata.jsonl").write_text("{}")
+    (images / "04.png").rename(images / "04")  # a picture all the same, without a suffix
+    check_job(plan_jobs(project, ["turtle"])[0])
+    made = nothing_made(project)
+    made.run("prepare")
+    origins = read(made, "prepare", "images.json")
+    assert [origin["made_from"] for origin in origins] == ["00.png", "01.png", "02.png", "03.png", "04"]

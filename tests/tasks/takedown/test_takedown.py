@@ -64,8 +64,8 @@ def promoted(lineage_project, tmp_path_factory) -> Iterator[Settings]:
     write_origins(concept.folder, [*image_origins(concept), origin])
     dvc_add(settings, concept.images)
     commit(settings.root)
-    bench = train(settings)
-    remember(bench, register(settings, concept, bench.manifests).version)
+    made = train(settings)
+    remember(made, register(settings, concept, made.manifests).version)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
         for version in (2, 3):

@@ -21,7 +21,7 @@ from tasks.promotion.source import find_source
 from tasks.registry.reference import CHAMPION, VersionReference
 from tasks.registry.registration import register
 from tasks.registry.store_records import version_record_path
-from tasks.registry.versions import model_name, resolve
+from tasks.registry.versions import local_folder, model_name, resolve
 from tasks.store.store import open_store
 from tasks.tracking.address import sqlite_file
 from tasks.tracking.client import connect
@@ -39,8 +39,8 @@ def settings(lineage_project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     settings = copy_of(lineage_project.settings, tmp_path / "project")
     monkeypatch.setattr(tasks.promotion.promotion, "smoke_test", lambda *_: (16, 16))
     monkeypatch.chdir(settings.root)
-    for bench in (lineage_project.first, lineage_project.bench):
-        register(settings, bench.job.concept, bench.manifests)
+    for made in (lineage_project.first, lineage_project.last):
+        register(settings, made.job.concept, made.manifests)
     place, store = check_production(settings), open_store(settings)
     for version in (1, 2):
         source, ledger = (
@@ -120,9 +120,27 @@ def test_numbers_that_are_missing_between_are_passed_over_and_a_kill_leaves_noth
     assert PLACEHOLDER_TAG not in tags
 
 
+def test_no_package_is_put_where_a_record_of_the_store_alone_says(settings, tmp_path):
+    """Whoever can write to the store could name any folder of the one who rebuilds."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "letter").write_text("mine")
+    record = record_of(settings, 2)
+    content = json.loads(record.read_text())
+    record.chmod(0o644)
+    record.write_text(json.dumps(content | {"source": home.as_uri()}, sort_keys=True, indent=1) + "\n")
+    lose_the_database(settings)
+    found = rebuild(settings, open_store(settings), open_production(settings))
+    assert [version.said.rpartition(": ")[2] for version in found if version.state == "lost"] == [
+        "nothing is written there"
+    ]
+    assert [path.name for path in home.iterdir()] == ["letter"]
+
+
 def test_packages_that_are_gone_are_made_again_and_what_cannot_be_is_said(settings):
     package = Path(resolve(settings, VersionReference.parse(f"{CONCEPT}/2")).folder).parent
-    own = settings.home / "packages" / "model"  # the copy's own: other tests read the one that it was copied from
+    # the copy's own: other tests read the one that it was copied from
+    own = local_folder(settings.mlflow_artifact_root) / "of-the-copy" / "model"
     shutil.copytree(package, own)
     record = record_of(settings, 2)
     content = json.loads(record.read_text())

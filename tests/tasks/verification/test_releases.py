@@ -4,9 +4,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-import mlflow
+import mlflow.pyfunc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from pydantic import SecretStr
@@ -19,10 +18,10 @@ from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.production.ledger import read_ledger
 from tasks.production.registry import open_production
-from tasks.production.release import SIGNATURE, release_place
+from tasks.production.release import MODEL, SIGNATURE, Release, read_release, release_place, unfit
 from tasks.project.settings import Settings
 from tasks.promotion.promotion import check_production, put_into_production, roll_back
-from tasks.promotion.smoke_test import smoke_test
+from tasks.promotion.smoke_test import DoesNotLoad, smoke_test
 from tasks.promotion.source import find_source
 from tasks.registry.reference import CHAMPION, VersionReference
 from tasks.signing.keys import all_key_problems, public_key_of, read_public_key
@@ -158,20 +157,67 @@ def test_a_file_that_was_put_in_is_seen_by_whoever_loads_the_folder(settings):
 
 def test_loading_a_release_where_it_lies_makes_no_fault_of_it(settings, monkeypatch):
     """MLflow's client writes a note beside a model that it loads out of a folder; a trial does not let it."""
-    assert smoke_test(settings, f"concept.{CONCEPT}", 1) == (16, 16)
+    release = release_of(settings, 1)
+    files = {name: file.sha256 for name, file in release.below(MODEL).items()}
+    assert smoke_test(settings, f"concept.{CONCEPT}", 1, files) == (16, 16)
     assert checked(settings).words == "verified"
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):  # without the first it makes a database in the checkout
         monkeypatch.setenv(name, settings.production_tracking_uri)
-    note = Path(mlflow.artifacts.download_artifacts(f"models:/concept.{CONCEPT}/1")) / "registered_model_meta"
+    mlflow.pyfunc.load_model(f"models:/concept.{CONCEPT}/1")
+    note = settings.production_store / release.place / MODEL / "registered_model_meta"
     try:
-        (missed,) = checked(settings).of("unchecked")
-        note.write_text(note.read_text() + "model_uuid: another\n")
+        assert (checked(settings).of("fault"), checked(settings).of("unchecked")) == ((), ())
+        note.write_text(note.read_text().replace(CONCEPT, "another"))
         (fault,) = checked(settings).of("fault")
     finally:
         note.unlink()
-    assert missed.what.endswith(": model/registered_model_meta")
-    assert missed.said == "was left there by an MLflow that loaded the folder, and is not signed"
-    assert fault.what == missed.what
+    assert fault.what.endswith(": model/registered_model_meta")
+    assert "another model than the ledger" in fault.said
+
+
+def release_of(settings: Settings, seq: int) -> Release:
+    place = open_production(settings)
+    return read_release(place, CONCEPT, str(read_ledger(place, CONCEPT).find(seq).release))
+
+
+@pytest.mark.parametrize("where", ["model/__pycache__", "model/code/model/drawing/__pycache__"])
+def test_bytecode_beside_signed_code_is_a_fault_and_goes_before_it_serves(settings, where):
+    """Python runs it in the place of the code: the trial does not, and a rollback leaves none for others to run."""
+    release, told = release_of(settings, 2), []
+    folder = settings.production_store / release.place
+    strange = folder / where / "sample.cpython-311.pyc"
+    strange.parent.mkdir()
+    strange.write_bytes(b"code")
+    (fault,) = checked(settings).of("fault")
+    assert fault.what.endswith(f"{where}/sample.cpython-311.pyc")
+    assert "Python would run it" in fault.said
+    files = {name: file.sha256 for name, file in release.below(MODEL).items()}
+    with pytest.raises(DoesNotLoad, match="nothing of it was run"):
+        smoke_test(settings, f"concept.{CONCEPT}", 2, files)
+    assert unfit(open_production(settings), release, told.append) == []
+    assert not strange.parent.exists() and "removing bytecode" in told[0]
+    assert checked(settings).words == "verified"
+    (folder / "model" / "extra.py").touch()
+    try:
+        (problem,) = unfit(open_production(settings), release)
+    finally:
+        (folder / "model" / "extra.py").unlink()
+    assert "model/extra.py: is no part of the release" in problem
+
+
+def test_code_that_is_not_what_was_released_is_not_run_in_a_trial(settings, tmp_path):
+    release, ran = release_of(settings, 1), tmp_path / "ran"
+    files = {name: file.sha256 for name, file in release.below(MODEL).items()}
+    first = settings.production_store / release.place / MODEL / "concept_model.py"
+    content = first.read_bytes()
+    first.chmod(0o644)
+    try:
+        first.write_bytes(f"open({str(ran)!r}, 'w')\n".encode() + content)
+        with pytest.raises(DoesNotLoad, match=r"nothing of it was run: 'concept_model.py'"):
+            smoke_test(settings, f"concept.{CONCEPT}", 1, files)
+    finally:
+        first.write_bytes(content)
+    assert not ran.exists()
 
 
 def test_an_unsigned_store_says_what_is_missing(settings, tmp_path):

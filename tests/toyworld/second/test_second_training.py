@@ -89,7 +89,8 @@ def test_text_encoder_and_denoiser_learn_together(work: Path) -> None:
 def test_two_processes_take_the_same_steps_and_stop_on_a_signal(work: Path) -> None:
     code = "import torch; from pathlib import Path; from toyworld.second import denoiser\n"
     code += "from toyworld.second.denoiser import Recipe, Span, train\ndenoiser.HELD_BACK = 4\n"
-    code += f"print(train(Path({str(work)!r}), {RECIPE!r}, Span(until=10**9, checkpoint_seconds=0), rank={{}}, world=2, port=29641))"
+    code += "span = Span(until=10**9, checkpoint_seconds=0)\n"
+    code += f"print(train(Path({str(work)!r}), {RECIPE!r}, span, rank={{}}, world=2, port=29641))"
     running = [
         subprocess.Popen([sys.executable, "-c", code.format(k)], stdout=subprocess.PIPE, text=True) for k in range(2)
     ]
