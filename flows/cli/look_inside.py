@@ -45,6 +45,22 @@ def lineage(
     show_sightings(project(), image=image, near=near, as_json=as_json)
 
 
+@panel.command("upgrade --dry-run", "upgrade")
+def upgrade(
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring what earlier versions left up to date: seals, signatures, damaged records.
+
+    Seals the store's records, mends damaged ones from manifests and registry, and where a signing_key is set signs
+    ledgers and releases and vouches for trainings that nobody signed. Says what stays unprovable, as does every later
+    --verify. Run again, it changes nothing.
+    """
+    from flows.upkeep.upgrade import run_upgrade
+
+    raise Exit(run_upgrade(project(), dry_run=dry_run, as_json=as_json))
+
+
 @panel.command("gc --dry-run", "gc", "gc --forget red-teapot", "gc --forget-registry 1f0c83d2a94be657")
 def gc(
     dry_run: Annotated[bool, Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,

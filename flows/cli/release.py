@@ -24,6 +24,9 @@ def promote(
         list[str] | None, Option(metavar="GATE", help="Pass over this gate; needs --reason. May be repeated.")
     ] = None,
     approved_by: Annotated[str | None, Option(help="Who approved it, where the policy asks for that.")] = None,
+    measure_again: Annotated[
+        bool, Option("--measure-again", help="Embed the stored pictures anew; else scores come from stored embeddings.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Put a version into production, if it passes the gates of mlflow/promotion.yaml.
@@ -42,6 +45,7 @@ def promote(
             reason=reason,
             overrides=override or [],
             approved_by=approved_by,
+            measure_again=measure_again,
             as_json=as_json,
         )
     )
@@ -58,6 +62,22 @@ def rollback(
     from flows.production.promote import run_rollback
 
     raise Exit(run_rollback(project(), concept, to=to, reason=reason, as_json=as_json))
+
+
+@panel.command('repair red-teapot --reason "the bucket was restored from the copy of Friday"')
+def repair(
+    concept: Annotated[str, Argument(metavar="NAME", help="A concept with a ledger.", autocompletion=complete_concept)],
+    reason: Annotated[str, Option(help="Why; the ledger keeps it for ever.")],
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a ledger that is shorter or other than the registry remembers, or that holds records nobody signed.
+
+    What serves goes on serving if registry and store both know it; all else that the ledger names is taken out of
+    service. The repair is a record of the ledger itself.
+    """
+    from flows.production.promote import run_repair
+
+    raise Exit(run_repair(project(), concept, reason=reason, as_json=as_json))
 
 
 @panel.command(

@@ -14,12 +14,16 @@ from flows.doctor.diagnosis import Diagnosis, Probe
 from model.errors import InputError
 from tasks.dvc.storage import UnreadRemote, dvc_storage
 from tasks.files.s3_url import SCHEME, S3Url
-from tasks.project.settings import Settings, shown_api
+from tasks.lineage.check_results import NOT_SIGNED
+from tasks.project.settings import Settings, shown_api, shown_path
+from tasks.signing.keys import ROLES, all_key_problems, signer_of
+from tasks.signing.trusted_keys import load_trusted_keys
 from tasks.store.probes import prove_folder, prove_s3
 from tasks.store.s3 import s3_client
 from tasks.store.store import open_store
 from tasks.tracking.address import SERVER_SCHEMES, address_problem, scheme_of, shown, sqlite_file
 from tasks.tracking.table_forms import form_problem
+from tasks.verification.records import examine_records
 
 ANSWER_SECONDS = 5
 LOW_DISK_BYTES = 2 * 2**30
@@ -30,6 +34,8 @@ def service_probes(settings: Settings) -> dict[str, Probe]:
     """How to look at each place, by what it is called."""
     return {
         "store": lambda: _store(settings),
+        "records": lambda: _records(settings),
+        "keys": lambda: _keys(settings),
         "DVC remote": lambda: _dvc_remote(settings),
         "MLflow": lambda: _mlflow(settings),
         "Prefect": lambda: _prefect(settings),
@@ -51,6 +57,39 @@ def _store(settings: Settings) -> Iterator[Diagnosis]:
         yield Diagnosis(what="store", state="note", found=found, way_out="a training on a large base needs more room")
     else:
         yield Diagnosis(what="store", state="ok", found=found)
+
+
+def _records(settings: Settings) -> Iterator[Diagnosis]:
+    """The store's records, each read and held against its seal."""
+    found = examine_records(open_store(settings))
+    for path, said in found.problems.items():
+        way_out = "`conceptbooth upgrade` mends it where it can be"
+        yield Diagnosis(what="records", state="problem", found=f"{path}: {said}", way_out=way_out)
+    if found.unsealed:
+        said = f"{len(found.unsealed)} of {found.whole} are of before records were sealed: damage would not show"
+        yield Diagnosis(what="records", state="note", found=said, way_out="`conceptbooth upgrade --dry-run`")
+    elif not found.problems:
+        yield Diagnosis(what="records", state="ok", found=f"{found.whole}, each as it was sealed")
+
+
+def _keys(settings: Settings) -> Iterator[Diagnosis]:
+    """What signs here, and whose signature counts."""
+    problems = all_key_problems(settings)
+    if problems:
+        raise InputError(*problems)
+    trusted = load_trusted_keys(settings)
+    for role in ROLES:
+        names = ", ".join(str(key) for key in trusted.keys if role in key.trusted_with)
+        signer = signer_of(settings, role)
+        own = signer and f"signed here by {signer.key}"
+        if signer and signer.key not in {key.id for key in trusted.keys if role in key.trusted_with}:
+            way_out = f"add its public half to {shown_path(settings, settings.trusted_keys)}"
+            said = f"{role}: {own}, which nobody here trusts"
+            yield Diagnosis(what="keys", state="problem", found=said, way_out=way_out)
+        elif names:
+            yield Diagnosis(what="keys", state="ok", found=f"{role}: {own or 'not signed here'}; trusted: {names}")
+        else:
+            yield Diagnosis(what="keys", state="ok", found=f"{role}: {NOT_SIGNED}")
 
 
 def _dvc_remote(settings: Settings) -> Iterator[Diagnosis]:

@@ -55,6 +55,7 @@ def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
         _images(branch, lineage)
     if drawn := lineage["class_images"]:
         tree.add(_class_images(drawn))
+    tree.add(_node("signatures", lineage["signatures"]))
     for problem in lineage["problems"]:
         tree.add(Text(problem, style="bold red"))
     return tree

@@ -11,16 +11,19 @@ from flows.production.notifications import notify_of_change
 from model.errors import InputError
 from tasks.adoption.reliance import adoptions_of
 from tasks.concepts.concepts import NOT_STATED
-from tasks.production.ledger import Ledger, read_ledger
+from tasks.production.ledger import Ledger
+from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
 from tasks.promotion.gates import Evidence, gate_names, promotion_checks
 from tasks.promotion.policy import GateCheck, Policy, load_policy
 from tasks.promotion.promotion import Promoted, check_production, put_into_production, roll_back
+from tasks.promotion.repair import repair_ledger
 from tasks.promotion.source import Source, find_source, refuse_for_good, serving_evaluation
 from tasks.registry.reference import VersionReference
 from tasks.store.blobs import Blobs
 from tasks.store.store import Store, open_store
 from tasks.verification.chain import verify
+from tasks.verification.scores import check_pictures
 
 
 def run_promotion(
@@ -31,6 +34,7 @@ def run_promotion(
     reason: str | None,
     overrides: Sequence[str],
     approved_by: str | None,
+    measure_again: bool = False,
     as_json: bool,
 ) -> int:
     """Promote the version that is meant; the exit code says whether it serves.
@@ -47,7 +51,7 @@ def run_promotion(
     policy = load_policy(settings)
     _check_overrides(policy, overrides, reason)
     store, place = open_store(settings), check_production(settings)
-    ledger = read_ledger(place, concept)
+    ledger = read_whole_ledger(settings, place, concept)
     source = find_source(settings, store, reference)
     refuse_for_good(store, ledger, source)
     tell = _teller(as_json)
@@ -55,7 +59,7 @@ def run_promotion(
     if serving and (serving.content, serving.version) == (source.content, int(source.version.version)):
         checks, used = tuple(GateCheck(**check) for check in serving.gates), dict(serving.overridden)  # asked then
     else:
-        checks = _asked(settings, store, policy, source, ledger, approved_by, tell)
+        checks = _asked(settings, store, policy, source, ledger, approved_by, measure_again, tell)
         used = {check.gate: str(reason) for check in checks if not check.passed}
         failed = [check for check in checks if not check.passed and check.gate not in overrides]
         if failed:
@@ -88,6 +92,20 @@ def run_rollback(settings: Settings, concept: str, *, to: int | None, reason: st
     return _show(settings, place, done, as_json)
 
 
+def run_repair(settings: Settings, concept: str, *, reason: str, as_json: bool) -> int:
+    """Go on with a ledger that is not the one that was written.
+
+    Raises:
+        InputError: no reason, a ledger that is whole, or one whose chain is broken.
+        WorkFailed: production does not answer.
+    """
+    if not reason.strip():
+        raise InputError("--reason TEXT is needed: say why the ledger is to be repaired; it is kept for ever")
+    place = check_production(settings)
+    done = repair_ledger(settings, place, concept, reason=reason, tell=_teller(as_json))
+    return _show(settings, place, done, as_json)
+
+
 def _asked(
     settings: Settings,
     store: Store,
@@ -95,6 +113,7 @@ def _asked(
     source: Source,
     ledger: Ledger,
     approved_by: str | None,
+    measure_again: bool,
     tell: Callable[[str], None],
 ) -> tuple[GateCheck, ...]:
     """What the gates say."""
@@ -102,12 +121,17 @@ def _asked(
     if policy.lineage:
         tell("hashing everything that the version was made from")
         verification = verify(settings, store, source.chain)
+    measured = source.measured
+    if measure_again or policy.measured_again == "pictures":
+        tell("measuring the pictures of its evaluation again")
+        measured = (*measured, *check_pictures(settings, store, source.chain.manifests))
     return promotion_checks(
         policy,
         Evidence(
             chain=source.chain,
             verification=verification,
             evaluation=source.evaluation,
+            measured=measured,
             champion=serving_evaluation(store, ledger),
             ledger=ledger,
             approved_by=approved_by,
@@ -171,6 +195,9 @@ def _show(settings: Settings, place: Blobs, done: Promoted, as_json: bool) -> in
         return DONE
     console = results()
     how = "serves now" if done.changed else "serves already; nothing was changed"
+    if record.release is None:
+        console.print(Text(f"{record.concept}: nothing serves (record {record.seq})", style="bold"), soft_wrap=True)
+        return DONE
     console.print(
         Text.assemble(
             (f"{record.concept} version {record.version}", "bold"),

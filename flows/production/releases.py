@@ -8,6 +8,7 @@ from rich.text import Text
 
 from flows.output.console import DONE, FAILED, notices, print_json, results
 from model.errors import InputError
+from tasks.lineage.check_results import NOT_SIGNED
 from tasks.production.ledger import Ledger, Promotion, concepts_in
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
@@ -61,6 +62,7 @@ def _facts(ledger: Ledger, record: Promotion) -> dict[str, Any]:
         "reason": record.reason,
         "by": record.by,
         "at": record.at,
+        "signed_by": record.signature and record.signature.get("key"),
     }
 
 
@@ -86,6 +88,9 @@ def _show(ledgers: Sequence[Ledger]) -> None:
                 style="bold green" if serves else None,
             )
     results().print(table)
+    unsigned = [ledger.concept for ledger in ledgers if ledger.head and ledger.head.signature is None]
+    if unsigned:
+        results().print(Text(f"{', '.join(unsigned)}: {NOT_SIGNED}", style="dim"), soft_wrap=True)
 
 
 def _version(ledger: Ledger, record: Promotion) -> str:

@@ -3,10 +3,13 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from rich.text import Text
+
 from flows.lineage.verification import tell_verification
-from flows.output.console import DONE, FAILED, print_json
+from flows.output.console import DONE, FAILED, print_json, results
 from model.errors import InputError
 from tasks.files.s3_url import SCHEME, S3Url
+from tasks.production.ledger import concepts_in, examine_ledger
 from tasks.signing.keys import read_public_key
 from tasks.store.blobs import Blobs
 from tasks.store.folder_blobs import FolderBlobs
@@ -24,11 +27,18 @@ def verify_releases(address: str, key: Path, *, as_json: bool) -> int:
     """
     public_key = read_public_key(key)
     with TemporaryDirectory() as scratch:
-        verification = check_place(_opened(address, Path(scratch)), public_key)
+        place = _opened(address, Path(scratch))
+        verification = check_place(place, public_key)
+        # An older store, put back as a whole, is signed as well: what the newest record was has to be known elsewhere.
+        heads = {concept: examine_ledger(place, concept)[0].head for concept in concepts_in(place)}
+    newest = {concept: {"seq": head.seq, "seal": head.seal, "at": head.at} for concept, head in heads.items() if head}
     if as_json:
-        print_json({"place": address, **verification.to_json()})
+        print_json({"place": address, **verification.to_json(), "newest_records": newest})
     else:
         tell_verification(verification)
+        for concept, record in newest.items():
+            said = f"{concept}: newest record {record['seq']} of {record['at']}, sealed {record['seal']}"
+            results().print(Text(said, style="dim"), soft_wrap=True)
     return FAILED if verification.of("fault") else DONE
 
 

@@ -7,12 +7,16 @@ import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from rich.text import Text
+
+from flows.output.console import notices
 from flows.server.gpu_slot import WORKER_VARIABLE, slot_name
 from flows.server.shared_server import fitting_server, server_client
 from model.errors import InputError
 from model.runtime.device import left_to_the_machine, missing_gpu
 from tasks.project.params import load_params
 from tasks.project.settings import PREFIX, Settings, shown_api
+from tasks.signing.keys import key_problems
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -39,8 +43,12 @@ def run_worker(settings: Settings, *, gpu: str | None, pool: str | None = None) 
     worker_id = _worker_id(gpu)
     variables = {f"{PREFIX}ROOT": str(settings.root), "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
     arguments = ["--pool", pool or (CPU_POOL if gpu is None else GPU_POOL), "--type", POOL_TYPE, "--name", worker_id]
+    if settings.signing_key is not None:
+        said = "signing_key is set here: the release key has no business on a worker; training_key is a worker's own"
+        notices().print(Text(said, style="yellow"), soft_wrap=True)
     if gpu is not None:
         problems += _gpu_problems(settings, gpu)
+        problems += key_problems(settings, "trainings")
         variables |= {WORKER_VARIABLE: worker_id, "CUDA_VISIBLE_DEVICES": gpu}
         arguments += ["--limit", "1"]
     try:

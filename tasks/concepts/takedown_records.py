@@ -1,28 +1,34 @@
 """Images that were taken down, on record in the store: who said so, when and why, and what was found then.
 
-    takedowns/<number>.json     created before anything is done, written over once when all of it is done
+    takedowns/<number>.json             created before anything is done; sealed, and each names the one before it
+    takedowns/<number>.finished.json    what it came to, when all of it was done
 
 The record keeps the image out of later trainings and promotions, in every project on this store.
 """
 
-import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
 from tasks.concepts.concepts import IMAGES_FOLDER
 from tasks.concepts.image_sets import ImageSet
 from tasks.files.names import proper_name
-from tasks.store.documents import read_document
+from tasks.signing.keys import Signer
+from tasks.store.documents import read_values
+from tasks.store.sealed import sealed, unsealed
+from tasks.store.sealed_chain import ChainLink, append_record, chain_path, read_chain_records
 from tasks.store.store import Store
 
 TAKEDOWNS = "takedowns/"
-_NUMBERED = re.compile(r"takedowns/\d{6,}\.json")
-SCHEMA = 1
+SCHEMA = 2
+UNSEALED_SCHEMA = 1
+"""Of records from before they were sealed, which were written over when they were finished; they read as before."""
+KIND, FINISHED = "takedown", "finished takedown"
+"""What their signatures are over."""
+_OUTCOME = ("sets", "revoked", "images", "finished")
+"""What the second record says anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +61,6 @@ class Takedown:
     """UTC, ISO 8601."""
     finished: str | None = None
     """When all of it was done; None: it was interrupted, and the same command finishes it."""
-    schema: int = SCHEMA
 
     @property
     def words(self) -> str:
@@ -66,22 +71,23 @@ class Takedown:
         """Whether it is about this image, in whichever of its forms."""
         return sha256 == self.sha256 or sha256 in self.images
 
-    def to_json(self) -> bytes:
-        """Stable bytes."""
-        return (json.dumps(asdict(self), sort_keys=True, indent=2, allow_nan=False) + "\n").encode()
+    def to_json(self) -> dict[str, Any]:
+        """As it is kept."""
+        return {"schema": SCHEMA, **asdict(self)}
 
     @classmethod
-    def from_json(cls, content: bytes) -> "Takedown":
-        """Read `to_json`'s bytes. Raises ValueError where they are none of this schema."""
+    def from_json(cls, content: Mapping[str, Any]) -> "Takedown":
+        """Read what `to_json` gives. Raises ValueError where it is none of this schema."""
 
         def build(values: dict[str, Any]) -> "Takedown":
+            del values["schema"]
             sets = tuple(SetMember(**member) for member in values.pop("sets"))
             revoked = {proper_name(concept): tuple(contents) for concept, contents in values.pop("revoked").items()}
             for member in sets:
                 proper_name(member.concept), proper_name(member.file)
             return cls(sets=sets, revoked=revoked, **values)
 
-        return read_document(content, "record of a takedown", SCHEMA, build)
+        return read_values(dict(content), "record of a takedown", (SCHEMA, UNSEALED_SCHEMA), build)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,35 +127,55 @@ def read_takedowns(store: Store) -> Takedowns:
         InputError: a record that cannot be read: what it keeps out cannot be told.
         StoreFailed: the store does not answer.
     """
-    paths = _paths(store)
-    takedowns, problems = [], []
-    for path, record in sorted(store.read_records(paths).items()) if paths else ():
-        try:
-            takedowns.append(Takedown.from_json(record.content))
-        except ValueError as error:
-            problems.append(f"record {path} of the store {store.address}: {error}; put it back from a copy")
+    takedowns, problems = examine_takedowns(store)
     if problems:
-        raise InputError(*problems)
-    return Takedowns(takedowns=tuple(takedowns))
+        raise InputError(*(f"{problem}; put it back from a copy" for problem in problems))
+    return Takedowns(takedowns=takedowns)
 
 
-def begin_takedown(store: Store, make: Callable[[int], Takedown]) -> Takedown:
+def examine_takedowns(store: Store) -> tuple[tuple[Takedown, ...], list[str]]:
+    """Those that can be read, and what is wrong with the records, one sentence each. Raises StoreFailed."""
+    read = read_chain_records(store, TAKEDOWNS)
+    problems, takedowns = list(read.problems), []
+    outcomes = {path for path in store.records(TAKEDOWNS) if path.endswith(_END)} if read.links else set()
+    there = store.read_records(sorted(outcomes)) if outcomes else {}
+    for link in read.links:
+        path = _finished_path(link.number)
+        try:
+            takedown = Takedown.from_json(link.content)
+            if path in there:
+                takedown = Takedown.from_json({**link.content, **_outcome(there[path].content, link)})
+            takedowns.append(takedown)
+        except ValueError as error:
+            at = path if path in there else chain_path(TAKEDOWNS, link.number)
+            problems.append(f"record {at} of the store {store.address}: {error}")
+    return tuple(takedowns), problems
+
+
+def begin_takedown(store: Store, make: Callable[[int], Takedown], signer: Signer | None = None) -> Takedown:
     """Write the next record; its number is given to `make`. Raises StoreFailed."""
-    while True:
-        last = _paths(store)[-1:]
-        takedown = make(int(Path(last[0]).stem) + 1 if last else 1)
-        if store.create_record(_path(takedown.number), takedown.to_json()):
-            return takedown
+    written = append_record(store, TAKEDOWNS, KIND, lambda number: make(number).to_json(), signer)
+    return Takedown.from_json(written)
 
 
-def finish_takedown(store: Store, takedown: Takedown) -> None:
-    """Write over a record, as it stands when everything is done. Raises StoreFailed."""
-    store.write_record(_path(takedown.number), takedown.to_json())
+def finish_takedown(store: Store, takedown: Takedown, signer: Signer | None = None) -> None:
+    """Write down what it came to, when everything is done. Raises StoreFailed."""
+    opening = next(link for link in read_chain_records(store, TAKEDOWNS).links if link.number == takedown.number)
+    outcome = {name: value for name, value in takedown.to_json().items() if name in _OUTCOME}
+    content = {"schema": SCHEMA, "number": takedown.number, "previous": opening.mark, **outcome}
+    store.write_record(_finished_path(takedown.number), sealed(FINISHED, content, signer))
 
 
-def _paths(store: Store) -> list[str]:
-    return [path for path in store.records(TAKEDOWNS) if _NUMBERED.fullmatch(path)]
+_END = ".finished.json"
 
 
-def _path(number: int) -> str:
-    return f"{TAKEDOWNS}{number:06}.json"
+def _finished_path(number: int) -> str:
+    return f"{TAKEDOWNS}{number:06}{_END}"
+
+
+def _outcome(document: bytes, opening: ChainLink) -> dict[str, Any]:
+    """What a second record says anew. ValueError where it is not as it was sealed, or that of another takedown."""
+    content, seal = unsealed(document)
+    if seal is None or content.get("number") != opening.number or content.get("previous") != opening.mark:
+        raise ValueError("is not about the record of its number as that is now")
+    return {name: content[name] for name in _OUTCOME if name in content}

@@ -12,6 +12,7 @@ from tasks.execution.work_folders import sweep
 from tasks.jobs.jobs import Job
 from tasks.project.base_limits import base_folder, check_short_side, fewest_pixels
 from tasks.project.settings import Settings
+from tasks.signing.keys import key_problems
 from tasks.store.store import Damaged, Store, open_store
 
 
@@ -24,6 +25,8 @@ def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
     Raises:
         InputError: all problems of all concepts together; a SetupError where a model or the device is not there.
     """
+    if problems := key_problems(settings, "trainings"):  # it signs what is made, at the very end
+        raise SetupError(*problems)
     store = open_store(settings)
     sweep(settings, [plan for job in jobs for plan in job.stages])
     taken = read_takedowns(store)

@@ -13,6 +13,7 @@ WITHOUT_SAY: dict[str, str] = {
     "tasks.files": "it moves bytes, whose hashes are compared",
     "tasks.project": NUMBERS_ARE_IN_THE_KEY,
     "tasks.store": "it keeps bytes, whose hashes are compared",
+    "tasks.signing": "it says who made what, not what was made",
     "tasks.tracking": DESCRIBES,
     "tasks.dvc": "it brings bytes, whose hashes are compared",
     "tasks.jobs": NUMBERS_ARE_IN_THE_KEY,

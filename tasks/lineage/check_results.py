@@ -1,12 +1,14 @@
-"""Results of checking a chain: good, at fault, or not checked."""
+"""Results of checking a chain: good, at fault, not checked, or of a kind that nobody can prove any more."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-State = Literal["good", "fault", "unchecked"]
+State = Literal["good", "fault", "unchecked", "unprovable"]
+"""`unprovable`: as it was when a key vouched for it (`conceptbooth upgrade`); what was before that cannot be proved."""
 
-
-UNWANTED: tuple[State, ...] = ("fault", "unchecked")
+UNWANTED: tuple[State, ...] = ("fault", "unchecked", "unprovable")
+NOT_SIGNED = "sealed, not signed"
+"""Of what no key is asked to stand for: damage shows, and who made it is not proved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,8 @@ class Verification:
     checks: tuple[CheckResult, ...]
     whole: bool = True
     """Whether there was a chain to check; without one nothing is proved, however little is wrong."""
+    signed: bool = True
+    """Whether keys were asked for; without them a seal proves damage alone."""
 
     def of(self, state: State) -> tuple[CheckResult, ...]:
         """The checks with this result."""
@@ -42,19 +46,27 @@ class Verification:
             return f"{_counted(faults, 'fault')} found, {missing}" if faults else missing
         if faults:
             return f"{_counted(faults, 'fault')} found" + (f", {missed} not checked" if missed else "")
-        return f"verified, except {_counted(missed, 'thing')} that could not be checked" if missed else "verified"
+        unproved, but = len(self.of("unprovable")), []
+        if missed:
+            but.append(f"{_counted(missed, 'thing')} that could not be checked")
+        if unproved:
+            but.append(f"{_counted(unproved, 'thing')} of before that cannot be proved")
+        said = f"verified, except {' and '.join(but)}" if but else "verified"
+        return said if self.signed else f"{said} ({NOT_SIGNED})"
 
     def to_json(self) -> dict[str, Any]:
         """For scripts: the good checks by number alone; verified is what has no fault and leaves nothing unchecked."""
         listed = {state: [{"what": c.what, "said": c.said} for c in self.of(state)] for state in UNWANTED}
         return {
-            "verified": self.whole and not any(listed.values()),
+            "verified": self.whole and not listed["fault"] and not listed["unchecked"],
             "whole": self.whole,
+            "signed": self.signed,
             "at": self.at,
             "seconds": round(self.seconds, 3),
             "good": len(self.of("good")),
             "faults": listed["fault"],
             "unchecked": listed["unchecked"],
+            "unprovable": listed["unprovable"],
         }
 
 
@@ -71,6 +83,11 @@ def fault(what: str, said: str) -> CheckResult:
 def unchecked(what: str, said: str) -> CheckResult:
     """Something that could not be looked at, and why."""
     return CheckResult(what=what, state="unchecked", said=said)
+
+
+def unprovable(what: str, said: str) -> CheckResult:
+    """Something that is as it was when a key vouched for it, and of which nothing earlier can be proved."""
+    return CheckResult(what=what, state="unprovable", said=said)
 
 
 def _counted(count: int, thing: str) -> str:

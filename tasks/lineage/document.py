@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.concepts.concepts import NOT_STATED
 from tasks.lineage.chain import Chain
-from tasks.lineage.check_results import Verification
+from tasks.lineage.check_results import NOT_SIGNED, Verification
 from tasks.production.ledger import Promotion
 from tasks.registry.versions import model_name
 from tasks.store.manifest import WHOLE_CODE, Manifest
@@ -60,9 +60,21 @@ def document(
         "images": [_image(image, chain.stated) for image in chain.images],
         "gallery": _stage(manifests["gallery"]) if "gallery" in manifests else None,
         "adoptions": [dict(adoption) for adoption in adoptions],
+        "signatures": signatures_in_words(chain),
         "problems": list(chain.problems),
         "verification": verification.to_json() if verification else None,
     }
+
+
+def signatures_in_words(chain: Chain) -> str:
+    """Which keys the manifests name as their makers; whether the signatures hold, a verification says."""
+    manifests = chain.manifests.values()
+    keys = [str(manifest.signature.get("key")) for manifest in manifests if manifest.signature]
+    if not keys:
+        return NOT_SIGNED
+    by = f"signed by key {', '.join(dict.fromkeys(keys))}"
+    rest = len(chain.manifests) - len(keys)
+    return f"{by}; {rest} of {len(chain.manifests)} stages are {NOT_SIGNED}" if rest else by
 
 
 def _revoked(content: str | None, promotions: Sequence[Promotion]) -> dict[str, Any] | None:

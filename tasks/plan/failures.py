@@ -6,7 +6,6 @@ Each project has its own: another with a concept of the same name in this store 
 Nights are counted, not hours: a clock that jumps, or a night that comes late, changes nothing.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Self
 
@@ -14,6 +13,7 @@ from tasks.jobs.jobs import Job
 from tasks.plan.last_training import CONCEPTS
 from tasks.project.settings import Settings
 from tasks.registry.store_records import registry_id
+from tasks.store.sealed import sealed, unsealed
 from tasks.store.store import Store
 
 NIGHTS = (1, 2, 4, 7)
@@ -34,14 +34,16 @@ class Failures:
 
     def to_json(self) -> bytes:
         """For the store."""
-        return (json.dumps(asdict(self), sort_keys=True) + "\n").encode()
+        return sealed("failures", {"schema": 2, **asdict(self)})
 
     @classmethod
     def from_json(cls, content: bytes) -> Self | None:
         """Read `to_json`'s bytes; None where they are something else, which is as good as no failure."""
         try:
-            return cls(**json.loads(content))
-        except (ValueError, TypeError):
+            values, _ = unsealed(content)
+            values.pop("schema", None)
+            return cls(**values)
+        except (ValueError, TypeError, RecursionError):
             return None
 
 

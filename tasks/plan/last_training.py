@@ -3,7 +3,8 @@
     concepts/<name>/trained.jsonl                       whoever trained it last
     registries/<registry>/<name>/<content>.jsonl        for each version, beside the others of its registry
 
-First line: what is there; second: what all of it was made from, by stage.
+First line: what is there; second: what all of it was made from, by stage; third: seal, predecessor, and a signature
+where the machine that trained has a key.
 `conceptbooth plan` compares it with what the concept is made from now, to say what changed and in which words, without
 opening an artefact; of a thousand concepts that are up to date it reads the first lines alone. It decides nothing:
 whether a stage runs is decided by its key, and a record that is missing is written again from the manifests.
@@ -11,7 +12,7 @@ whether a stage runs is decided by its key, and a record that is missing is writ
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,12 +21,18 @@ from tasks.jobs.keys import StagePlan
 from tasks.project.settings import Settings
 from tasks.registry.store_records import record_paths, training_record_path, write_address
 from tasks.registry.training_facts import SCORE_NAMES, content_key
-from tasks.store.documents import read_document
+from tasks.signing.keys import Signer
+from tasks.store.documents import read_values
 from tasks.store.manifest import SCHEMA as MANIFEST_SCHEMA
 from tasks.store.manifest import Manifest
+from tasks.store.sealed import CHANGED, Seal, sealed_lines, unsealed_lines
 from tasks.store.store import Store
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
+UNSEALED_SCHEMA = 1
+"""Of records from before they were sealed; they read as before."""
+KIND = "training record"
+"""What its signature is over."""
 CONCEPTS = "concepts/"
 """Where the store keeps records of concepts."""
 
@@ -61,6 +68,10 @@ class LastTraining:
     stages: tuple[FinishedStage, ...]
     facts_json: str
     """The record's second line."""
+    previous: str | None = field(default=None, compare=False)
+    """Seal of the concept's last training before this one, in this store; None for the first, or of before."""
+    seal: Seal | None = field(default=None, compare=False)
+    """As it was read; None where it was not, or was written before records were sealed."""
 
     @cached_property
     def facts(self) -> dict[str, dict[str, Any]]:
@@ -75,27 +86,41 @@ class LastTraining:
         """The stage of that name."""
         return next((stage for stage in self.stages if stage.stage == name), None)
 
-    def to_json(self) -> bytes:
-        """Stable bytes, so that an unchanged record is not written again."""
+    @property
+    def body(self) -> bytes:
+        """Both lines, as stable bytes: an unchanged record is not written again."""
+        kept = (field.name for field in fields(self) if field.name not in ("facts_json", "previous", "seal"))
         content = {
             "schema": RECORD_SCHEMA,
-            **{field.name: getattr(self, field.name) for field in fields(self) if field.name != "facts_json"},
+            **{name: getattr(self, name) for name in kept},
             "stages": [asdict(stage) for stage in self.stages],
         }
         return f"{json.dumps(content, sort_keys=True, allow_nan=False)}\n{self.facts_json}\n".encode()
 
+    def to_json(self, signer: Signer | None = None) -> bytes:
+        """The record as it is kept."""
+        return sealed_lines(KIND, self.body, {"previous": self.previous}, signer)
+
     @classmethod
-    def from_json(cls, content: bytes) -> "LastTraining | None":
-        """Read `to_json`'s bytes; None where they are not a record of this schema: it will be written again."""
+    def read(cls, content: bytes) -> "LastTraining":
+        """Read `to_json`'s bytes. Raises ValueError where they are no record, or not as it was sealed."""
+        body, told, seal = unsealed_lines(content, 2)
+        first, facts, _ = body.decode().split("\n")
 
         def build(values: dict[str, Any]) -> "LastTraining":
+            if seal is None and values["schema"] != UNSEALED_SCHEMA:
+                raise ValueError(CHANGED)
             del values["schema"]
             stages = tuple(FinishedStage(**stage) for stage in values.pop("stages"))
-            return cls(stages=stages, facts_json=facts, **values)
+            return cls(stages=stages, facts_json=facts, previous=told.get("previous"), seal=seal, **values)
 
+        return read_values(json.loads(first), "record of a training", (RECORD_SCHEMA, UNSEALED_SCHEMA), build)
+
+    @classmethod
+    def from_json(cls, content: bytes) -> "LastTraining | None":
+        """`read`; None where the bytes are not a record that is whole: it will be written again."""
         try:
-            first, facts, _ = content.decode().split("\n")
-            return read_document(first, "record of a training", RECORD_SCHEMA, build)
+            return cls.read(content)
         except ValueError:
             return None
 
@@ -125,10 +150,22 @@ def last_training_of(
 def write_last_training(store: Store, settings: Settings, trained: LastTraining) -> None:
     """Keep the record, as the concept's last and as that of a version of this registry. Raises StoreFailed."""
     write_address(store, settings)
-    content = trained.to_json()
-    for path in (training_record_path(settings, trained.concept, trained.content), last_training_path(trained.concept)):
-        present = store.record(path)
-        if present is None or present.content != content:
+    last, own = (
+        last_training_path(trained.concept),
+        training_record_path(settings, trained.concept, trained.content),
+    )
+    there = store.read_records([last, own])
+    read = {path: LastTraining.from_json(record.content) for path, record in there.items()}
+    same = {path for path, record in read.items() if record and record.seal and record.body == trained.body}
+    if same == {last, own}:
+        return
+    before = read.get(last)
+    previous = before.seal.digest if before and before.seal else None
+    if last in same and before:
+        previous = before.previous
+    content = replace(trained, previous=previous).to_json(store.signer)
+    for path in (own, last):
+        if path not in same:
             store.write_record(path, content)
 
 

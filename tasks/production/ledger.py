@@ -7,23 +7,28 @@ taken out or put in between without breaking the chain after it.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from textwrap import shorten
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from model.errors import InputError
 from tasks.concepts.concepts import NOT_STATED
+from tasks.signing.keys import Signer
 from tasks.store.blobs import Blobs, is_record
 from tasks.store.documents import read_document
+from tasks.store.sealed import CHANGED, json_text
 
 LEDGER = "promotions/"
 SCHEMA = 1
+KIND = "promotion"
+"""What a record's signature is over."""
+_ADDED_LATER = ("signature", "accepts")
+"""Not in the bytes of records that do not have them: those of before would not be as they were sealed."""
 _MOST_LETTERS = 1000  # of a reason in a tag, of which MLflow keeps 5,000
 _NUMBER = re.compile(r"(\d{6,})\.json")
-Action = Literal["promote", "rollback", "revoke"]
+Action = Literal["promote", "rollback", "revoke", "repair"]
 
 
 class LedgerDamaged(InputError):
@@ -63,6 +68,10 @@ class Promotion:
     """UTC, ISO 8601."""
     previous: str | None
     """Seal of the record before this one; None for the first."""
+    accepts: tuple[str, ...] = ()
+    """Of a repair: what registries remembered of a ledger that is gone, each number and seal."""
+    signature: Mapping[str, str] | None = None
+    """Of who wrote it, where a key was set; it stands for all records before it too, since this one seals them."""
     schema: int = SCHEMA
 
     @property
@@ -73,11 +82,29 @@ class Promotion:
     @property
     def seal(self) -> str:
         """sha256 over all that the record says."""
-        return hashlib.sha256(_text(asdict(self)).encode()).hexdigest()
+        return hashlib.sha256(json_text(self._content())).hexdigest()
+
+    @property
+    def mark(self) -> str:
+        """How it is remembered: its number and seal."""
+        return f"{self.seq} {self.seal}"
+
+    @property
+    def signed_text(self) -> bytes:
+        """What the signature is over: all else that it says."""
+        return json_text({name: value for name, value in self._content().items() if name != "signature"})
+
+    def signed_by(self, signer: Signer | None) -> Self:
+        """The same with the signature of who writes it, where there is a key."""
+        unsigned = replace(self, signature=None)
+        return replace(unsigned, signature=signer.sign(KIND, unsigned.signed_text)) if signer else unsigned
 
     def to_json(self) -> bytes:
         """Stable bytes with the seal."""
-        return _text(asdict(self) | {"seal": self.seal}).encode()
+        return json_text(self._content() | {"seal": self.seal})
+
+    def _content(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value or name not in _ADDED_LATER}
 
     @classmethod
     def from_json(cls, content: bytes) -> "Promotion":
@@ -85,11 +112,11 @@ class Promotion:
 
         def build(values: dict[str, Any]) -> "Promotion":
             values.pop("seal")
-            return cls(**values | {name: tuple(values[name]) for name in ("withdraws", "gates")})
+            return cls(**values | {name: tuple(values.get(name, ())) for name in ("withdraws", "gates", "accepts")})
 
         record = read_document(content, "record of a promotion", SCHEMA, build)
         if record.to_json() != content:
-            raise ValueError("its bytes have changed since it was sealed")
+            raise ValueError(CHANGED)
         return record
 
 
@@ -118,7 +145,7 @@ class Ledger:
     @property
     def withdrawn(self) -> dict[str, Promotion]:
         """Contents that were taken out of service and not promoted again since, with the record that did it."""
-        return self._marked("rollback", "revoke")
+        return self._marked("rollback", "revoke", "repair")
 
     @property
     def revoked(self) -> dict[str, Promotion]:
@@ -176,7 +203,10 @@ def examine_ledger(place: Blobs, concept: str) -> tuple[Ledger, list[str]]:
     problems: list[str] = []
     for path in paths:
         try:
-            records.append(Promotion.from_json(contents[path].content))
+            record = Promotion.from_json(contents[path].content)
+            if (number := _NUMBER.fullmatch(path.rpartition("/")[2])) and int(number[1]) != record.seq:
+                raise ValueError(f"is record {record.seq}, put in the place of another")
+            records.append(record)
         except (ValueError, KeyError) as error:
             problems.append(f"ledger {place.where(path)}: {error}")
     problems += _broken_links(place, concept, paths, records)
@@ -214,7 +244,3 @@ def _broken_links(place: Blobs, concept: str, paths: Sequence[str], records: Seq
                 f"ledger {path}: does not follow record {before.seq} as that is now; one of them was changed"
             )
     return problems
-
-
-def _text(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, sort_keys=True, indent=2, allow_nan=False) + "\n"

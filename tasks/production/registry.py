@@ -138,12 +138,12 @@ def follow_ledger(client: "MlflowClient", name: str, head: Promotion) -> None:
 def is_settled(client: "MlflowClient", name: str, head: Promotion) -> bool:
     """Whether everything that follows from the newest record was done to the end."""
     tags: Mapping[str, str] = client.get_registered_model(name).tags
-    return tags.get(LEDGER_TAG) == _mark(head)
+    return tags.get(LEDGER_TAG) == head.mark
 
 
 def mark_settled(client: "MlflowClient", name: str, head: Promotion) -> None:
     """Note that everything that follows from this record is done."""
-    client.set_registered_model_tag(name, LEDGER_TAG, _mark(head))
+    client.set_registered_model_tag(name, LEDGER_TAG, head.mark)
 
 
 def mark_revoked(client: "MlflowClient", name: str, ledger: Ledger) -> None:
@@ -155,10 +155,6 @@ def mark_revoked(client: "MlflowClient", name: str, ledger: Ledger) -> None:
         revoked, version = ledger.revoked.get(str(record.content)), there.get(record.production_version or 0)
         if revoked and version and version.tags.get(REVOKED_TAG) != revoked.words:
             client.set_model_version_tag(name, version.version, REVOKED_TAG, revoked.words)
-
-
-def _mark(head: Promotion) -> str:
-    return f"{head.seq} {head.seal}"
 
 
 def name_champion(client: "MlflowClient", head: Promotion) -> None:
@@ -193,7 +189,8 @@ def disagreements(client: "MlflowClient", settings: Settings, ledger: Ledger) ->
     there = {int(version.version) for version in client.search_model_versions(f"name = '{name}'", max_results=10_000)}
     gone = sorted({r.production_version for r in ledger.records if r.production_version} - there)
     problems += [f"{name}: version {number} was deleted, and the ledger names it" for number in gone]
-    seq, _, seal = model.tags.get(LEDGER_TAG, "0 ").partition(" ")
-    if int(seq) > len(ledger.records) or (int(seq) and ledger.records[int(seq) - 1].seal != seal):
+    mark = model.tags.get(LEDGER_TAG)
+    if mark and not any(mark == record.mark or mark in record.accepts for record in ledger.records):
+        seq = mark.partition(" ")[0]
         problems.append(f"{name}: its ledger had record {seq} with another content: records were removed or rewritten")
     return problems

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from model.errors import InputError, WorkFailed
-from tasks.lineage.evaluations import Evaluation, read_evaluation
+from tasks.lineage.evaluations import Evaluation
 from tasks.production.ledger import Promotion, concepts_in, examine_ledger
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
@@ -14,6 +14,7 @@ from tasks.registry.reference import CHAMPION
 from tasks.registry.versions import EVALUATION_TAG, GATE_TAG, KEY_TAG, REVOKED_TAG, model_name
 from tasks.store.store import Damaged, Store
 from tasks.tracking.client import connect, sorted_failures
+from tasks.verification.scores import measured_evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,4 +101,7 @@ def _evaluation(store: Store, version: KnownVersion) -> Evaluation:
     key = version.tags.get(EVALUATION_TAG)
     if key is None:
         raise Damaged("evaluate", "", [f"version {version.version} does not say which evaluation is its own"])
-    return read_evaluation(store, key)
+    measured = measured_evaluation(store, store.get("evaluate", key))
+    if faults := [check.said for check in measured.checks if check.state == "fault"]:
+        raise Damaged("evaluate", key, [f"its scores {said}" for said in faults])
+    return measured.evaluation

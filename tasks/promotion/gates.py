@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tasks.adoption.reliance import Reliance
 from tasks.concepts.concepts import NOT_STATED
 from tasks.lineage.chain import Chain
-from tasks.lineage.check_results import Verification
+from tasks.lineage.check_results import CheckResult, Verification
 from tasks.lineage.evaluations import Evaluation
 from tasks.production.ledger import Ledger
 from tasks.promotion.policy import GateCheck, Policy, compare_with_champion
@@ -26,6 +26,9 @@ class Evidence:
     verification: Verification | None
     """None where the policy asks for none."""
     evaluation: Evaluation
+    """As its embeddings give it."""
+    measured: Sequence[CheckResult]
+    """Whether the scores on record are those, and what else was measured again."""
     champion: Evaluation | Damaged | None
     """Of what serves now."""
     ledger: Ledger
@@ -54,7 +57,8 @@ def gate_names(policy: Policy) -> list[str]:
         "base_licences": policy.base_licences,
         "approval_by": policy.approval_by,
     }
-    return names + [name for name, value in asked.items() if value] + ["evaluated_on", "withdrawn", "adopted"]
+    names += [name for name, value in asked.items() if value]
+    return [*names, "evaluated_on", "scores_derived", "withdrawn", "adopted"]
 
 
 def _others(policy: Policy, evidence: Evidence) -> Iterator[GateCheck]:
@@ -83,6 +87,7 @@ def _others(policy: Policy, evidence: Evidence) -> Iterator[GateCheck]:
             said=f"approved by {given or 'nobody'}; asked for: {' or '.join(policy.approval_by)} (--approved-by)",
         )
     yield _evaluated_on(policy, chain.manifests["evaluate"])
+    yield _derived(evidence.measured)
     yield _withdrawn(evidence.ledger, str(chain.head.content))
     if evidence.adoptions or policy.adopted == "refused":
         yield _adopted(policy, evidence.adoptions)
@@ -93,6 +98,13 @@ def _lineage(verification: Verification, *, strict: bool) -> GateCheck:
     found = _some([f"{check.what}: {check.said}" for check in unwanted])
     said = f"lineage {verification.words}"
     return GateCheck(gate="lineage", passed=not unwanted, said=f"{said}: {found}" if found else said)
+
+
+def _derived(checks: Sequence[CheckResult]) -> GateCheck:
+    """The scores are those of what was measured, and not numbers that somebody wrote into the store."""
+    unwanted = [f"{check.what}: {check.said}" for check in checks if check.state != "good"]
+    said = _some(unwanted) or "; ".join(f"{check.what} {check.said}" for check in checks)
+    return GateCheck(gate="scores_derived", passed=not unwanted, said=said)
 
 
 def _git_clean(manifests: Mapping[str, Manifest]) -> GateCheck:

@@ -47,6 +47,7 @@ class Policy(BaseModel):
     stated: tuple[Literal["licence", "source", "consent"], ...] = ()
     base_licences: tuple[str, ...] = ()
     evaluated_on: Enough = Enough()
+    measured_again: Literal["scores", "pictures"] = "scores"
     approval_by: tuple[str, ...] = ()
     adopted: Literal["allowed", "refused"] = "allowed"
     adoption_reason: bool = False

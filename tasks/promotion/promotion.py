@@ -35,14 +35,18 @@ from tasks.production.registry import (
 )
 from tasks.production.release import MODEL, Release, assemble, read_release, send
 from tasks.production.signatures import sign_ledger, sign_release
+from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
 from tasks.promotion.policy import GateCheck
 from tasks.promotion.smoke_test import smoke_test
 from tasks.promotion.source import Source
-from tasks.signing.keys import all_key_problems
+from tasks.registry.versions import REVOKED_TAG
+from tasks.signing.keys import all_key_problems, signer_of
 from tasks.store.blobs import Blobs
 
 Tell = Callable[[str], None]
+UNASKED: Mapping[str, Any] = {"gates": (), "overridden": {}, "approved_by": None, "accepts": (), "signature": None}
+"""What a record takes over from none before it."""
 
 
 class Overtaken(WorkFailed):
@@ -127,7 +131,7 @@ def roll_back(
         InputError: nothing to go back to, or a record that cannot serve.
         WorkFailed: the earlier version's bytes are not what they were, or do not load; what serves still serves.
     """
-    ledger = read_ledger(place, concept)
+    ledger = read_whole_ledger(settings, place, concept)
     now = ledger.head
     if now is None:
         raise InputError(f"concept '{concept}' was never promoted: there is nothing to roll back")
@@ -150,9 +154,7 @@ def roll_back(
         **next_record(settings, ledger),
         action="rollback",
         withdraws=(now.content,) if now.content else (),
-        gates=(),
-        overridden={},
-        approved_by=None,
+        **UNASKED,
         reason=reason,
     )
     described = f"Promotion {target.seq} of '{concept}', registered again."
@@ -176,13 +178,16 @@ def let_serve(
     name = production_model(settings, ledger.concept)
     with production_registry(settings) as client:
         version = register_release(client, name, release.id, release_source(place, release), tags, description)
+        if revoked := client.get_model_version(name, str(version)).tags.get(REVOKED_TAG):
+            said = f"{name} version {version} was revoked on {revoked}, whatever the ledger says"
+            raise WorkFailed(said, "what was revoked never serves again; name another version")
     now = ledger.serving
     if now and (now.release, now.production_version) == (release.id, version):
         settle(settings, place, ledger.concept, tell)
         return Promoted(record=now, changed=False)
     tell(f"loading {name} version {version} in a fresh process")
     smoke_test(settings, name, version, {name: file.sha256 for name, file in release.below(MODEL).items()})
-    record = record_promotion(place, replace(record, production_version=version))
+    record = record_promotion(settings, place, replace(record, production_version=version))
     settle(settings, place, ledger.concept, tell)
     return Promoted(record=record, changed=True)
 
@@ -195,7 +200,7 @@ def settle(settings: Settings, place: Blobs, concept: str, tell: Tell = lambda _
     """
     name = production_model(settings, concept)
     while True:
-        ledger = read_ledger(place, concept)
+        ledger = read_whole_ledger(settings, place, concept)
         head = ledger.head
         if head is None or not ledger.ever_served:  # no registry knows of it
             sign_ledger(settings, place, ledger)
@@ -218,8 +223,9 @@ def settle(settings: Settings, place: Blobs, concept: str, tell: Tell = lambda _
     return not settled
 
 
-def record_promotion(place: Blobs, record: Promotion) -> Promotion:
-    """Write the record; the one that is there if it says the same."""
+def record_promotion(settings: Settings, place: Blobs, record: Promotion) -> Promotion:
+    """Write the record, signed where a key is set; the one that is there if it says the same."""
+    record = record.signed_by(signer_of(settings, "releases"))
     if append(place, record):
         return record
     winner = read_ledger(place, record.concept).find(record.seq)

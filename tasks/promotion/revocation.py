@@ -9,10 +9,11 @@ from typing import Any
 
 from model.errors import InputError
 from tasks.production import release as releases
-from tasks.production.ledger import Ledger, Promotion, read_ledger
+from tasks.production.ledger import Ledger, Promotion
 from tasks.production.release import Release, read_release
+from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
-from tasks.promotion.promotion import Promoted, Tell, let_serve, next_record, record_promotion, settle
+from tasks.promotion.promotion import UNASKED, Promoted, Tell, let_serve, next_record, record_promotion, settle
 from tasks.promotion.smoke_test import DoesNotLoad
 from tasks.registry.reference import CANDIDATE
 from tasks.registry.versions import KEY_TAG, REVOKED_TAG, model_name, versions
@@ -38,16 +39,15 @@ def revoke(
         Overtaken: another record was written meanwhile.
         WorkFailed: ledger, production store or registry do not answer; the same call carries on.
     """
-    ledger = read_ledger(place, concept)
+    ledger = read_whole_ledger(settings, place, concept)
     new = tuple(sorted(set(contents) - ledger.revoked.keys()))
     if not new:
         settle(settings, place, concept, tell)
         return Promoted(record=ledger.head, changed=False) if ledger.head else None
     facts: dict[str, Any] = {"action": "revoke", "withdraws": new, "reason": reason}
-    unasked: dict[str, Any] = {"gates": (), "overridden": {}, "approved_by": None}
     following = next_record(settings, ledger)
     for target in stand_ins(ledger, new):
-        record = replace(target, **following, **facts, **unasked)
+        record = replace(target, **following, **facts, **UNASKED)
         if target is ledger.serving:
             return _enter(settings, place, replace(record, production_version=target.production_version), tell)
         release = _whole(place, target, tell)
@@ -112,6 +112,6 @@ def _whole(place: Blobs, target: Promotion, tell: Tell) -> Release | None:
 
 def _enter(settings: Settings, place: Blobs, record: Promotion, tell: Tell) -> Promoted:
     """Write a record for which nothing has to be registered, and do what follows from it."""
-    record = record_promotion(place, record)
+    record = record_promotion(settings, place, record)
     settle(settings, place, record.concept, tell)
     return Promoted(record=record, changed=True)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from model.errors import InputError
 from tasks.concepts.takedown_records import read_takedowns
 from tasks.lineage.chain import Chain, read_chain
-from tasks.lineage.evaluations import Evaluation, read_evaluation
+from tasks.lineage.check_results import CheckResult
+from tasks.lineage.evaluations import Evaluation
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.production.ledger import Ledger
@@ -16,6 +17,7 @@ from tasks.registry.reference import VersionReference
 from tasks.registry.versions import resolve
 from tasks.store.store import Damaged, Store
 from tasks.tracking.client import connect, sorted_failures
+from tasks.verification.scores import measured_evaluation
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -31,6 +33,9 @@ class Source:
     """Key of the training's content."""
     chain: Chain
     evaluation: Evaluation
+    """As its embeddings give it."""
+    measured: tuple[CheckResult, ...] = ()
+    """Whether the scores on record are those."""
 
 
 def find_source(settings: Settings, store: Store, reference: VersionReference) -> Source:
@@ -53,11 +58,18 @@ def find_source(settings: Settings, store: Store, reference: VersionReference) -
         )
     if "prepare" not in chain.manifests:  # no override helps: a release says which images it was made from
         raise InputError(f"{called}: which images it was made from is not known: {said}; {again}")
-    evaluation = read_evaluation(store, head.key)
+    measured = measured_evaluation(store, chain.manifests["evaluate"])
     client = connect(settings)
     with sorted_failures(settings):
         version = client.get_model_version(resolved.name, str(resolved.version))
-    return Source(concept=resolved.concept, version=version, content=head.content, chain=chain, evaluation=evaluation)
+    return Source(
+        concept=resolved.concept,
+        version=version,
+        content=head.content,
+        chain=chain,
+        evaluation=measured.evaluation,
+        measured=measured.checks,
+    )
 
 
 def refuse_for_good(store: Store, ledger: Ledger, source: Source) -> None:
@@ -81,6 +93,6 @@ def serving_evaluation(store: Store, ledger: Ledger) -> Evaluation | Damaged | N
     if ledger.serving is None:
         return None
     try:
-        return read_evaluation(store, ledger.serving.stages["evaluate"])
+        return measured_evaluation(store, store.get("evaluate", ledger.serving.stages["evaluate"])).evaluation
     except Damaged as damage:
         return damage

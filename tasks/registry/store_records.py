@@ -7,7 +7,6 @@
 A project asks its own registry and keeps these records in step with it; those of others it believes.
 """
 
-import json
 import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ from tasks.project.settings import Settings
 from tasks.registry.all_versions import KnownVersion
 from tasks.registry.versions import KEY_TAG
 from tasks.store.blobs import Record
+from tasks.store.sealed import sealed, unsealed
 from tasks.store.store import Store
 from tasks.tracking.address import scheme_of, shown
 
-_REGISTRIES, _ADDRESS = "registries/", "registry.json"
+REGISTRIES, ADDRESS = "registries/", "registry.json"
 _MADE_FROM, _TOLD = ".jsonl", ".json"
 
 
@@ -56,7 +56,7 @@ def registry_id(settings: Settings) -> str:
 
 def registry_folder(name: str) -> str:
     """Where all lies that the store remembers of a registry."""
-    return f"{_REGISTRIES}{name}/"
+    return f"{REGISTRIES}{name}/"
 
 
 def training_record_path(settings: Settings, concept: str, content: str) -> str:
@@ -71,26 +71,35 @@ def version_record_path(settings: Settings, concept: str, version: int) -> str:
 
 def write_address(store: Store, settings: Settings) -> None:
     """Say once whose records these are. Raises StoreFailed."""
-    said = json.dumps({"address": address_of(settings)}).encode()
-    store.create_record(f"{registry_folder(registry_id(settings))}{_ADDRESS}", said)
+    store.create_record(address_path(settings), address_record(settings))
+
+
+def address_path(settings: Settings) -> str:
+    """Where the store remembers the address of this project's registry."""
+    return f"{registry_folder(registry_id(settings))}{ADDRESS}"
+
+
+def address_record(settings: Settings) -> bytes:
+    """What it remembers there."""
+    return sealed("registry", {"schema": 2, "address": address_of(settings)})
 
 
 def record_paths(store: Store, settings: Settings, concept: str = "") -> list[str]:
     """Records of versions of this project's registry, both kinds, of one concept or of all. Raises StoreFailed."""
     folder = registry_folder(registry_id(settings))
     listed = store.records(f"{folder}{concept}/" if concept else folder)
-    return [path for path in listed if not path.endswith(_ADDRESS)]
+    return [path for path in listed if not path.endswith(ADDRESS)]
 
 
 def other_registries(store: Store, settings: Settings) -> list[OtherRegistry]:
     """What the store remembers of registries that this project cannot ask. Raises StoreFailed."""
     ours = registry_id(settings)
-    records = store.read_records(path for path in store.records(_REGISTRIES) if path.split("/")[1] != ours)
+    records = store.read_records(path for path in store.records(REGISTRIES) if path.split("/")[1] != ours)
     return [
         OtherRegistry(
             id=name,
-            address=_address(records.get(f"{registry_folder(name)}{_ADDRESS}")),
-            records={p: r for p, r in records.items() if p.split("/")[1] == name and not p.endswith(_ADDRESS)},
+            address=_address(records.get(f"{registry_folder(name)}{ADDRESS}")),
+            records={p: r for p, r in records.items() if p.split("/")[1] == name and not p.endswith(ADDRESS)},
         )
         for name in sorted({path.split("/")[1] for path in records})
     ]
@@ -119,6 +128,6 @@ def stale_paths(
 
 def _address(record: Record | None) -> str:
     try:
-        return str(json.loads(record.content)["address"]) if record else ""
-    except (ValueError, TypeError, KeyError):
+        return str(unsealed(record.content)[0]["address"]) if record else ""
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ""

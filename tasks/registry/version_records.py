@@ -3,22 +3,27 @@
 Written when the version is made or shows something new; where they lie, tasks/registry/store_records.py says.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from model.errors import InputError
 from tasks.project.settings import Settings
-from tasks.registry.store_records import version_record_path, version_record_paths
+from tasks.registry.store_records import record_paths, version_record_path, version_record_paths
 from tasks.registry.versions import GATE_TAG, KEY_TAG, PREFIX, REVOKED_TAG, STAGE_TAGS
-from tasks.store.documents import read_document
+from tasks.signing.keys import Signer
+from tasks.store.documents import read_values
+from tasks.store.sealed import Seal, sealed, unsealed
 from tasks.store.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-SCHEMA = 1
+SCHEMA = 2
+UNSEALED_SCHEMA = 1
+"""Of records from before they were sealed; they read as before."""
+KIND = "version record"
+"""What its signature is over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +38,12 @@ class VersionRecord:
     tags: Mapping[str, str]
     """Those of ours that follow from its content; verdicts and revocations are told by who makes them."""
     description: str
-    schema: int = SCHEMA
+    previous: str | None = field(default=None, compare=False)
+    """Seal of the record of the version before, as that was when this one was first written; None for the first."""
+    replaced: tuple[str, ...] = field(default=(), compare=False)
+    """Seals of this record before it was written over: a version's gallery may be drawn anew."""
+    seal: Seal | None = field(default=None, compare=False)
+    """As it was read; None where it was not, or was written before records were sealed."""
 
     @property
     def content(self) -> str:
@@ -45,20 +55,25 @@ class VersionRecord:
         """Keys of the stages that it was made by."""
         return {tag.removeprefix(STAGE_TAGS): key for tag, key in self.tags.items() if tag.startswith(STAGE_TAGS)}
 
-    def to_json(self) -> bytes:
+    def to_json(self, signer: Signer | None = None) -> bytes:
         """Stable bytes."""
-        return (json.dumps(asdict(self), sort_keys=True, indent=1) + "\n").encode()
+        content = {name: value for name, value in vars(self).items() if name != "seal"}
+        return sealed(KIND, {"schema": SCHEMA, **content, "replaced": list(self.replaced)}, signer)
 
     @classmethod
     def from_json(cls, content: bytes) -> "VersionRecord":
-        """Read `to_json`'s bytes. Raises ValueError where they are none of this schema."""
+        """Read `to_json`'s bytes. Raises ValueError where they are none of this schema, or not as they were sealed."""
+        unpacked, seal = unsealed(content)
 
         def build(values: dict[str, Any]) -> "VersionRecord":
-            record = cls(**values)
+            del values["schema"]
+            record = cls(**values | {"replaced": tuple(values.get("replaced", ()))}, seal=seal)
             int(record.version), str(record.content)
             return record
 
-        return read_document(content, "record of a registered version", SCHEMA, build)
+        return read_values(
+            unpacked, "record of a registered version", (UNSEALED_SCHEMA if seal is None else SCHEMA,), build
+        )
 
 
 def remember_version(store: Store, settings: Settings, version: "ModelVersion", tags: Mapping[str, str]) -> None:
@@ -71,10 +86,31 @@ def remember_version(store: Store, settings: Settings, version: "ModelVersion", 
         tags={name: value for name, value in tags.items() if name not in (GATE_TAG, REVOKED_TAG)},
         description=version.description or "",
     )
-    path, content = version_record_path(settings, record.concept, record.version), record.to_json()
-    present = store.record(path)
-    if present is None or present.content != content:
-        store.write_record(path, content)
+    keep_version_record(store, settings, record)
+
+
+def keep_version_record(store: Store, settings: Settings, record: VersionRecord) -> None:
+    """Write a record, unless the same is there and whole; it follows that of the version before it."""
+    path = version_record_path(settings, record.concept, record.version)
+    paths = [p for p in record_paths(store, settings, record.concept) if p.endswith(".json") and p <= path]
+    read = {name: _read(found.content) for name, found in store.read_records(paths[-2:]).items()}
+    present = read.get(path)
+    if present and present.seal and present == record:
+        return
+    before = next((found for name, found in sorted(read.items(), reverse=True) if name < path), None)
+    previous = before.seal.digest if before and before.seal else None
+    if present and present.seal:
+        record = replace(record, previous=present.previous, replaced=(*present.replaced, present.seal.digest))
+    else:
+        record = replace(record, previous=previous)
+    store.write_record(path, record.to_json(store.signer))
+
+
+def _read(content: bytes) -> VersionRecord | None:
+    try:
+        return VersionRecord.from_json(content)
+    except ValueError:
+        return None
 
 
 def version_records(store: Store, settings: Settings) -> dict[str, dict[int, VersionRecord]]:
@@ -91,7 +127,7 @@ def version_records(store: Store, settings: Settings) -> dict[str, dict[int, Ver
         try:
             record = VersionRecord.from_json(content.content)
         except ValueError as error:
-            problems.append(f"record {path} of the store {store.address}: {error}; put it back from a copy")
+            problems.append(f"record {path} of the store {store.address}: {error}; `conceptbooth upgrade` mends it")
             continue
         found.setdefault(record.concept, {})[record.version] = record
     if problems:

@@ -21,9 +21,6 @@ from tasks.files.yaml_files import read_yaml, schema_problems
 from tasks.project.settings import Settings, shown_path
 from tasks.signing.keys import ROLES, SETTING, Role, check_public_key, is_signed_by, key_id, public_key_of
 
-NOT_SIGNED = "sealed, not signed"
-"""Of what no key was asked to stand for: damage shows, and who made it is not proved."""
-
 
 class _Entry(BaseModel):
     """One entry of the file."""

@@ -1,15 +1,18 @@
 """The manifest of an artefact: which files a stage left, from what, by what. Put last, it makes the artefact exist."""
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from tasks.files.hashing import digest_of
 from tasks.files.names import proper_name, proper_sha256
+from tasks.signing.keys import Signer
+from tasks.store.sealed import json_text, unsealed
 
 SCHEMA = 1
+KIND = "manifest"
+"""What its signature is over."""
 MODELS = ("base", "evaluator", "identity_model")
 """Kinds of inputs that are pretrained models."""
 WHOLE_CODE = "*"
@@ -84,42 +87,43 @@ class Manifest(Facts):
     files: Mapping[str, FileRecord]  # path inside the artefact, with "/": record
     created: str  # UTC, ISO 8601
     schema: int = SCHEMA
+    signature: Mapping[str, str] | None = field(default=None, compare=False)  # of who made it, where a key was set
     sealed: bool = field(default=True, compare=False)  # whether its text says what its bytes have to be
+
+    @property
+    def signed_text(self) -> bytes:
+        """What the signature is over: all that it says."""
+        content = asdict(self)
+        del content["sealed"], content["signature"]
+        return json_text(content)
+
+    def signed_by(self, signer: Signer | None) -> Self:
+        """The same with the signature of who made it, where there is a key."""
+        return replace(self, signature=signer.sign(KIND, self.signed_text)) if signer else self
 
     def to_json(self) -> str:
         """Stable text: sorted keys, so that equal manifests are equal bytes, and a seal over all of it."""
         content = asdict(self)
         del content["sealed"]
-        return _text(content | {"seal": _seal(content)})
+        if self.signature is None:  # as before there were any
+            del content["signature"]
+        return json_text({**content, "seal": hashlib.sha256(json_text(content)).hexdigest()}).decode()
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read `to_json`'s text. Raises ValueError where it is none of this schema, or not as it was sealed."""
         try:
-            content = json.loads(text)
+            content, seal = unsealed(text.encode())
             if content["schema"] != SCHEMA:
                 raise ValueError(f"manifest schema {content['schema']!r}, this version reads {SCHEMA}")
-            sealed = "seal" in content  # manifests from before there were seals have none
-            if sealed:
-                whole = _text(content)
-                if content.pop("seal") != _seal(content) or text != whole:
-                    raise ValueError("its bytes have changed since it was sealed")
             files = {proper_name(path): FileRecord.parse(**record) for path, record in content.pop("files").items()}
             inputs = tuple(Input(**record) for record in content.pop("inputs"))
             images = tuple(content.pop("images", ()))
-            return cls(files=files, inputs=inputs, images=images, sealed=sealed, **content)
-        except (TypeError, KeyError, AttributeError) as error:
+            signature, is_sealed = seal.signature if seal else content.pop("signature", None), seal is not None
+            return cls(files=files, inputs=inputs, images=images, signature=signature, sealed=is_sealed, **content)
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a manifest: {error!r}") from error
 
     def digest(self) -> str:
         """One hash over all files: what a later stage records as having read."""
         return digest_of({path: record.sha256 for path, record in self.files.items()})
-
-
-def _seal(content: Mapping[str, Any]) -> str:
-    """sha256 of a manifest's text without its seal: no byte of it can change unseen, descriptions included."""
-    return hashlib.sha256(_text(content).encode()).hexdigest()
-
-
-def _text(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, sort_keys=True, indent=2, allow_nan=False) + "\n"

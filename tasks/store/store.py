@@ -23,6 +23,7 @@ from tasks.files.hashing import file_digest
 from tasks.files.names import path_inside
 from tasks.files.s3_url import S3Url
 from tasks.project.settings import Settings
+from tasks.signing.keys import Signer, signer_of
 from tasks.store.blobs import Blobs, Entry, Hold, NotAsWritten, Record, StoreFailed, is_record
 from tasks.store.content_cache import ContentCache
 from tasks.store.folder_blobs import DISK_FULL, FolderBlobs
@@ -59,8 +60,8 @@ class Inventory:
 
 
 def open_store(settings: Settings) -> "Store":
-    """The store of a project; nothing is asked yet."""
-    return Store(open_blobs(settings, settings.store))
+    """The store of a project, in which this machine's `training_key` signs what is made; nothing is asked yet."""
+    return Store(open_blobs(settings, settings.store), lambda: signer_of(settings, "trainings"))
 
 
 def open_blobs(settings: Settings, place: Path | S3Url) -> Blobs:
@@ -80,8 +81,9 @@ def cache_of(settings: Settings) -> ContentCache:
 class Store:
     """Artefacts and records in a place that keeps bytes; any number of processes may use it at once."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: Blobs, signer: Callable[[], Signer | None] = lambda: None) -> None:
         self._blobs = blobs
+        self._signer = signer
         self._sweeps = Sweeps(blobs)
         self.address = blobs.address
 
@@ -194,6 +196,7 @@ class Store:
 
         Raises:
             StoreFailed: the store cannot be written, or is full; no manifest then says that the artefact exists.
+            InputError: the key that is to sign it cannot be opened.
         """
         paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
         files = {n: FileRecord(sha256=file_digest(path), size=path.stat().st_size) for n, path in paths.items()}
@@ -202,7 +205,7 @@ class Store:
             files=files,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             **{field.name: getattr(facts, field.name) for field in fields(Facts)},
-        )
+        ).signed_by(self._signer())
 
         def bring_in() -> Manifest:
             # apart: so that nothing is announced that is being removed
@@ -218,6 +221,11 @@ class Store:
         double work and never a wrong artefact, since `publish` lets one win. Raises StoreFailed.
         """
         return self._blobs.alone(f"{stage}-{key}", on_wait)
+
+    @property
+    def signer(self) -> Signer | None:
+        """The key that signs what trainings leave, records included; None where none is set."""
+        return self._signer()
 
     def record(self, path: str) -> Record | None:
         """The record at this path, or None where there is none. Raises StoreFailed, as all that records do."""

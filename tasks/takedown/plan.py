@@ -14,7 +14,8 @@ from tasks.files.hashing import DigestMemory, file_digest
 from tasks.lineage.index import LineageIndex
 from tasks.lineage.prepared_images import prepared_images
 from tasks.lineage.sightings import Sighting, digest_asked, unseen, who_saw
-from tasks.production.ledger import Promotion, read_ledger
+from tasks.production.ledger import Promotion
+from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings, shown_path
 from tasks.promotion.revocation import stand_ins
 from tasks.store.blobs import Blobs
@@ -147,7 +148,7 @@ def plan_takedown(settings: Settings, store: Store, place: Blobs, index: Lineage
         images=images,
         sets=tuple(sets),
         seen_by=seen.found,
-        moves=tuple(_moves(place, seen.found)),
+        moves=tuple(_moves(settings, place, seen.found)),
         notes=(*notes, *seen.notes),
         before=before,
     )
@@ -215,9 +216,9 @@ def _obstacle(settings: Settings, concept: Concept) -> str | None:
     return None
 
 
-def _moves(place: Blobs, seen_by: Collection[Sighting]) -> Iterator[Move]:
+def _moves(settings: Settings, place: Blobs, seen_by: Collection[Sighting]) -> Iterator[Move]:
     for concept in sorted({sighting.concept for sighting in seen_by}):
-        ledger = read_ledger(place, concept)
+        ledger = read_whole_ledger(settings, place, concept)
         contents = {s.content for s in seen_by if s.content and s.concept == concept}
         if ledger.serving and ledger.serving.content in contents:
             yield Move(serving=ledger.serving, instead=next(iter(stand_ins(ledger, contents)), None))

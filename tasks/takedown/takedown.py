@@ -26,6 +26,7 @@ from tasks.production.ledger import Promotion, read_ledger
 from tasks.project.settings import Settings
 from tasks.promotion.promotion import Tell, user_and_host
 from tasks.promotion.revocation import mark_versions, revoke
+from tasks.signing.keys import Signer, signer_of
 from tasks.store.blobs import Blobs
 from tasks.store.store import Store
 from tasks.takedown.plan import TakedownPlan
@@ -51,7 +52,8 @@ def take_down(
         Overtaken: a promotion was recorded meanwhile.
         WorkFailed, InputError: a step failed; what was done stays, and the same command does the rest.
     """
-    takedown = plan.unfinished or _begun(store, plan, reason)
+    signer = signer_of(settings, "releases")
+    takedown = plan.unfinished or _begun(store, plan, reason, signer)
     sets = tuple(dict.fromkeys((*takedown.sets, *(c.member for c in plan.sets if c.obstacle is None))))
     revoked = {
         concept: tuple(sorted({*takedown.revoked.get(concept, ()), *plan.revoked.get(concept, ())}))
@@ -69,7 +71,7 @@ def take_down(
         leave_out(settings, load_concept(settings, name), {member.file for member in sets if member.concept == name})
     done_at = datetime.now(UTC).isoformat(timespec="seconds")
     takedown = replace(takedown, sets=sets, revoked=revoked, images=plan.images, finished=done_at)
-    finish_takedown(store, takedown)
+    finish_takedown(store, takedown, signer)
     return Done(takedown=takedown, ledgers=tuple(ledgers), marked=marked)
 
 
@@ -113,7 +115,7 @@ def _put_there(settings: Settings, concept: Concept) -> None:
         folder.rename(concept.images)
 
 
-def _begun(store: Store, plan: TakedownPlan, reason: str) -> Takedown:
+def _begun(store: Store, plan: TakedownPlan, reason: str, signer: Signer | None) -> Takedown:
     def make(number: int) -> Takedown:
         return Takedown(
             number=number,
@@ -127,4 +129,4 @@ def _begun(store: Store, plan: TakedownPlan, reason: str) -> Takedown:
             at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
-    return begin_takedown(store, make)
+    return begin_takedown(store, make, signer)

@@ -29,6 +29,7 @@ from tasks.store.blobs import Record
 from tasks.store.store import Store, open_blobs
 from tasks.tracking.address import is_unused, shown
 from tasks.upkeep.garbage import DAY, ArtefactKey, Needs
+from tasks.verification.records import broken_seal
 
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
@@ -163,6 +164,11 @@ def _registered_elsewhere(registries: Collection[OtherRegistry]) -> tuple[set[st
         for path, record in registry.records.items():
             found = _hashes(record)
             hashes |= found
+            if found and (said := broken_seal(path, record.content)):
+                problems.append(
+                    f"record {path} of the store: {said}: what registry {registry} needs cannot be told, and nothing "
+                    "was removed; `conceptbooth upgrade` mends it where it can be"
+                )
             if not found:
                 problems.append(
                     f"record {path} of the store names no artefact: what registry {registry} needs cannot be told, and "
@@ -219,6 +225,11 @@ def _recorded(records: Mapping[str, Record], own: Collection[str]) -> tuple[set[
     for path, record in records.items():
         found = _hashes(record)
         hashes |= found
+        if found and (said := broken_seal(path, record.content)):
+            problems.append(
+                f"record {path} of the store: {said}: what it needs cannot be told, and nothing was removed; "
+                "`conceptbooth upgrade` mends it where it can be"
+            )
         if not found:
             concept = path.split("/")[1]
             whose, way_out = ", which this project does not have,", f"gc --forget {concept}` removes it"

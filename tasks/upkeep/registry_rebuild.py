@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from model.errors import InputError, WorkFailed
 from tasks.concepts.concepts import NOT_STATED, Concept
 from tasks.plan.last_training import read_last_training
-from tasks.production.ledger import Ledger, concepts_in, read_ledger
+from tasks.production.ledger import Ledger, concepts_in
 from tasks.production.registry import RELEASE_TAG, make_production_model, production_model, production_registry
 from tasks.production.release import read_release
+from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
 from tasks.promotion.promotion import release_source, settle
 from tasks.promotion.revocation import mark_versions
@@ -79,7 +80,7 @@ def rebuild(settings: Settings, store: Store, place: Blobs, *, dry_run: bool = F
         TrackingUnreachable, StoreFailed: registry or stores do not answer; the same call carries on.
     """
     records = version_records(store, settings)
-    ledgers = {concept: read_ledger(place, concept) for concept in concepts_in(place)}
+    ledgers = {concept: read_whole_ledger(settings, place, concept) for concept in concepts_in(place)}
     found: list[Restored] = []
     for concept, numbered in sorted(records.items()):
         found += _development(settings, store, concept, numbered, ledgers.get(concept), dry_run)

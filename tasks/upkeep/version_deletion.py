@@ -7,7 +7,8 @@ version.
 from collections.abc import Sequence
 
 from model.errors import InputError
-from tasks.production.ledger import Ledger, read_ledger
+from tasks.production.ledger import Ledger
+from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
 from tasks.registry.all_versions import registered_versions
 from tasks.registry.reference import VersionReference
@@ -43,7 +44,7 @@ def delete_version(
         for alias, named in sorted(aliases.items())
         if int(named) == number
     ]
-    if seqs := _served(read_ledger(place, concept), content):
+    if seqs := _served(read_whole_ledger(settings, place, concept), content):
         problems.append(
             f"{called} is named by the production ledger (record {', '.join(map(str, seqs))}): what was promoted "
             "stays, so that it can be proved and rolled back to; `rollback` and `takedown` take it out of use"

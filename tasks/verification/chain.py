@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from model.errors import InputError
+from model.errors import InputError, WorkFailed
 from tasks.adoption.reliance import check_adoptions
 from tasks.files.hashing import digest_of, file_digest
 from tasks.files.names import ImproperName, proper_name
@@ -17,19 +17,26 @@ from tasks.jobs.keys import plan_of
 from tasks.jobs.kinds import in_lineage
 from tasks.jobs.models import MODEL_SUFFIXES, cached_hub_files
 from tasks.lineage.chain import Chain, read_chain
-from tasks.lineage.check_results import CheckResult, Verification, fault, good, unchecked
+from tasks.lineage.check_results import CheckResult, Verification, fault, good, unchecked, unprovable
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.production.ledger import Ledger, examine_ledger
 from tasks.production.registry import open_production
+from tasks.production.whole_ledger import standing
 from tasks.project.settings import Settings
 from tasks.registry.reference import VersionReference
 from tasks.registry.training_facts import evaluated_content
 from tasks.signing.keys import key_problems, public_key_of
-from tasks.store.manifest import MODELS, Manifest
-from tasks.store.store import Store, StoreFailed
+from tasks.signing.trusted_keys import TrustedKey, TrustedKeys, load_trusted_keys
+from tasks.store.artefacts import SCORES
+from tasks.store.blobs import Blobs
+from tasks.store.manifest import KIND, MODELS, Manifest
+from tasks.store.store import Damaged, Store, StoreFailed
 from tasks.verification.images import check_images
+from tasks.verification.records import examine_records
 from tasks.verification.releases import check_ledger_signature, check_releases
+from tasks.verification.scores import measured_evaluation
+from tasks.verification.upgrade_records import Vouched, read_vouched
 from tasks.verification.version import check_version
 
 
@@ -61,16 +68,26 @@ def verify(settings: Settings, store: Store, chain: Chain, *, released: bool = F
         return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks), whole=False)
     for problem in dict.fromkeys((*chain.problems, *chain.head.doubts)):
         checks.append(fault("chain", problem))
+    keys = load_trusted_keys(settings)
+    vouched = read_vouched(store, keys) if keys.asks_for("trainings") or not _all_sealed(chain) else Vouched()
     for manifest in chain.manifests.values():
         checks += _check_files(store, manifest)
-        checks += _check_key(manifest)
+        checks += _check_key(manifest, vouched)
+        checks += _check_signature(manifest, keys, vouched)
         checks += _check_reads(manifest, chain.manifests)
     checks += check_adoptions(settings, store, chain.manifests)
     checks += _check_content(chain)
+    checks += _check_scores(store, chain)
     checks += _check_production(settings, chain, released=released)
+    checks += _check_records(store, chain.head.concept)
     checks += _check_models(settings, chain)
     checks += check_images(settings, chain)
-    return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks))
+    signed = keys.asks_for("trainings")
+    return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks), signed=signed)
+
+
+def _all_sealed(chain: Chain) -> bool:
+    return all(manifest.sealed for manifest in chain.manifests.values())
 
 
 def _check_files(store: Store, manifest: Manifest) -> Iterator[CheckResult]:
@@ -88,22 +105,66 @@ def _check_files(store: Store, manifest: Manifest) -> Iterator[CheckResult]:
         yield good(f"{place}: {name}", "its sha256 is that of the manifest")
 
 
-def _check_key(manifest: Manifest) -> Iterator[CheckResult]:
+def _check_key(manifest: Manifest, vouched: Vouched) -> Iterator[CheckResult]:
     """A key is the hash of everything that could change the result: the manifest must give it again."""
     place = _named(manifest)
-    sealed = manifest.sealed
-    yield (
-        good(f"{place}: manifest", "its seal is whole")
-        if sealed
-        else unchecked(
-            f"{place}: manifest", "it was written before manifests were sealed: what is in no key could have changed"
-        )
-    )
+    if manifest.sealed:
+        yield good(f"{place}: manifest", "its seal is whole")
+    elif said := vouched.words(manifest):
+        yield unprovable(f"{place}: manifest", f"it was written before manifests were sealed; {said}")
+    else:
+        said = "it was written before manifests were sealed: what is in no key could have changed"
+        yield unchecked(f"{place}: manifest", said)
     plan = plan_of(manifest)
     if plan.key == manifest.key:
         yield good(f"{place}: key", "what the manifest says gives the key again")
     else:
         yield fault(f"{place}: key", f"what the manifest says gives another key, {plan.key[:12]}")
+
+
+def _check_signature(manifest: Manifest, keys: TrustedKeys, vouched: Vouched) -> Iterator[CheckResult]:
+    """Who made it: a key that is trusted with trainings. Where none is, nobody can say."""
+    if not keys.asks_for("trainings"):
+        return
+    what = f"{_named(manifest)}: signature"
+    who = keys.who_signed("trainings", KIND, manifest.signed_text, manifest.signature)
+    if isinstance(who, TrustedKey):
+        yield good(what, f"is by {who}")
+    elif manifest.signature is None and (said := vouched.words(manifest)):
+        yield unprovable(what, f"it was made before trainings were signed here; {said}")
+    else:
+        hint = "; `conceptbooth upgrade` vouches for what is of before" if manifest.signature is None else ""
+        yield fault(what, f"{who}: whoever can write to the store can have made it{hint}")
+
+
+def _check_scores(store: Store, chain: Chain) -> Iterator[CheckResult]:
+    """The scores on record are those that the stored embeddings give."""
+    evaluation = chain.manifests.get("evaluate")
+    if evaluation is None or SCORES not in evaluation.files:
+        return
+    try:
+        yield from measured_evaluation(store, evaluation).checks
+    except Damaged:
+        return  # its files were named
+    except (StoreFailed, ValueError, KeyError, TypeError) as failure:
+        yield unchecked(f"{_named(evaluation)}: scores", f"cannot be derived again: {failure}")
+
+
+def _check_records(store: Store, concept: str) -> Iterator[CheckResult]:
+    """What the store has on record of the concept beside its artefacts, and of takedowns and upgrades."""
+    try:
+        found = examine_records(store, [concept])
+    except StoreFailed as failure:
+        yield unchecked("records", str(failure))
+        return
+    for path, said in found.problems.items():
+        yield fault(f"record {path}", said)
+    old = len(found.unsealed)
+    if found.whole > old:
+        yield good("records", f"{found.whole - old} are as they were sealed")
+    if old:
+        said = "are of before records were sealed; `conceptbooth upgrade` seals them as they are now"
+        yield good("records", f"{old} {said}")
 
 
 def _check_reads(manifest: Manifest, manifests: Mapping[str, Manifest]) -> Iterator[CheckResult]:
@@ -149,6 +210,8 @@ def _check_production(settings: Settings, chain: Chain, *, released: bool) -> It
         yield unchecked("ledger", str(failure))
         return
     yield from _check_ledger(chain, ledger, problems)
+    if ledger.records and not problems:
+        yield from _check_standing(settings, place, ledger)
     of_this = [record for record in ledger.records if record.content == chain.head.content and record.release]
     if not (released and of_this):
         return
@@ -177,6 +240,20 @@ def _check_ledger(chain: Chain, ledger: Ledger, problems: Sequence[str]) -> Iter
         yield (
             fault(what, f"names other artefacts: {', '.join(other)}") if other else good(what, "names these artefacts")
         )
+
+
+def _check_standing(settings: Settings, place: Blobs, ledger: Ledger) -> Iterator[CheckResult]:
+    """It is all that was ever written, as far as registry and keys can tell."""
+    what = "ledger: its end"
+    try:
+        found = standing(settings, place, ledger)
+    except (InputError, WorkFailed) as failure:
+        yield unchecked(what, f"whether it was cut off could not be asked: {failure}")
+        return
+    for doubt in found.doubts:
+        yield fault(what, doubt.removeprefix("ledger "))
+    if not found.doubts:
+        yield good(what, "registry and keys know of no other record")
 
 
 def _check_models(settings: Settings, chain: Chain) -> Iterator[CheckResult]:

@@ -129,7 +129,7 @@ def test_a_small_loss_is_not_told_as_none(lineage_project):
 
 def test_a_whole_chain_is_verified_with_nothing_left_unchecked(lineage_project):
     found = verified(lineage_project.settings)
-    assert (found.of("fault"), found.of("unchecked"), found.words) == ((), (), "verified")
+    assert (found.of("fault"), found.of("unchecked"), found.words) == ((), (), "verified (sealed, not signed)")
     looked_at = {check.what for check in found.checks}
     assert {f"image {number:02}.png in DVC's cache" for number in range(3)} <= looked_at
     assert {f"image {number:02}.png in the working copy" for number in range(3)} <= looked_at
@@ -289,7 +289,7 @@ def test_what_is_not_here_is_unchecked_and_never_passed_over(lineage_project):
         "base base",
         *(f"image {f.relpath}" for f in images.files),
     }
-    assert found.words == "verified, except 4 things that could not be checked"
+    assert found.words == "verified, except 4 things that could not be checked (sealed, not signed)"
 
 
 def test_a_promotion_is_part_of_the_lineage_and_a_changed_ledger_is_found(lineage_project):

@@ -6,6 +6,7 @@ import pytest
 
 from model.scores.interval import Interval
 from tasks.lineage.chain import Chain, read_chain
+from tasks.lineage.check_results import good
 from tasks.lineage.evaluations import read_evaluation
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
@@ -42,6 +43,7 @@ def evidence(lineage_project) -> Evidence:
         chain=chain,
         verification=verify(settings, store, chain),
         evaluation=read_evaluation(store, chain.head.key),
+        measured=(good("scores", "derived"),),
         champion=None,
         ledger=Ledger(concept=CONCEPT, records=()),
         approved_by="Ada",
@@ -89,7 +91,11 @@ def test_a_version_that_has_everything_passes(evidence):
 
 
 def test_nothing_is_asked_that_the_policy_does_not_ask_for(evidence):
-    assert {check.gate for check in promotion_checks(Policy(), evidence)} == {"evaluated_on", "withdrawn"}
+    assert {check.gate for check in promotion_checks(Policy(), evidence)} == {
+        "evaluated_on",
+        "scores_derived",
+        "withdrawn",
+    }
 
 
 def test_everything_that_fails_is_named_together_with_its_figures(evidence):

@@ -44,6 +44,7 @@ from tasks.upkeep.reconciliation import reconcile
 from tests.data_project import commit, photo
 from tests.kills import killed_at
 from tests.lineage_project import CONCEPT, copy_of, remember, train
+from tests.tasks.finished_training import migrated_database
 
 NAME, PRODUCTION = model_name(CONCEPT), f"prod.{model_name(CONCEPT)}"
 ADDED = "03.png"
@@ -275,7 +276,12 @@ def test_a_damaged_release_does_not_stand_in(settings):
 
 
 def test_of_what_was_never_promoted_the_ledger_begins_with_the_revocation(settings, tmp_path):
-    elsewhere = settings.model_copy(update={"production_store": tmp_path / "production"})
+    shutil.copyfile(migrated_database(), tmp_path / "production.db")
+    changes = {
+        "production_store": tmp_path / "production",
+        "production_tracking_uri": f"sqlite:///{tmp_path}/production.db",
+    }
+    elsewhere = settings.model_copy(update=changes)
     connect(settings).set_registered_model_alias(NAME, CHAMPION, "1")  # by hand
     taken(elsewhere, file_digest(image(settings)))
     (record,) = ledger_of(elsewhere).records
