@@ -61,10 +61,12 @@ def _shown(examples: Iterable[str]) -> str:
 
 def project() -> "Settings":
     """Settings of the project around the current folder, with the libraries' own settings put into the environment."""
+    from tasks.project.private import keep_private
     from tasks.project.settings import apply_environment, load_settings
 
     settings = load_settings()
     apply_environment(settings)
+    keep_private(settings.home)
     return settings
 
 

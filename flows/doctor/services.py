@@ -15,7 +15,7 @@ from model.errors import InputError
 from tasks.dvc.storage import UnreadRemote, dvc_storage
 from tasks.files.s3_url import SCHEME, S3Url
 from tasks.lineage.check_results import NOT_SIGNED
-from tasks.project.settings import Settings, shown_path
+from tasks.project.settings import Settings, shown_api, shown_path
 from tasks.signing.keys import ROLES, all_key_problems, signer_of
 from tasks.signing.trusted_keys import load_trusted_keys
 from tasks.store.probes import prove_folder, prove_s3
@@ -182,7 +182,7 @@ def _prefect(settings: Settings) -> Iterator[Diagnosis]:
         return
     if silent := _silence(f"{url}/health"):
         way_out = "start it, or unset PREFECT_API_URL to work without a server"
-        yield Diagnosis(what="Prefect", state="problem", found=f"{url} {silent}", way_out=way_out)
+        yield Diagnosis(what="Prefect", state="problem", found=f"{shown_api(settings)} {silent}", way_out=way_out)
         return
     from flows.server.shared_server import find_server, server_client
 
@@ -192,10 +192,10 @@ def _prefect(settings: Settings) -> Iterator[Diagnosis]:
         read = client.request("GET", _VARIABLE, path_params={"name": name}).json()["value"]
         client.request("DELETE", _VARIABLE, path_params={"name": name}).raise_for_status()
     if read != name:
-        raise InputError(f"{url}: what was written does not read back")
+        raise InputError(f"{shown_api(settings)}: what was written does not read back")
     if problem := server.version_problem():
         raise InputError(problem)
-    said = f"{url}: writes and reads; version {server.version}"
+    said = f"{shown_api(settings)}: writes and reads; version {server.version}"
     warning = server.lease_warning()
     yield Diagnosis(what="Prefect", state="note" if warning else "ok", found=said, way_out=warning or "")
 

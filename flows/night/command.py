@@ -14,7 +14,7 @@ from flows.workers.deployments import FILE, read_deployments
 from model.errors import InputError
 from tasks.concepts.concepts import concept_names
 from tasks.plan.plan import make_plan
-from tasks.project.settings import Settings
+from tasks.project.settings import Settings, shown_api
 
 
 def run_night(settings: Settings, options: NightOptions, *, verbose: bool, as_json: bool) -> int:
@@ -86,14 +86,12 @@ def show_schedule(settings: Settings, *, as_json: bool) -> int:
         raise InputError(f"{FILE}: no deployment is called nightly; `{command()} nightly --now` has a night by hand")
     runs = sorted(run for each in deployments for run in each.next_runs)
     if as_json:
-        print_json({"next_runs": [run.isoformat() for run in runs], "server": settings.prefect_api_url or None})
+        print_json({"next_runs": [run.isoformat() for run in runs], "server": shown_api(settings) or None})
         return DONE
     said = " and ".join(f"{run:%A %Y-%m-%d %H:%M %Z}" for run in runs) or "never: it has no active schedule"
     results().print(Text.assemble(("next night  ", "bold"), said))
     if settings.prefect_api_url:
-        where = (
-            f"on the Prefect server {settings.prefect_api_url}, once `{command()} deploy` was run and a worker is up"
-        )
+        where = f"on the Prefect server {shown_api(settings)}, once `{command()} deploy` was run and a worker is up"
     else:
         where = "nowhere yet: no Prefect server is set (PREFECT_API_URL), and without one there are no schedules"
     results().print(Padding(Text(where), (0, 0, 0, 12)))

@@ -19,7 +19,7 @@ from model.errors import InputError, WorkFailed
 from tasks.execution.reporting import Reporter
 from tasks.jobs.jobs import Job
 from tasks.plan.last_training import find_training
-from tasks.project.settings import Settings
+from tasks.project.settings import Settings, shown_api
 from tasks.registry.versions import model_name
 from tasks.store.store import StoreFailed, open_store
 
@@ -164,7 +164,7 @@ class _Night:
         silent = time.monotonic() - self._answered
         if silent > self.patience.server:
             raise _ServerLost(
-                f"Prefect at {self.settings.prefect_api_url} has not answered for {silent:.0f} s ({error}); "
+                f"Prefect at {shown_api(self.settings)} has not answered for {silent:.0f} s ({error}); "
                 "trainings that run go on, and the next night finds what they leave"
             ) from error
 
@@ -219,7 +219,7 @@ class _Night:
             self._seen_worker = time.monotonic()
         elif time.monotonic() - self._seen_worker > self.patience.worker:
             for run_id in waiting:
-                where = f"pool '{runs[run_id].work_pool_name}' at {self.settings.prefect_api_url}"
+                where = f"pool '{runs[run_id].work_pool_name}' at {shown_api(self.settings)}"
                 how = "start one on each GPU's machine with `conceptbooth worker --gpu N`"
                 self._give_up(run_id, f"it never began, for no worker of {where} is online: {how}")
 
@@ -282,7 +282,7 @@ def _unfinished(client: "SyncPrefectClient", settings: Settings) -> dict[_Asked,
         deployment = client.read_deployment_by_name(DEPLOYMENT)
     except ObjectNotFound as error:
         raise InputError(
-            f"deployment {DEPLOYMENT} is not on {settings.prefect_api_url}: run `conceptbooth deploy` first"
+            f"deployment {DEPLOYMENT} is not on {shown_api(settings)}: run `conceptbooth deploy` first"
         ) from error
     here = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
     unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": list(_UNFINISHED)}}})

@@ -13,6 +13,7 @@ from typer import Exit, TyperException, confirm
 from typer.core import TyperCommand
 
 from model.errors import InputError, WorkFailed
+from tasks.project.private import remove_unused
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 DEBUG_VARIABLE = "CONCEPTBOOTH_DEBUG"
@@ -71,6 +72,8 @@ class ReportingCommand(TyperCommand):
         except Exception as error:
             said = f"unexpected {type(error).__name__}: {error}\n(`conceptbooth --debug ...` shows where)"
             raise Exit(_report("unexpected", [said], FAILED, as_json=as_json)) from error
+        finally:
+            remove_unused()
 
 
 def _report(kind: str, problems: Any, code: int, *, as_json: bool) -> int:

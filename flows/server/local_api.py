@@ -27,6 +27,7 @@ from flows.server.server_process import (
 )
 from model.errors import WorkFailed
 from tasks.files.locks import file_lock
+from tasks.files.places import hide_credentials, without_credentials
 from tasks.files.s3_url import S3Url
 from tasks.project.settings import Settings, result_block
 
@@ -129,8 +130,10 @@ def _reach(url: str) -> None:
     with temporary_settings({"api.url": url}), get_client(sync_client=True) as client:
         error = client.api_healthcheck()
     if error is not None:
+        said = hide_credentials(str(error), url)
         raise WorkFailed(
-            f"Prefect at {url} does not answer ({error}); start it, or unset PREFECT_API_URL to work without a server"
+            f"Prefect at {without_credentials(url)} does not answer ({said}); start it, or unset PREFECT_API_URL to "
+            "work without a server"
         ) from error
 
 

@@ -18,7 +18,7 @@ from flows.output.console import notices, results
 from flows.server.local_api import database_alone
 from flows.server.server_process import LOOPBACK, ServerProcess, free_port, server_environment, start_server
 from model.errors import WorkFailed
-from tasks.project.settings import Settings
+from tasks.project.settings import Settings, shown_api
 from tasks.tracking.address import SERVER_SCHEMES, scheme_of, shown, sqlite_file
 from tasks.tracking.client import OF_A_SERVER, import_mlflow, tables_alone
 from tasks.tracking.embedded import make_database
@@ -90,7 +90,7 @@ def _running(settings: Settings, logs: Path) -> Iterator[tuple[list[Page], list[
                 Page(
                     name="Prefect",
                     shows="runs, task by task, with their progress",
-                    address=prefect.address if prefect else settings.prefect_api_url.rstrip("/").removesuffix("/api"),
+                    address=prefect.address if prefect else shown_api(settings).rstrip("/").removesuffix("/api"),
                     start="/",
                 ),
                 Page(

@@ -7,7 +7,8 @@ from http.client import NOT_FOUND
 from typing import TYPE_CHECKING, Any
 
 from model.errors import InputError
-from tasks.project.settings import Settings
+from tasks.files.places import hide_credentials
+from tasks.project.settings import Settings, shown_api
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -78,21 +79,22 @@ def find_server(settings: Settings) -> PrefectServer:
     from httpx import HTTPStatusError
     from prefect.settings import temporary_settings
 
-    url = settings.prefect_api_url
-    if not url:
+    shown = shown_api(settings)
+    if not shown:
         raise InputError(f"no Prefect server is named: start one with `{_START}")
     with temporary_settings({"client.max_retries": 0}), server_client(settings) as client:
         error = client.api_healthcheck()
         if isinstance(error, HTTPStatusError) and error.response.status_code == NOT_FOUND:
-            raise InputError(f"PREFECT_API_URL = {url} {_ANOTHER}") from error
+            raise InputError(f"PREFECT_API_URL = {shown} {_ANOTHER}") from error
         if error:
-            raise InputError(f"Prefect at {url} does not answer ({error}): start it with `{_START}") from error
+            said = hide_credentials(str(error), settings.prefect_api_url)
+            raise InputError(f"Prefect at {shown} does not answer ({said}): start it with `{_START}") from error
         try:
             version = client.api_version()
             lease_storage = _lease_storage(client.request("GET", "/admin/settings").json())
         except JSONDecodeError as error:
-            raise InputError(f"PREFECT_API_URL = {url} {_ANOTHER}") from error
-    return PrefectServer(url=url, version=version, lease_storage=lease_storage)
+            raise InputError(f"PREFECT_API_URL = {shown} {_ANOTHER}") from error
+    return PrefectServer(url=shown, version=version, lease_storage=lease_storage)
 
 
 def fitting_server(settings: Settings) -> PrefectServer:

@@ -23,7 +23,7 @@ from flows.workers.worker import CPU_POOL, GPU_POOL, HEARTBEAT_SECONDS, POOL_TYP
 from model.errors import InputError, WorkFailed
 from model.runtime.device import left_to_the_machine
 from tasks.project.params import load_params
-from tasks.project.settings import Settings
+from tasks.project.settings import Settings, shown_api
 
 if TYPE_CHECKING:
     from prefect.automations import AutomationCore
@@ -212,7 +212,7 @@ def _deployed(
         next_run = _first_run(client, found.id)
         if next_run is None:
             raise WorkFailed(
-                f"deployment {flow.name}/{found.name} is there, but the scheduler of {settings.prefect_api_url} made "
+                f"deployment {flow.name}/{found.name} is there, but the scheduler of {shown_api(settings)} made "
                 f"no run of it in {SCHEDULER_SECONDS} s: read the server's log; its fastapi and SQLAlchemy must have "
                 "the versions of constraints.txt, others schedule nothing"
             )

@@ -15,7 +15,7 @@ from flows.server.shared_server import fitting_server, server_client
 from model.errors import InputError
 from model.runtime.device import left_to_the_machine, missing_gpu
 from tasks.project.params import load_params
-from tasks.project.settings import PREFIX, Settings
+from tasks.project.settings import PREFIX, Settings, shown_api
 from tasks.signing.keys import key_problems
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _gpu_problems(settings: Settings, gpu: str) -> list[str]:
 def _pool_problems(client: "SyncPrefectClient", settings: Settings, pool: str) -> list[str]:
     found = pool_type(client, pool)
     if found is None:
-        return [f"work pool '{pool}' is unknown at {settings.prefect_api_url}: run `conceptbooth deploy` first"]
+        return [f"work pool '{pool}' is unknown at {shown_api(settings)}: run `conceptbooth deploy` first"]
     if found != POOL_TYPE:
         return [f"work pool '{pool}' is of type '{found}', and these workers start processes: type '{POOL_TYPE}'"]
     return []

@@ -27,6 +27,7 @@ from tasks.concepts.image_sets import RECORD_FILE, image_set
 from tasks.dvc.command import dvc_import
 from tasks.files.locks import file_lock
 from tasks.files.names import path_inside
+from tasks.files.places import hide_credentials, without_credentials
 from tasks.files.yaml_files import read_yaml
 from tasks.pictures.kinds import named_as_picture
 from tasks.project.base_limits import BaseLimits
@@ -73,6 +74,11 @@ def import_dreambooth(
             nothing was written.
         WorkFailed: git, DVC or the disk failed; the same call carries on.
     """
+    if hide_credentials(origin, origin) != origin and ":" in origin.partition("://")[2].rpartition("@")[0]:
+        raise InputError(
+            f"{without_credentials(origin)}: a password in its address would stand in images.dvc and concept.yaml; "
+            "give it to git by a credential helper, or name the repository by ssh"
+        )
     if Path(origin).exists():
         origin = str(Path(origin).resolve())  # DVC's record is read from other folders too
     try:

@@ -25,7 +25,7 @@ def parse_place(text: str, *, also_s3: bool) -> Path | S3Url:
         return folder_of(text)
     if _LIKE_AN_ADDRESS.match(text):
         kinds = f"a folder, file:///folder{', or s3://bucket/prefix in small letters' if also_s3 else ''}"
-        raise ValueError(f"{text!r} is no address that is known here; write {kinds}")
+        raise ValueError(f"{without_credentials(text)!r} is no address that is known here; write {kinds}")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:  # ~nobody
@@ -50,3 +50,9 @@ def without_credentials(address: str) -> str:
     if "@" in path and not re.fullmatch(r"[^:]*(:\d*)?|\[.*\](:\d*)?", host):
         host, slash, path = rest.rpartition("@")[2].partition("/")  # a password with a slash that nobody has escaped
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+
+
+def hide_credentials(text: str, address: str) -> str:
+    """What a library says of an address, without the user and password that stand in it."""
+    inside, found, _ = address.partition("://")[2].rpartition("@")
+    return text.replace(f"{inside}@", "") if found and inside else text

@@ -396,6 +396,11 @@ def _is_ours(variable: str) -> bool:
     return variable.startswith(PREFIX)
 
 
+def shown_api(settings: Settings) -> str:
+    """The address of the Prefect server as a person may see it: without user and password."""
+    return without_credentials(settings.prefect_api_url)
+
+
 def shown_path(settings: Settings, path: Path) -> str:
     """A path as messages show it: from the project's root where it lies inside."""
     return path.relative_to(settings.root).as_posix() if path.is_relative_to(settings.root) else str(path)

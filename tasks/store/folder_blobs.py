@@ -272,6 +272,7 @@ def _walk(folder: str, prefix: str, found: list[Entry]) -> None:
                     facts = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                found.append(Entry(prefix + entry.name, facts.st_size, facts.st_mtime))
-    except FileNotFoundError:
+                if stat.S_ISREG(facts.st_mode):  # no pipe is ours either, and no link to a file
+                    found.append(Entry(prefix + entry.name, facts.st_size, facts.st_mtime))
+    except (FileNotFoundError, NotADirectoryError):
         return

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from flows.cli.app import app
 from flows.server.server_process import free_port
 from tasks.project.settings import Settings
-from tests.data_project import photo, photos, tree
+from tests.data_project import git, photo, photos, tree
 from tests.model.tiny import write_tiny_xl_base
 from tests.training_project import write_concept, write_params
 
@@ -24,6 +24,7 @@ STAGE_FILES = ("concept.safetensors", "scores.json")
 @pytest.fixture(autouse=True)
 def _inside(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.root)
+    git(project.root, "init", "--quiet")
 
 
 def command(*arguments: str | Path) -> Result:

@@ -6,14 +6,15 @@ import pytest
 
 from model.errors import InputError
 from tasks.dvc.storage import FolderRemote, dvc_storage
-from tasks.files.places import parse_place, without_credentials
+from tasks.files.places import hide_credentials, parse_place, without_credentials
 from tasks.files.s3_url import S3Url
+from tasks.project.private import keep_private, remove_unused
 from tasks.project.settings import load_settings
 from tasks.tracking.address import is_unused, sqlite_file
 from tasks.tracking.client import connect
 
 STRANGE = (
-    *("S3://bucket/x", "s3:/bucket/x", "s3:bucket", "gs://bucket/x", "az://box/x", "abfss://a@b/c", "GS://b"),
+    *("S3://bucket/x", "s3:/bucket/x", "s3:bucket", "gs://bucket/x", "az://box/x", "abfss://b/c", "GS://b"),
     *("https://bucket.s3.amazonaws.com/x", "ftp://host/x", "file://host/x", "file://relative", "file:/x", "s4://b/c"),
 )
 
@@ -129,3 +130,42 @@ def test_a_place_is_not_changed_by_being_read() -> None:
 def remote(root: Path, url: str) -> None:
     (root / ".dvc").mkdir(exist_ok=True)
     (root / ".dvc/config").write_text(f"[core]\nremote = there\n['remote \"there\"']\nurl = {url}\n")
+
+
+def test_nor_is_it_in_what_libraries_say_of_it() -> None:
+    said = "Client error '401 Unauthorized' for url 'http://me:secret@host:1/api/health'"
+    assert "secret" not in hide_credentials(said, "http://me:secret@host:1/api")
+    assert hide_credentials("plain", "http://host/api") == "plain"
+
+
+@pytest.mark.parametrize("name", ["notify_token", "signing_key_password", "notify_url"])
+@pytest.mark.parametrize("value", ['["hunter2"]', "20250101123456", '{secret = "hunter2"}'])
+def test_a_secret_of_the_wrong_type_is_not_printed(tmp_path: Path, name: str, value: str) -> None:
+    (tmp_path / "params.yaml").touch()
+    (tmp_path / "conceptbooth.toml").write_text(f"{name} = {value}\n")
+    with pytest.raises(InputError) as caught:
+        load_settings(tmp_path)
+    assert name in str(caught.value)
+    assert "hunter2" not in str(caught.value) and "20250101123456" not in str(caught.value)
+
+
+def test_an_address_that_is_refused_is_shown_without_its_password(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "params.yaml").touch()
+    for name in ("PREFECT_API_URL", "STORE", "CONCEPTBOOTH_S3_ENDPOINT_URL"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name if name != "STORE" else "CONCEPTBOOTH_STORE", "weird://me:hunter2@host/x")
+            with pytest.raises(InputError) as caught:
+                load_settings(tmp_path)
+            assert "host" in str(caught.value) and "hunter2" not in str(caught.value)
+
+
+def test_the_projects_own_folder_is_closed_to_others(tmp_path: Path) -> None:
+    home = tmp_path / "a" / ".conceptbooth"
+    keep_private(home)
+    assert home.stat().st_mode & 0o777 == 0o700
+    remove_unused()
+    assert not home.exists()
+    home.mkdir(mode=0o755)
+    keep_private(home)
+    remove_unused()
+    assert home.stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,129 @@
+"""Whether every command survives being killed: `python -m benchmarks.command_kills [--kills 25] [--seed 0]`.
+
+A new project's life, from the first command on, which also makes MLflow's and Prefect's databases: each command is
+killed (-9) at random moments of its time and then run to its end, before the next begins. What holds: the same command
+ends as it does where nobody disturbed it. Tiny models, everything else real.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.kills import PROJECT, new_project
+from tasks.project.settings import Settings
+from tests.data_project import commit, git, photos
+from tests.training_project import write_params
+
+COMMANDS: tuple[tuple[str, ...], ...] = (
+    ("doctor",),
+    ("add", "pot", "{photos}", "--category", "teapot"),
+    ("plan",),
+    ("train", "turtle"),
+    ("nightly", "--now"),
+    ("generate", "turtle", "a {} in the snow", "-o", "{out}/pictures"),
+    ("lineage", "turtle", "--verify"),
+    ("promote", "turtle", "--reason", "a trial"),
+    ("export", "turtle", "--as", "diffusers", "-o", "{out}/export"),
+    ("gc",),
+    ("takedown", "{image}", "--reason", "a trial", "--yes"),
+    ("releases",),
+)
+
+
+def main() -> None:
+    """Run undisturbed, run killed, compare how each command ends."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    rng = random.Random(asked.seed)
+    table = Table("command", "s", "kills", "ends with", "without kills")
+    held = 0
+    with tempfile.TemporaryDirectory() as folder:
+        undisturbed, killed = (life(Path(folder), name) for name in ("undisturbed", "killed"))
+        shares = [asked.kills // len(COMMANDS) + (n < asked.kills % len(COMMANDS)) for n in range(len(COMMANDS))]
+        for number, (command, share) in enumerate(zip(COMMANDS, shares, strict=True)):
+            began = time.monotonic()
+            expected = start(undisturbed, command).wait()
+            seconds = time.monotonic() - began
+            done = 0
+            for _ in range(share):
+                done += kill(killed, command, rng.uniform(0, seconds))
+            code = start(killed, command).wait()
+            if code != expected and _was_done(killed):
+                code = expected
+            held += done if code == expected else 0
+            table.add_row(command[0], f"{seconds:.1f}", str(done), str(code), str(expected))
+            print(f"{number + 1} of {len(COMMANDS)}: {command[0]} {code}, expected {expected}", file=sys.stderr)
+            if code != expected:
+                print((killed.root / "log").read_text()[-2000:], file=sys.stderr)
+    total = sum(int(cell) for cell in table.columns[2].cells if isinstance(cell, str))
+    Console().print(table, f"{held} of {total} kills held: the same command then ended as it does undisturbed")
+    sys.exit(0 if held == total else 1)
+
+
+def life(folder: Path, name: str) -> Settings:
+    """A committed project in which no command has run, with pictures to add beside it."""
+    settings = new_project(folder, name)
+    (settings.home / "mlflow" / "mlflow.db").unlink()
+    write_params(settings.root)
+    (settings.root / ".dvc").mkdir()
+    for file in (".dvc/config", ".dvc/.gitignore", ".dvcignore"):
+        (settings.root / file).write_bytes((PROJECT / file).read_bytes())
+    photos(folder / f"{name}-photos", 3, first=60)
+    git(settings.root, "init", "--quiet")
+    commit(settings.root)
+    return settings
+
+
+def start(project: Settings, command: Sequence[str]) -> "subprocess.Popen[bytes]":
+    """The command in the project."""
+    places = {
+        "{photos}": f"{project.root}-photos",
+        "{out}": f"{project.root}-out",
+        "{image}": str(project.concepts_dir / "turtle/images/00.png"),
+    }
+    words = list(command)
+    for name, place in places.items():
+        words = [word.replace(name, place) for word in words]
+    variables = {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
+    with (project.root / "log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", "from flows.cli.app import main; main()", *words],
+            cwd=project.root,
+            env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+
+
+def _was_done(project: Settings) -> bool:
+    """Whether a command has refused to do again what it had done when it was killed at its very end."""
+    return "exists already" in (project.root / "log").read_text(errors="replace")[-300:]
+
+
+def kill(project: Settings, command: Sequence[str], moment: float) -> bool:
+    """Kill the command so many seconds after its start; False if it had ended by then."""
+    process = start(project, command)
+    try:
+        process.wait(moment)
+        return False
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return True
+
+
+if __name__ == "__main__":
+    main()
