@@ -6,7 +6,6 @@ A case changes a copy of a sound folder, which has the parts of Stable Diffusion
 import json
 import os
 import pickle
-import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,19 +68,21 @@ def _pickled(weights: str) -> Callable[[Path], None]:
         single = base / f"{weights}.safetensors"
         shard = single.with_name("weights.bin")
         shard.write_bytes(pickle.dumps(_Runs(base / RUN)))
+        single.unlink()
         _index(single, shard.name)
 
     return change
 
 
 def _torch_file(base: Path) -> None:
-    """Sound weights in the format that torch reads by pickle, which diffusers prefers to the file beside the index."""
+    """Sound weights, in the format that torch reads by pickle."""
     import torch
     from safetensors.torch import load_file
 
     single = base / f"{UNET}.safetensors"
     weights = load_file(single)
     torch.save(weights, single.with_name("weights.bin"))
+    single.unlink()
     content = {"metadata": {}, "weight_map": dict.fromkeys(weights, "weights.bin")}
     single.with_name(f"{single.name}.index.json").write_text(json.dumps(content))
 
@@ -89,7 +90,7 @@ def _torch_file(base: Path) -> None:
 def _outside(base: Path) -> None:
     """The weights themselves, but somewhere else: what lies there is not in the digest of this base."""
     single = base / f"{UNET}.safetensors"
-    shutil.copyfile(single, base / "elsewhere.safetensors")
+    single.rename(base / "elsewhere.safetensors")
     _index(single, "../elsewhere.safetensors")
 
 

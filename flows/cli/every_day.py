@@ -167,6 +167,29 @@ def nightly(
     raise Exit(show_schedule(project(), as_json=as_json))
 
 
+@panel.command("adopt --dry-run", 'adopt --prove 2 --reason "the modules have moved"', "adopt --undo 3")
+def adopt(
+    prove: Annotated[int, Option(metavar="N", min=1, help="Train at least so many concepts anew.")] = 1,
+    reason: Annotated[str | None, Option(metavar="TEXT", help="Why, for the record.")] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what would be trained and kept, and do nothing.")] = False,
+    undo: Annotated[int | None, Option(metavar="SEQ", min=1, help="Take an adoption back, by its number.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep what was trained after an upgrade of code or libraries that changes no result.
+
+    Trains a concept again, from nothing, as many as cover every kind of stage that changed, and compares all files. If
+    they are the same, one record makes everything count that the earlier code made; else nothing is kept, and the
+    differences are listed.
+    """
+    from flows.adoption.command import run_adopt, run_undo
+
+    if undo is not None:
+        if dry_run or prove != 1:
+            raise BadParameter("--undo goes with --reason alone")
+        raise Exit(run_undo(project(), undo, reason=reason, as_json=as_json))
+    raise Exit(run_adopt(project(), prove=prove, reason=reason, dry_run=dry_run, as_json=as_json))
+
+
 @panel.command(
     'generate red-teapot "a photo of a {} in the snow"',
     'generate red-teapot@candidate "a watercolor of a {}" "a {} at night" -n 8 -o pictures --seed 7',

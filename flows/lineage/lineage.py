@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
@@ -9,6 +10,7 @@ from flows.lineage.tree import lineage_tree
 from flows.lineage.verification import tell_verification
 from flows.output.console import DONE, FAILED, notices, print_json, results
 from model.errors import InputError, WorkFailed
+from tasks.adoption.reliance import adoptions_of
 from tasks.lineage.chain import Chain, read_chain, unread_chain
 from tasks.lineage.document import document
 from tasks.lineage.head import find_head
@@ -38,7 +40,8 @@ def show_lineage(
     chain = _chain(settings, store, reference, proved=proved)
     verification = verify(settings, store, chain, released=True) if proved else None
     promotions, notes = _promotions(settings, chain)
-    lineage = document(chain, promotions, verification, notes)
+    adoptions, unknown = _adoptions(settings, store, chain)
+    lineage = document(chain, promotions, verification, [*notes, *unknown], adoptions)
     if page is not None:
         from tasks.lineage.page import write_page
 
@@ -67,6 +70,14 @@ def _chain(settings: Settings, store: Store, reference: VersionReference, *, pro
         if not proved:
             raise
         return unread_chain(settings, reference, failure)
+
+
+def _adoptions(settings: Settings, store: Store, chain: Chain) -> tuple[list[dict[str, Any]], list[str]]:
+    """The adoptions by which parts of the chain count, or why they are not known."""
+    try:
+        return [each.to_json() for each in adoptions_of(settings, store, chain.manifests)], []
+    except StoreFailed as failure:
+        return [], [f"adoptions are not known: {failure}"]
 
 
 def _promotions(settings: Settings, chain: Chain) -> tuple[Sequence[Promotion], list[str]]:

@@ -8,7 +8,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tasks.figures.score_words import interval
-from tasks.lineage.words import SHORT, git_words, number, size_words, when_words
+from tasks.lineage.words import SHORT, device_words, git_words, number, size_words, when_words
 
 _TOLD = (
     "learning_rate",
@@ -43,6 +43,8 @@ def lineage_head(lineage: Mapping[str, Any]) -> Tree:
 def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
     """The tree of a lineage document (`tasks.lineage.document`)."""
     tree = lineage_head(lineage)
+    for adoption in lineage["adoptions"]:
+        tree.add(_adoption(adoption))
     for stage in lineage["stages"]:
         tree.add(_training(stage))
     if base := lineage["base"]:
@@ -80,6 +82,22 @@ def _promotion(entry: Mapping[str, Any]) -> RenderableType:
         f"{when_words(entry['at'])} by {entry['by']}{approved}: {entry['reason']}",
         f"{passed} of {len(entry['gates'])} gates passed" if entry["gates"] else "",
         *over,
+    )
+
+
+def _adoption(adoption: Mapping[str, Any]) -> RenderableType:
+    """What was made by earlier code counts as made by later code, and who proved that on what."""
+    proofs = [
+        f"proved on {each['concept']}: {len(each['stages'])} artefacts {each['agreement']}, {device_words(each)}"
+        for each in adoption["proof"]
+    ]
+    return _node(
+        f"adoption {adoption['number']}",
+        ", ".join(adoption["stages"]),
+        f"{when_words(adoption['at'])} by {adoption['by']}: {adoption['reason']}",
+        "these stages count as made by later code and libraries, though earlier ones made them",
+        *proofs,
+        f"no gate counts it: {adoption['unsigned']}" if adoption["unsigned"] else "",
     )
 
 

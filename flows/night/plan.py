@@ -58,6 +58,17 @@ def show_plan(plan: Plan) -> None:
         )
     hint = f"; `{command()} nightly --now` does it" if stale else ""
     notices().print(Text(said + hint, style="dim"), soft_wrap=True)
+    if kept := sum(concept.adoptable for concept in stale):
+        notices().print(Text(_way_out(kept), style="dim"), soft_wrap=True)
+
+
+def _way_out(kept: int) -> str:
+    """How what was trained is kept where only code or libraries are others."""
+    whose = "1 concept is stale" if kept == 1 else f"{kept} concepts are stale"
+    return (
+        f"{whose} by code or library versions alone: `{command()} adopt` trains one again, and where nothing differs "
+        "keeps what was trained of all"
+    )
 
 
 def _show_stale(stale: Sequence[ConceptPlan]) -> None:

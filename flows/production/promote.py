@@ -9,6 +9,7 @@ from rich.text import Text
 from flows.output.console import DONE, FAILED, notices, print_json, results
 from flows.production.notifications import notify_of_change
 from model.errors import InputError
+from tasks.adoption.reliance import adoptions_of
 from tasks.concepts.concepts import NOT_STATED
 from tasks.production.ledger import Ledger
 from tasks.production.whole_ledger import read_whole_ledger
@@ -134,6 +135,7 @@ def _asked(
             champion=serving_evaluation(store, ledger),
             ledger=ledger,
             approved_by=approved_by,
+            adoptions=adoptions_of(settings, store, source.chain.manifests),
         ),
     )
 

@@ -14,13 +14,14 @@ from typing import Any
 from model.errors import WorldFailed
 from model.runtime.device import device_words
 from model.runtime.disk import to_disk
-from tasks.execution.manifest_facts import image_facts, stated_facts
+from tasks.execution.manifest_facts import image_facts, made_by, stated_facts
 from tasks.execution.stage_context import Make, Metrics, Receipt, StageContext
 from tasks.execution.work_folders import FILES, FINISHED, KEPT, lock_of, work_folder
 from tasks.files.locks import file_lock
 from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
 from tasks.jobs.kinds import KINDS, kind_name
+from tasks.jobs.libraries import installed_versions
 from tasks.jobs.models import model_facts
 from tasks.project.git import git_facts
 from tasks.store.manifest import Facts, Input, Manifest
@@ -139,6 +140,8 @@ def _facts(
         parameters=plan.parameters,
         code=plan.code,
         packages=plan.packages,
+        installed=installed_versions(plan.packages),
+        made_by=made_by(job, plan),
         seed=plan.seed,
         numeric_policy=plan.numeric_policy,
         device=device_words(plan.numeric_policy.get("device", "cpu")),

@@ -10,6 +10,9 @@ from tasks.concepts.concepts import Concept
 from tasks.concepts.image_checks import named_fingerprint
 from tasks.concepts.image_origins import image_origins
 from tasks.dvc.folder_hash import FolderFile
+from tasks.jobs.adoptions import workings_digest
+from tasks.jobs.jobs import Job
+from tasks.jobs.keys import StagePlan
 from tasks.store.artefacts import ORIGINS
 
 
@@ -41,3 +44,12 @@ def image_facts(folder: Path, files: Sequence[FolderFile]) -> tuple[dict[str, An
         with open_picture(folder / origin["file"], OURS) as picture:
             facts.append(origin | {"md5": file.md5, "size": file.size, "fingerprint": named_fingerprint(picture)})
     return tuple(facts)
+
+
+def made_by(job: Job, plan: StagePlan) -> dict[str, Any] | None:
+    """The code and libraries of now, where a stage is made again under a key that names others: an adoption's."""
+    now = job.recipe.workings[plan.kind]
+    packages = {name: version for name, version in now.packages.items() if name in plan.packages}
+    if workings_digest(now.code, packages) == workings_digest(plan.code, plan.packages):
+        return None
+    return {"code": dict(now.code), "packages": packages, "adoptions": list(job.adopted.get(plan.stage, ()))}

@@ -1,7 +1,8 @@
 """What is to be done for a concept: everything that its training is made from, checked, with the keys of its stages."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TypeVar
 
 from model.bases.base_files import base_resolution
@@ -12,15 +13,20 @@ from model.runtime.device import numeric_policy
 from tasks.concepts.concepts import Concept, load_concept
 from tasks.concepts.image_sets import ImageSet, ImagesMissing, git_state, image_set, recorded_set
 from tasks.files.hashing import DigestMemory
+from tasks.jobs.adopted import Exists, counted
+from tasks.jobs.adoptions import Adoptions, read_adoptions
 from tasks.jobs.keys import Recipe, StagePlan, Workings, find_workings, plan_stages
 from tasks.jobs.models import ModelIdentity, identify_model
 from tasks.project.base_limits import base_folder, check_short_side
 from tasks.project.params import Params, load_params
 from tasks.project.prompt_sets import EvaluationPrompt, load_prompt_set
 from tasks.project.settings import Settings
+from tasks.store.store import Store, StoreFailed, open_store
 from tasks.tracking.address import address_problem
 
 T = TypeVar("T")
+_ASKED_ONE_BY_ONE = 3
+"""Jobs; of more a listing of the store is quicker."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +38,9 @@ class Job:
     images: ImageSet
     recipe: Recipe
     stages: tuple[StagePlan, ...]
-    """In the order in which they run."""
+    """In the order in which they run; those whose artefacts count by an adoption are planned as they were made."""
+    adopted: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Records of the adoptions by which they count, by stage (tasks/jobs/adoptions.py)."""
 
     @property
     def trainings(self) -> tuple[StagePlan, ...]:
@@ -81,17 +89,54 @@ def plan_jobs(settings: Settings, names: Iterable[str], params: Params | None = 
 
     Raises:
         InputError: all problems of settings, params.yaml, models, prompt set and all concepts together.
+        StoreFailed: what the store has adopted cannot be read.
     """
     found = survey(settings, names, params)
     if found.problems:
         raise InputError(*_all(found.problems))
-    return list(found.jobs)
+    return with_adoptions(settings, found.jobs)
+
+
+def with_adoptions(settings: Settings, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs with the artefacts that count as theirs by the adoptions of the store.
+
+    Raises:
+        InputError: adoptions that were changed.
+        StoreFailed: they cannot be read.
+    """
+    store = open_store(settings)
+    try:
+        adoptions = read_adoptions(store)
+    except StoreFailed:
+        store.probe()  # it tells a place that can never be used from one that does not answer now
+        raise
+    if not adoptions.in_force:
+        return list(jobs)
+    return counted_jobs(jobs, adoptions, _artefacts(store, len(jobs)))
+
+
+def counted_jobs(jobs: Iterable[Job], adoptions: Adoptions, exists: Exists) -> list[Job]:
+    """The jobs with the artefacts that count as theirs."""
+    found = []
+    for job in jobs:
+        stages, adopted = counted(job.stages, adoptions, exists)
+        found.append(replace(job, stages=stages, adopted=adopted) if adopted else job)
+    return found
+
+
+def _artefacts(store: Store, jobs: int) -> Exists:
+    """Whether an artefact is there: of a few jobs asked one by one, of many by a listing. Raises StoreFailed."""
+    if jobs > _ASKED_ONE_BY_ONE:
+        there = store.artefacts()
+        return lambda stage, key: (stage, key) in there
+    return cache(lambda stage, key: bool(store.read_all([(stage, key)])))
 
 
 def survey(
     settings: Settings, names: Iterable[str], given: Params | None = None, *, by_records: bool = False
 ) -> Survey:
-    """Like `plan_jobs`, with the problems of single concepts beside the jobs of the others.
+    """Like `plan_jobs`, with the problems of single concepts beside the jobs of the others; asks no store, so that
+    `with_adoptions` has to tell which artefacts count.
 
     With `by_records`, images that are not here are taken to be those that DVC has on record: enough to know a job by,
     and not to do it.

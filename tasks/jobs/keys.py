@@ -5,7 +5,6 @@ paths, or what only describes the concept. Stages are chained by the key of the 
 """
 
 import dataclasses
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -14,8 +13,9 @@ from typing import Any
 from model.bases.prompt import ConceptPrompt
 from model.methods.method import Method, Stage
 from tasks.files.hashing import digest_of
-from tasks.jobs.code_digest import code_digests
+from tasks.jobs.code_digest import ALL, code_digests
 from tasks.jobs.kinds import KINDS, kind_name
+from tasks.jobs.libraries import counted_versions
 from tasks.jobs.models import ModelIdentity
 from tasks.project.params import Params
 from tasks.store.manifest import MODELS, SCHEMA, Manifest
@@ -31,8 +31,9 @@ class StagePlan:
     """Kind of what it reads (an earlier stage, "image_set"): key."""
     parameters: Mapping[str, Any]
     code: Mapping[str, str]
-    """Digest of each source file that it runs."""
+    """Digests of what it runs: over all of it, and by source file, which says where a change is."""
     packages: Mapping[str, str]
+    """What counts of the version of each library that has a say."""
     models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Identity of each pretrained model, by its kind: "base"."""
     seed: int | None = None
@@ -40,8 +41,12 @@ class StagePlan:
 
     @cached_property
     def key(self) -> str:
-        """sha256 of the canonical JSON of all the above."""
-        return digest_of({"schema": SCHEMA, **self.facts()})
+        """sha256 of the canonical JSON of all the above; of its code the digest over all of it, which knows no path.
+
+        Stages from before there was that one count by the digests of their files.
+        """
+        code = {ALL: self.code[ALL]} if ALL in self.code else self.code
+        return digest_of({"schema": SCHEMA, **self.facts(), "code": code})
 
     def facts(self) -> dict[str, Any]:
         """All the above by name, ready for JSON."""
@@ -58,9 +63,8 @@ class Workings:
     """What runs the stages of one kind: the same for all concepts, so it is looked up once."""
 
     code: Mapping[str, str]
-    """Digest of each source file that it runs."""
+    """As in `StagePlan`."""
     packages: Mapping[str, str]
-    """Version of each library that has a say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +103,7 @@ class Recipe:
 def find_workings() -> dict[str, Workings]:
     """What runs each kind of stage, by the source code and the libraries that are here now."""
     names = {name for kind in KINDS.values() for name in (*kind.packages, *kind.lora_packages)}
-    # The local part of a version ("+cpu") says how torch was built; the device type is in the numeric policy.
-    versions = {name: importlib.metadata.version(name).split("+")[0] for name in names}
+    versions = counted_versions(names)
     return {
         name: Workings(
             code=code_digests(kind.module),

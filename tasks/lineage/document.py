@@ -9,7 +9,7 @@ from tasks.lineage.chain import Chain
 from tasks.lineage.check_results import NOT_SIGNED, Verification
 from tasks.production.ledger import Promotion
 from tasks.registry.versions import model_name
-from tasks.store.manifest import Manifest
+from tasks.store.manifest import WHOLE_CODE, Manifest
 
 SCHEMA = 2
 _STATED = ("licence", "source", "consent")
@@ -20,8 +20,12 @@ def document(
     promotions: Sequence[Promotion],
     verification: Verification | None = None,
     notes: Sequence[str] = (),
+    adoptions: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Everything that is known about a chain; of the concept's `promotions` those of this content."""
+    """Everything that is known about a chain; of the concept's `promotions` those of this content.
+
+    `adoptions` are those that it rests on (tasks/adoption/reliance.py).
+    """
     head, manifests = chain.head, chain.manifests
     prepare, evaluation = manifests.get("prepare"), manifests.get("evaluate")
     version = None
@@ -56,6 +60,7 @@ def document(
         "images": [_image(image, chain.stated) for image in chain.images],
         "gallery": _stage(manifests["gallery"]) if "gallery" in manifests else None,
         "signatures": signatures_in_words(chain),
+        "adoptions": [dict(adoption) for adoption in adoptions],
         "problems": list(chain.problems),
         "verification": verification.to_json() if verification else None,
     }
@@ -92,8 +97,9 @@ def _stage(manifest: Manifest) -> dict[str, Any]:
         "parameters": dict(manifest.parameters),
         "metrics": dict(manifest.metrics),
         "code_digest": manifest.code_digest,
-        "code": dict(manifest.code),
-        "packages": dict(manifest.packages),
+        "code": {name: digest for name, digest in manifest.code.items() if name != WHOLE_CODE},
+        "packages": dict(manifest.installed or manifest.packages),
+        "made_by": manifest.made_by and dict(manifest.made_by),
         "git": manifest.git and dict(manifest.git),
         "labels": dict(manifest.labels),
         "inputs": [asdict(entry) for entry in manifest.inputs],

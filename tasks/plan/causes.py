@@ -4,10 +4,11 @@ Keys decide that something changed; here is only said what. One change is said o
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.jobs.code_digest import ALL
 from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
 from tasks.jobs.kinds import KINDS, stage_words
@@ -39,6 +40,8 @@ class Making:
     method: str
     references: Mapping[str, str]
     """How the pretrained models are called, by kind."""
+    adopted: Collection[str] = ()
+    """Stages that an adoption lets count as made by the code and libraries of now, whatever made them."""
 
 
 def causes(job: Job, before: LastTraining) -> list[str]:
@@ -48,6 +51,7 @@ def causes(job: Job, before: LastTraining) -> list[str]:
         images={file.relpath: file.md5 for file in job.images.files},
         method=job.recipe.method.name,
         references={kind: model.reference for kind, model in job.recipe.models.items()},
+        adopted=job.adopted,
     )
     return differences(making, before)
 
@@ -73,8 +77,9 @@ def _causes(now: Making, before: LastTraining, changed: Sequence[StagePlan]) -> 
     pairs = [(plan, before.facts[plan.stage]) for plan in changed if plan.stage in before.facts]
     yield from _parameters(pairs)
     yield from _models(now, pairs)
-    yield from _libraries(pairs)
-    yield from _code(pairs)
+    own = [(plan, facts) for plan, facts in pairs if plan.stage not in now.adopted]
+    yield from _libraries(own)
+    yield from _code(own)
 
 
 def _images(now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
@@ -162,7 +167,12 @@ def _models(making: Making, pairs: Sequence[Pair]) -> Iterator[str]:
 
 
 def _libraries(pairs: Sequence[Pair]) -> Iterator[str]:
-    changes = {change for plan, old in pairs for change in _changes(old["packages"], plan.packages)}
+    changes = {
+        (name, then, now)
+        for plan, old in pairs
+        for name, then, now in _changes(old["packages"], plan.packages)
+        if not (then and now and then.startswith(f"{now}."))  # on record as a whole, of which less counts by now
+    }
     if changes:
         listed = ", ".join(f"{name} {_change(a, b)}" for name, a, b in sorted(changes, key=lambda change: change[0]))
         yield f"library versions: {listed}"
@@ -173,15 +183,16 @@ def _code(pairs: Sequence[Pair]) -> Iterator[str]:
     the first."""
     named: set[str] = set()
     for plan, old in pairs:
-        files = {_file(name) for name, _, _ in _changes(old["code"], plan.code)} - named
-        named |= files
-        if files:
-            yield f"{KINDS[plan.kind].words} code: {_listed(sorted(files))} changed"
-
-
-def _file(module: str) -> str:
-    """The source file of a module; templates are named as files already."""
-    return module if "/" in module else f"{module.replace('.', '/')}.py"
+        now, then = plan.code, old["code"]
+        if ALL not in then:
+            yield "code: on record file by file, as an earlier version of ConceptBooth counted it"
+        elif now[ALL] != then[ALL]:
+            moved = {*now.values()} & {*then.values()}  # a file that was renamed has not changed
+            files = {name for name, *digests in _changes(then, now) if name != ALL and not moved.intersection(digests)}
+            if files - named or not files:
+                said = _listed(sorted(files - named)) or "what a name stands for"
+                yield f"{KINDS[plan.kind].words} code: {said} changed"
+            named |= files
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -9,16 +9,19 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from tasks.concepts.takedown_records import read_takedowns
-from tasks.jobs.jobs import Job, survey
+from tasks.jobs.adoptions import read_adoptions
+from tasks.jobs.jobs import Job, counted_jobs, survey
 from tasks.jobs.keys import StagePlan
 from tasks.jobs.kinds import stage_words
 from tasks.plan.causes import causes
 from tasks.plan.failures import Failures, failures_path, job_key
 from tasks.plan.last_training import CONCEPTS, LastTraining, job_content, last_training_of, last_training_path
+from tasks.plan.other_workings import other_workings_alone
 from tasks.project.settings import Settings
 from tasks.registry.all_versions import KnownVersion, RegistryUnknown, registered_versions
 from tasks.registry.reference import CANDIDATE
@@ -51,6 +54,13 @@ class ConceptPlan:
     version: KnownVersion | None = None
     """The registered version of this content."""
 
+    @cached_property
+    def adoptable(self) -> bool:
+        """Whether other code or library versions are all that makes it stale: `conceptbooth adopt` may keep it."""
+        if self.state != "stale" or self.job is None or self.trained is None:
+            return False
+        return other_workings_alone(self.job, self.trained)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
         failures = self.failures
@@ -61,6 +71,8 @@ class ConceptPlan:
             "runs": list(self.runs),
             "causes": list(self.causes),
             "trained_at": self.trained_at,
+            "adoptable": self.adoptable,
+            "adopted": {stage: list(records) for stage, records in (self.job.adopted if self.job else {}).items()},
             "failures": {"count": failures.count, "cause": failures.cause, "waits_nights": failures.waits}
             if failures
             else None,
@@ -86,7 +98,7 @@ def make_plan(settings: Settings, names: Iterable[str]) -> Plan:
     """Compare what these concepts are made from now with what the store and the registry have. Changes nothing.
 
     Raises:
-        InputError: something that all concepts need is wrong; all problems together.
+        InputError: something that all concepts need is wrong, all problems together; or adoptions that were changed.
         StoreFailed: the store cannot be read.
     """
     names = list(dict.fromkeys(names))
@@ -95,6 +107,11 @@ def make_plan(settings: Settings, names: Iterable[str]) -> Plan:
         found = survey(settings, names)
         store = open_store(settings)
         known = _Known(store, settings, names)
+        adoptions = read_adoptions(store)
+        if adoptions.in_force:
+            there = known.inventory.manifests
+            jobs_now = counted_jobs(found.jobs, adoptions, lambda stage, key: (stage, key) in there)
+            found = replace(found, jobs=tuple(jobs_now))
         try:
             registered, unknown = asked.result(), None
         except RegistryUnknown as error:

@@ -34,8 +34,12 @@ def provenance_statement(
                 },
                 "internalParameters": {
                     "numeric_policy": dict(last.numeric_policy),
-                    "code": {name: digest for manifest in stages.values() for name, digest in manifest.code.items()},
-                    "packages": {name: v for manifest in stages.values() for name, v in manifest.packages.items()},
+                    "code": {stage: manifest.code_digest for stage, manifest in stages.items()},
+                    "packages": {
+                        name: version
+                        for manifest in stages.values()
+                        for name, version in (manifest.installed or manifest.packages).items()
+                    },
                 },
                 "resolvedDependencies": list(_dependencies(stages)),
             },

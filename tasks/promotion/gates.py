@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.adoption.reliance import Reliance
 from tasks.concepts.concepts import NOT_STATED
 from tasks.lineage.chain import Chain
 from tasks.lineage.check_results import CheckResult, Verification
@@ -32,6 +33,8 @@ class Evidence:
     """Of what serves now."""
     ledger: Ledger
     approved_by: str | None
+    adoptions: Sequence[Reliance] = ()
+    """Those that the version rests on."""
 
 
 def promotion_checks(policy: Policy, evidence: Evidence) -> tuple[GateCheck, ...]:
@@ -54,7 +57,8 @@ def gate_names(policy: Policy) -> list[str]:
         "base_licences": policy.base_licences,
         "approval_by": policy.approval_by,
     }
-    return names + [name for name, value in asked.items() if value] + ["evaluated_on", "scores_derived", "withdrawn"]
+    always = ["evaluated_on", "scores_derived", "withdrawn", "adopted"]
+    return names + [name for name, value in asked.items() if value] + always
 
 
 def _others(policy: Policy, evidence: Evidence) -> Iterator[GateCheck]:
@@ -85,6 +89,8 @@ def _others(policy: Policy, evidence: Evidence) -> Iterator[GateCheck]:
     yield _evaluated_on(policy, chain.manifests["evaluate"])
     yield _derived(evidence.measured)
     yield _withdrawn(evidence.ledger, str(chain.head.content))
+    if evidence.adoptions or policy.adopted == "refused":
+        yield _adopted(policy, evidence.adoptions)
 
 
 def _lineage(verification: Verification, *, strict: bool) -> GateCheck:
@@ -131,6 +137,20 @@ def _withdrawn(ledger: Ledger, content: str) -> GateCheck:
         return GateCheck(gate="withdrawn", passed=True, said="was never taken out of production")
     said = f"taken out of production on {record.at[:10]} (record {record.seq}): {record.reason}"
     return GateCheck(gate="withdrawn", passed=False, said=said)
+
+
+def _adopted(policy: Policy, adoptions: Sequence[Reliance]) -> GateCheck:
+    """Whether the version counts as made by later code than made it; an adoption that is not signed counts for none."""
+    if not adoptions:
+        return GateCheck(gate="adopted", passed=True, said="rests on no adoption")
+    unsigned = [each.unsigned for each in adoptions if each.unsigned]
+    told = ", ".join(
+        f"adoption {each.record.number} of {each.record.at[:10]} by {each.record.by}" for each in adoptions
+    )
+    said = f"rests on {told}"
+    if policy.adopted == "refused":
+        return GateCheck(gate="adopted", passed=False, said=f"{said}; adopted: refused")
+    return GateCheck(gate="adopted", passed=not unsigned, said=f"{said}; {_some(unsigned)}" if unsigned else said)
 
 
 def _some(problems: Sequence[str]) -> str:

@@ -49,6 +49,8 @@ class Policy(BaseModel):
     evaluated_on: Enough = Enough()
     measured_again: Literal["scores", "pictures"] = "scores"
     approval_by: tuple[str, ...] = ()
+    adopted: Literal["allowed", "refused"] = "allowed"
+    adoption_reason: bool = False
 
     @property
     def digest(self) -> str:

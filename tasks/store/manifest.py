@@ -15,6 +15,8 @@ KIND = "manifest"
 """What its signature is over."""
 MODELS = ("base", "evaluator", "identity_model")
 """Kinds of inputs that are pretrained models."""
+WHOLE_CODE = "*"
+"""Among the digests of source code: that over all of it (tasks/jobs/code_digest.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +51,8 @@ class Facts:
     key: str
     inputs: tuple[Input, ...]
     parameters: Mapping[str, Any]
-    code: Mapping[str, str]  # source file: digest
-    packages: Mapping[str, str]  # distribution: version
+    code: Mapping[str, str]  # "*", which is all of it, and each source file: digest
+    packages: Mapping[str, str]  # distribution: what counts of its version
     seed: int | None
     numeric_policy: Mapping[str, Any]
     device: str  # the machine's, in words
@@ -63,6 +65,8 @@ class Facts:
     labels: Mapping[str, str] = field(default_factory=dict)  # display names: concept, method, preset
     stated: Mapping[str, Any] = field(default_factory=dict)  # by the owner: licence, source, consent, originals
     images: tuple[Mapping[str, Any], ...] = ()  # of prepared images: what each was made from
+    installed: Mapping[str, str] = field(default_factory=dict)  # distribution: its whole version
+    made_by: Mapping[str, Any] | None = None  # code and packages that made it again, where others are in its key
 
     @property
     def models(self) -> dict[str, Mapping[str, Any]]:
@@ -72,8 +76,8 @@ class Facts:
 
     @property
     def code_digest(self) -> str:
-        """One digest over all source files that ran."""
-        return digest_of(dict(self.code))
+        """One digest over all source code that ran."""
+        return self.code.get(WHOLE_CODE) or digest_of(dict(self.code))
 
 
 @dataclass(frozen=True, kw_only=True)

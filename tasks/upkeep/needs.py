@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from model.errors import InputError
 from tasks.concepts.concepts import concept_names
-from tasks.jobs.jobs import Job, survey
+from tasks.jobs.adoptions import examine_adoptions
+from tasks.jobs.jobs import Job, survey, with_adoptions
 from tasks.plan.last_training import CONCEPTS, last_training_path
 from tasks.production.ledger import concepts_in, read_ledger
 from tasks.project.settings import Settings
@@ -78,11 +79,14 @@ def find_needs(settings: Settings, store: Store, jobs: Collection[Job], forgotte
         {path: record for records in (own, *remembered) for path, record in records.items()}, own
     )
     theirs, unread = _registered_elsewhere(registries)
+    adoptions, unsound = examine_adoptions(store)  # what was compared is the proof, as long as it is relied on
     versions = registered_versions(settings)
     registered, silent = _registered(settings, versions, bool(on_record or store.records(CONCEPTS)))
     promoted, changed = _promoted(settings)
-    if problems := [*unforgettable, *wrong, *unread, *silent, *changed]:
+    if problems := [*unforgettable, *wrong, *unread, *silent, *changed, *unsound]:
         raise InputError(*problems)
+    compared = (concept for record in adoptions.in_force for concept in record.concepts)
+    recorded |= {stage["key"] for concept in compared for stage in concept["stages"]}
     needs = Needs(
         promoted=frozenset(promoted),
         registered=frozenset(registered),
@@ -108,7 +112,7 @@ def jobs_of_all(settings: Settings) -> list[Job]:
     except InputError as error:
         said = "nothing is removed before that is mended, since what it needs cannot be told"
         raise InputError(*(f"{problem}; {said}" for problem in error.problems)) from error
-    return list(found.jobs)
+    return with_adoptions(settings, found.jobs)
 
 
 def records_of_others(settings: Settings, store: Store) -> dict[str, dict[str, Record]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import InputError, WorkFailed
+from tasks.adoption.reliance import check_adoptions
 from tasks.files.hashing import digest_of, file_digest
 from tasks.files.names import ImproperName, proper_name
 from tasks.jobs.keys import plan_of
@@ -74,6 +75,7 @@ def verify(settings: Settings, store: Store, chain: Chain, *, released: bool = F
         checks += _check_key(manifest, vouched)
         checks += _check_signature(manifest, keys, vouched)
         checks += _check_reads(manifest, chain.manifests)
+    checks += check_adoptions(settings, store, chain.manifests)
     checks += _check_content(chain)
     checks += _check_scores(store, chain)
     checks += _check_production(settings, chain, released=released)

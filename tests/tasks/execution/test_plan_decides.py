@@ -1,6 +1,7 @@
 """What a stage does is what its key was made from, and nothing beside it."""
 
 import dataclasses
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -37,9 +38,9 @@ def test_how_many_pictures_are_drawn_side_by_side_is_in_the_key_of_what_draws(pr
 
 def test_the_library_that_reads_prompts_is_in_the_keys_of_what_reads_them(project, monkeypatch):
     before = keys(project)
-    real = tasks.jobs.keys.importlib.metadata.version
+    real = importlib.metadata.version
     monkeypatch.setattr(
-        tasks.jobs.keys.importlib.metadata,
+        importlib.metadata,
         "version",
         lambda name: "9." + real(name) if name == "tokenizers" else real(name),
     )

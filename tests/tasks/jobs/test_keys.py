@@ -1,6 +1,7 @@
 """Which keys a change touches: those from the first stage that it can change, and nothing before."""
 
 import dataclasses
+import importlib.metadata
 import json
 import os
 import shutil
@@ -140,23 +141,21 @@ def test_the_name_is_in_a_key_only_as_the_word_that_is_taught(project):
 )
 def test_another_version_of_a_library_that_matters(project, monkeypatch, package, stage):
     before = keys(project)
-    real = tasks.jobs.keys.importlib.metadata.version
+    real = importlib.metadata.version
     monkeypatch.setattr(
-        tasks.jobs.keys.importlib.metadata, "version", lambda name: "9." + real(name) if name == package else real(name)
+        importlib.metadata, "version", lambda name: "9." + real(name) if name == package else real(name)
     )
     assert first_changed(before, keys(project)) == stage
 
 
 def test_peft_matters_where_it_trains_and_nowhere_else(project, monkeypatch):
     lora = {"lora_rank": 2, "lora_alpha": 2.0}
-    real = tasks.jobs.keys.importlib.metadata.version
+    real = importlib.metadata.version
     for settings, stage in (({}, NOTHING), ({"unet": lora}, UNET), ({"cross_attention": lora}, CROSS_ATTENTION)):
         write_params(project.root, **settings)
         before = keys(project)
         with monkeypatch.context() as newer:
-            newer.setattr(
-                tasks.jobs.keys.importlib.metadata, "version", lambda n: "9." + real(n) if n == "peft" else real(n)
-            )
+            newer.setattr(importlib.metadata, "version", lambda n: "9." + real(n) if n == "peft" else real(n))
             assert first_changed(before, keys(project)) == stage
 
 
@@ -176,8 +175,8 @@ def test_options_that_are_off_are_in_no_key(project):
 
 def test_a_build_of_torch_for_another_device_is_the_same_version(project, monkeypatch):
     before = keys(project)
-    real = tasks.jobs.keys.importlib.metadata.version
-    monkeypatch.setattr(tasks.jobs.keys.importlib.metadata, "version", lambda name: real(name).split("+")[0] + "+cu130")
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: real(name).split("+")[0] + "+cu130")
     assert keys(project) == before
 
 
@@ -262,13 +261,13 @@ def edited(tmp_path, monkeypatch):
         ("tasks/execution/stage_context.py", NOTHING),
         ("tasks/execution/stage_task.py", NOTHING),
         ("tasks/jobs/kinds.py", NOTHING),
-        ("tasks/concepts/image_checks.py", NOTHING),
+        ("tasks/concepts/image_checks.py", PREPARE),
         ("tasks/registry/registration.py", NOTHING),
     ],
 )
 def test_edited_code_touches_the_stages_that_run_it(project, edited, file, stage):
     before = keys(project)
-    edited(file, lambda text: text + "\nADDED = 1\n")
+    edited(file, lambda text: text + ("\n<p></p>\n" if file.endswith(".j2") else "\nprint()\n"))
     assert first_changed(before, keys(project)) == stage
 
 
