@@ -12,6 +12,7 @@ WITHOUT_SAY: dict[str, str] = {
     "model.methods": NUMBERS_ARE_IN_THE_KEY,
     "tasks.files": "it moves bytes, whose hashes are compared",
     "tasks.project": NUMBERS_ARE_IN_THE_KEY,
+    "tasks.signing": "it says who made a thing",
     "tasks.store": "it keeps bytes, whose hashes are compared",
     "tasks.signing": "it says who made what, not what was made",
     "tasks.tracking": DESCRIBES,

@@ -57,8 +57,8 @@ def gate_names(policy: Policy) -> list[str]:
         "base_licences": policy.base_licences,
         "approval_by": policy.approval_by,
     }
-    names += [name for name, value in asked.items() if value]
-    return [*names, "evaluated_on", "scores_derived", "withdrawn", "adopted"]
+    always = ["evaluated_on", "scores_derived", "withdrawn", "adopted"]
+    return names + [name for name, value in asked.items() if value] + always
 
 
 def _others(policy: Policy, evidence: Evidence) -> Iterator[GateCheck]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def embed_base_pictures(context: StageContext, evaluation: Any, evaluated: Any) -> "dict[str, Tensor]":
     """Embeddings (prompts, pictures, width) as `clip_base` and, where there is an identity model, `identity_base`.
 
-    `evaluation` is its manifest (quoted, so that Prefect does not look into it), and `evaluated` the state of the task run that left the evaluation: Prefect's graph has its edge from it.
+    `evaluation` is its manifest (quoted, so that Prefect does not look into it), and `evaluated` the state of the task
+    run that left the evaluation: Prefect's graph has its edge from it.
 
     Raises:
         Damaged: pictures in the store are not as they were.

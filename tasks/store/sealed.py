@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from model.reading.documents import parse_json
 from tasks.signing.keys import Signer
 
 CHANGED = "its bytes have changed since it was sealed"
@@ -42,7 +43,7 @@ def unsealed(document: bytes) -> tuple[dict[str, Any], Seal | None]:
 
     Raises ValueError where the bytes are not exactly those that were sealed, or no JSON object.
     """
-    content = json.loads(document)
+    content = parse_json(document, "it")
     if not isinstance(content, dict):
         raise ValueError("is no JSON object")
     if "seal" not in content:
@@ -74,7 +75,7 @@ def unsealed_lines(document: bytes, lines: int) -> tuple[bytes, dict[str, Any], 
         if b'"seal": ' in parts[-2]:
             raise ValueError(CHANGED)
         return body, {}, None
-    told = json.loads(last)
+    told = parse_json(last, "it")
     if not isinstance(told, dict) or "seal" not in told:
         raise ValueError(CHANGED)
     digest = told.pop("seal")

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tasks.promotion.source import find_source
 from tasks.registry.reference import CHAMPION, VersionReference
 from tasks.registry.registration import register
 from tasks.registry.store_records import version_record_path
+from tasks.registry.version_records import VersionRecord
 from tasks.registry.versions import local_folder, model_name, resolve
 from tasks.store.store import open_store
 from tasks.tracking.address import sqlite_file
@@ -143,9 +145,9 @@ def test_packages_that_are_gone_are_made_again_and_what_cannot_be_is_said(settin
     own = local_folder(settings.mlflow_artifact_root) / "of-the-copy" / "model"
     shutil.copytree(package, own)
     record = record_of(settings, 2)
-    content = json.loads(record.read_text())
+    told = replace(VersionRecord.from_json(record.read_bytes()), source=own.as_uri())
     record.chmod(0o644)
-    record.write_text(json.dumps(content | {"source": own.as_uri()}, sort_keys=True, indent=1) + "\n")
+    record.write_bytes(told.to_json())
     lose_the_database(settings)
     shutil.rmtree(own)
     assert rebuilt(settings)[NAME, 2] == "mended"

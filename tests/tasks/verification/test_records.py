@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tasks.concepts.takedown_records import Takedown, begin_takedown, finish_takedown, read_takedowns
-from tasks.execution.caching import Bench
 from tasks.plan.last_training import LastTraining, last_training_path, write_last_training
 from tasks.project.settings import Settings
 from tasks.registry.reference import VersionReference
@@ -19,6 +18,7 @@ from tasks.upkeep.mending import mend_records
 from tasks.verification.chain import verify_version
 from tasks.verification.records import examine_records
 from tests.lineage_project import CONCEPT, copy_of, remember
+from tests.made_stages import MadeStages
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def settings(lineage_project, tmp_path) -> Settings:
     """Two versions, whose records are those of the copy's own registry, and two takedowns."""
     settings = copy_of(lineage_project.settings, tmp_path / "project")
     store = open_store(settings)
-    for bench in (lineage_project.first, lineage_project.bench):
-        own = Bench(replace(bench.job, settings=settings), bench.reporter)
-        own.manifests = bench.manifests
-        remember(own, register(settings, bench.job.concept, bench.manifests).version)
+    for made in (lineage_project.first, lineage_project.last):
+        own = MadeStages(replace(made.job, settings=settings))
+        own.manifests = made.manifests
+        remember(own, register(settings, made.job.concept, made.manifests).version)
     for number in (1, 2):
         finish_takedown(store, begin_takedown(store, lambda n, number=number: takedown(n, f"{number}" * 64)))
     return settings
