@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tasks.comparison.choice import Place
-from tasks.comparison.table import TITLES, Cell
+from tasks.comparison.choice import ComparedTraining, sweep_of
+from tasks.comparison.results import ComparisonResults
+from tasks.comparison.table import TITLES, Cell, MethodTable
 from tasks.jobs.jobs import Job
 from tasks.store.artefacts import EMBEDDINGS, SCORES, WEIGHTS
 from tasks.store.manifest import Manifest
@@ -15,7 +16,40 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def read_cell(store: Store, job: Job, place: Place, evaluation: Manifest, look_alikes: "Tensor | None") -> Cell:
+def read_table(store: Store, work: ComparisonResults) -> MethodTable:
+    """All trainings side by side, with a note for each concept that lacks look-alikes. Raises Damaged, StoreFailed."""
+    cells, notes = [], []
+    for name in work.names:
+        job = work.jobs[work.first(name)]
+        embedded = work.look_alikes[name]
+        if embedded is None:
+            notes.append(
+                f"{name}: no identity rank, for want of look-alikes: name a folder with --look-alikes, or add other "
+                f"concepts of the category '{job.concept.super_category}'"
+            )
+        cells += [
+            read_cell(store, own, training, work.found[training]["evaluate"], embedded)
+            for training, own in work.jobs.items()
+            if training.concept == name
+        ]
+    recipe = next(iter(work.jobs.values())).recipe
+    bases = [read_base(store, work.found[work.first(name)]["evaluate"]) for name in work.names]
+    return MethodTable(
+        concepts=work.names,
+        methods=work.methods,
+        seeds=work.seeds,
+        prompts=tuple(recipe.prompts),
+        tags=recipe.tags,
+        sweep=sweep_of(work.methods),
+        cells=tuple(cells),
+        base={score: sum(base[score] for base in bases) / len(bases) for score in bases[0]},
+        notes=tuple(notes),
+    )
+
+
+def read_cell(
+    store: Store, job: Job, training: ComparedTraining, evaluation: Manifest, look_alikes: "Tensor | None"
+) -> Cell:
     """The values of one training; `look_alikes` are embeddings (pictures, width).
 
     Raises:
@@ -36,7 +70,7 @@ def read_cell(store: Store, job: Job, place: Place, evaluation: Manifest, look_a
     values |= rescaled_scores(tensors, by)
     last = job.trainings[-1]
     weights = store.get(last.stage, last.key).files[WEIGHTS].sha256
-    return Cell(**place._asdict(), evaluation=evaluation.key, weights=weights, values=values)
+    return Cell(**training._asdict(), evaluation=evaluation.key, weights=weights, values=values)
 
 
 def read_base(store: Store, evaluation: Manifest) -> dict[str, float]:
