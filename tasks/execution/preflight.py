@@ -103,7 +103,7 @@ def _check_base_reads(job: Job) -> None:
 
     recipe = job.recipe
     with _setting_up():
-        base = open_base(job)
+        base = open_base(recipe.base, job.settings.device)
         check_short_side(job.settings, recipe.params, base.resolution)  # of a base on the hub it is known only now
     check_concept(base.tokenizers, recipe.prompt, recipe.prompts)
     for stage in recipe.method.stages:
@@ -115,7 +115,7 @@ def _check_evaluator_reads(job: Job) -> None:
     from tasks.execution.loaded_evaluator import open_evaluator
 
     with _setting_up():
-        evaluator = open_evaluator(job)
+        evaluator = open_evaluator(job.recipe.evaluator, job.settings.device)
     evaluator.embed_text([job.recipe.prompt.without_placeholder(text) for text in job.recipe.prompts])
 
 
@@ -123,4 +123,4 @@ def _check_identity_model(job: Job) -> None:
     from tasks.execution.loaded_evaluator import open_identity_model
 
     with _setting_up():
-        open_identity_model(job)
+        open_identity_model(job.recipe.identity_model, job.settings.device)
