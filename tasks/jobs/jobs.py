@@ -21,7 +21,8 @@ from tasks.project.base_limits import base_folder, check_short_side
 from tasks.project.params import Params, load_params
 from tasks.project.prompt_sets import EvaluationPrompt, load_prompt_set
 from tasks.project.settings import Settings
-from tasks.store.store import Store, StoreFailed, open_store
+from tasks.store.blobs import StoreFailed
+from tasks.store.store import Store, open_store
 from tasks.tracking.address import address_problem
 
 T = TypeVar("T")

@@ -17,8 +17,9 @@ from tasks.project.settings import Settings
 from tasks.registry.all_versions import registered_versions
 from tasks.registry.reference import VersionReference
 from tasks.store.artefacts import SCORES
+from tasks.store.blobs import StoreFailed
 from tasks.store.manifest import Manifest
-from tasks.store.store import Damaged, Store, StoreFailed
+from tasks.store.store import Damaged, Store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,9 +33,9 @@ from tasks.registry.versions import (
     model_name,
     versions,
 )
-from tasks.store.blobs import Blobs
+from tasks.store.blobs import Blobs, StoreFailed
 from tasks.store.manifest import Manifest
-from tasks.store.store import Store, StoreFailed
+from tasks.store.store import Store
 from tasks.tracking.address import is_unused
 from tasks.tracking.client import connect, sorted_failures
 

@@ -21,7 +21,7 @@ from tasks.execution.stage_task import TASK, stage_task
 from tasks.execution.work_folders import FINISHED, kept_folder, lock_of, sweep, work_folder
 from tasks.jobs.jobs import Job, plan_jobs
 from tasks.jobs.keys import StagePlan
-from tasks.store.store import StoreFailed
+from tasks.store.blobs import StoreFailed
 
 
 class Listener(Silence):

@@ -32,7 +32,8 @@ from tasks.promotion.source import find_source
 from tasks.registry.all_versions import registered_versions
 from tasks.registry.reference import CANDIDATE, CHAMPION, VersionReference
 from tasks.registry.versions import GATE_TAG
-from tasks.store.store import StoreFailed, open_store
+from tasks.store.blobs import StoreFailed
+from tasks.store.store import open_store
 from tasks.tracking.client import TrackingUnreachable, connect
 from tests.kills import killed_at
 from tests.lineage_project import CONCEPT
