@@ -1,15 +1,15 @@
 """What a comparison reads of each finished evaluation: the value of every picture, and its rank among look-alikes."""
 
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.comparison.choice import ComparedTraining, sweep_of
 from tasks.comparison.results import ComparisonResults
 from tasks.comparison.table import TITLES, Cell, MethodTable
 from tasks.jobs.jobs import Job
-from tasks.store.artefacts import EMBEDDINGS, SCORES, WEIGHTS
+from tasks.store.artefacts import EMBEDDINGS, WEIGHTS
 from tasks.store.manifest import Manifest
+from tasks.store.scores import load_scores
 from tasks.store.store import Store
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def read_cell(
     Raises:
         Damaged, StoreFailed: scores or embeddings in the store are not as they were.
     """
-    document: dict[str, Any] = json.loads(store.file(evaluation, SCORES).read_text(encoding="utf-8"))
+    document = load_scores(store, evaluation)
     by_prompt = [scored["pictures"] for scored in document["prompts"]]
     values = {name: [pictures[name] for pictures in by_prompt] for name in TITLES if name in by_prompt[0]}
     from safetensors.torch import load_file
@@ -75,7 +75,7 @@ def read_cell(
 
 def read_base(store: Store, evaluation: Manifest) -> dict[str, float]:
     """Means of what the untrained base drew for the plain category, by score. Raises Damaged, StoreFailed."""
-    document: dict[str, Any] = json.loads(store.file(evaluation, SCORES).read_text(encoding="utf-8"))
+    document = load_scores(store, evaluation)
     return {name: document[f"base_{name}"]["mean"] for name in TITLES if f"base_{name}" in document}
 
 

@@ -37,6 +37,7 @@ WITHOUT_SAY: dict[str, str] = {
 WITH_SAY: dict[str, str] = {
     "tasks.store.artefacts": "names of files in an artefact",
     "tasks.store.pictures": "it decodes pictures, and decides their order",
+    "tasks.store.scores": "it decodes scores",
     "tasks.execution.loaded_base": "it loads the base",
     "tasks.execution.loaded_evaluator": "it loads what measures",
 }
