@@ -59,7 +59,7 @@ class ConceptProof:
         return json.loads(json.dumps(asdict(self)))
 
 
-def compare(
+def compare_trainings(
     concept: str,
     keys: Mapping[str, str],
     old: tuple[Store, Mapping[str, Manifest]],

@@ -8,7 +8,7 @@ from model.errors import InputError, SetupError
 from tasks.concepts.image_checks import inspect_images, pictures_among
 from tasks.concepts.image_sets import local_images
 from tasks.concepts.takedown_records import Takedowns, read_takedowns
-from tasks.execution.work_folders import sweep
+from tasks.execution.work_folders import sweep_work_folders
 from tasks.jobs.jobs import Job
 from tasks.project.base_limits import base_folder, check_short_side, fewest_pixels
 from tasks.project.settings import Settings
@@ -28,7 +28,7 @@ def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
     if problems := key_problems(settings, "trainings"):  # it signs what is made, at the very end
         raise SetupError(*problems)
     store = open_store(settings)
-    sweep(settings, [plan for job in jobs for plan in job.stages])
+    sweep_work_folders(settings, [plan for job in jobs for plan in job.stages])
     taken = read_takedowns(store)
     needy = [job for job in jobs if not all(_whole(store, p.stage, p.key) for p in job.stages if p.kind != "gallery")]
     _together(
