@@ -9,7 +9,7 @@ from pathlib import Path
 from flows.adoption.report import Adopting, adoption_document, show_adopted, show_choice, show_differences
 from flows.output.console import DONE, FAILED, notices, print_json, results
 from flows.output.progress import TerminalReporter
-from flows.training.anew import make_anew
+from flows.training.from_scratch import make_from_scratch
 from model.errors import InputError
 from tasks.adoption.candidates import Chosen, choose_concepts, find_candidates, unproved
 from tasks.adoption.proof import ConceptProof, compare_trainings
@@ -105,7 +105,9 @@ def _proved(settings: Settings, store: Store, chosen: Chosen, folder: Path) -> C
     candidate = chosen.candidate
     there = settings.model_copy(update={"home": folder / "home", "store": folder / "store"})
     stages = tuple(candidate.done[plan.stage] for plan in candidate.job.stages)
-    scratch, manifests = make_anew(replace(candidate.job, settings=there, stages=stages), TerminalReporter(notices()))
+    scratch, manifests = make_from_scratch(
+        replace(candidate.job, settings=there, stages=stages), TerminalReporter(notices())
+    )
     keys = {plan.stage: plan.key for plan in candidate.job.stages}
     return compare_trainings(candidate.name, keys, (store, chosen.manifests), (scratch, manifests))
 
