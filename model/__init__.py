@@ -10,7 +10,8 @@ Teach a base model a concept and draw it, for instance in a notebook:
     from model.runtime.device import numeric_policy, open_device
     from model.methods.presets import get_method
     from model.bases.prompt import ConceptPrompt
-    from model.drawing.sample import Sampling, generate
+    from model.drawing.sampling_options import Sampling
+    from model.drawing.sample import generate
     from model.training.train import train_stage
 
     base = load_base("toyworld/base", device=open_device("auto"))

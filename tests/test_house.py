@@ -29,6 +29,8 @@ FAULTS = {
     "tasks/plan/neighbour.py": ("import tasks.comparison.cells\n", "tasks.plan.neighbour -> tasks.comparison.cells"),
     "flows/night/stage.py": ("import tasks.stages.train\n", "flows.night.stage -> tasks.stages.train"),
     "tasks/plan/orchestrated.py": ("import prefect\n", "tasks.plan.orchestrated -> prefect"),
+    "flows/lineage/orchestrated.py": ("import prefect\n", "flows.lineage.orchestrated -> prefect"),
+    "flows/concepts/shrunk.py": ("import model.reading.pictures\n", "flows.concepts.shrunk -> model.reading.pictures"),
     "tasks/store/printed.py": ("import rich.table\n", "tasks.store.printed -> rich"),
     "flows/upkeep/options.py": ("import typer\n", "flows.upkeep.options -> typer"),
     "tasks/figures/tracked.py": ("import mlflow\n", "tasks.figures.tracked -> mlflow"),

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from flows.adoption.report import Adopting, document, show_adopted, show_choice, show_differences
+from flows.adoption.report import Adopting, adoption_document, show_adopted, show_choice, show_differences
 from flows.output.console import DONE, FAILED, notices, print_json, results
 from flows.output.progress import TerminalReporter
-from flows.training.anew import make_anew
+from flows.training.from_scratch import make_from_scratch
 from model.errors import InputError
-from tasks.adoption.candidates import Chosen, choose, find_candidates, unproved
-from tasks.adoption.proof import ConceptProof, compare
+from tasks.adoption.candidates import Chosen, choose_concepts, find_candidates, unproved
+from tasks.adoption.proof import ConceptProof, compare_trainings
 from tasks.adoption.records import AlreadyAdopted, kept_by, take_back, write_adoption
 from tasks.concepts.concepts import NOT_STATED, concept_names
 from tasks.execution.preflight import check_jobs
@@ -39,7 +39,7 @@ def run_adopt(settings: Settings, *, prove: int, reason: str | None, dry_run: bo
         store.probe()
     plan = make_plan(settings, concept_names(settings))
     candidates, adoptions = find_candidates(plan), read_adoptions(store)
-    chosen, problems = choose(store, candidates, unproved(candidates, adoptions), prove)
+    chosen, problems = choose_concepts(store, candidates, unproved(candidates, adoptions), prove)
     adopting = Adopting(
         plan=plan,
         candidates=candidates,
@@ -51,14 +51,14 @@ def run_adopt(settings: Settings, *, prove: int, reason: str | None, dry_run: bo
         show_choice(adopting, dry_run=dry_run)
     if dry_run:
         if as_json:
-            print_json(document(adopting, dry_run=True))
+            print_json(adoption_document(adopting, dry_run=True))
         return DONE
     check_jobs(settings, [each.candidate.job for each in chosen])
     with _scratch(settings, chosen) as folder:
         proofs = [_proved(settings, store, each, folder / each.candidate.name) for each in chosen]
         if any(proof.differences for proof in proofs):
             if as_json:
-                print_json(document(adopting, proofs=proofs))
+                print_json(adoption_document(adopting, proofs=proofs))
             else:
                 show_differences(proofs)
             return FAILED
@@ -67,7 +67,7 @@ def run_adopt(settings: Settings, *, prove: int, reason: str | None, dry_run: bo
         except AlreadyAdopted as other:
             record, overtaken = other.record, True
     if as_json:
-        print_json(document(adopting, proofs=proofs, record=record, overtaken=overtaken))
+        print_json(adoption_document(adopting, proofs=proofs, record=record, overtaken=overtaken))
     else:
         show_adopted(adopting, proofs, record, overtaken=overtaken)
     return DONE
@@ -105,9 +105,11 @@ def _proved(settings: Settings, store: Store, chosen: Chosen, folder: Path) -> C
     candidate = chosen.candidate
     there = settings.model_copy(update={"home": folder / "home", "store": folder / "store"})
     stages = tuple(candidate.done[plan.stage] for plan in candidate.job.stages)
-    scratch, manifests = make_anew(replace(candidate.job, settings=there, stages=stages), TerminalReporter(notices()))
+    scratch, manifests = make_from_scratch(
+        replace(candidate.job, settings=there, stages=stages), TerminalReporter(notices())
+    )
     keys = {plan.stage: plan.key for plan in candidate.job.stages}
-    return compare(candidate.name, keys, (store, chosen.manifests), (scratch, manifests))
+    return compare_trainings(candidate.name, keys, (store, chosen.manifests), (scratch, manifests))
 
 
 @contextmanager

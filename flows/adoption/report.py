@@ -36,7 +36,7 @@ class Adopting:
         return [concept for concept in self.plan.of("stale") if concept.concept not in self.keeps]
 
 
-def document(
+def adoption_document(
     adopting: Adopting,
     *,
     proofs: Sequence[ConceptProof] = (),

@@ -212,9 +212,9 @@ def generate(
     A picture is called NAME-vVERSION-words-of-the-prompt-SEED-INDEX.png; no file is ever overwritten.
     """
     from flows.concepts.generate import run_generate
-    from tasks.drawing.generate import PictureRequest
+    from tasks.drawing.generate import DrawingRequest
     from tasks.registry.reference import VersionReference
 
     settings, reference = project(), VersionReference.parse(concept)
-    request = PictureRequest(prompts=prompts, count=count, seed=seed, folder=output)
+    request = DrawingRequest(prompts=prompts, count=count, seed=seed, folder=output)
     run_generate(settings, reference, request, as_json=as_json)

@@ -9,8 +9,8 @@ from flows.output.console import notices
 from flows.output.progress import TerminalReporter
 from flows.server.command_flows import flows_of_command
 from model.errors import InputError
-from tasks.comparison.cells import read_base, read_cell
-from tasks.comparison.choice import Place, Wanted, comparison_job, comparison_jobs, sweep_of
+from tasks.comparison.cells import read_table
+from tasks.comparison.choice import ComparedTraining, Wanted, comparison_job, comparison_jobs
 from tasks.comparison.look_alikes import check_folder, find_look_alikes
 from tasks.comparison.pictures import Pictures, draw_pictures
 from tasks.comparison.record import record_comparison
@@ -48,7 +48,7 @@ class Comparison:
     pictures: Pictures
     run_id: str
     """MLflow's run that holds it all."""
-    round: ComparisonResults
+    results: ComparisonResults
     """What it was made of."""
 
 
@@ -74,7 +74,9 @@ def run_compare(
     jobs, store = _checked(settings, wanted, look_alikes, maps)
     if not train:
         _refuse_untrained(store, jobs)
-    own = {place: job for place, job in jobs.items() if part is None or place.concept in part.of(wanted.concepts)}
+    own = {
+        training: job for training, job in jobs.items() if part is None or training.concept in part.of(wanted.concepts)
+    }
     with flows_of_command(settings, lambda: check_jobs(settings, list(jobs.values())), verbose=verbose):
         from flows.comparison.flow import PreparedComparison, carry_out
 
@@ -94,10 +96,10 @@ def run_compare(
 
 def _checked(
     settings: Settings, wanted: Wanted, look_alikes: Path | None, maps: bool
-) -> tuple[dict[Place, Job], Store]:
+) -> tuple[dict[ComparedTraining, Job], Store]:
     """What is to be done, and the store; InputError with all that is wrong with either or the look-alikes."""
     problems: list[str] = []
-    planned: dict[Place, Job] = {}
+    planned: dict[ComparedTraining, Job] = {}
     try:
         planned = comparison_jobs(settings, wanted)
     except InputError as error:
@@ -106,9 +108,9 @@ def _checked(
         check_folder(look_alikes)
     except InputError as error:
         problems += error.problems
-    for job in {place.concept: job for place, job in planned.items()}.values() if not problems else ():
+    for job in {training.concept: job for training, job in planned.items()}.values() if not problems else ():
         try:
-            find_look_alikes(settings, job, look_alikes)
+            find_look_alikes(settings, job.concept, look_alikes)
         except InputError as error:
             problems += error.problems
     if problems:
@@ -116,15 +118,17 @@ def _checked(
     store = open_store(settings)
     store.probe()
     first = next(iter(planned)).seed  # of one seed the attention is shown
-    return {place: comparison_job(job, maps=maps and place.seed == first) for place, job in planned.items()}, store
+    return {
+        training: comparison_job(job, maps=maps and training.seed == first) for training, job in planned.items()
+    }, store
 
 
-def _refuse_untrained(store: Store, jobs: Mapping[Place, Job]) -> None:
+def _refuse_untrained(store: Store, jobs: Mapping[ComparedTraining, Job]) -> None:
     """InputError, with all of them, for what would have to be trained."""
     problems = [
-        f"concept '{place.concept}' is not trained by {place.method} from seed {place.seed} ({', '.join(missing)}): "
-        "leave --no-train out, or the method"
-        for place, job in jobs.items()
+        f"concept '{training.concept}' is not trained by {training.method} from seed {training.seed} "
+        f"({', '.join(missing)}): leave --no-train out, or the method"
+        for training, job in jobs.items()
         if (missing := [plan.stage for plan in job.trainings if store.find(plan.stage, plan.key) is None])
     ]
     if problems:
@@ -132,7 +136,7 @@ def _refuse_untrained(store: Store, jobs: Mapping[Place, Job]) -> None:
 
 
 def _put_together(settings: Settings, store: Store, work: ComparisonResults) -> Comparison:
-    table = _table(store, work)
+    table = read_table(store, work)
     content = table.to_json()
     folder = settings.home / "comparisons" / digest_of(content)[:12]
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,34 +144,4 @@ def _put_together(settings: Settings, store: Store, work: ComparisonResults) -> 
     (folder / TABLE_MARKDOWN).write_text(table.to_markdown(), encoding="utf-8")
     pictures = draw_pictures(store, work, table, folder)
     run_id = record_comparison(settings, table, work.jobs, folder)
-    return Comparison(table=table, folder=folder, pictures=pictures, run_id=run_id, round=work)
-
-
-def _table(store: Store, work: ComparisonResults) -> MethodTable:
-    cells, notes = [], []
-    for name in work.names:
-        job = work.jobs[work.first(name)]
-        embedded = work.look_alikes[name]
-        if embedded is None:
-            notes.append(
-                f"{name}: no identity rank, for want of look-alikes: name a folder with --look-alikes, or add other "
-                f"concepts of the category '{job.concept.super_category}'"
-            )
-        cells += [
-            read_cell(store, own, place, work.found[place]["evaluate"], embedded, work.base[name])
-            for place, own in work.jobs.items()
-            if place.concept == name
-        ]
-    recipe = next(iter(work.jobs.values())).recipe
-    bases = [read_base(store, work.found[work.first(name)]["evaluate"]) for name in work.names]
-    return MethodTable(
-        concepts=work.names,
-        methods=work.methods,
-        seeds=work.seeds,
-        prompts=tuple(recipe.prompts),
-        tags=recipe.tags,
-        sweep=sweep_of(work.methods),
-        cells=tuple(cells),
-        base={score: sum(base[score] for base in bases) / len(bases) for score in bases[0]},
-        notes=tuple(notes),
-    )
+    return Comparison(table=table, folder=folder, pictures=pictures, run_id=run_id, results=work)

@@ -8,8 +8,8 @@ from typing import Any
 
 from flows.comparison.compare import Comparison
 from model.errors import InputError
-from model.reading.pictures import OURS, open_picture
 from tasks.comparison.fronts import Fronts
+from tasks.comparison.pictures import write_webp
 from tasks.comparison.results import ComparisonResults
 from tasks.comparison.table import MEANINGS, TITLES, MethodTable, markdown_table, signed
 from tasks.jobs.code_digest import PROJECT
@@ -78,9 +78,9 @@ def _sections(comparison: Comparison, provenance: ReportProvenance, folder: Path
         "95 % bootstrap intervals: concepts are drawn anew, then seeds, prompts and pictures of each; differences are "
         "paired.",
         f"```\n{provenance.command}\n```",
-        bullets(circumstances(comparison.round, provenance)),
+        bullets(circumstances(comparison.results, provenance)),
         markdown_table(
-            ["method", "seconds of training", "stages: steps x batch at rate"], _trained(comparison.round)
+            ["method", "seconds of training", "stages: steps x batch at rate"], _trained(comparison.results)
         ).rstrip(),
         "## Scores",
         table.to_markdown().rstrip(),
@@ -131,9 +131,9 @@ def _trained(work: ComparisonResults) -> list[list[str]]:
     """For each method how long one training took, on average, and what its stages were."""
     rows = []
     for method in work.methods:
-        places = [place for place in work.jobs if place.method == method]
-        plans = work.jobs[places[0]].trainings
-        seconds = [sum(work.found[place][plan.stage].wall_seconds for plan in plans) for place in places]
+        trainings = [training for training in work.jobs if training.method == method]
+        plans = work.jobs[trainings[0]].trainings
+        seconds = [sum(work.found[training][plan.stage].wall_seconds for plan in plans) for training in trainings]
         stages = [plan.parameters["stage"] for plan in plans]
         said = [f"{s['name']} {s['max_train_steps']} x {s['batch_size']} at {s['learning_rate']:g}" for s in stages]
         rows.append([method, f"{sum(seconds) / len(seconds):.0f}", ", ".join(said)])
@@ -206,10 +206,8 @@ def _write_cells(table: MethodTable, file: Path) -> None:
 
 
 def _shown(said: str, picture: Path, folder: Path) -> str:
-    """A picture of the page, in a form that is small enough for a repository."""
-    file = folder / f"{picture.stem}.webp"
-    with open_picture(picture, OURS) as image:
-        image.convert("RGB").save(file, quality=88, method=6)
+    """A picture of the page."""
+    file = write_webp(picture, folder)
     return f"![{said}]({folder.name}/{file.name})"
 
 

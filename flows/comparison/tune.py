@@ -105,7 +105,7 @@ def _write(file: Path, grid: Grid, compared: Comparison, seconds: float) -> None
             f"{tries} tries of each method on {', '.join(table.concepts)}; {table.over}; pictures of each: "
             f"{table.pictures}. The mean of {TITLES[DECIDES]} decides; the best is bold.",
             f"```\n{provenance.command}\n```",
-            bullets(circumstances(compared.round, provenance)),
+            bullets(circumstances(compared.results, provenance)),
             markdown_table(titles, rows).rstrip(),
         ],
     )

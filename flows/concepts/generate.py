@@ -5,12 +5,12 @@ from dataclasses import asdict
 from flows.output.console import notices, print_json, results
 from flows.output.progress import TerminalReporter
 from model.bases.prompt import prompt_hints
-from tasks.drawing.generate import PictureRequest, generate_pictures
+from tasks.drawing.generate import DrawingRequest, generate_pictures
 from tasks.project.settings import Settings
 from tasks.registry.reference import VersionReference
 
 
-def run_generate(settings: Settings, reference: VersionReference, request: PictureRequest, *, as_json: bool) -> None:
+def run_generate(settings: Settings, reference: VersionReference, request: DrawingRequest, *, as_json: bool) -> None:
     """Draw the pictures and print where they are. Raises as `generate_pictures`."""
     drawn = generate_pictures(settings, reference, request, TerminalReporter(notices()))
     for hint in (hint for prompt in request.prompts for hint in prompt_hints(prompt)):

@@ -24,6 +24,7 @@ from tasks.project.git import git_problem, git_status
 from tasks.project.params import Params, load_params
 from tasks.project.prompt_sets import load_prompt_set
 from tasks.project.settings import Settings
+from tasks.project.settings_files import DOTENV_FILE, unread_variables
 
 DISTRIBUTION = "conceptbooth"
 PLACES_SECONDS = 30.0
@@ -39,6 +40,7 @@ STATES = {
 def diagnose(settings: Settings) -> Iterator[Diagnosis]:
     """Findings in the order in which a person would ask."""
     yield Diagnosis(what="project", state="ok", found=str(settings.root))
+    yield from diagnosed_by(DOTENV_FILE, lambda: _dotenv(settings.root))
     yield from diagnosed_by("packages", lambda: [_packages(settings.root / "constraints.txt")])
     yield _git(settings)
     try:
@@ -61,6 +63,20 @@ def diagnose(settings: Settings) -> Iterator[Diagnosis]:
         yield from diagnosed_by("device", lambda: [_device(settings, params)])
     yield from diagnosed_at_once(service_probes(settings), PLACES_SECONDS)
     yield from _concepts(settings)
+
+
+def _dotenv(root: Path) -> list[Diagnosis]:
+    unread = unread_variables(root)
+    if not unread:
+        return []
+    return [
+        Diagnosis(
+            what=DOTENV_FILE,
+            state="note",
+            found=f"not handed on to the libraries: {', '.join(unread)}",
+            way_out="set them in the environment",
+        )
+    ]
 
 
 def _packages(constraints: Path) -> Diagnosis:

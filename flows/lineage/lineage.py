@@ -19,7 +19,8 @@ from tasks.production.ledger import Promotion, examine_ledger
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
 from tasks.registry.reference import VersionReference
-from tasks.store.store import Store, StoreFailed, open_store
+from tasks.store.blobs import StoreFailed
+from tasks.store.store import Store, open_store
 from tasks.verification.chain import verify
 
 

@@ -8,7 +8,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tasks.figures.score_words import interval
-from tasks.lineage.words import SHORT, device_words, git_words, number, size_words, when_words
+from tasks.lineage.words import SHORT, devices_compared, git_words, number, size_words, when_words
 
 _TOLD = (
     "learning_rate",
@@ -88,7 +88,7 @@ def _promotion(entry: Mapping[str, Any]) -> RenderableType:
 def _adoption(adoption: Mapping[str, Any]) -> RenderableType:
     """What was made by earlier code counts as made by later code, and who proved that on what."""
     proofs = [
-        f"proved on {each['concept']}: {len(each['stages'])} artefacts {each['agreement']}, {device_words(each)}"
+        f"proved on {each['concept']}: {len(each['stages'])} artefacts {each['agreement']}, {devices_compared(each)}"
         for each in adoption["proof"]
     ]
     return _node(

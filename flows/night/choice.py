@@ -25,7 +25,7 @@ class NightOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class NightChoice:
     """What a night does with the concepts that are not up to date."""
 
     tonight: tuple[ConceptPlan, ...]
@@ -49,7 +49,7 @@ class Choice:
         return tuple(concept for concept in self.tonight if concept.state != "stale")
 
 
-def choose(settings: Settings, plan: Plan, options: NightOptions) -> Choice:
+def choose(settings: Settings, plan: Plan, options: NightOptions) -> NightChoice:
     """Sort the concepts of a plan.
 
     Raises:
@@ -73,7 +73,7 @@ def choose(settings: Settings, plan: Plan, options: NightOptions) -> Choice:
         key=lambda concept: (concept in suspected, concept.trained_at or "", concept.concept),
     )
     room = len(ready) if options.max_concepts is None else options.max_concepts
-    return Choice(
+    return NightChoice(
         tonight=(*forced, *ready[:room]),
         waiting=tuple(waiting),
         deferred=tuple(ready[room:]),

@@ -3,7 +3,7 @@
 from rich.padding import Padding
 from rich.text import Text
 
-from flows.night.choice import Choice, NightOptions, choose
+from flows.night.choice import NightChoice, NightOptions, choose
 from flows.night.dispatcher import dispatcher
 from flows.night.plan import show_plan
 from flows.output.console import DONE, FAILED, notices, print_json, results
@@ -29,11 +29,11 @@ def run_night(settings: Settings, options: NightOptions, *, verbose: bool, as_js
         choose(settings, make_plan(settings, concept_names(settings)), options)
 
     with flows_of_command(settings, check, verbose=verbose):
-        from flows.night.nightly import Night, have
+        from flows.night.nightly import Night, carry_out
         from flows.night.summary import show_night
 
         reporter = TerminalReporter(notices())
-        summary = have(Night(settings, options, reporter, dispatcher(settings, reporter)))
+        summary = carry_out(Night(settings, options, reporter, dispatcher(settings, reporter)))
     if as_json:
         print_json(summary.to_json())
     else:
@@ -63,7 +63,7 @@ def show_dry_run(settings: Settings, options: NightOptions, *, as_json: bool) ->
     return DONE
 
 
-def _show_choice(choice: Choice) -> None:
+def _show_choice(choice: NightChoice) -> None:
     groups = (
         ("would be trained, in this order", choice.trained),
         ("would be read to the last byte, though up to date", choice.verified),

@@ -21,7 +21,8 @@ from tasks.jobs.jobs import Job
 from tasks.plan.last_training import find_training
 from tasks.project.settings import Settings, shown_api
 from tasks.registry.versions import model_name
-from tasks.store.store import StoreFailed, open_store
+from tasks.store.blobs import StoreFailed
+from tasks.store.store import open_store
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

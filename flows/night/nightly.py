@@ -14,7 +14,7 @@ from typing import Any
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from flows.night.choice import Choice, NightOptions, choose
+from flows.night.choice import NightChoice, NightOptions, choose
 from flows.night.dispatch import Dispatch
 from flows.night.dispatcher import dispatcher
 from flows.night.records import record_night, show_on_pages
@@ -34,7 +34,7 @@ from tasks.plan.failures import Failures, note_failure, note_passed_over
 from tasks.plan.last_training import write_last_training
 from tasks.plan.plan import Plan, make_plan
 from tasks.project.settings import Settings, load_settings
-from tasks.promotion.challengers import candidates, gate
+from tasks.promotion.challengers import challengers, gate
 from tasks.promotion.policy import Policy, Verdict, load_policy
 from tasks.registry.all_versions import registered_versions
 from tasks.registry.reference import CANDIDATE
@@ -56,12 +56,12 @@ class Night:
         self.troubles: list[str] = []
         self.warnings: list[str] = []
         self.plan: Plan | None = None
-        self.choice: Choice | None = None
+        self.choice: NightChoice | None = None
         self.summary: NightSummary | None = None
         self._clock = time.monotonic()
 
 
-def have(night: Night) -> NightSummary:
+def carry_out(night: Night) -> NightSummary:
     """Run the flow for this night. However that ends, the night ends with its summary."""
     options = night.options
     try:
@@ -183,7 +183,7 @@ def _write_missing_records(night: Night, plan: Plan) -> None:
             write_last_training(night.store, night.settings, replace(concept.trained, version=concept.version.version))
 
 
-def _train(night: Night, choice: Choice) -> None:
+def _train(night: Night, choice: NightChoice) -> None:
     jobs = {plan.concept: plan for plan in choice.tonight}
     hours = night.options.max_hours
     left = None if hours is None else max(0.0, hours * 3600 - (time.monotonic() - night._clock))
@@ -202,7 +202,7 @@ def _measure(night: Night, plan: Plan, policy: Policy) -> None:
     registered = registered_versions(night.settings) if night.outcomes else plan.registered
     ours = {concept.concept for concept in plan.concepts}
     of_ours = [found for name, found in registered.items() if name in ours]
-    asked = candidates(night.settings, of_ours, policy, CANDIDATE)
+    asked = challengers(night.settings, of_ours, policy, CANDIDATE)
     night.verdicts = gate(night.settings, night.store, policy, asked)
 
 

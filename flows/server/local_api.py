@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.server.prefect_database import DatabaseUnfit, make_database
+from flows.server.prefect_database import DatabaseUnfit, make_prefect_database
 from flows.server.result_storage import save_result_block
 from flows.server.server_process import (
     LOOPBACK,
@@ -26,8 +26,8 @@ from flows.server.server_process import (
     start_server,
 )
 from model.errors import WorkFailed
+from tasks.files.addresses import hide_credentials, without_credentials
 from tasks.files.locks import file_lock
-from tasks.files.places import hide_credentials, without_credentials
 from tasks.files.s3_url import S3Url
 from tasks.project.settings import Settings, result_block
 
@@ -162,7 +162,7 @@ def _serve(port: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
     try:
         with database_alone():
-            make_database()
+            make_prefect_database()
     except DatabaseUnfit as unfit:
         sys.exit(str(unfit))
     app = "prefect.server.api.server:create_app"

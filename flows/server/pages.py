@@ -21,7 +21,7 @@ from model.errors import WorkFailed
 from tasks.project.settings import Settings, shown_api
 from tasks.tracking.address import SERVER_SCHEMES, scheme_of, shown, sqlite_file
 from tasks.tracking.client import OF_A_SERVER, import_mlflow, tables_alone
-from tasks.tracking.embedded import make_database
+from tasks.tracking.embedded import make_mlflow_database
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 LOOK_SECONDS = 1.0
@@ -114,7 +114,7 @@ def _make_databases(settings: Settings) -> None:
             raise WorkFailed(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "Prefect's database")
     if scheme_of(settings.mlflow_tracking_uri) == "sqlite":
         import_mlflow(settings)
-        make_database(sqlite_file(settings.mlflow_tracking_uri))
+        make_mlflow_database(sqlite_file(settings.mlflow_tracking_uri))
 
 
 def _start_prefect(settings: Settings, logs: Path) -> ServerProcess | None:

@@ -27,7 +27,7 @@ def prefect_database() -> Path:
     return Path(os.environ["PREFECT_HOME"]) / "prefect.db"
 
 
-def make_database() -> None:
+def make_prefect_database() -> None:
     """Make Prefect's database where there is none, or one that a killed process has left half made; call it alone.
 
     Raises:
@@ -98,6 +98,6 @@ def _make(file: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        make_database()
+        make_prefect_database()
     except DatabaseUnfit as unfit:
         sys.exit(str(unfit))

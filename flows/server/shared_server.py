@@ -7,7 +7,7 @@ from http.client import NOT_FOUND
 from typing import TYPE_CHECKING, Any
 
 from model.errors import InputError
-from tasks.files.places import hide_credentials
+from tasks.files.addresses import hide_credentials
 from tasks.project.settings import Settings, shown_api
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from flows.output.console import notices
 from flows.output.progress import TerminalReporter
 from flows.server.command_flows import flows_of_command
-from flows.training.outcome import ConceptOutcome, TaskOutcome
+from flows.training.outcome import ConceptOutcome
 from flows.training.train_here import train_here
 from tasks.concepts.samples import unmade_samples
 from tasks.dvc.command import make_samples
@@ -13,8 +13,6 @@ from tasks.execution.preflight import check_jobs
 from tasks.jobs.jobs import plan_jobs
 from tasks.project.settings import Settings
 from tasks.store.store import open_store
-
-__all__ = ["ConceptOutcome", "TaskOutcome", "run_training"]
 
 
 def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = False) -> list[ConceptOutcome]:

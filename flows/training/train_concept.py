@@ -1,6 +1,5 @@
 """The Prefect flow of one concept: prepare, the method's training stages, evaluate, gallery, register."""
 
-import json
 import time
 from pathlib import Path
 
@@ -22,7 +21,8 @@ from tasks.plan.failures import forget_failures
 from tasks.plan.last_training import last_training_of, write_last_training
 from tasks.project.settings import load_settings
 from tasks.registry.registration import RegisteredVersion
-from tasks.store.artefacts import CONTACT_SHEET, PAGE, SCORES
+from tasks.store.artefacts import CONTACT_SHEET, PAGE
+from tasks.store.scores import load_scores
 
 
 @flow(name="train-concept", flow_run_name="{name}", persist_result=False)
@@ -98,8 +98,8 @@ def _show(training: PreparedTraining, stages: StageRuns) -> None:
     """Copy the gallery to where people look, and read the scores."""
     store, folder = stages.context.store, training.job.settings.gallery_dir / training.job.concept.name
     stages.mending(lambda: store.materialise(stages.manifests["gallery"], folder))
-    scores = stages.mending(lambda: store.file(stages.manifests["evaluate"], SCORES).read_text("utf-8"))
-    training.note(scores=json.loads(scores), gallery_png=folder / CONTACT_SHEET, gallery_html=folder / PAGE)
+    scores = stages.mending(lambda: load_scores(store, stages.manifests["evaluate"]))
+    training.note(scores=scores, gallery_png=folder / CONTACT_SHEET, gallery_html=folder / PAGE)
 
 
 def _remember(training: PreparedTraining, stages: StageRuns, version: RegisteredVersion) -> None:

@@ -1,4 +1,4 @@
-"""`conceptbooth registry rebuild`: what was put back, and what cannot be."""
+"""`conceptbooth registry rebuild` and `registry delete`: what was put back, what cannot be, and what is gone."""
 
 from dataclasses import asdict
 

@@ -19,8 +19,6 @@ from model.runtime.memory import enough_memory
 from model.runtime.numerics import autocast_to
 from model.weights.concept import ConceptWeights
 
-__all__ = ["Sampling", "denoise", "generate", "initial_noise"]
-
 _TEXT_BATCH = 64
 
 

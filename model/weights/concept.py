@@ -17,7 +17,6 @@ from model.errors import InputError
 from model.weights.file import FACTS, FORMAT, read_prompt, unknown_format
 from model.weights.lora import DOWN, UP, lora_change, lora_layers, lora_shape
 
-FILE_NAME = "concept.safetensors"
 _EMBEDDINGS = ("embedding", "embedding_2")  # one for each text encoder that a base may have
 _UNET = "unet."
 

@@ -94,7 +94,7 @@ def follows(claim: Claim, other: Claim, adoptions: Adoptions) -> bool:
     return any(workings_digest(each.code, each.packages) == claim.old for each in older)
 
 
-def choose(
+def choose_concepts(
     store: Store, candidates: Sequence[Candidate], claims: Collection[Claim], at_least: int
 ) -> tuple[list[Chosen], list[str]]:
     """Concepts that together prove every claim, `at_least` so many; also what is wrong with those that cannot.

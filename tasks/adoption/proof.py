@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.store.artefacts import SCORES
 from tasks.store.manifest import Manifest
+from tasks.store.scores import load_scores
 from tasks.store.store import Store
 
 MARGINS = {"clip_i": 0.01, "clip_t": 0.005, "dino": 0.01, "retrieval": 0.05}
@@ -59,7 +59,7 @@ class ConceptProof:
         return json.loads(json.dumps(asdict(self)))
 
 
-def compare(
+def compare_trainings(
     concept: str,
     keys: Mapping[str, str],
     old: tuple[Store, Mapping[str, Manifest]],
@@ -97,7 +97,9 @@ def compare(
             f"{each.stage}: {len(each.differing)} of {each.files} files differ: {'; '.join(each.differing[:_SHOWN])}"
             for each in exact
         ]
-        scores = score_differences(_scores(old_store, before["evaluate"]), _scores(new_store, after["evaluate"]))
+        scores = score_differences(
+            load_scores(old_store, before["evaluate"]), load_scores(new_store, after["evaluate"])
+        )
         differences += _outside(scores) if elsewhere else [_said(name, found) for name, found in scores.items()]
     return ConceptProof(
         concept=concept,
@@ -141,10 +143,6 @@ def _outside(scores: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
 def _said(name: str, found: Mapping[str, float]) -> str:
     ends = f" [{found['low']:+.4f}, {found['high']:+.4f}]" if "low" in found else " (of one picture, no interval)"
     return f"{name}: difference {found['mean']:+.4f}{ends}"
-
-
-def _scores(store: Store, evaluation: Manifest) -> dict[str, Any]:
-    return dict(json.loads(store.file(evaluation, SCORES).read_bytes()))
 
 
 def _differing(old_store: Store, old: Manifest, new_store: Store, new: Manifest) -> Iterator[str]:

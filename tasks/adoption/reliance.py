@@ -11,8 +11,9 @@ from tasks.jobs.keys import plan_of
 from tasks.lineage.check_results import CheckResult, fault, good, unchecked
 from tasks.project.settings import Settings
 from tasks.signing.trusted_keys import TrustedKeys, load_trusted_keys
+from tasks.store.blobs import StoreFailed
 from tasks.store.manifest import Manifest
-from tasks.store.store import Damaged, Store, StoreFailed
+from tasks.store.store import Damaged, Store
 
 
 @dataclass(frozen=True, kw_only=True)

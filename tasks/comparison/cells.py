@@ -1,24 +1,56 @@
 """What a comparison reads of each finished evaluation: the value of every picture, and its rank among look-alikes."""
 
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tasks.comparison.choice import Place
-from tasks.comparison.table import TITLES, Cell
+from tasks.comparison.choice import ComparedTraining, sweep_of
+from tasks.comparison.results import ComparisonResults
+from tasks.comparison.table import TITLES, Cell, MethodTable
 from tasks.jobs.jobs import Job
-from tasks.store.artefacts import EMBEDDINGS, SCORES, WEIGHTS
+from tasks.store.artefacts import EMBEDDINGS, WEIGHTS
 from tasks.store.manifest import Manifest
+from tasks.store.scores import load_scores
 from tasks.store.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+def read_table(store: Store, work: ComparisonResults) -> MethodTable:
+    """All trainings side by side, with a note for each concept that lacks look-alikes. Raises Damaged, StoreFailed."""
+    cells, notes = [], []
+    for name in work.names:
+        job = work.jobs[work.first(name)]
+        embedded = work.look_alikes[name]
+        if embedded is None:
+            notes.append(
+                f"{name}: no identity rank, for want of look-alikes: name a folder with --look-alikes, or add other "
+                f"concepts of the category '{job.concept.super_category}'"
+            )
+        cells += [
+            read_cell(store, own, training, work.found[training]["evaluate"], embedded, work.base[name])
+            for training, own in work.jobs.items()
+            if training.concept == name
+        ]
+    recipe = next(iter(work.jobs.values())).recipe
+    bases = [read_base(store, work.found[work.first(name)]["evaluate"]) for name in work.names]
+    return MethodTable(
+        concepts=work.names,
+        methods=work.methods,
+        seeds=work.seeds,
+        prompts=tuple(recipe.prompts),
+        tags=recipe.tags,
+        sweep=sweep_of(work.methods),
+        cells=tuple(cells),
+        base={score: sum(base[score] for base in bases) / len(bases) for score in bases[0]},
+        notes=tuple(notes),
+    )
+
+
 def read_cell(
     store: Store,
     job: Job,
-    place: Place,
+    training: ComparedTraining,
     evaluation: Manifest,
     look_alikes: "Tensor | None",
     base: "Mapping[str, Tensor]",
@@ -28,7 +60,7 @@ def read_cell(
     Raises:
         Damaged, StoreFailed: scores or embeddings in the store are not as they were.
     """
-    document: dict[str, Any] = json.loads(store.file(evaluation, SCORES).read_text(encoding="utf-8"))
+    document = load_scores(store, evaluation)
     by_prompt = [scored["pictures"] for scored in document["prompts"]]
     values = {name: [pictures[name] for pictures in by_prompt] for name in TITLES if name in by_prompt[0]}
     from safetensors.torch import load_file
@@ -43,12 +75,12 @@ def read_cell(
     values |= rescaled_scores({**tensors, **base}, by)
     last = job.trainings[-1]
     weights = store.get(last.stage, last.key).files[WEIGHTS].sha256
-    return Cell(**place._asdict(), evaluation=evaluation.key, weights=weights, values=values)
+    return Cell(**training._asdict(), evaluation=evaluation.key, weights=weights, values=values)
 
 
 def read_base(store: Store, evaluation: Manifest) -> dict[str, float]:
     """Means of what the untrained base drew for the plain category, by score. Raises Damaged, StoreFailed."""
-    document: dict[str, Any] = json.loads(store.file(evaluation, SCORES).read_text(encoding="utf-8"))
+    document = load_scores(store, evaluation)
     return {name: document[f"base_{name}"]["mean"] for name in TITLES if f"base_{name}" in document}
 
 

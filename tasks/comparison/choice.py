@@ -59,7 +59,7 @@ def sweep_of(labels: Sequence[str]) -> dict[str, tuple[str, int]]:
     return {label: (method, int(steps)) for label, (method, at, steps) in parts.items() if at}
 
 
-class Place(NamedTuple):
+class ComparedTraining(NamedTuple):
     """One training of a comparison."""
 
     concept: str
@@ -127,7 +127,7 @@ class Wanted:
     drawing: Drawing = field(default_factory=Drawing)
 
 
-def comparison_jobs(settings: Settings, wanted: Wanted) -> dict[Place, Job]:
+def comparison_jobs(settings: Settings, wanted: Wanted) -> dict[ComparedTraining, Job]:
     """The job of each concept by each method from each seed; all draw the same prompts from the same noise.
 
     A concept's jobs stand together, those of one seed too, so that methods with the same first stages share them.
@@ -145,7 +145,7 @@ def comparison_jobs(settings: Settings, wanted: Wanted) -> dict[Place, Job]:
         choices = wanted.methods(params)
     except InputError as error:
         problems += error.problems
-    found: dict[Place, Job] = {}
+    found: dict[ComparedTraining, Job] = {}
     # Also without a method that exists, so that one look shows everything.
     for choice in choices or [MethodChoice(method=params.method, preset=params.preset, label="")]:
         for seed in dict.fromkeys(wanted.seeds or [params.seed]):
@@ -156,12 +156,12 @@ def comparison_jobs(settings: Settings, wanted: Wanted) -> dict[Place, Job]:
                 changed = _changed(params, choice, Drawing(prompts=wanted.drawing.prompts), params.seed)
             try:
                 jobs = plan_jobs(settings, wanted.concepts, changed)
-                found |= {Place(job.concept.name, choice.label, seed): job for job in jobs}
+                found |= {ComparedTraining(job.concept.name, choice.label, seed): job for job in jobs}
             except InputError as error:
                 problems += error.problems
     if problems:
         raise InputError(*dict.fromkeys(problems))
-    order = {name: place for place, name in enumerate(wanted.concepts)}
+    order = {name: position for position, name in enumerate(wanted.concepts)}
     return dict(sorted(found.items(), key=lambda item: (order[item[0].concept], item[0].seed)))
 
 

@@ -10,22 +10,21 @@ from tasks.concepts.concepts import Concept, concept_names, load_concept
 from tasks.concepts.image_checks import find_images
 from tasks.concepts.image_reading import normalise_image
 from tasks.concepts.image_sets import image_set, local_images
-from tasks.jobs.jobs import Job
 from tasks.project.settings import Settings
 
 
-def find_look_alikes(settings: Settings, job: Job, folder: Path | None) -> list[Image.Image]:
-    """Images of the project's other concepts of the same super-category, and those of a folder.
+def find_look_alikes(settings: Settings, concept: Concept, folder: Path | None) -> list[Image.Image]:
+    """Images of the project's other concepts of this one's super-category, and those of a folder.
 
     The folder holds a folder of images for each concept, by its name, or images that are meant for all.
 
     Raises:
         InputError: the folder is not there, or an image in it cannot be read; all problems together.
     """
-    paths = [path for other in _same_kind(settings, job.concept) for path in _images_of(settings, other)]
+    paths = [path for other in _same_kind(settings, concept) for path in _images_of(settings, other)]
     if folder is not None:
         check_folder(folder)
-        own = folder / job.concept.name
+        own = folder / concept.name
         found = find_images([own if own.is_dir() else folder])
         if found.problems:
             raise InputError(*found.problems)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.reading.pictures import OURS, open_picture
 from tasks.comparison.maps_sheet import MapRow, draw_maps_sheet, mapped_prompts, row_of
 from tasks.comparison.method_sheet import draw_method_sheet
 from tasks.comparison.plane import draw_plane
@@ -46,6 +47,14 @@ def draw_pictures(store: Store, work: ComparisonResults, table: MethodTable, fol
     return drawn
 
 
+def write_webp(drawn: Path, folder: Path) -> Path:
+    """Write one of them into the folder in a form that is small enough for a repository; returns its file."""
+    file = folder / f"{drawn.stem}.webp"
+    with open_picture(drawn, OURS) as image:
+        image.convert("RGB").save(file, quality=88, method=6)
+    return file
+
+
 def _draw_sheet(store: Store, work: ComparisonResults, name: str, file: Path) -> None:
     job = work.jobs[work.first(name)]
     rows = {
@@ -62,8 +71,8 @@ def _draw_sheet(store: Store, work: ComparisonResults, name: str, file: Path) ->
 def _draw_attention(store: Store, work: ComparisonResults, name: str, file: Path) -> None:
     rows = []
     for method in work.methods:
-        place = work.first(name, method)
-        rows.append(row_of(store, work.found[place]["maps"], _stages(work, method)[-1], method))
+        training = work.first(name, method)
+        rows.append(row_of(store, work.found[training]["maps"], _stages(work, method)[-1], method))
     said = "where words of a prompt look, by method; the same noise in a column"
     _save_maps(work, name, said, rows, file)
 
@@ -79,9 +88,9 @@ def _draw_stages(store: Store, work: ComparisonResults, name: str, file: Path) -
 
 
 def _save_maps(work: ComparisonResults, name: str, said: str, rows: list[MapRow], file: Path) -> None:
-    place = work.first(name)
-    category = work.jobs[place].concept.super_category
-    prompts = mapped_prompts(work.found[place]["maps"])
+    training = work.first(name)
+    category = work.jobs[training].concept.super_category
+    prompts = mapped_prompts(work.found[training]["maps"])
     draw_maps_sheet(name, said, category, prompts, rows).save(file, optimize=True)
 
 

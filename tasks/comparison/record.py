@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks.comparison.choice import Place
+from tasks.comparison.choice import ComparedTraining
 from tasks.comparison.table import MethodTable
 from tasks.jobs.jobs import Job
 from tasks.project.settings import Settings
@@ -15,7 +15,9 @@ EXPERIMENT = "compare"
 _CONTENT_TAG = "conceptbooth.comparison"
 
 
-def record_comparison(settings: Settings, table: MethodTable, jobs: Mapping[Place, Job], folder: Path) -> str:
+def record_comparison(
+    settings: Settings, table: MethodTable, jobs: Mapping[ComparedTraining, Job], folder: Path
+) -> str:
     """Write the runs, unless a comparison of the same content has them; returns the parent's id.
 
     `folder` is named by the content's digest.
@@ -45,7 +47,7 @@ def record_comparison(settings: Settings, table: MethodTable, jobs: Mapping[Plac
                 for figure, value in with_interval(name, vars(table.mean(method, score))).items():
                     client.log_metric(parent, figure, value)
         for cell in table.cells:
-            job = jobs[Place(cell.concept, cell.method, cell.seed)]
+            job = jobs[ComparedTraining(cell.concept, cell.method, cell.seed)]
             stages = {f"conceptbooth.stage.{plan.stage}": plan.key for plan in job.stages}
             facts = {
                 "concept": cell.concept,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.comparison.choice import Place
+from tasks.comparison.choice import ComparedTraining
 from tasks.jobs.jobs import Job
 from tasks.store.manifest import Manifest
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonResults:
-    """Jobs and what they left, by their places."""
+    """Jobs and what they left, by their trainings."""
 
-    jobs: Mapping[Place, Job]
-    found: Mapping[Place, Mapping[str, Manifest]]
+    jobs: Mapping[ComparedTraining, Job]
+    found: Mapping[ComparedTraining, Mapping[str, Manifest]]
     """By stage."""
     look_alikes: "Mapping[str, Tensor | None]"
     """By concept the embeddings (pictures, width) of what its pictures are ranked among; None where there are none."""
@@ -28,18 +28,18 @@ class ComparisonResults:
     @property
     def names(self) -> tuple[str, ...]:
         """Of the concepts."""
-        return tuple(dict.fromkeys(place.concept for place in self.jobs))
+        return tuple(dict.fromkeys(training.concept for training in self.jobs))
 
     @property
     def methods(self) -> tuple[str, ...]:
         """Their labels."""
-        return tuple(dict.fromkeys(place.method for place in self.jobs))
+        return tuple(dict.fromkeys(training.method for training in self.jobs))
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """Of the trainings."""
-        return tuple(dict.fromkeys(place.seed for place in self.jobs))
+        return tuple(dict.fromkeys(training.seed for training in self.jobs))
 
-    def first(self, name: str, method: str | None = None) -> Place:
-        """The concept's place of the first seed, and of the first method unless another is named."""
-        return Place(name, method or self.methods[0], self.seeds[0])
+    def first(self, name: str, method: str | None = None) -> ComparedTraining:
+        """The concept's training of the first seed, and of the first method unless another is named."""
+        return ComparedTraining(name, method or self.methods[0], self.seeds[0])

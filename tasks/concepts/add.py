@@ -33,7 +33,8 @@ from tasks.files.locks import file_lock
 from tasks.files.yaml_files import write_yaml
 from tasks.project.base_limits import BaseLimits
 from tasks.project.settings import Settings, shown_path
-from tasks.store.store import StoreFailed, open_store
+from tasks.store.blobs import StoreFailed
+from tasks.store.store import open_store
 
 MOST_STORED_PIXELS = 1536
 """Short side above which images are scaled down before they are stored.

@@ -111,11 +111,6 @@ def load_concepts(settings: Settings, names: Iterable[str]) -> list[Concept]:
     return concepts
 
 
-def list_concepts(settings: Settings) -> list[Concept]:
-    """All concepts of the project. InputError, with the problems of all, if any is broken."""
-    return load_concepts(settings, concept_names(settings))
-
-
 def parse_concept(name: str, folder: Path, facts: Any, label: str) -> Concept:
     """A concept from the content of its concept.yaml. InputError with all problems, each beginning with `label`."""
     if not isinstance(facts, dict):

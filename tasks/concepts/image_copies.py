@@ -11,7 +11,7 @@ from model.errors import WorkFailed, WorldFailed
 from tasks.dvc.folder_hash import FolderFile, file_md5
 from tasks.dvc.storage import DvcStorage
 from tasks.files.names import path_inside, proper_md5
-from tasks.files.spool import spooled_folder, sweep
+from tasks.files.spool import spooled_folder, sweep_unfinished
 from tasks.project.settings import Settings
 
 _UNUSED_SECONDS = 24 * 3600.0
@@ -35,7 +35,7 @@ def gather(
         if all(_is(path_inside(folder, file.relpath), file.md5) for file in files):
             os.utime(folder)
             return folder
-        sweep(folder.parent / "unfinished")
+        sweep_unfinished(folder.parent / "unfinished")
         _forget_unused(folder.parent)
         with spooled_folder(folder.parent / "unfinished") as unfinished:
             _fill(unfinished, storage, whose, near, files)

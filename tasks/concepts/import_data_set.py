@@ -25,9 +25,9 @@ from tasks.concepts.image_checks import find_images, inspect_images
 from tasks.concepts.image_origins import ORIGINS_FILE
 from tasks.concepts.image_sets import RECORD_FILE, image_set
 from tasks.dvc.command import dvc_import
+from tasks.files.addresses import hide_credentials, without_credentials
 from tasks.files.locks import file_lock
 from tasks.files.names import path_inside
-from tasks.files.places import hide_credentials, without_credentials
 from tasks.files.yaml_files import read_yaml
 from tasks.pictures.kinds import named_as_picture
 from tasks.project.base_limits import BaseLimits

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureRequest:
+class DrawingRequest:
     """What is to be drawn."""
 
     prompts: Sequence[str]
@@ -59,7 +59,7 @@ class DrawnPictures:
 
 
 def generate_pictures(
-    settings: Settings, reference: VersionReference, request: PictureRequest, reporter: Reporter
+    settings: Settings, reference: VersionReference, request: DrawingRequest, reporter: Reporter
 ) -> DrawnPictures:
     """Draw the pictures, and write each, marked, as soon as it is there.
 

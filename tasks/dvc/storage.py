@@ -15,8 +15,8 @@ from typing import Any
 
 from model.errors import InputError
 from tasks.dvc.folder_hash import file_md5
+from tasks.files.addresses import parse_address, without_credentials
 from tasks.files.names import proper_md5
-from tasks.files.places import parse_place, without_credentials
 from tasks.files.s3_url import SCHEME, S3Url
 from tasks.files.spool import spooled
 from tasks.project.settings import Settings
@@ -210,7 +210,7 @@ def dvc_storage(settings: Settings) -> DvcStorage:
     if url.partition("://")[0] in _READ_BY_DVC:
         return DvcStorage(cache=cache, remote=UnreadRemote(address=without_credentials(url)))
     try:
-        folder = parse_place(url, also_s3=False)
+        folder = parse_address(url, also_s3=False)
     except ValueError as error:
         kinds = f"{SCHEME}, {'://, '.join(sorted(_READ_BY_DVC))}://"
         raise InputError(f"DVC remote '{name}' in .dvc/config: {error}, or one of {kinds} that DVC knows") from error

@@ -24,8 +24,9 @@ from tasks.jobs.kinds import KINDS, kind_name
 from tasks.jobs.libraries import installed_versions
 from tasks.jobs.models import model_facts
 from tasks.project.git import git_facts
+from tasks.store.folder_blobs import DISK_FULL
 from tasks.store.manifest import Facts, Input, Manifest
-from tasks.store.store import DISK_FULL, Damaged
+from tasks.store.store import Damaged
 
 
 def keep(

@@ -4,13 +4,12 @@ from functools import lru_cache
 
 from model.bases.base import Base, load_base
 from model.runtime.device import open_device
-from tasks.jobs.jobs import Job
+from tasks.jobs.models import ModelIdentity
 
 
-def open_base(job: Job) -> Base:
-    """The job's base model on the device that the settings name. Raises InputError if either is not there."""
-    base = job.recipe.base
-    return _base(base.location, base.revision, base.digest, job.settings.device)
+def open_base(base: ModelIdentity, device: str) -> Base:
+    """A base model on a device as the settings name it. Raises InputError if either is not there."""
+    return _base(base.location, base.revision, base.digest, device)
 
 
 # The digest is an argument because a folder's files may change while a process lives.

@@ -5,19 +5,17 @@ from functools import lru_cache
 from model.runtime.device import open_device
 from model.scores.evaluator import Evaluator
 from model.scores.identity_model import IdentityModel
-from tasks.jobs.jobs import Job
+from tasks.jobs.models import ModelIdentity
 
 
-def open_evaluator(job: Job) -> Evaluator:
-    """The job's CLIP model on the device that the settings name. Raises InputError if either is not there."""
-    evaluator = job.recipe.evaluator
-    return _evaluator(evaluator.location, evaluator.revision, evaluator.digest, job.settings.device)
+def open_evaluator(evaluator: ModelIdentity, device: str) -> Evaluator:
+    """A CLIP model on a device as the settings name it. Raises InputError if either is not there."""
+    return _evaluator(evaluator.location, evaluator.revision, evaluator.digest, device)
 
 
-def open_identity_model(job: Job) -> IdentityModel | None:
-    """The job's identity model, if it has one, likewise."""
-    model = job.recipe.identity_model
-    return _identity_model(model.location, model.revision, model.digest, job.settings.device) if model else None
+def open_identity_model(model: ModelIdentity | None, device: str) -> IdentityModel | None:
+    """An identity model, likewise; None for none."""
+    return _identity_model(model.location, model.revision, model.digest, device) if model else None
 
 
 # The digest is an argument because a folder's files may change while a process lives.

@@ -8,7 +8,7 @@ from model.errors import InputError, SetupError
 from tasks.concepts.image_checks import inspect_images, pictures_among
 from tasks.concepts.image_sets import local_images
 from tasks.concepts.takedown_records import Takedowns, read_takedowns
-from tasks.execution.work_folders import sweep
+from tasks.execution.work_folders import sweep_work_folders
 from tasks.jobs.jobs import Job
 from tasks.project.base_limits import base_folder, check_short_side, fewest_pixels
 from tasks.project.settings import Settings
@@ -28,7 +28,7 @@ def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
     if problems := key_problems(settings, "trainings"):  # it signs what is made, at the very end
         raise SetupError(*problems)
     store = open_store(settings)
-    sweep(settings, [plan for job in jobs for plan in job.stages])
+    sweep_work_folders(settings, [plan for job in jobs for plan in job.stages])
     taken = read_takedowns(store)
     needy = [job for job in jobs if not all(_whole(store, p.stage, p.key) for p in job.stages if p.kind != "gallery")]
     _together(
@@ -103,7 +103,7 @@ def _check_base_reads(job: Job) -> None:
 
     recipe = job.recipe
     with _setting_up():
-        base = open_base(job)
+        base = open_base(recipe.base, job.settings.device)
         check_short_side(job.settings, recipe.params, base.resolution)  # of a base on the hub it is known only now
     check_concept(base.tokenizers, recipe.prompt, recipe.prompts)
     for stage in recipe.method.stages:
@@ -115,7 +115,7 @@ def _check_evaluator_reads(job: Job) -> None:
     from tasks.execution.loaded_evaluator import open_evaluator
 
     with _setting_up():
-        evaluator = open_evaluator(job)
+        evaluator = open_evaluator(job.recipe.evaluator, job.settings.device)
     evaluator.embed_text([job.recipe.prompt.without_placeholder(text) for text in job.recipe.prompts])
 
 
@@ -123,4 +123,4 @@ def _check_identity_model(job: Job) -> None:
     from tasks.execution.loaded_evaluator import open_identity_model
 
     with _setting_up():
-        open_identity_model(job)
+        open_identity_model(job.recipe.identity_model, job.settings.device)

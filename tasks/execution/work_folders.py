@@ -36,7 +36,7 @@ def lock_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
 
 
-def sweep(settings: Settings, wanted: Collection[StagePlan]) -> None:
+def sweep_work_folders(settings: Settings, wanted: Collection[StagePlan]) -> None:
     """Remove what dead processes left and nobody will use.
 
     What the `wanted` stages can go on from stays. So does that of other stages, whose concepts may be asked for next,
@@ -52,7 +52,7 @@ def sweep(settings: Settings, wanted: Collection[StagePlan]) -> None:
 
 
 def unwanted(settings: Settings, wanted: Collection[StagePlan]) -> list[Path]:
-    """Folders that `sweep` removes now."""
+    """Folders that `sweep_work_folders` removes now."""
     asked_for = {work_folder(settings, plan) for plan in wanted}
     dead, others = [], []
     for folder in (settings.home / "work").glob("*/"):

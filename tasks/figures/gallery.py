@@ -8,7 +8,7 @@ from jinja2 import PackageLoader
 from PIL import Image
 
 from tasks.figures.contact_sheet import draw_contact_sheet
-from tasks.figures.gallery_content import STAGE_LESSONS, Gallery, GalleryFacts, StageView, make_gallery
+from tasks.figures.gallery_content import STAGE_LESSONS, Gallery, GalleryFacts, StageView, gallery_of
 from tasks.figures.html import SMALL_PIXELS, embedded, page_environment
 from tasks.store.artefacts import CONTACT_SHEET, PAGE
 
@@ -32,7 +32,7 @@ def write_gallery(
     ``prompts`` hold one ``{}`` each; ``generations`` and ``base_generations`` are one list of pictures per prompt;
     ``scores`` is the scores document (``scores.json``).
     """
-    gallery = make_gallery(
+    gallery = gallery_of(
         facts=facts,
         concept_images=concept_images,
         prompts=prompts,

@@ -85,7 +85,7 @@ class Gallery:
     readings: Sequence[Reading]
 
 
-def make_gallery(
+def gallery_of(
     *,
     facts: GalleryFacts,
     concept_images: Sequence[Image],

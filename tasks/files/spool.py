@@ -35,7 +35,7 @@ def spooled_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
+def sweep_unfinished(folder: Path) -> None:
     """Remove what processes of this machine that are no more have left; of other machines what is a day old."""
     for path in folder.glob("*"):
         if not _is_left(path):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.jobs.has_say import has_say
-from tasks.jobs.source_code import ROOTS, STAR, Chain, Definition, Source, parsed, short
+from tasks.jobs.source_code import ROOTS, STAR, Definition, DottedName, SourceModule, parsed, short
 from tasks.store.manifest import WHOLE_CODE
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -102,7 +102,7 @@ class _Graph:
                 said.setdefault(_path(module).relative_to(PROJECT).as_posix(), []).append(digest)
         return {file: short(repr(sorted(digests)).encode()) for file, digests in sorted(said.items())}
 
-    def _add(self, item: Item, definition: Definition, source: Source) -> None:
+    def _add(self, item: Item, definition: Definition, source: SourceModule) -> None:
         ours: list[tuple[str, Item]] = []
         foreign: list[tuple[str, str]] = []
         for chain in sorted(definition.mentions):
@@ -139,7 +139,7 @@ class _Graph:
                 yield from self._load(loaded)
 
 
-def _definition(source: Source, name: str) -> Definition:
+def _definition(source: SourceModule, name: str) -> Definition:
     if name == _EFFECTS:
         assert source.effects is not None  # else it is no item
         return source.effects
@@ -149,7 +149,7 @@ def _definition(source: Source, name: str) -> Definition:
     return source.definitions[name]
 
 
-def _meanings(module: str, source: Source, definition: Definition, chain: Chain) -> Iterator[Item | str]:
+def _meanings(module: str, source: SourceModule, definition: Definition, chain: DottedName) -> Iterator[Item | str]:
     """What a name stands for: an item, or the dotted path of what is not ours. Local names stand for nothing."""
     name, *attributes = chain
     if name in definition.imports:
@@ -192,7 +192,7 @@ def _path(module: str) -> Path:
 
 
 @functools.cache
-def _source(module: str) -> Source | None:
+def _source(module: str) -> SourceModule | None:
     """None where there is no such module, as where the last part of a path is something in one."""
     path = _path(module)
     try:

@@ -14,7 +14,6 @@ WITHOUT_SAY: dict[str, str] = {
     "tasks.project": NUMBERS_ARE_IN_THE_KEY,
     "tasks.signing": "it says who made a thing",
     "tasks.store": "it keeps bytes, whose hashes are compared",
-    "tasks.signing": "it says who made what, not what was made",
     "tasks.tracking": DESCRIBES,
     "tasks.dvc": "it brings bytes, whose hashes are compared",
     "tasks.jobs": NUMBERS_ARE_IN_THE_KEY,
@@ -38,6 +37,7 @@ WITHOUT_SAY: dict[str, str] = {
 WITH_SAY: dict[str, str] = {
     "tasks.store.artefacts": "names of files in an artefact",
     "tasks.store.pictures": "it decodes pictures, and decides their order",
+    "tasks.store.scores": "it decodes scores",
     "tasks.execution.loaded_base": "it loads the base",
     "tasks.execution.loaded_evaluator": "it loads what measures",
 }

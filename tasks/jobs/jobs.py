@@ -13,7 +13,7 @@ from model.runtime.device import numeric_policy
 from tasks.concepts.concepts import Concept, load_concept
 from tasks.concepts.image_sets import ImageSet, ImagesMissing, git_state, image_set, recorded_set
 from tasks.files.hashing import DigestMemory
-from tasks.jobs.adopted import Exists, counted
+from tasks.jobs.adopted_stages import Exists, counted
 from tasks.jobs.adoptions import Adoptions, read_adoptions
 from tasks.jobs.keys import Recipe, StagePlan, Workings, find_workings, plan_stages
 from tasks.jobs.models import ModelIdentity, identify_model
@@ -21,7 +21,8 @@ from tasks.project.base_limits import base_folder, check_short_side
 from tasks.project.params import Params, load_params
 from tasks.project.prompt_sets import EvaluationPrompt, load_prompt_set
 from tasks.project.settings import Settings
-from tasks.store.store import Store, StoreFailed, open_store
+from tasks.store.blobs import StoreFailed
+from tasks.store.store import Store, open_store
 from tasks.tracking.address import address_problem
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-Chain = tuple[str, ...]
+DottedName = tuple[str, ...]
 """A name as it is mentioned, with the attributes after it: ("curve", "point")."""
 ROOTS = ("model", "tasks")
 """Packages whose source code is looked into; of others the version counts."""
@@ -43,7 +43,7 @@ class Definition:
 
     digest: str
     """Of what it says: comments, formatting, docstrings, words of errors, annotations and import lines left out."""
-    mentions: frozenset[Chain]
+    mentions: frozenset[DottedName]
     imports: Mapping[str, str] = field(default_factory=dict)
     """Its own import lines: by local name the dotted path that it stands for."""
     texts: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Definition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SourceModule:
     """A module."""
 
     definitions: Mapping[str, Definition]
@@ -66,7 +66,7 @@ class Source:
 
 
 @functools.cache
-def parsed(path: Path, _changed: int) -> Source:
+def parsed(path: Path, _changed: int) -> SourceModule:
     """The module in a file that was changed at that time: kinds of stages share most modules, and parsing is slow."""
     content = path.read_bytes()
     tree = ast.parse(content)
@@ -97,7 +97,7 @@ def parsed(path: Path, _changed: int) -> Source:
     unused = sorted(at for name, at in foreign.items() if name not in mentioned)
     if unused:
         effects = replace(effects, digest=short(repr((effects.digest, unused)).encode()))
-    return Source(
+    return SourceModule(
         definitions=definitions,
         effects=effects if acting or unused else None,
         imports=runtime | names,
@@ -225,7 +225,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.said: list[str] = []
-        self.mentions: set[Chain] = set()
+        self.mentions: set[DottedName] = set()
         self.imports: dict[str, str] = {}
         self.texts: list[str] = []
 

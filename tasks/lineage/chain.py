@@ -4,7 +4,6 @@ The chain is walked from manifest to manifest. Registry and records only say whe
 enough: a manifest names its concept.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +15,10 @@ from tasks.lineage.prepared_images import prepared_images
 from tasks.project.settings import Settings
 from tasks.registry.all_versions import registered_versions
 from tasks.registry.reference import VersionReference
-from tasks.store.artefacts import SCORES
+from tasks.store.blobs import StoreFailed
 from tasks.store.manifest import Manifest
-from tasks.store.store import Damaged, Store, StoreFailed
+from tasks.store.scores import load_scores
+from tasks.store.store import Damaged, Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def read_chain(store: Store, index: LineageIndex, head: Head) -> Chain:
     scores: Mapping[str, Any] | None = None
     try:
         images = _images(store, manifests["prepare"], chain.stated) if "prepare" in manifests else ()
-        scores = json.loads(store.file(manifests["evaluate"], SCORES).read_bytes()) if "evaluate" in manifests else None
+        scores = load_scores(store, manifests["evaluate"]) if "evaluate" in manifests else None
     except Damaged as damage:
         problems.append(str(damage))
     return Chain(head=head, links=ordered, images=images, scores=scores, problems=tuple(problems))

@@ -1,6 +1,5 @@
 """Two evaluations compared prompt by prompt, and picture by picture where both began at the same noise."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 from model.scores.interval import Interval
 from tasks.figures.score_words import interval
 from tasks.files.hashing import digest_of
-from tasks.store.artefacts import SCORES
 from tasks.store.manifest import Manifest
+from tasks.store.scores import load_scores
 from tasks.store.store import Store
 
 COMPARED = ("clip_i", "clip_t")
@@ -62,7 +61,7 @@ class Difference:
 def read_evaluation(store: Store, key: str) -> Evaluation:
     """The evaluation with this key. Raises Damaged where it is not in the store as it was, and StoreFailed."""
     manifest = store.get("evaluate", key)
-    return evaluation_of(manifest, json.loads(store.file(manifest, SCORES).read_text(encoding="utf-8")))
+    return evaluation_of(manifest, load_scores(store, manifest))
 
 
 def evaluation_of(manifest: Manifest, document: Mapping[str, Any]) -> Evaluation:

@@ -12,7 +12,7 @@ from model.reading.pictures import OURS, open_picture
 from tasks.figures.html import embedded, page_environment
 from tasks.figures.score_words import interval, read_scores
 from tasks.lineage.chain import Chain
-from tasks.lineage.words import SHORT, device_words, git_words, number, size_words, when_words
+from tasks.lineage.words import SHORT, devices_compared, git_words, number, size_words, when_words
 from tasks.store.artefacts import GENERATIONS, PREVIEW, STAGES
 from tasks.store.manifest import Manifest
 from tasks.store.store import Damaged, Store
@@ -51,7 +51,7 @@ def write_page(page: Path, store: Store, chain: Chain, lineage: Mapping[str, Any
         "number": number,
         "interval": interval,
         "when": when_words,
-        "devices": device_words,
+        "devices": devices_compared,
     }
     environment = page_environment(PackageLoader("tasks.lineage"), filters)
     scores = lineage["evaluation"] and lineage["evaluation"]["scores"]

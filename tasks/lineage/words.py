@@ -30,7 +30,7 @@ def number(value: Any) -> str:
     return f"{value:g}".replace("e-0", "e-") if isinstance(value, float) else str(value)
 
 
-def device_words(concept: Mapping[str, Any]) -> str:
+def devices_compared(concept: Mapping[str, Any]) -> str:
     """Where a concept of an adoption's proof was made, before and anew."""
     old, new = concept["old_device"], concept["new_device"]
     return f"on {old}" if old == new else f"on {old} and {new}"

@@ -5,7 +5,6 @@ of concepts.
 """
 
 import gc
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from tasks.registry.all_versions import KnownVersion, RegistryUnknown, registere
 from tasks.registry.reference import CANDIDATE
 from tasks.registry.store_records import training_record_path
 from tasks.registry.versions import GALLERY_TAG, KEY_TAG
-from tasks.store.artefacts import SCORES
+from tasks.store.scores import load_scores
 from tasks.store.store import Damaged, Inventory, Store, open_store
 
 REGISTER = "register"
@@ -293,5 +292,5 @@ def _registration_lacks(
 def last_training_from_manifests(store: Store, job: Job) -> LastTraining:
     """The record of a training that has none, from the manifests of its stages. Raises Damaged, StoreFailed."""
     manifests = {plan.stage: store.get(plan.stage, plan.key) for plan in job.stages}
-    scores = json.loads(store.file(manifests["evaluate"], SCORES).read_text(encoding="utf-8"))
+    scores = load_scores(store, manifests["evaluate"])
     return last_training_of(job, manifests, None, scores)

@@ -36,7 +36,7 @@ def sign_release(settings: Settings, place: Blobs, release: Release, folder: Pat
     present = place.read(path)
     if present is not None:
         try:
-            verify(release.hashes, present.content, public_key_of(settings))
+            verify_signature(release.hashes, present.content, public_key_of(settings))
             return
         except NotSigned:
             pass  # by a key that is no longer ours, or damaged
@@ -51,7 +51,7 @@ def sign_ledger(settings: Settings, place: Blobs, ledger: Ledger) -> None:
     present = place.read(path)
     if present is not None:
         try:
-            verify(hashes_of_documents(documents), present.content, public_key_of(settings))
+            verify_signature(hashes_of_documents(documents), present.content, public_key_of(settings))
             return
         except NotSigned:
             pass  # a record was added since
@@ -90,7 +90,7 @@ def sign(settings: Settings, folder: Path) -> bytes:
         return signature.read_bytes()
 
 
-def verify(hashes: Mapping[str, str], signature: bytes, public_key: bytes) -> None:
+def verify_signature(hashes: Mapping[str, str], signature: bytes, public_key: bytes) -> None:
     """Raise NotSigned unless the signature is this key's, over exactly these files: sha256 by name."""
     signed = _signed(signature, public_key)
     if signed == hashes:

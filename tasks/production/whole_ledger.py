@@ -15,7 +15,7 @@ from tasks.production.signatures import (
     hashes_of_documents,
     ledger_documents,
     ledger_signature_path,
-    verify,
+    verify_signature,
 )
 from tasks.project.settings import Settings
 from tasks.signing.trusted_keys import TrustedKey, TrustedKeys, load_trusted_keys
@@ -121,7 +121,7 @@ def _signed(place: Blobs, ledger: Ledger, keys: TrustedKeys) -> int:
 
 def _holds(hashes: Mapping[str, str], signature: bytes, public_key: bytes) -> bool:
     try:
-        verify(hashes, signature, public_key)
+        verify_signature(hashes, signature, public_key)
     except NotSigned:
         return False
     return True

@@ -31,7 +31,7 @@ from pydantic_settings import (
 from model.bases.recorded_base import BASE_VARIABLE
 from model.errors import InputError
 from model.training.checkpoint_interval import CheckpointInterval
-from tasks.files.places import parse_place, without_credentials
+from tasks.files.addresses import parse_address, without_credentials
 from tasks.files.s3_url import S3Url
 from tasks.project.settings_files import CREDENTIALS, SETTINGS_FILE, read_dotenv, read_settings_file
 
@@ -181,12 +181,12 @@ class Settings(BaseSettings):
     @field_validator("store", "production_store", "prefect_results", mode="before")
     @classmethod
     def _in_s3(cls, place: Any) -> Any:
-        return parse_place(place, also_s3=True) if isinstance(place, str) else place
+        return parse_address(place, also_s3=True) if isinstance(place, str) else place
 
     @field_validator(*_FOLDERS, mode="before")
     @classmethod
     def _here(cls, place: Any) -> Any:
-        return parse_place(place, also_s3=False) if isinstance(place, str) else place
+        return parse_address(place, also_s3=False) if isinstance(place, str) else place
 
     @field_validator("mlflow_artifact_root")
     @classmethod
@@ -194,7 +194,7 @@ class Settings(BaseSettings):
         scheme, found, _ = place.partition(":")
         if found and scheme in _MLFLOW_FILES:
             return place
-        folder = parse_place(place, also_s3=False)
+        folder = parse_address(place, also_s3=False)
         return (info.data.get("root", Path()) / str(folder)).resolve().as_uri()
 
     @field_validator("prefect_api_url")

@@ -18,7 +18,7 @@ from tasks.verification.scores import measured_evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class Challenger:
     """A version that may be measured."""
 
     version: KnownVersion
@@ -27,19 +27,19 @@ class Candidate:
     """The ledger's record that took it out of production; None where nobody did."""
 
 
-def candidates(
+def challengers(
     settings: Settings, registered: Iterable[Sequence[KnownVersion]], policy: Policy, alias: str
-) -> list[Candidate]:
+) -> list[Challenger]:
     """Of the versions of each concept the one with this alias, unless its verdict is there or it is the champion."""
     found = []
     for versions in registered:
         named = next((version for version in versions if alias in version.aliases), None)
         champion = next((version for version in versions if CHAMPION in version.aliases), None)
         if named is not None and named is not champion:
-            found.append(Candidate(version=named, champion=champion, withdrawn=None))
-    withdrawn = _withdrawn(settings, {candidate.version.concept for candidate in found})
+            found.append(Challenger(version=named, champion=champion, withdrawn=None))
+    withdrawn = _withdrawn(settings, {challenger.version.concept for challenger in found})
     found = [replace(each, withdrawn=withdrawn.get(each.version.tags.get(KEY_TAG, ""))) for each in found]
-    return [candidate for candidate in found if not _has_verdict(candidate, policy)]
+    return [challenger for challenger in found if not _has_verdict(challenger, policy)]
 
 
 def _withdrawn(settings: Settings, concepts: set[str]) -> Mapping[str, Promotion]:
@@ -52,15 +52,15 @@ def _withdrawn(settings: Settings, concepts: set[str]) -> Mapping[str, Promotion
     return {content: record for ledger in ledgers for content, record in ledger.withdrawn.items()}
 
 
-def _has_verdict(candidate: Candidate, policy: Policy) -> bool:
+def _has_verdict(challenger: Challenger, policy: Policy) -> bool:
     """Whether it was measured against this champion by this policy, and nothing has spoken against it since."""
-    known = Verdict.from_json(candidate.version.tags.get(GATE_TAG))
-    if known is None or not known.is_about(policy, candidate.champion.version if candidate.champion else None):
+    known = Verdict.from_json(challenger.version.tags.get(GATE_TAG))
+    if known is None or not known.is_about(policy, challenger.champion.version if challenger.champion else None):
         return False
-    return not (known.passed and (candidate.withdrawn or REVOKED_TAG in candidate.version.tags))
+    return not (known.passed and (challenger.withdrawn or REVOKED_TAG in challenger.version.tags))
 
 
-def gate(settings: Settings, store: Store, policy: Policy, asked: Sequence[Candidate]) -> dict[str, Verdict]:
+def gate(settings: Settings, store: Store, policy: Policy, asked: Sequence[Challenger]) -> dict[str, Verdict]:
     """Verdicts by concept, each written on its version.
 
     Raises:
@@ -68,25 +68,25 @@ def gate(settings: Settings, store: Store, policy: Policy, asked: Sequence[Candi
     """
     if not asked:
         return {}
-    verdicts = {candidate.version.concept: _judged(store, policy, candidate) for candidate in asked}
+    verdicts = {challenger.version.concept: _judged(store, policy, challenger) for challenger in asked}
     client = connect(settings)
     with sorted_failures(settings):
-        for candidate in asked:
-            version = candidate.version
+        for challenger in asked:
+            version = challenger.version
             said = verdicts[version.concept].to_json()
             client.set_model_version_tag(model_name(version.concept), str(version.version), GATE_TAG, said)
     return verdicts
 
 
-def _judged(store: Store, policy: Policy, candidate: Candidate) -> Verdict:
-    champion = candidate.champion
+def _judged(store: Store, policy: Policy, challenger: Challenger) -> Verdict:
+    champion = challenger.champion
     number = champion.version if champion else None
-    if revoked := candidate.version.tags.get(REVOKED_TAG):
+    if revoked := challenger.version.tags.get(REVOKED_TAG):
         return Verdict.impossible(policy, number, f"was revoked on {revoked}", gate="revoked")
-    if withdrawn := candidate.withdrawn:
+    if withdrawn := challenger.withdrawn:
         return Verdict.impossible(policy, number, f"was taken out of production on {withdrawn.words}", "withdrawn")
     try:
-        found = _evaluation(store, candidate.version)
+        found = _evaluation(store, challenger.version)
     except Damaged as damage:
         return Verdict.impossible(policy, number, f"its own evaluation cannot be read: {damage}")
     best: Evaluation | Damaged | None

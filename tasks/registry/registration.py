@@ -30,8 +30,8 @@ from tasks.registry.versions import (
     REVOKED_TAG,
     TAGS,
     WEIGHTS_SHA256_TAG,
-    damage,
     model_name,
+    version_damage,
     versions,
 )
 from tasks.store.manifest import Manifest
@@ -110,7 +110,7 @@ def confirm(settings: Settings, registered: RegisteredVersion) -> str | None:
         if registered.version not in there:
             return f"version {registered.version} of {registered.name} is gone from {shown(settings)}"
         _refuse_revoked(there[registered.version])
-        problem = damage(client, settings, there[registered.version])
+        problem = version_damage(client, settings, there[registered.version])
         if problem is None:
             _name_candidate(client, there[registered.version])
         return problem and f"version {registered.version} of {registered.name}: {problem}"
@@ -156,7 +156,7 @@ def _registered_before(
     """The version of this content, and what is wrong with its files where the store can put them right."""
     for version in versions(client, record.concept.name, record.key):
         _refuse_revoked(version)
-        problem = damage(client, settings, version)
+        problem = version_damage(client, settings, version)
         # weights that were trained again may differ in their last bits: they cannot stand for those that are lost
         if problem is None or version.tags.get(WEIGHTS_SHA256_TAG) == record.weights.sha256:
             return version, problem

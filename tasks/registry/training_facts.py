@@ -12,8 +12,9 @@ from tasks.figures.score_words import read_scores
 from tasks.files.hashing import digest_of
 from tasks.jobs.keys import StagePlan
 from tasks.jobs.kinds import chain_order, kind_name
-from tasks.store.artefacts import IMAGES, SCORES, WEIGHTS
+from tasks.store.artefacts import IMAGES, WEIGHTS
 from tasks.store.manifest import FileRecord, Input, Manifest
+from tasks.store.scores import load_scores
 from tasks.store.store import Store
 
 RECORD_SCHEMA = 1
@@ -49,7 +50,7 @@ class TrainingFacts:
             stages=_training_stages(manifests),
             evaluation=evaluation,
             gallery=manifests["gallery"],
-            scores=json.loads(store.file(evaluation, SCORES).read_text(encoding="utf-8")),
+            scores=load_scores(store, evaluation),
         )
 
     @property

@@ -93,7 +93,7 @@ def versions(client: "MlflowClient", concept: str, key: str | None = None) -> "l
     return sorted(client.search_model_versions(query, max_results=10_000), key=lambda found: int(found.version))
 
 
-def damage(client: "MlflowClient", settings: Settings, version: "ModelVersion") -> str | None:
+def version_damage(client: "MlflowClient", settings: Settings, version: "ModelVersion") -> str | None:
     """What is wrong with a version's files; None if nothing.
 
     Files on this machine are hashed; of those elsewhere names and sizes are compared.
@@ -215,14 +215,14 @@ def _fetch(client: "MlflowClient", settings: Settings, version: "ModelVersion") 
     again = f"`conceptbooth train {version.name.removeprefix(PREFIX)}` puts it right"
     place = client.get_model_version_download_uri(version.name, version.version)
     if (folder := local_folder(place)) is not None:
-        if problem := damage(client, settings, version):
+        if problem := version_damage(client, settings, version):
             raise InputError(f"{said}: {problem}; {again}")
         return folder / ARTIFACTS
     copies = settings.home / "versions"
     kept = copies / f"{version.name}-{version.version}-{proper_sha256(tag_of(version, WEIGHTS_SHA256_TAG))[:16]}"
     if kept.is_dir() and _copy_problem(kept, version) is None:
         return kept / ARTIFACTS
-    if problem := damage(client, settings, version):  # nothing is fetched of which names and sizes are wrong already
+    if problem := version_damage(client, settings, version):  # nothing is fetched whose names or sizes are wrong
         raise InputError(f"{said}: {problem}; {again}")
     copies.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=copies, prefix=".") as spool:

@@ -27,6 +27,10 @@ def embed_base_pictures(context: StageContext, evaluation: Any, evaluated: Any) 
 
     numbers = range(len(context.job.recipe.prompts))
     drawn = [pictures(context.store, evaluation, f"{BASE_GENERATIONS}/{number:02}") for number in numbers]
-    models = {"clip_base": open_evaluator(context.job), "identity_base": open_identity_model(context.job)}
+    recipe, device = context.job.recipe, context.job.settings.device
+    models = {
+        "clip_base": open_evaluator(recipe.evaluator, device),
+        "identity_base": open_identity_model(recipe.identity_model, device),
+    }
     flat, shape = list(chain(*drawn)), (len(drawn), len(drawn[0]))
     return {name: model.embed_images(flat).cpu().unflatten(0, shape) for name, model in models.items() if model}

@@ -34,7 +34,7 @@ def make_class_images(plan: StagePlan, context: StageContext, inputs: Mapping[st
             advance(image + 1, "")
 
         generate(
-            open_base(context.job),
+            open_base(context.job.recipe.base, context.job.settings.device),
             None,
             [facts["prompt"]],
             facts["count"],

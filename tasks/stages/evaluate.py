@@ -63,13 +63,14 @@ def make_evaluation(plan: StagePlan, context: StageContext, inputs: Mapping[str,
     from tasks.execution.loaded_evaluator import open_evaluator, open_identity_model
 
     job, facts = context.job, plan.parameters
+    device = job.settings.device
     trainings = [inputs[stage] for stage in plan.reads if kind_name(stage) == "train"]
     weights = [ConceptWeights.load(context.store.file(training, WEIGHTS)) for training in trainings]
     concept, prompts = weights[-1].prompt, facts["prompts"]
     assert plan.seed is not None  # what draws has one
     sampling = Sampling(seed=plan.seed, **{name: facts[name] for name in _SAMPLING})
     autocast = plan.numeric_policy["autocast"]
-    base = open_base(job)
+    base = open_base(job.recipe.base, device)
     per_prompt, base_per_prompt = facts["images_per_prompt"], facts["base_images_per_prompt"]
     plain = [concept.without_placeholder(prompt) for prompt in prompts]
     total = len(prompts) * (per_prompt + base_per_prompt) + len(weights)
@@ -100,7 +101,8 @@ def make_evaluation(plan: StagePlan, context: StageContext, inputs: Mapping[str,
             _save_maps(base, stage_weights, sampling, autocast, folder / STAGES / name)
             advance(next(finished), "")
     instance_images = pictures(context.store, inputs["prepare"], IMAGES)
-    evaluator, identity_model = open_evaluator(job), open_identity_model(job)
+    evaluator = open_evaluator(job.recipe.evaluator, device)
+    identity_model = open_identity_model(job.recipe.identity_model, device)
 
     embeddings = embed(generated, instance_images, plain, evaluator=evaluator, identity_model=identity_model)
     of_base = embed_others(embeddings, untrained, evaluator=evaluator, identity_model=identity_model)

@@ -1,6 +1,5 @@
 """The gallery of a training: what people look at, drawn from the evaluation's pictures and scores."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,11 +15,11 @@ from tasks.store.artefacts import (
     IMAGES,
     PLACEHOLDER_MAP,
     PREVIEW,
-    SCORES,
     STAGES,
 )
 from tasks.store.manifest import Manifest
 from tasks.store.pictures import picture, pictures
+from tasks.store.scores import load_scores
 
 
 def make_gallery(plan: StagePlan, context: StageContext, inputs: Mapping[str, Manifest], folder: Path) -> Metrics:
@@ -55,7 +54,7 @@ def make_gallery(plan: StagePlan, context: StageContext, inputs: Mapping[str, Ma
             )
             for name in names
         ],
-        scores=json.loads(store.file(evaluation, SCORES).read_text(encoding="utf-8")),
+        scores=load_scores(store, evaluation),
     )
     return {}
 

@@ -19,4 +19,6 @@ def embed_look_alikes(context: StageContext, pictures: Sequence[Image.Image]) ->
 
     if not pictures:
         return None
-    return (open_identity_model(context.job) or open_evaluator(context.job)).embed_images(pictures).cpu()
+    recipe, device = context.job.recipe, context.job.settings.device
+    model = open_identity_model(recipe.identity_model, device) or open_evaluator(recipe.evaluator, device)
+    return model.embed_images(pictures).cpu()

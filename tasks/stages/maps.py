@@ -36,7 +36,8 @@ def make_maps(plan: StagePlan, context: StageContext, inputs: Mapping[str, Manif
     sampling = Sampling(
         seed=plan.seed, guidance_scale=facts["guidance_scale"], num_inference_steps=facts["num_inference_steps"]
     )
-    autocast, base = plan.numeric_policy["autocast"], open_base(context.job)
+    autocast = plan.numeric_policy["autocast"]
+    base = open_base(context.job.recipe.base, context.job.settings.device)
     with context.progress(plan, len(plan.reads) * len(facts["prompts"]), "maps") as advance:
         done = 0
         for stage in plan.reads:

@@ -60,7 +60,7 @@ def make_weights(plan: StagePlan, context: StageContext, inputs: Mapping[str, Ma
         processes = Processes(count=count, base=base.location, base_revision=base.revision, device=device)
         run = partial(train_jointly, processes, folder=kept / "joint")
     else:
-        run = partial(train_stage, base=open_base(context.job))
+        run = partial(train_stage, base=open_base(base, settings.device))
     with context.progress(plan, stage.max_train_steps, "steps") as advance:
         trained = run(
             stage=stage,

@@ -9,7 +9,7 @@ from pathlib import Path
 from model.errors import WorldFailed
 from tasks.files.hashing import file_digest
 from tasks.files.names import proper_sha256
-from tasks.files.spool import spooled, sweep
+from tasks.files.spool import spooled, sweep_unfinished
 
 _IN_USE_SECONDS = 3600.0
 """What was asked for within this time stays, whatever its size: a stage may be about to open it."""
@@ -49,7 +49,7 @@ class ContentCache:
 
     def trim(self) -> None:
         """Remove what was used longest ago, until the rest is within bounds."""
-        sweep(self.folder / "unfinished")
+        sweep_unfinished(self.folder / "unfinished")
         found = []
         for path in self.folder.glob("??/*"):
             with suppress(FileNotFoundError):  # another process trims too

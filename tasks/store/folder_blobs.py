@@ -18,7 +18,7 @@ from model.runtime.disk import to_disk
 from tasks.files.hashing import file_digest
 from tasks.files.locks import file_lock, lock_if_free
 from tasks.files.names import path_inside
-from tasks.files.spool import spooled, sweep
+from tasks.files.spool import spooled, sweep_unfinished
 from tasks.store.blobs import PLACE_SETTINGS, Entry, Hold, NotAsWritten, Record, StoreFailed
 from tasks.store.manifest import FileRecord
 
@@ -45,7 +45,7 @@ class FolderBlobs:
     def probe(self) -> None:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            sweep(self._spool)
+            sweep_unfinished(self._spool)
             self._sweep_locks()
             with spooled(self._spool) as one, spooled(self._spool) as two:
                 one.write_bytes(b"probe")

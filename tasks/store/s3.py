@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from tasks.files.places import without_credentials
+from tasks.files.addresses import without_credentials
 from tasks.files.s3_url import S3Url
 from tasks.store.blobs import StoreFailed
 

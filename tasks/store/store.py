@@ -24,13 +24,11 @@ from tasks.files.names import path_inside
 from tasks.files.s3_url import S3Url
 from tasks.project.settings import Settings
 from tasks.signing.keys import Signer, signer_of
-from tasks.store.blobs import Blobs, Entry, Hold, NotAsWritten, Record, StoreFailed, is_record
+from tasks.store.blobs import Blobs, Entry, Hold, NotAsWritten, Record, is_record
 from tasks.store.content_cache import ContentCache
-from tasks.store.folder_blobs import DISK_FULL, FolderBlobs
+from tasks.store.folder_blobs import FolderBlobs
 from tasks.store.manifest import Facts, FileRecord, Manifest
 from tasks.store.sweeps import Sweeps
-
-__all__ = ["DISK_FULL", "Damaged", "Inventory", "Record", "Store", "StoreFailed", "open_blobs", "open_store"]
 
 _KEY = re.compile("[0-9a-f]{64}")
 _CONTENTS, _MANIFESTS, _MANIFEST = "cas/sha256/", "stages/", "manifest.json"

@@ -26,7 +26,7 @@ from tasks.tracking.address import (
     shown,
     sqlite_file,
 )
-from tasks.tracking.embedded import make_database
+from tasks.tracking.embedded import make_mlflow_database
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -83,7 +83,7 @@ def connect(settings: Settings) -> "MlflowClient":
 
         with tables_alone(settings):
             if scheme_of(uri) == "sqlite":
-                make_database(sqlite_file(uri))
+                make_mlflow_database(sqlite_file(uri))
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 

@@ -9,7 +9,7 @@ _USED = ("runs", "registered_models", "logged_models", "experiment_tags")
 """Tables of which one has a row as soon as anything was recorded."""
 
 
-def make_database(file: Path) -> None:
+def make_mlflow_database(file: Path) -> None:
     """Make MLflow's database where there is none, or one that a killed process has left half made; call it alone.
 
     It takes its place whole.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from tasks.execution.work_folders import sweep, unwanted
+from tasks.execution.work_folders import sweep_work_folders, unwanted
 from tasks.jobs.jobs import Job
 from tasks.project.settings import Settings
 from tasks.store.blobs import Hold, StoreFailed
@@ -108,7 +108,7 @@ def _clear_work(settings: Settings, jobs: Iterable[Job], dry_run: bool) -> Space
     wanted = [plan for job in jobs for plan in job.stages]
     sizes = {folder: _sizes(folder) for folder in unwanted(settings, wanted)}
     if not dry_run:
-        sweep(settings, wanted)
+        sweep_work_folders(settings, wanted)
         sizes = {folder: listed for folder, listed in sizes.items() if not folder.exists()}
     return Space(files=sum(map(len, sizes.values())), size=sum(map(sum, sizes.values())))
 

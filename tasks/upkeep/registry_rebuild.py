@@ -29,13 +29,13 @@ from tasks.registry.versions import (
     REVOKED_TAG,
     TAGS,
     WEIGHTS_SHA256_TAG,
-    damage,
     model_name,
+    version_damage,
     versions,
 )
-from tasks.store.blobs import Blobs
+from tasks.store.blobs import Blobs, StoreFailed
 from tasks.store.manifest import Manifest
-from tasks.store.store import Store, StoreFailed
+from tasks.store.store import Store
 from tasks.tracking.address import is_unused
 from tasks.tracking.client import connect, sorted_failures
 
@@ -230,7 +230,7 @@ def _mended(
     version = there.get(found.version)
     if version is None or found.state == "lost":
         return found
-    problem = damage(client, settings, version)
+    problem = version_damage(client, settings, version)
     if problem is None:
         return found
     record = records[found.version]

@@ -25,7 +25,7 @@ from tasks.production.signatures import (
     release_signature_path,
     sign_ledger,
     sign_release,
-    verify,
+    verify_signature,
 )
 from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
@@ -124,7 +124,7 @@ def _signed(settings: Settings, place: Blobs, dry_run: bool) -> Iterator[Step]:
         try:
             if present is None:
                 raise NotSigned("missing")
-            verify(hashes_of_documents(ledger_documents(ledger)), present.content, public_key)
+            verify_signature(hashes_of_documents(ledger_documents(ledger)), present.content, public_key)
         except NotSigned:
             if not dry_run:
                 sign_ledger(settings, place, ledger)

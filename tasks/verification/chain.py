@@ -29,9 +29,9 @@ from tasks.registry.training_facts import evaluated_content
 from tasks.signing.keys import key_problems, public_key_of
 from tasks.signing.trusted_keys import TrustedKey, TrustedKeys, load_trusted_keys
 from tasks.store.artefacts import SCORES
-from tasks.store.blobs import Blobs
+from tasks.store.blobs import Blobs, StoreFailed
 from tasks.store.manifest import KIND, MODELS, Manifest
-from tasks.store.store import Damaged, Store, StoreFailed
+from tasks.store.store import Damaged, Store
 from tasks.verification.images import check_images
 from tasks.verification.records import examine_records
 from tasks.verification.releases import check_ledger_signature, check_releases

@@ -21,7 +21,7 @@ from tasks.production.signatures import (
     ledger_documents,
     ledger_signature_path,
     release_signature_path,
-    verify,
+    verify_signature,
 )
 from tasks.registry.package_listing import MLFLOW_NOTE, REMOVE_IT, is_bytecode, mlflow_note
 from tasks.store.artefacts import WEIGHTS
@@ -86,7 +86,7 @@ def _signature(
         yield fault(what, f"missing ({place.where(path)})")
     else:
         try:
-            verify(hashes, signature.content, public_key)
+            verify_signature(hashes, signature.content, public_key)
             yield good(what, f"is the key's, {over}")
         except NotSigned as error:
             yield fault(what, str(error))

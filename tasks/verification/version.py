@@ -12,7 +12,7 @@ from tasks.lineage.chain import Chain
 from tasks.lineage.check_results import CheckResult, fault, good, unchecked
 from tasks.project.settings import Settings
 from tasks.registry.package_listing import LISTING
-from tasks.registry.versions import PACKAGE_TAG, WEIGHTS_SHA256_TAG, damage, local_folder, model_name
+from tasks.registry.versions import PACKAGE_TAG, WEIGHTS_SHA256_TAG, local_folder, model_name, version_damage
 from tasks.store.artefacts import WEIGHTS
 from tasks.tracking.client import artifacts_at, connect, sorted_failures
 from tasks.verification.package import check_package
@@ -67,7 +67,7 @@ def _check_files(
 ) -> tuple[CheckResult, ...]:
     """Every file of the package, hashed; fetched first where it lies in a bucket or behind a server."""
     place = client.get_model_version_download_uri(version.name, version.version)
-    if local_folder(place) is None and (problem := damage(client, settings, version)):
+    if local_folder(place) is None and (problem := version_damage(client, settings, version)):
         return (fault(f"{what}: files", problem),)  # nothing is fetched of which names and sizes are wrong already
     with _package(client, place) as package:
         weights, named = package / "artifacts" / WEIGHTS, f"{what}: {WEIGHTS}"

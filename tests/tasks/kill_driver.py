@@ -155,7 +155,7 @@ def main(root: str, kills: str, seed: str) -> None:
     rng = random.Random(int(seed))
     settings = Settings(root=Path(root), checkpoint_every="2 steps")
     (job,) = plan_jobs(settings, ["turtle"])
-    open_base(job), open_evaluator(job)
+    open_base(job.recipe.base, job.settings.device), open_evaluator(job.recipe.evaluator, job.settings.device)
     reference = in_home(job, "undisturbed")
     tally, began = Path(root) / "tally", time.monotonic()
     assert ended(start(reference, tally=tally)) == "done"

@@ -298,7 +298,7 @@ def test_an_unsigned_adoption_counts_for_training_and_never_for_a_gate(project, 
 
 
 def test_bad_input_is_said_before_anything_is_trained(project, upgrade, monkeypatch):
-    monkeypatch.setattr(flows.adoption.command, "make_anew", lambda *_: pytest.fail("something was trained"))
+    monkeypatch.setattr(flows.adoption.command, "make_from_scratch", lambda *_: pytest.fail("something was trained"))
     assert "nothing to adopt: all concepts are up to date" in refused()
     upgrade("99.0")
     assert "--prove 5: only 2 of the concepts would be kept (teapot, turtle); say --prove 2 or fewer" in refused(

@@ -77,9 +77,9 @@ def done(shared) -> Comparison:
 
 def test_prefect_sees_all_of_it_maps_and_look_alikes_too(done, prefect_url):
     """The same graph for each training: what a stage reads, maps among them; then the look-alikes of each concept."""
-    stages = [[plan.stage for plan in job.stages] for job in done.round.jobs.values()]
+    stages = [[plan.stage for plan in job.stages] for job in done.results.jobs.values()]
     graph = newest_graph(prefect_url, "compare", sum(map(len, stages)) + 4)
-    plans = [plan for job in done.round.jobs.values() for plan in job.stages]
+    plans = [plan for job in done.results.jobs.values() for plan in job.stages]
     of_base = [node for node in graph if node.name == "base_pictures"]
     assert len(of_base) == 2 and all("evaluate" in node.inputs for node in of_base), "once a concept"
     trained = [node for node in graph if node not in of_base]
@@ -87,7 +87,7 @@ def test_prefect_sees_all_of_it_maps_and_look_alikes_too(done, prefect_url):
     for node, plan in zip(trained, plans, strict=False):
         assert node.inputs == tuple(sorted(stage for stage in plan.reads if stage != "image_set")), plan.stage
     assert {len(node.inputs) for node in graph if node.name == "maps"} == {2, 3}
-    assert {name: embedded.shape[0] for name, embedded in done.round.look_alikes.items()} == {
+    assert {name: embedded.shape[0] for name, embedded in done.results.look_alikes.items()} == {
         "turtle": 5,
         "tortoise": 5,
     }

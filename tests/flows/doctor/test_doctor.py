@@ -80,6 +80,14 @@ def test_what_is_there_and_what_is_missing(project: Path) -> None:
     assert "unknown to DVC" in found["concept brown-owl"]["found"]
 
 
+def test_variables_in_dotenv_that_nobody_reads_are_a_note(project: Path) -> None:
+    (project / ".env").write_text("MLFLOW_TRACKING_TOKEN=a\nMLFLOW_HTTP_REQUEST_TIMEOUT=5\nCONCEPTBOOTH_DEVICE=cpu\n")
+    found = examined()[".env"]
+    assert found["state"] == "note" and found["found"].endswith(": MLFLOW_HTTP_REQUEST_TIMEOUT")
+    (project / ".env").write_text("MLFLOW_TRACKING_TOKEN=a\n")
+    assert ".env" not in examined()
+
+
 def test_the_same_for_people(project: Path) -> None:
     done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "300"})
     assert done.exit_code == 1

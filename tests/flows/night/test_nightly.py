@@ -31,7 +31,8 @@ from tasks.production.ledger import append, record_path
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
 from tasks.registry.store_records import record_paths
-from tasks.store.store import StoreFailed, open_store
+from tasks.store.blobs import StoreFailed
+from tasks.store.store import open_store
 from tasks.tracking.client import connect
 from tests.flows.webhook_receiver import WebhookReceiver
 from tests.tasks.production.test_ledger import record

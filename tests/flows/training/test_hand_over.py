@@ -18,7 +18,7 @@ from tasks.execution.preflight import check_job
 from tasks.execution.reporting import Silence
 from tasks.jobs.jobs import plan_jobs
 from tasks.stages.register import register_training
-from tasks.store.store import StoreFailed
+from tasks.store.blobs import StoreFailed
 from tests.training_project import write_concept, write_params
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from model.bases.base import load_base
-from model.drawing.sample import Sampling, generate
+from model.drawing.sample import generate
+from model.drawing.sampling_options import Sampling
 from model.errors import InputError
 from tests.hostile_bases import RUN, Case, cases
 

@@ -8,7 +8,8 @@ from diffusers import DPMSolverMultistepScheduler
 
 from model.bases.base import load_base
 from model.bases.noise_schedule import solver, solver_options
-from model.drawing.sample import Sampling, generate
+from model.drawing.sample import generate
+from model.drawing.sampling_options import Sampling
 from tests.data_project import REPOSITORY
 
 DRAWN_WITH = {

@@ -16,7 +16,8 @@ from model.bases.prompt import ConceptPrompt
 from model.bases.tokens import check_concept, rare_token_ids, tokenize
 from model.diffusion.latents import decode
 from model.diffusion.text_encoding import encode_nothing, encode_text, initial_embeddings
-from model.drawing.sample import Sampling, denoise, generate, initial_noise
+from model.drawing.sample import denoise, generate, initial_noise
+from model.drawing.sampling_options import Sampling
 from model.errors import InputError
 from model.exports.diffusers_pipeline import concept_pipeline
 from model.training.checkpoint import Checkpoints

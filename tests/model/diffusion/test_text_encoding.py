@@ -10,7 +10,8 @@ import torch
 from model.bases.prompt import ConceptPrompt
 from model.bases.tokens import tokenize
 from model.diffusion.text_encoding import encode_text
-from model.drawing.sample import Sampling, generate
+from model.drawing.sample import generate
+from model.drawing.sampling_options import Sampling
 from model.runtime.quiet import quiet_libraries
 from model.weights.concept import ConceptWeights
 

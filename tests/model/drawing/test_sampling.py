@@ -7,7 +7,8 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
 from model.bases.tokens import tokenize, word_places
 from model.drawing.attention_maps import attention_maps, overlay
-from model.drawing.sample import Sampling, generate, initial_noise
+from model.drawing.sample import generate, initial_noise
+from model.drawing.sampling_options import Sampling
 from model.errors import InputError, WorkFailed
 from model.training.train import train_stage
 from tests.model.diffusion.test_attention import ExplicitSoftmax

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tasks.adoption.proof import MARGINS, ConceptProof, compare, score_differences
+from tasks.adoption.proof import MARGINS, ConceptProof, compare_trainings, score_differences
 from tasks.store.folder_blobs import FolderBlobs
 from tasks.store.manifest import Facts
 from tasks.store.store import Store
@@ -53,7 +53,7 @@ def made(root: Path, device: str, *, grey: int = 100, weights: bytes = b"w", doc
 
 
 def compared(tmp_path: Path, device: str, **changes) -> ConceptProof:
-    return compare("owl", KEYS, made(tmp_path / "old", "cpu a"), made(tmp_path / "new", device, **changes))
+    return compare_trainings("owl", KEYS, made(tmp_path / "old", "cpu a"), made(tmp_path / "new", device, **changes))
 
 
 def test_the_same_bits_agree_on_any_device(tmp_path):
@@ -97,7 +97,7 @@ def test_prepared_images_are_the_same_on_every_device(tmp_path):
 def test_files_that_come_or_go_are_differences(tmp_path):
     old, new = made(tmp_path / "old", "cpu a"), made(tmp_path / "new", "cpu a")
     manifests = {**new[1], "train-1-unet": dataclasses.replace(new[1]["train-1-unet"], files={})}
-    proof = compare("owl", KEYS, old, (new[0], manifests))
+    proof = compare_trainings("owl", KEYS, old, (new[0], manifests))
     assert "concept.bin is not made any more" in proof.differences[0]
 
 

@@ -11,7 +11,7 @@ from tasks.concepts.concepts import load_concept
 from tasks.concepts.image_sets import ImagesMissing, image_set, local_images
 from tasks.dvc.command import dvc_add, run_dvc
 from tasks.project.settings import Settings
-from tasks.store.store import StoreFailed
+from tasks.store.blobs import StoreFailed
 from tests.data_project import commit, make_project, photos
 from tests.s3 import relay
 from tests.tasks.concepts.test_image_sets import CONCEPT

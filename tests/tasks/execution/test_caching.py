@@ -18,10 +18,10 @@ from tasks.execution.caching import keep
 from tasks.execution.reporting import Silence
 from tasks.execution.stage_context import StageContext
 from tasks.execution.stage_task import TASK, stage_task
-from tasks.execution.work_folders import FINISHED, kept_folder, lock_of, sweep, work_folder
+from tasks.execution.work_folders import FINISHED, kept_folder, lock_of, sweep_work_folders, work_folder
 from tasks.jobs.jobs import Job, plan_jobs
 from tasks.jobs.keys import StagePlan
-from tasks.store.store import StoreFailed
+from tasks.store.blobs import StoreFailed
 
 
 class Listener(Silence):
@@ -95,7 +95,7 @@ def test_finished_work_that_could_not_be_published_is_not_done_again(context, pl
         keep(plan, context, [], work)
     assert context.store.address in str(caught.value)
     contents.unlink()
-    sweep(context.job.settings, [])
+    sweep_work_folders(context.job.settings, [])
     assert keep(plan, context, [], work)["made"] and work.times == 1
     assert in_work(context) == []
 
@@ -117,11 +117,11 @@ def test_a_sweep_takes_unfinished_work_that_nobody_is_at(context, job):
     code = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code, lock_of(alive)], stdout=subprocess.PIPE) as holder:
         holder.stdout.readline()
-        sweep(job.settings, job.stages)
+        sweep_work_folders(job.settings, job.stages)
         assert in_work(context) == sorted([finished.name, alive.name, lock_of(alive).name])
         holder.kill()  # the lock goes with its holder, in whatever way that ends
         holder.wait()
-    sweep(job.settings, job.stages)
+    sweep_work_folders(job.settings, job.stages)
     assert in_work(context) == [finished.name]
 
 
@@ -139,10 +139,10 @@ def test_a_sweep_keeps_what_a_plan_can_go_on_from_and_of_others_a_week_and_so_ma
     finished = [begun(f"prepare-{number:016}", days=number / 2, holds=FINISHED) for number in range(1, 14)]
     for holds in ("kept/step-00000001/tensors", FINISHED):
         begun(f"train-2-cross_attention-{holds[:4]}", days=8, holds=holds)
-    sweep(job.settings, job.stages)  # a night of many concepts, of which a worker is asked for one
+    sweep_work_folders(job.settings, job.stages)  # a night of many concepts, of which a worker is asked for one
     assert in_work(context) == sorted([wanted, *others, *finished])
     monkeypatch.setattr("tasks.execution.work_folders._MOST_KEPT_BYTES", 350_000)
-    sweep(job.settings, job.stages)
+    sweep_work_folders(job.settings, job.stages)
     assert in_work(context) == sorted([wanted, *others[:4], *finished])
 
 
@@ -230,7 +230,7 @@ def test_a_store_that_stays_away_fails_the_stage_and_the_next_command_publishes_
     with pytest.raises(StoreFailed):
         run_in_flow(context, plan, work, tmp_path / "results", retries=2, retry_delay_seconds=[0.1] * 3)
     contents.unlink()
-    sweep(context.job.settings, context.job.stages)  # as every command does first
+    sweep_work_folders(context.job.settings, context.job.stages)  # as every command does first
     assert run_in_flow(context, plan, work, tmp_path / "results")["made"] and work.times == 1
     assert context.store.find_checked(plan.stage, plan.key) and in_work(context) == []
 

@@ -17,7 +17,7 @@ from tasks.production import release as releases
 from tasks.production.ledger import Ledger, Promotion, read_ledger
 from tasks.production.registry import disagreements, open_production, production_model, production_registry
 from tasks.project.settings import Settings
-from tasks.promotion.challengers import candidates, gate
+from tasks.promotion.challengers import challengers, gate
 from tasks.promotion.policy import Policy, Verdict
 from tasks.promotion.promotion import (
     Overtaken,
@@ -32,7 +32,8 @@ from tasks.promotion.source import find_source
 from tasks.registry.all_versions import registered_versions
 from tasks.registry.reference import CANDIDATE, CHAMPION, VersionReference
 from tasks.registry.versions import GATE_TAG
-from tasks.store.store import StoreFailed, open_store
+from tasks.store.blobs import StoreFailed
+from tasks.store.store import open_store
 from tasks.tracking.client import TrackingUnreachable, connect
 from tests.kills import killed_at
 from tests.lineage_project import CONCEPT
@@ -241,7 +242,7 @@ def test_the_night_holds_back_what_was_rolled_back_though_it_had_passed_before(s
 
     def measured() -> Verdict | None:
         registered = registered_versions(settings)
-        verdicts = gate(settings, store, policy, candidates(settings, [registered[CONCEPT]], policy, CANDIDATE))
+        verdicts = gate(settings, store, policy, challengers(settings, [registered[CONCEPT]], policy, CANDIDATE))
         return verdicts.get(CONCEPT)
 
     promote(settings, 1)

@@ -67,7 +67,8 @@ def test_they_are_what_the_base_draws_of_the_super_category(trained):
 
     drawn = pictures(trained.store, trained.manifests["class_images"], "class_images")
     sampling = Sampling(seed=0, guidance_scale=3.0, num_inference_steps=2)
-    (expected,) = generate(open_base(trained.job), None, ["a photo of a turtle"], DRAWN, sampling)
+    base = open_base(trained.job.recipe.base, trained.job.settings.device)
+    (expected,) = generate(base, None, ["a photo of a turtle"], DRAWN, sampling)
     assert len(drawn) == DRAWN
     for ours, theirs in zip(drawn, expected, strict=True):
         assert np.abs(np.asarray(ours, int) - np.asarray(theirs, int)).max() <= 1

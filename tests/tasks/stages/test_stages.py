@@ -139,7 +139,8 @@ def test_the_untrained_base_draws_from_the_same_noise_without_the_placeholder(tr
     from tasks.execution.loaded_base import open_base
 
     plain = [prompt.replace("{}", "turtle") for prompt in PROMPTS]
-    expected = generate(open_base(trained.job), None, plain, 1, Sampling(guidance_scale=3.0, num_inference_steps=2))
+    base = open_base(trained.job.recipe.base, trained.job.settings.device)
+    expected = generate(base, None, plain, 1, Sampling(guidance_scale=3.0, num_inference_steps=2))
     kept = [pictures(trained.store, trained.manifests["evaluate"], f"base/{number:02}")[0] for number in (0, 1)]
     for ours, theirs in zip(kept, expected, strict=True):
         assert np.abs(np.asarray(ours, int) - np.asarray(theirs[0], int)).max() <= 1
@@ -247,7 +248,7 @@ def test_processes_that_are_asked_for_share_the_training(project, monkeypatch):
 
     def here(processes, *, folder, **work):  # tests/model/training/test_several_processes.py starts real ones
         started.append((processes, folder.name))
-        return train_stage(base=open_base(made.job), **work)
+        return train_stage(base=open_base(made.job.recipe.base, made.job.settings.device), **work)
 
     monkeypatch.setattr(joint, "train_jointly", here)
     write_params(project.root, **{stage: {"batch_size": 2} for stage in ("embedding", "cross_attention", "unet")})

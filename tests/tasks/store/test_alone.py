@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import tasks.store.s3
+from tasks.store.blobs import StoreFailed
 from tasks.store.s3_blobs import S3Blobs
-from tasks.store.store import Store, StoreFailed
+from tasks.store.store import Store
 from tests.s3 import relay
 from tests.tasks.store_locations import KEY, QUICK, StoreLocation
 

@@ -12,9 +12,10 @@ import pytest
 from model.errors import InputError
 from tasks.files.hashing import file_digest
 from tasks.files.spool import spooled
+from tasks.store.blobs import StoreFailed
 from tasks.store.folder_blobs import FolderBlobs
 from tasks.store.manifest import Manifest
-from tasks.store.store import Store, StoreFailed
+from tasks.store.store import Store
 from tests.tasks.store_locations import KEY, facts, written
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -12,10 +12,11 @@ import tasks.store.s3
 from model.errors import InputError, WorkFailed
 from tasks.files.hashing import file_digest
 from tasks.files.s3_url import S3Url
+from tasks.store.blobs import StoreFailed
 from tasks.store.content_cache import ContentCache
 from tasks.store.manifest import FileRecord
 from tasks.store.s3_blobs import S3Blobs
-from tasks.store.store import Store, StoreFailed
+from tasks.store.store import Store
 from tests.s3 import RelayServer, relay
 from tests.tasks.store_locations import KEY, StoreLocation, facts, written
 

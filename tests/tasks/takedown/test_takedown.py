@@ -28,7 +28,7 @@ from tasks.plan.plan import make_plan
 from tasks.production.ledger import Ledger, read_ledger
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings, load_settings
-from tasks.promotion.challengers import candidates, gate
+from tasks.promotion.challengers import challengers, gate
 from tasks.promotion.policy import load_policy
 from tasks.promotion.promotion import check_production, put_into_production
 from tasks.promotion.source import find_source, refuse_for_good
@@ -223,7 +223,7 @@ def test_what_everyone_saw_leaves_nothing_to_serve_and_never_comes_back(settings
 
     connect(settings).set_registered_model_alias(NAME, CANDIDATE, "3")  # by hand: the night's gate must see through it
     policy, versions = load_policy(settings), registered_versions(settings)
-    verdicts = gate(settings, open_store(settings), policy, candidates(settings, versions.values(), policy, CANDIDATE))
+    verdicts = gate(settings, open_store(settings), policy, challengers(settings, versions.values(), policy, CANDIDATE))
     assert not verdicts[CONCEPT].passed and verdicts[CONCEPT].said == f"was revoked on {why}"
 
     added = ["add", "owl-again", *map(str, lineage_project.originals), "--category", "turtle", "--json"]

@@ -7,7 +7,7 @@ import pytest
 
 from model.errors import InputError
 from tasks.files.hashing import digest_of
-from tasks.jobs.adopted import counted
+from tasks.jobs.adopted_stages import counted
 from tasks.jobs.adoptions import Adoption, Adoptions, read_adoptions, scope_of, workings_digest
 from tasks.jobs.keys import StagePlan
 from tasks.store.folder_blobs import FolderBlobs

@@ -1,4 +1,4 @@
-"""Addresses of places that people write: a folder, `file:///folder`, or `s3://bucket/prefix`, and nothing else.
+"""Addresses that people write: a folder, `file:///folder`, or `s3://bucket/prefix`, and nothing else.
 
 Whatever else looks like an address is refused. As a folder of that name it would be made without a word, and who
 believes models to be in a bucket would lose them with the machine.
@@ -13,7 +13,7 @@ from tasks.files.s3_url import SCHEME, S3Url
 _LIKE_AN_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/|(?i:s3|gs|gcs|az|abfss?|wasbs?|https?|ftp|file):")
 
 
-def parse_place(text: str, *, also_s3: bool) -> Path | S3Url:
+def parse_address(text: str, *, also_s3: bool) -> Path | S3Url:
     """A folder as it was written, `~` expanded, or with `also_s3` a prefix of a bucket.
 
     Raises:
@@ -22,7 +22,7 @@ def parse_place(text: str, *, also_s3: bool) -> Path | S3Url:
     if also_s3 and text.startswith(SCHEME):
         return S3Url.parse(text)
     if text.startswith("file://"):
-        return folder_of(text)
+        return folder_of_address(text)
     if _LIKE_AN_ADDRESS.match(text):
         kinds = f"a folder, file:///folder{', or s3://bucket/prefix in small letters' if also_s3 else ''}"
         raise ValueError(f"{without_credentials(text)!r} is no address that is known here; write {kinds}")
@@ -32,7 +32,7 @@ def parse_place(text: str, *, also_s3: bool) -> Path | S3Url:
         raise ValueError(f"{text!r}: {error}") from error
 
 
-def folder_of(address: str) -> Path:
+def folder_of_address(address: str) -> Path:
     """The folder of a file:// address. Raises ValueError where that names another machine, or no whole path."""
     parts = urlsplit(address)
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or parts.query or parts.fragment:

@@ -1,4 +1,4 @@
-"""A concept's stages made anew by today's code, in a place of their own: what was made before is not read."""
+"""A concept's stages made from scratch by today's code, in a place of their own: what was made before is not read."""
 
 from flows.training.stage_runs import task_of
 from tasks.execution.reporting import Reporter
@@ -8,7 +8,7 @@ from tasks.store.manifest import Manifest
 from tasks.store.store import Store
 
 
-def make_anew(job: Job, reporter: Reporter) -> tuple[Store, dict[str, Manifest]]:
+def make_from_scratch(job: Job, reporter: Reporter) -> tuple[Store, dict[str, Manifest]]:
     """Make all stages of a job into the store of its settings, which is empty or left by a call that was killed.
 
     Nothing is registered, and Prefect is not asked: what it remembers was made before.

@@ -6,7 +6,7 @@ import pytest
 
 from model.errors import InputError
 from tasks.dvc.storage import FolderRemote, dvc_storage
-from tasks.files.places import hide_credentials, parse_place, without_credentials
+from tasks.files.addresses import hide_credentials, parse_address, without_credentials
 from tasks.files.s3_url import S3Url
 from tasks.project.private import keep_private, remove_unused
 from tasks.project.settings import load_settings
@@ -124,7 +124,7 @@ def test_an_address_is_shown_without_its_secrets(address: str, shown: str) -> No
 
 
 def test_a_place_is_not_changed_by_being_read() -> None:
-    assert parse_place("a//b/../c", also_s3=False) == Path("a//b/../c")
+    assert parse_address("a//b/../c", also_s3=False) == Path("a//b/../c")
 
 
 def remote(root: Path, url: str) -> None:
