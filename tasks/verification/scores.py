@@ -4,7 +4,6 @@ Whoever can write to the store can write any number into scores.json and seal th
 that the embeddings give. Embeddings and pictures can be invented as well; against that a signature stands.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +12,10 @@ from model.errors import InputError
 from tasks.lineage.check_results import CheckResult, fault, good, unchecked
 from tasks.lineage.evaluations import Evaluation, evaluation_of
 from tasks.project.settings import Settings
-from tasks.store.artefacts import EMBEDDINGS, GENERATIONS, IMAGES, SCORES, WEIGHTS
+from tasks.store.artefacts import EMBEDDINGS, GENERATIONS, IMAGES, WEIGHTS
 from tasks.store.manifest import Manifest
 from tasks.store.pictures import pictures
+from tasks.store.scores import load_scores
 from tasks.store.store import Store
 
 _ROUNDING = 1e-4
@@ -41,7 +41,7 @@ def measured_evaluation(store: Store, evaluation: Manifest) -> Measured:
     Raises Damaged where the artefact is not as its manifest says, and StoreFailed.
     """
     what = f"evaluate {evaluation.key[:12]}: scores"
-    document = json.loads(store.file(evaluation, SCORES).read_text(encoding="utf-8"))
+    document = load_scores(store, evaluation)
     if EMBEDDINGS not in evaluation.files:
         said = f"its embeddings were not kept ({EMBEDDINGS}): they cannot be derived again"
         return Measured(evaluation=evaluation_of(evaluation, document), checks=(unchecked(what, said),))

@@ -15,7 +15,7 @@ from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.production.ledger import Ledger
 from tasks.project.settings import Settings
-from tasks.promotion.challengers import candidates, gate
+from tasks.promotion.challengers import challengers, gate
 from tasks.promotion.gates import Evidence, promotion_checks
 from tasks.promotion.policy import Policy
 from tasks.promotion.source import find_source
@@ -128,7 +128,7 @@ def test_invented_scores_pass_no_gate_and_do_not_verify(settings, tmp_path):
 
 def test_a_night_takes_what_the_embeddings_give(settings, tmp_path):
     forged(settings, tmp_path / "forged", embeddings=False)
-    asked = candidates(settings, registered_versions(settings).values(), POLICY, "candidate")
+    asked = challengers(settings, registered_versions(settings).values(), POLICY, "candidate")
     verdict = gate(settings, open_store(settings), POLICY, asked)[CONCEPT]
     assert not verdict.passed and "are not those of its embeddings" in verdict.said
 
