@@ -1,3 +1,3 @@
-"""Commands that keep store and registry in order: gc, registry rebuild and registry delete. May know output. Start at
-gc.py.
+"""Commands that keep store and registry in order: gc, upgrade, registry rebuild and registry delete. May know output.
+Start at gc.py.
 """

@@ -11,7 +11,7 @@ from tasks.project.settings import Settings
 from tasks.promotion.promotion import check_production
 from tasks.signing.keys import signer_of
 from tasks.store.store import open_store
-from tasks.upkeep.upgrade import Step, upgrade
+from tasks.upkeep.upgrade import UpgradeStep, upgrade
 
 _SHOWN = 8
 """Things of one kind that are named; the others are counted."""
@@ -41,7 +41,7 @@ def run_upgrade(settings: Settings, *, dry_run: bool, as_json: bool) -> int:
     return FAILED if any(step.state == "lost" for step in steps) else DONE
 
 
-def _show(settings: Settings, steps: list[Step], *, dry_run: bool) -> None:
+def _show(settings: Settings, steps: list[UpgradeStep], *, dry_run: bool) -> None:
     if not steps:
         results().print("Everything is up to date.")
     counts = Counter(step.state for step in steps)

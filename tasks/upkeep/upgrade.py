@@ -43,7 +43,7 @@ from tasks.verification.upgrade_records import (
     SCHEMA,
     UPGRADES,
     manifest_digest,
-    place_of,
+    stage_and_key,
     read_vouched,
 )
 
@@ -51,7 +51,7 @@ State = Literal["sealed", "mended", "signed", "vouched for", "unprovable", "lost
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class UpgradeStep:
     """What became of one thing, or would."""
 
     what: str
@@ -67,7 +67,7 @@ def upgrade(
     *,
     dry_run: bool = False,
     tell: Callable[[str], None] = lambda _: None,
-) -> list[Step]:
+) -> list[UpgradeStep]:
     """Seal, mend, sign and vouch for what was made before; a second call finds nothing to do.
 
     Raises:
@@ -83,26 +83,26 @@ def upgrade(
         *seal_records(store, found, release=signer, dry_run=dry_run),
         *mend_records(settings, store, found, dry_run=dry_run),
     ]
-    steps = [Step(what=f"record {each.path}", state=each.state, said=each.said) for each in mended]
+    steps = [UpgradeStep(what=f"record {each.path}", state=each.state, said=each.said) for each in mended]
     if signer is not None:
         tell("hashing what was released")
         steps += _signed(settings, place, dry_run)
     unsigned = _unsigned(store)
     vouched = read_vouched(store, keys)
-    old = {place_of(manifest): manifest_digest(manifest) for manifest in unsigned if not vouched.words(manifest)}
+    old = {stage_and_key(manifest): manifest_digest(manifest) for manifest in unsigned if not vouched.words(manifest)}
     if signer is not None and old:
         tell("looking whether what was made is whole")
-        whole = {place_of(manifest) for manifest in unsigned if not store.damage(manifest)}
+        whole = {stage_and_key(manifest) for manifest in unsigned if not store.damage(manifest)}
         steps += [
-            Step(what=f"stage {name}", state="lost", said="its files are missing or cut short: nobody vouches for it")
+            UpgradeStep(what=f"stage {name}", state="lost", said="its files are missing or cut short: nobody vouches for it")
             for name in sorted(old.keys() - whole)
         ]
         old = {name: digest for name, digest in old.items() if name in whole}
         who_vouches = f"key {signer.key} vouches for it as it is now; who made it cannot be proved"
-        steps += [Step(what=f"stage {name}", state="vouched for", said=who_vouches) for name in sorted(old)]
+        steps += [UpgradeStep(what=f"stage {name}", state="vouched for", said=who_vouches) for name in sorted(old)]
     elif old:
         said = f"{len(old)} trainings and evaluations are sealed, not signed: set a signing_key to vouch for them"
-        steps.append(Step(what="stages", state="unprovable", said=said))
+        steps.append(UpgradeStep(what="stages", state="unprovable", said=said))
     done = [step for step in steps if step.state in ("sealed", "mended", "signed", "vouched for")]
     if done and not dry_run:
         _note(store, signer, done, old if signer else {})
@@ -115,7 +115,7 @@ def _unsigned(store: Store) -> list[Manifest]:
     return [each for each in read.values() if isinstance(each, Manifest) and each.signature is None]
 
 
-def _signed(settings: Settings, place: Blobs, dry_run: bool) -> Iterator[Step]:
+def _signed(settings: Settings, place: Blobs, dry_run: bool) -> Iterator[UpgradeStep]:
     """Ledgers that are whole, and the releases that they name, whose bytes are what the ledger says."""
     public_key = public_key_of(settings)
     for concept in concepts_in(place):
@@ -128,7 +128,7 @@ def _signed(settings: Settings, place: Blobs, dry_run: bool) -> Iterator[Step]:
         except NotSigned:
             if not dry_run:
                 sign_ledger(settings, place, ledger)
-            yield Step(what=f"ledger of {concept}", state="signed", said=f"its {len(ledger.records)} records")
+            yield UpgradeStep(what=f"ledger of {concept}", state="signed", said=f"its {len(ledger.records)} records")
         for identity in dict.fromkeys(record.release for record in ledger.records if record.release):
             what = f"release {concept}/{identity[:16]}"
             try:
@@ -139,13 +139,13 @@ def _signed(settings: Settings, place: Blobs, dry_run: bool) -> Iterator[Step]:
             except InputError as error:
                 problems = list(error.problems)
             if problems:
-                yield Step(what=what, state="lost", said=f"is not signed: {'; '.join(problems)}")
+                yield UpgradeStep(what=what, state="lost", said=f"is not signed: {'; '.join(problems)}")
                 continue
             if not dry_run:
                 with TemporaryDirectory() as folder:
                     _unpack(place, release, Path(folder))
                     sign_release(settings, place, release, Path(folder))
-            yield Step(what=what, state="signed", said="its files are those that the ledger names")
+            yield UpgradeStep(what=what, state="signed", said="its files are those that the ledger names")
 
 
 def _unpack(place: Blobs, release: Release, folder: Path) -> None:
@@ -157,7 +157,7 @@ def _unpack(place: Blobs, release: Release, folder: Path) -> None:
     (folder / DOCUMENT).write_bytes(release.document)
 
 
-def _note(store: Store, signer: Signer | None, done: list[Step], manifests: dict[str, str]) -> None:
+def _note(store: Store, signer: Signer | None, done: list[UpgradeStep], manifests: dict[str, str]) -> None:
     facts = {
         "schema": SCHEMA,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -29,13 +29,13 @@ class Vouched:
 
     def words(self, manifest: Manifest) -> str | None:
         """Who vouched for a manifest that is as it was then; None where nobody did, or it has changed since."""
-        digest, who = self.manifests.get(place_of(manifest), ("", ""))
+        digest, who = self.manifests.get(stage_and_key(manifest), ("", ""))
         if digest != manifest_digest(manifest):
             return None
         return f"it is as it was when {who}; what was before that cannot be proved"
 
 
-def place_of(manifest: Manifest) -> str:
+def stage_and_key(manifest: Manifest) -> str:
     """How an upgrade calls a manifest."""
     return f"{manifest.stage}/{manifest.key}"
 
