@@ -43,8 +43,8 @@ from tasks.verification.upgrade_records import (
     SCHEMA,
     UPGRADES,
     manifest_digest,
-    stage_and_key,
     read_vouched,
+    stage_and_key,
 )
 
 State = Literal["sealed", "mended", "signed", "vouched for", "unprovable", "lost"]
@@ -94,7 +94,9 @@ def upgrade(
         tell("looking whether what was made is whole")
         whole = {stage_and_key(manifest) for manifest in unsigned if not store.damage(manifest)}
         steps += [
-            UpgradeStep(what=f"stage {name}", state="lost", said="its files are missing or cut short: nobody vouches for it")
+            UpgradeStep(
+                what=f"stage {name}", state="lost", said="its files are missing or cut short: nobody vouches for it"
+            )
             for name in sorted(old.keys() - whole)
         ]
         old = {name: digest for name, digest in old.items() if name in whole}
