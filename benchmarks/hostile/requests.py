@@ -1,21 +1,20 @@
-"""Whether requests at the same time get their own pictures: `python -m benchmarks.serving [--requests 100]`.
+"""Whether requests at the same time get their own pictures.
 
 Two concepts' packages of tiny models, loaded by MLflow into one process, are asked by many threads at once. Each answer
 is compared, byte for byte and with its marks, with what the same request gets alone.
 """
 
-import argparse
 import random
 import shutil
-import sys
 import tempfile
-import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow.pyfunc
 import torch
 
+from benchmarks.hostile.parts import Tried
 from model.bases.base import load_base
 from model.bases.prompt import ConceptPrompt
 from model.weights.concept import ConceptWeights
@@ -27,46 +26,38 @@ from tests.model.tiny import write_tiny_base
 from tests.tasks.finished_training import concept, project, training
 
 CONCEPTS = ("turtle", "teapot")
-PLACES = ("a {}", "a photo of a {} on the beach", "the {} in the snow", "a red {} in the box", "a photo of the {}")
+PROMPTS = ("a {}", "a photo of a {} on the beach", "the {} in the snow", "a red {} in the box", "a photo of the {}")
 
 
-def main() -> None:
+REQUESTS, THREADS, SEED = 100, 16, 0
+
+
+def attempts() -> Iterator[Tried]:
     """Ask alone, ask together, compare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=100)
-    parser.add_argument("--threads", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    rng = random.Random(asked.seed)
+    rng = random.Random(SEED)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         settings = project(Path(folder) / "project")
         shutil.rmtree(settings.root / "base")
         write_tiny_base(settings.root / "base")
-        models = [packaged(settings, number, name) for number, name in enumerate(CONCEPTS)]
+        models = {name: packaged(settings, number, name) for number, name in enumerate(CONCEPTS)}
         requests = [
-            (rng.choice(models), {"prompt": rng.choice(PLACES), "n": 1, "seed": rng.randrange(4)})
-            for _ in range(asked.requests)
+            (rng.choice(CONCEPTS), {"prompt": rng.choice(PROMPTS), "n": 1, "seed": rng.randrange(4)})
+            for _ in range(REQUESTS)
         ]
 
-        def answer(request: tuple[mlflow.pyfunc.PyFuncModel, dict[str, object]]) -> object:
+        def answer(request: tuple[str, dict[str, object]]) -> object:
             try:
-                return request[0].predict([request[1]], params={"num_inference_steps": 1}).to_dict("records")
+                return models[request[0]].predict([request[1]], params={"num_inference_steps": 1}).to_dict("records")
             except Exception as error:  # noqa: BLE001 - a request that fails is counted, and the others go on
                 return repr(error)
 
-        began = time.monotonic()
         alone = [answer(request) for request in requests]
-        between = time.monotonic()
-        with ThreadPoolExecutor(asked.threads) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             together = list(pool.map(answer, requests))
-        ended = time.monotonic()
-    held = sum(one == other for one, other in zip(alone, together, strict=True))
-    print(
-        f"{held} of {len(requests)} requests of {len(CONCEPTS)} concepts got their own picture, {asked.threads} at once"
-    )
-    print(f"alone, one after the other: {between - began:.1f} s; together: {ended - between:.1f} s")
-    sys.exit(0 if held == len(requests) else 1)
+    for (name, row), one, other in zip(requests, alone, together, strict=True):
+        said = "its own picture" if one == other else f"another answer than alone: {str(other)[:100]}"
+        yield Tried(what=f"{name}: {row['prompt']}, seed {row['seed']}", held=one == other, said=said)
 
 
 def packaged(settings: Settings, number: int, name: str) -> mlflow.pyfunc.PyFuncModel:
@@ -83,7 +74,3 @@ def packaged(settings: Settings, number: int, name: str) -> mlflow.pyfunc.PyFunc
         folder, settings, open_store(settings), record, run_id=str(number) * 32, model_id=f"m-{number}"
     )
     return mlflow.pyfunc.load_model(str(package))
-
-
-if __name__ == "__main__":
-    main()

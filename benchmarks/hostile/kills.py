@@ -1,11 +1,10 @@
-"""Whether every command survives being killed: `python -m benchmarks.command_kills [--kills 25] [--seed 0]`.
+"""Whether every command survives being killed.
 
 A new project's life, from the first command on, which also makes MLflow's and Prefect's databases: each command is
 killed (-9) at random moments of its time and then run to its end, before the next begins. What holds: the same command
 ends as it does where nobody disturbed it. Tiny models, everything else real.
 """
 
-import argparse
 import os
 import random
 import signal
@@ -13,12 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.hostile.parts import Tried
 from benchmarks.kills import PROJECT, new_project
 from tasks.project.settings import Settings
 from tests.data_project import commit, git, photos
@@ -40,36 +37,26 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def main() -> None:
+KILLS, SEED = 25, 0
+
+
+def attempts() -> Iterator[Tried]:
     """Run undisturbed, run killed, compare how each command ends."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=25)
-    parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    rng = random.Random(asked.seed)
-    table = Table("command", "s", "kills", "ends with", "without kills")
-    held = 0
+    rng = random.Random(SEED)
+    shares = [KILLS // len(COMMANDS) + (n < KILLS % len(COMMANDS)) for n in range(len(COMMANDS))]
     with tempfile.TemporaryDirectory() as folder:
         undisturbed, killed = (life(Path(folder), name) for name in ("undisturbed", "killed"))
-        shares = [asked.kills // len(COMMANDS) + (n < asked.kills % len(COMMANDS)) for n in range(len(COMMANDS))]
-        for number, (command, share) in enumerate(zip(COMMANDS, shares, strict=True)):
+        for command, share in zip(COMMANDS, shares, strict=True):
             began = time.monotonic()
             expected = start(undisturbed, command).wait()
             seconds = time.monotonic() - began
-            done = 0
-            for _ in range(share):
-                done += kill(killed, command, rng.uniform(0, seconds))
+            moments = [rng.uniform(0, seconds) for _ in range(share)]
+            struck = [moment for moment in moments if kill(killed, command, moment)]
             code = start(killed, command).wait()
-            if code != expected and _was_done(killed):
-                code = expected
-            held += done if code == expected else 0
-            table.add_row(command[0], f"{seconds:.1f}", str(done), str(code), str(expected))
-            print(f"{number + 1} of {len(COMMANDS)}: {command[0]} {code}, expected {expected}", file=sys.stderr)
-            if code != expected:
-                print((killed.root / "log").read_text()[-2000:], file=sys.stderr)
-    total = sum(int(cell) for cell in table.columns[2].cells if isinstance(cell, str))
-    Console().print(table, f"{held} of {total} kills held: the same command then ended as it does undisturbed")
-    sys.exit(0 if held == total else 1)
+            held = code == expected or _was_done(killed)
+            said = f"the same command then ends with {code}, undisturbed with {expected}"
+            for moment in struck:
+                yield Tried(what=f"{command[0]}, killed after {moment:.1f} of {seconds:.1f} s", held=held, said=said)
 
 
 def life(folder: Path, name: str) -> Settings:
@@ -123,7 +110,3 @@ def kill(project: Settings, command: Sequence[str], moment: float) -> bool:
         process.send_signal(signal.SIGKILL)
         process.wait()
         return True
-
-
-if __name__ == "__main__":
-    main()
