@@ -75,8 +75,8 @@ def _sections(comparison: Comparison, provenance: ReportProvenance, folder: Path
     meanings = "\n".join(f"- {TITLES[score]}: {MEANINGS[score]}" for score in table.scores)
     sections = [
         f"{table.over}; pictures of each: {table.pictures}, from the same noise for all methods. Means with "
-        "95 % bootstrap intervals: one set of concepts, of prompts and of picture numbers is drawn for all, and seeds for each concept; differences are "
-        "paired.",
+        "95 % bootstrap intervals: one set of concepts, of prompts and of picture numbers is drawn for all, and seeds "
+        "for each concept; differences are paired.",
         f"```\n{provenance.command}\n```",
         bullets(circumstances(comparison.results, provenance)),
         markdown_table(
