@@ -2,7 +2,6 @@
 
 import difflib
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -95,20 +94,6 @@ def load_concept(settings: Settings, name: str) -> Concept:
             f"concept '{name}': {label} is missing; write it with {', '.join(FACTS[:4])}, or remove the folder"
         )
     return parse_concept(name, folder, read_yaml(file, label), label)
-
-
-def load_concepts(settings: Settings, names: Iterable[str]) -> list[Concept]:
-    """Several concepts; the problems of all of them are reported together as one InputError."""
-    concepts: list[Concept] = []
-    problems: list[str] = []
-    for name in names:
-        try:
-            concepts.append(load_concept(settings, name))
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(*problems)
-    return concepts
 
 
 def parse_concept(name: str, folder: Path, facts: Any, label: str) -> Concept:

@@ -8,8 +8,6 @@ from model.scores.interval import Interval
 from tasks.figures.score_words import interval
 from tasks.files.hashing import digest_of
 from tasks.store.manifest import Manifest
-from tasks.store.scores import load_scores
-from tasks.store.store import Store
 
 COMPARED = ("clip_i", "clip_t")
 """The scores that every evaluation has."""
@@ -56,12 +54,6 @@ class Difference:
         mean, low, high = self.interval.mean, self.interval.low, self.interval.high
         ends = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
         return f"difference {mean:+.3f}{ends} over {self.over}"
-
-
-def read_evaluation(store: Store, key: str) -> Evaluation:
-    """The evaluation with this key. Raises Damaged where it is not in the store as it was, and StoreFailed."""
-    manifest = store.get("evaluate", key)
-    return evaluation_of(manifest, load_scores(store, manifest))
 
 
 def evaluation_of(manifest: Manifest, document: Mapping[str, Any]) -> Evaluation:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import InputError
-from tasks.concepts.concepts import check_name, concept_names, load_concept, load_concepts
+from tasks.concepts.concepts import check_name, concept_names, load_concept
 from tasks.project.params import load_params
 from tasks.project.settings import Settings
 from tests.data_project import REPOSITORY
@@ -141,23 +141,25 @@ def test_a_folder_without_a_concept_file(settings: Settings) -> None:
         load_concept(settings, "pot")
 
 
-def test_problems_of_several_concepts_are_reported_together(settings: Settings) -> None:
+def test_each_concept_that_cannot_be_read_says_why(settings: Settings) -> None:
     write_concept(settings, "good")
     write_concept(settings, "broken", "licence: MIT")
     (settings.concepts_dir / ".adding-x").mkdir()
     assert concept_names(settings) == ["broken", "good"]
-    with pytest.raises(InputError) as caught:
-        load_concepts(settings, ["good", "missing", "Wrong Name", "broken"])
-    said = str(caught.value)
-    assert "'missing': there is none" in said
-    assert "'Wrong Name'" in said
-    assert "broken/concept.yaml: super_category is missing" in said
+    load_concept(settings, "good")
+    for name, said in (
+        ("missing", "'missing': there is none"),
+        ("Wrong Name", "'Wrong Name'"),
+        ("broken", "broken/concept.yaml: super_category is missing"),
+    ):
+        with pytest.raises(InputError, match=re.escape(said)):
+            load_concept(settings, name)
 
 
 def test_the_bundled_samples_say_what_the_embedded_world_knows_of_them() -> None:
     params = load_params(REPOSITORY / "params.yaml")
     assert params.demo in params.samples
-    for concept in load_concepts(Settings(root=REPOSITORY), params.samples):
-        sample = samples.concept(concept.name)
+    for name in params.samples:
+        concept, sample = load_concept(Settings(root=REPOSITORY), name), samples.concept(name)
         assert concept.super_category == sample.super_category
         assert (concept.licence, concept.source, concept.consent) == (sample.licence, sample.source, sample.consent)

@@ -7,13 +7,14 @@ import pytest
 from model.scores.interval import Interval
 from tasks.lineage.chain import Chain, read_chain
 from tasks.lineage.check_results import good
-from tasks.lineage.evaluations import read_evaluation
+from tasks.lineage.evaluations import evaluation_of
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.production.ledger import Ledger, Promotion
 from tasks.promotion.gates import Evidence, gate_names, promotion_checks
 from tasks.promotion.policy import Enough, Policy
 from tasks.registry.reference import VersionReference
+from tasks.store.scores import load_scores
 from tasks.store.store import Damaged, open_store
 from tasks.verification.chain import verify
 from tests.lineage_project import CONCEPT
@@ -42,7 +43,7 @@ def evidence(lineage_project) -> Evidence:
     return Evidence(
         chain=chain,
         verification=verify(settings, store, chain),
-        evaluation=read_evaluation(store, chain.head.key),
+        evaluation=evaluation_of(chain.manifests["evaluate"], load_scores(store, chain.manifests["evaluate"])),
         measured=(good("scores", "derived"),),
         champion=None,
         ledger=Ledger(concept=CONCEPT, records=()),
