@@ -13,10 +13,11 @@ from typer.testing import CliRunner, Result
 
 import tasks.promotion.promotion
 from flows.cli.app import app
-from tasks.production.ledger import Promotion, append, read_ledger, record_path
+from tasks.production.ledger import read_ledger, record_path
 from tasks.production.registry import open_production
 from tasks.project.settings import load_settings
 from tasks.promotion.policy import POLICY_FILE
+from tasks.promotion.revocation import revoke
 from tasks.promotion.smoke_test import smoke_test
 from tasks.registry.reference import CANDIDATE, CHAMPION
 from tasks.registry.registration import register
@@ -86,7 +87,7 @@ def test_a_version_is_promoted_drawn_rolled_back_shown_and_proved(project, tmp_p
 
     result = run("promote", CONCEPT)
     assert result.exit_code == 1
-    assert "owl version 2 is not promoted: 1 of 7 gates failed" in result.stderr
+    assert "owl version 2 is not promoted: 1 of 8 gates failed" in result.stderr
     assert "git_clean  train-3-unet was made from files that differ from commit" in result.stderr
     result = run("promote", CONCEPT, "--json")
     assert [gate["gate"] for gate in json.loads(result.stdout)["gates"] if not gate["passed"]] == ["git_clean"]
@@ -207,9 +208,8 @@ def test_bad_input_is_named_before_anything_is_done(project, lineage_project, tm
 def test_a_revoked_version_is_not_promoted_whatever_is_overridden(project):
     first = done("promote", CONCEPT, "--version", 1, "--reason", "the first")
     place = open_production(load_settings())
-    head = read_ledger(place, CONCEPT).head
-    facts = {"seq": 2, "action": "revoke", "previous": head.seal, "release": None, "withdraws": (head.content,)}
-    assert append(place, Promotion(**{**vars(head), **facts, "reason": "the owner took her consent back"}))
+    content = read_ledger(place, CONCEPT).head.content
+    revoke(load_settings(), place, CONCEPT, [content], reason="the owner took her consent back")
     (problem,) = refused("promote", CONCEPT, "--version", 1, "--override", "withdrawn", "--reason", "please")
     assert "was revoked on " in problem
     assert problem.endswith("(record 2): the owner took her consent back; no override brings it back")

@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 import tasks.promotion.promotion
 from flows.cli.app import app
+from model.bases.recorded_base import BASE_VARIABLE
 from tasks.concepts.takedown_records import read_takedowns
 from tasks.plan.plan import make_plan
 from tasks.production.ledger import read_ledger
@@ -76,7 +77,8 @@ def test_it_draws_rolls_back_and_promotes(settings, tmp_path, monkeypatch):
     assert run("releases", CONCEPT).exit_code == 0
 
 
-def test_what_it_serves_loads_in_a_fresh_process(settings):
+def test_what_it_serves_loads_in_a_fresh_process(settings, monkeypatch):
+    monkeypatch.setenv(BASE_VARIABLE, str(settings.root / "base"))  # it names the folder of the machine that made it
     serving = read_ledger(open_production(settings), CONCEPT).serving
     release = read_release(open_production(settings), CONCEPT, serving.release)
     listed = {name: file.sha256 for name, file in release.below(MODEL).items()}
