@@ -3,6 +3,7 @@
 The tests share one project of three concepts and are nights one after the other, each leaving it as the next expects.
 """
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -25,7 +26,7 @@ from flows.night.dispatch import in_this_process
 from model.errors import WorkFailed
 from tasks.execution.reporting import Silence
 from tasks.jobs.jobs import plan_jobs
-from tasks.plan.failures import failures_path
+from tasks.plan.failures import Failures, failures_path
 from tasks.plan.last_training import last_training_path, read_last_training
 from tasks.production.ledger import append, record_path
 from tasks.production.registry import open_production
@@ -163,8 +164,8 @@ def test_what_failed_is_tried_the_next_night_and_then_waits(shared):
     assert len(runs_of(BAD)) == tried
     store = open_store(shared)
     for name in (BAD, DIVERGES):
-        noted = store.record(failures_path(shared, name)).content
-        store.write_record(failures_path(shared, name), noted.replace(b'"waits": 0', b'"waits": 3'))
+        noted = Failures.from_json(store.record(failures_path(shared, name)).content)
+        store.write_record(failures_path(shared, name), dataclasses.replace(noted, waits=3).to_json())
     would = json.loads(command("nightly", "--dry-run", "--json").stdout)
     assert ([each["concept"] for each in would["waiting"]], would["would_train"]) == ([BAD, DIVERGES], [])
     would = json.loads(command("nightly", "--dry-run", "--retry", "--force", TURTLE, "--json").stdout)
