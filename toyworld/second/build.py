@@ -77,7 +77,7 @@ def words(options: Options) -> dict[str, object]:
 
 
 def vae(options: Options) -> dict[str, object]:
-    """The autoencoder: reconstruct, whiten, go on with noise.
+    """The autoencoder: reconstruct, whiten, go on with noise, whiten again.
 
     A folder `vae-start` in the work folder takes the place of the first phase. A milestone's autoencoder is final and
     taken as it is.
@@ -99,6 +99,7 @@ def vae(options: Options) -> dict[str, object]:
     autoencoder.whiten(model, pictures[:1024], recipe.latent_noise)
     budget = Steps(options.vae_crops // recipe.batch)
     seen += autoencoder.train_phase(model, pictures, recipe, budget, phase="noisy", logfile=logfile)
+    autoencoder.whiten(model, pictures[:1024], recipe.latent_noise)  # exact, and the phase has correlated them again
     encoded = autoencoder.encode(model, pictures[:1024])
     model.register_to_config(scaling_factor=1.0 / float(encoded.std()))
     model.save_pretrained(work / "vae")
