@@ -56,7 +56,8 @@ class Options:
     @property
     def milestone(self) -> tuple[Path, int] | None:
         """The committed base to go on from and the samples that it has seen, or None."""
-        return (milestone.BASE, milestone.samples()) if not self.from_nothing and milestone.exists() else None
+        there = milestone.has("unet") and not self.from_nothing
+        return (milestone.BASE, int(str(milestone.stage("unet")["samples"]))) if there else None
 
 
 def art_stage(options: Options) -> dict[str, object]:
@@ -77,15 +78,15 @@ def words(options: Options) -> dict[str, object]:
 
 
 def vae(options: Options) -> dict[str, object]:
-    """The autoencoder: reconstruct, whiten, go on with noise.
+    """The autoencoder: reconstruct, whiten, go on with noise, whiten again.
 
     A folder `vae-start` in the work folder takes the place of the first phase. A milestone's autoencoder is final and
     taken as it is.
     """
     work, recipe = options.work, VAE
-    if options.milestone is not None:
-        AutoencoderKL.from_pretrained(options.milestone[0] / "vae", dtype=torch.float32).save_pretrained(work / "vae")
-        return {"from": "milestone"}
+    if milestone.has("vae") and not options.from_nothing:
+        AutoencoderKL.from_pretrained(milestone.BASE / "vae", dtype=torch.float32).save_pretrained(work / "vae")
+        return milestone.stage("vae")
     pictures, held_back = _pictures(work)
     torch.manual_seed(recipe.seed)
     logfile, seen, start = work / "vae.log", 0, work / "vae-start"
@@ -99,6 +100,7 @@ def vae(options: Options) -> dict[str, object]:
     autoencoder.whiten(model, pictures[:1024], recipe.latent_noise)
     budget = Steps(options.vae_crops // recipe.batch)
     seen += autoencoder.train_phase(model, pictures, recipe, budget, phase="noisy", logfile=logfile)
+    autoencoder.whiten(model, pictures[:1024], recipe.latent_noise)  # exact, and the phase has correlated them again
     encoded = autoencoder.encode(model, pictures[:1024])
     model.register_to_config(scaling_factor=1.0 / float(encoded.std()))
     model.save_pretrained(work / "vae")
@@ -160,6 +162,11 @@ def base(options: Options) -> dict[str, object]:
     return milestone.assemble(options.work)
 
 
+def autoencoder_alone(options: Options) -> dict[str, object]:
+    """Keep the autoencoder in toyworld/base-128: the milestone before there is a denoiser worth to be kept."""
+    return milestone.keep_autoencoder(options.work)
+
+
 def judged(options: Options) -> dict[str, object]:
     """Render the judge's training pictures, the held-out art and combinations among them."""
     folder = options.work / evaluator.JUDGED
@@ -194,7 +201,7 @@ STAGES: dict[str, Callable[[Options], dict[str, object]]] = {
     "clip": clip,
     "vit": vit,
 }
-EXTRA = {"preview": preview}
+EXTRA = {"preview": preview, "autoencoder": autoencoder_alone}
 """Stages that run only when they are named."""
 
 
@@ -231,7 +238,7 @@ def main() -> None:
     defaults = Options()
     parser = argparse.ArgumentParser(prog="python -m toyworld.second.build", description=__doc__)
     parser.add_argument(
-        "stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES | EXTRA)}; none: all but the last"
+        "stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES | EXTRA)}; none: all but the last two"
     )
     parser.add_argument("--work", type=Path, default=WORK, help="folder for everything between the stages")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")

@@ -1,6 +1,7 @@
 """The base that ships, and the milestones on the way to it: averaged weights in float16 as a diffusers pipeline folder.
 
 A milestone and its manifest hold all that a later training needs: it goes on from these weights with a new optimiser.
+The first milestone is the autoencoder alone, on whose latents everything else stands.
 """
 
 import json
@@ -14,14 +15,15 @@ from toyworld.manifest import ROOM, make_portable
 BASE, MANIFEST = ROOM / "base-128", ROOM / "manifest-128.json"
 
 
-def exists() -> bool:
-    """Whether a base is there that training can go on from."""
-    return BASE.is_dir() and MANIFEST.is_file()
+def has(part: str) -> bool:
+    """Whether a part of the committed base (vae, unet) is there that training can go on from."""
+    return (BASE / part).is_dir()
 
 
-def samples(path: Path = MANIFEST) -> int:
-    """How many samples the milestone's denoiser has seen."""
-    return int(json.loads(path.read_text("utf-8"))["stages"]["unet"]["samples"])
+def stage(name: str, path: Path | None = None) -> dict[str, object]:
+    """What the committed base's manifest says of a stage of its making."""
+    facts: dict[str, object] = json.loads((path or MANIFEST).read_text("utf-8"))["stages"][name]
+    return facts
 
 
 def assemble(work: Path, folder: Path = BASE, manifest_path: Path = MANIFEST) -> dict[str, object]:
@@ -63,11 +65,23 @@ def assemble(work: Path, folder: Path = BASE, manifest_path: Path = MANIFEST) ->
     }
     made = manifest.circumstances(work)
     stages = dict(made["stages"]) | {"unet": denoiser.facts(work, recipe) | facts}  # type: ignore[call-overload]
-    content = {
-        "command": "python -m toyworld.second.build",
-        **made,
-        "stages": stages,
-        "files": manifest.digests([folder], folder.parent),
-    }
-    manifest_path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    _describe(made | {"stages": stages}, folder, manifest_path)
     return facts
+
+
+def keep_autoencoder(work: Path, folder: Path = BASE, manifest_path: Path = MANIFEST) -> dict[str, object]:
+    """Write the autoencoder alone, and its manifest: a milestone before there is a denoiser worth to be kept."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    vae = AutoencoderKL.from_pretrained(work / "vae", dtype=torch.float32)
+    vae.half().save_pretrained(folder / "vae")
+    make_portable(folder / "vae")
+    _describe(manifest.circumstances(work), folder, manifest_path)
+    return {"parameters": vae.num_parameters()}
+
+
+def _describe(made: dict[str, object], folder: Path, manifest_path: Path) -> None:
+    files = manifest.digests([folder], folder.parent)
+    content = {"command": "python -m toyworld.second.build", **made, "files": files}
+    manifest_path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")

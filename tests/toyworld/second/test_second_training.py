@@ -89,8 +89,8 @@ def test_text_encoder_and_denoiser_learn_together(work: Path) -> None:
 def test_two_processes_take_the_same_steps_and_stop_on_a_signal(work: Path) -> None:
     code = "import torch; from pathlib import Path; from toyworld.second import denoiser\n"
     code += "from toyworld.second.denoiser import Recipe, Span, train\ndenoiser.HELD_BACK = 4\n"
-    code += "span = Span(until=10**9, checkpoint_seconds=0)\n"
-    code += f"print(train(Path({str(work)!r}), {RECIPE!r}, span, rank={{}}, world=2, port=29641))"
+    code += f"span = Span(until=10**9, checkpoint_seconds=0); recipe = {RECIPE!r}\n"
+    code += f"train(Path({str(work)!r}), recipe, span, rank={{}}, world=2, port=29641)"
     running = [
         subprocess.Popen([sys.executable, "-c", code.format(k)], stdout=subprocess.PIPE, text=True) for k in range(2)
     ]
@@ -122,7 +122,7 @@ def test_a_milestone_is_a_pipeline_and_training_goes_on_from_it(work: Path, monk
     train(work, RECIPE, replace(SPAN, until=12))
     folder = work / "base"
     facts = milestone.assemble(work, folder, work / "manifest.json")
-    assert facts["samples"] == milestone.samples(work / "manifest.json") == 12
+    assert facts["samples"] == milestone.stage("unet", work / "manifest.json")["samples"] == 12
     kept = json.loads((work / "manifest.json").read_text("utf-8"))
     assert kept["stages"]["unet"]["history"][-1]["samples"] == 12 and "base/unet/config.json" in kept["files"]
     pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
@@ -155,3 +155,21 @@ def test_the_command_names_unknown_stages_and_devices(
         build.main()
     assert stopped.value.code == 2 and said in capsys.readouterr().err
     assert not (tmp_path / "work").exists(), "refused before work starts"
+
+
+def test_the_autoencoder_alone_is_a_milestone(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, said = work / "base", {"samples": 7, "psnr": 27.4}
+    (work / "facts").mkdir()
+    (work / "facts" / "vae.json").write_text(json.dumps(said), "utf-8")
+    milestone.keep_autoencoder(work, kept, work / "manifest.json")
+    assert set(json.loads((work / "manifest.json").read_text("utf-8"))["files"]) == {
+        "base/vae/config.json",
+        "base/vae/diffusion_pytorch_model.safetensors",
+    }
+    monkeypatch.setattr(milestone, "BASE", kept)
+    monkeypatch.setattr(milestone, "MANIFEST", work / "manifest.json")
+    fresh_clone = build.Options(work=work / "clone")
+    assert fresh_clone.milestone is None, "the denoiser begins from nothing"
+    assert build.vae(fresh_clone) == said
+    again, first = (AutoencoderKL.from_pretrained(folder / "vae") for folder in (work / "clone", work))
+    assert torch.allclose(again.quant_conv.weight, first.quant_conv.weight, atol=1e-3)
