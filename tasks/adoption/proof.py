@@ -158,9 +158,9 @@ def _apart(name: str, old: Path, new: Path) -> str:
     import numpy as np
 
     if name.endswith(".png"):
-        from PIL import Image
+        from model.reading.pictures import open_picture
 
-        with Image.open(old) as one, Image.open(new) as other:
+        with open_picture(old) as one, open_picture(new) as other:
             if one.size != other.size:
                 return f"{one.width} x {one.height} and {other.width} x {other.height} pixels"
             values = [np.asarray(picture.convert("RGB"), dtype=np.int16) for picture in (one, other)]

@@ -55,8 +55,9 @@ import mlflow
 mlflow.set_tracking_uri(sys.argv[1])
 loaded = mlflow.pyfunc.load_model(sys.argv[2])
 table = loaded.predict(json.loads(sys.argv[3]))
-import model, model.drawing.sample
-places = {name: module.__file__ for name, module in sys.modules.items() if name.split(".")[0] in ("model", "flows")}
+ROOMS = ("model.", "flows.", "tasks.", "conceptbooth_")
+ours = {f"{name}.": module.__file__ for name, module in sys.modules.items() if f"{name}.".startswith(ROOMS)}
+places = {name.removeprefix(name[: name.find("model.")]).rstrip("."): place for name, place in ours.items()}
 print(json.dumps({"table": table.to_dict("records"), "places": places}))
 """
 

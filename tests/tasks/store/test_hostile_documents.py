@@ -127,7 +127,7 @@ def test_listings_follow_no_link_and_end(tmp_path):
     (tmp_path / "store" / "stages" / "loop").symlink_to("..")
     (tmp_path / "store" / "stages" / "dangling").symlink_to("nowhere")
     names = [entry.name for entry in blobs.entries("stages/")]
-    assert sorted(names) == ["stages/a/b/manifest.json", "stages/dangling", "stages/loop"]
+    assert names == ["stages/a/b/manifest.json"]
 
 
 def test_a_manifest_nested_without_end_is_none():
