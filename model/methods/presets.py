@@ -11,7 +11,14 @@ Presets = dict[str, Method]
 
 PUBLISHED, DIFFUSERS, TOYWORLD = "published", "diffusers", "toyworld"
 # Objects of the toy world always stand upright and look one way: its base has never seen a turned or mirrored picture.
-_TOYWORLD_VIEWS = {"rotation_degrees": 5.0, "rotation_probability": 0.5, "flip_probability": 0.0, "smallest_crop": 0.95}
+# They were tuned with as many views as there were then.
+_TOYWORLD_VIEWS: dict[str, Any] = {
+    "augmented_views": 256,
+    "rotation_degrees": 5.0,
+    "rotation_probability": 0.5,
+    "flip_probability": 0.0,
+    "smallest_crop": 0.95,
+}
 _UNTURNED: dict[str, Any] = {"rotation_probability": 0.0, "flip_probability": 0.0}
 _NO_TERM: dict[str, Any] = {"attention_mean_weight": 0.0, "attention_variance_weight": 0.0}
 
