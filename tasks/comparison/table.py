@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from model.scores.bootstrap import bootstrap_interval
+from model.scores.bootstrap import crossed_interval
 from model.scores.interval import Interval
 
 TITLES = {
@@ -181,7 +181,7 @@ class MethodTable:
 
 def _interval(values: np.ndarray) -> Interval:
     """Of values (concepts, seeds, prompts, pictures): seeds are each concept's own, the rest is the same for all."""
-    return bootstrap_interval(values, own=(SEEDS_AXIS,))
+    return crossed_interval(values, own=(SEEDS_AXIS,))
 
 
 def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.scores import bootstrap
-from model.scores.bootstrap import bootstrap_interval
+from model.scores.bootstrap import bootstrap_interval, crossed_interval
 from model.scores.interval import Interval
 
 
@@ -73,6 +73,6 @@ def test_intervals_hold_the_truth_as_often_as_they_say(differences):
             + rng.normal(0, number, (1, 1, 1, 8))
             + rng.normal(0, rest, (12, 2, 10, 8))
         )
-        interval = bootstrap_interval(values, own=(1,))
+        interval = crossed_interval(values, own=(1,))
         held += interval.low <= 0 <= interval.high
     assert 0.92 <= held / tries <= 0.98

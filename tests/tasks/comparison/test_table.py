@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.scores.bootstrap import bootstrap_interval
+from model.scores.bootstrap import crossed_interval
 from tasks.comparison.cells import rescaled_scores
 from tasks.comparison.table import Cell, MethodTable, signed
 
@@ -34,7 +34,7 @@ def table() -> MethodTable:
 
 
 def test_means_are_over_concepts_seeds_prompts_and_pictures(table: MethodTable) -> None:
-    assert table.mean("first", "clip_i") == bootstrap_interval(HARD, own=(1,))
+    assert table.mean("first", "clip_i") == crossed_interval(HARD, own=(1,))
     assert table.mean("second", "clip_i").mean == pytest.approx(HARD.mean() - 0.01)
     assert table.mean("first", "clip_i").high - table.mean("first", "clip_i").low > 0.1, "concepts differ"
 
@@ -54,7 +54,7 @@ def test_a_score_is_over_the_concepts_that_have_it(table: MethodTable) -> None:
 def test_an_aspect_is_over_its_own_prompts(table: MethodTable) -> None:
     tagged = dataclasses.replace(table, tags={"a {}": ("all", "style"), "b {}": ("all",)})
     assert tagged.aspects == {"style": [0]}, "what all prompts ask for tells nothing apart"
-    assert tagged.mean_of("style", "first", "clip_i") == bootstrap_interval(HARD[:, :, :1], own=(1,))
+    assert tagged.mean_of("style", "first", "clip_i") == crossed_interval(HARD[:, :, :1], own=(1,))
     assert tagged.difference_of("style", "second", "clip_i").mean == pytest.approx(-0.01)
     assert table.aspects == {}
 
