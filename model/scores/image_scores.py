@@ -14,6 +14,19 @@ def likeness(generated: torch.Tensor, instance: torch.Tensor) -> torch.Tensor:
     return (generated @ instance.T).mean(dim=-1)
 
 
+def likeness_beyond_nearest(generated: torch.Tensor, instance: torch.Tensor) -> torch.Tensor:
+    """The same without the image that is nearest to the picture, if there are three or more.
+
+    A picture that repeats one of the images has a cosine of 1 to that one, and so would win over every picture of the
+    thing in a new pose and place. What it shares with the others is what it says of the thing.
+    """
+    cosines = generated @ instance.T  # (prompts, pictures, images)
+    count = len(instance)
+    if count < 3:
+        return cosines.mean(dim=-1)
+    return (cosines.sum(dim=-1) - cosines.amax(dim=-1)) / (count - 1)
+
+
 def prompt_likeness(generated: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
     """Cosine of each picture (prompts, pictures, width) to the text (prompts, width) of its own prompt: CLIP-T."""
     return (generated @ text[:, :, None])[..., 0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from model.scores.image_scores import likeness, prompt_likeness
+from model.scores.image_scores import likeness_beyond_nearest, prompt_likeness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +31,12 @@ class Ends:
 def identity_ends(base: torch.Tensor, instance: torch.Tensor) -> Ends:
     """From the untrained base's pictures (prompts, pictures, width) to the concept's own images (images, width).
 
-    The high end is the mean cosine of each image to the others.
+    The high end is the mean cosine of each image to the others: what a picture that repeats one of them comes to.
     """
     others = instance @ instance.T
     count = len(instance)
     high = (others.sum() - others.diagonal().sum()) / (count * (count - 1)) if count > 1 else others.mean()
-    return Ends(low=float(likeness(base, instance).mean()), high=float(high))
+    return Ends(low=float(likeness_beyond_nearest(base, instance).mean()), high=float(high))
 
 
 def text_ends(base: torch.Tensor, text: torch.Tensor) -> Ends:

@@ -16,6 +16,7 @@ TITLES = {
     "identity_rank": "identity rank",
     "clip_t": "CLIP-T",
     "retrieval": "retrieval",
+    "leakage": "leakage",
     "identity": "identity",
     "text": "text",
     "identity_x_text": "identity x text",
@@ -27,11 +28,12 @@ MEANINGS = {
     "identity_rank": "whether the concept's images come before those of its look-alikes (mean average precision)",
     "clip_t": "how well the prompt is followed, by CLIP",
     "retrieval": "share of pictures nearest to their own prompt of all prompts",
+    "leakage": "share of pictures that show a scene of the concept's images where the prompt names another",
     "identity": "DINO (with no identity model CLIP-I) from the untrained base's, 0, to the concept's own images', 1",
     "text": "CLIP-T from that to other prompts, 0, to the untrained base's, 1",
-    "identity_x_text": "product of each picture's identity and text, each held to 0 to 1; it decides",
+    "identity_x_text": "product of each picture's identity and text, each held to 0 to 1; 0 if it leaks; it decides",
 }
-SCHEMA = 3
+SCHEMA = 4
 SEEDS_AXIS = 1
 """Of the values of all cells: seeds of trainings are each concept's own."""
 

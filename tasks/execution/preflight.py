@@ -116,7 +116,8 @@ def _check_evaluator_reads(job: Job) -> None:
 
     with _setting_up():
         evaluator = open_evaluator(job.recipe.evaluator, job.settings.device)
-    evaluator.embed_text([job.recipe.prompt.without_placeholder(text) for text in job.recipe.prompts])
+    plain = [job.recipe.prompt.without_placeholder(text) for text in job.recipe.prompts]
+    evaluator.embed_text([*plain, *job.recipe.scene_texts])
 
 
 def _check_identity_model(job: Job) -> None:

@@ -19,7 +19,7 @@ from tasks.jobs.keys import Recipe, StagePlan, Workings, find_workings, plan_sta
 from tasks.jobs.models import ModelIdentity, identify_model
 from tasks.project.base_limits import base_folder, check_short_side
 from tasks.project.params import Params, load_params
-from tasks.project.prompt_sets import EvaluationPrompt, load_prompt_set
+from tasks.project.prompt_sets import PromptSet, load_prompt_set
 from tasks.project.settings import Settings
 from tasks.store.blobs import StoreFailed
 from tasks.store.store import Store, open_store
@@ -69,7 +69,7 @@ class _Shared:
     base: ModelIdentity
     evaluator: ModelIdentity
     identity_model: ModelIdentity | None
-    prompts: tuple[EvaluationPrompt, ...]
+    prompt_set: PromptSet
     policy: dict[str, str]
     workings: dict[str, Workings]
 
@@ -166,11 +166,11 @@ def survey(
         lambda: identify_model(settings, memory, params.evaluator, params.evaluator_revision, "evaluator")
     )
     identity_model = collect(lambda: _identity_model(settings, params, memory))
-    prompts = collect(lambda: load_prompt_set(settings.root / params.evaluation.prompts))
+    prompt_set = collect(lambda: load_prompt_set(settings.root / params.evaluation.prompts))
     policy = collect(lambda: numeric_policy(settings.device, params.dtype))
     if policy is not None:
         problems += _sharing_problems(settings, params, policy["device"])
-    if problems or base is None or evaluator is None or prompts is None or policy is None:
+    if problems or base is None or evaluator is None or prompt_set is None or policy is None:
         raise InputError(*problems, *_all(concept_problems))
     memory.save()
     shared = _Shared(
@@ -179,7 +179,7 @@ def survey(
         base=base,
         evaluator=evaluator,
         identity_model=identity_model,
-        prompts=prompts,
+        prompt_set=prompt_set,
         policy=policy,
         workings=find_workings(),
     )
@@ -250,9 +250,10 @@ def _job(settings: Settings, shared: _Shared, concept: Concept, images: ImageSet
         ),
         method=method,
         params=params,
-        prompts=tuple(prompt.text for prompt in shared.prompts),
-        words={prompt.text: prompt.word for prompt in shared.prompts if prompt.word},
-        tags={prompt.text: prompt.tags for prompt in shared.prompts if prompt.tags},
+        prompts=tuple(prompt.text for prompt in shared.prompt_set.prompts),
+        words={prompt.text: prompt.word for prompt in shared.prompt_set.prompts if prompt.word},
+        tags={prompt.text: prompt.tags for prompt in shared.prompt_set.prompts if prompt.tags},
+        scenes=shared.prompt_set.scenes,
         base=shared.base,
         evaluator=shared.evaluator,
         identity_model=shared.identity_model,

@@ -82,6 +82,8 @@ class Recipe:
     """By prompt the word whose attention is shown beside that of the concept."""
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By prompt what it asks for beyond the concept."""
+    scenes: tuple[str, ...] = ()
+    """That a comparison tells apart; they change no evaluation."""
     base: ModelIdentity
     evaluator: ModelIdentity
     identity_model: ModelIdentity | None = None
@@ -92,6 +94,11 @@ class Recipe:
     """What the gallery says beside the pictures."""
     workings: Mapping[str, Workings]
     """By kind of stage."""
+
+    @property
+    def scene_texts(self) -> list[str]:
+        """The super-category in each scene, as the evaluator reads it."""
+        return [f"a photo of a {self.prompt.super_category} {scene}" for scene in self.scenes]
 
     @property
     def models(self) -> dict[str, ModelIdentity]:

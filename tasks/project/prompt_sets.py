@@ -14,6 +14,9 @@ from tasks.files.yaml_files import read_yaml, schema_problems
 Tag = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z][a-z0-9_-]*$")]
 
 
+Scene = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, pattern=r"^[^{}\n]+$")]
+
+
 class EvaluationPrompt(BaseModel):
     """One prompt of a set, with {} where the concept goes."""
 
@@ -26,28 +29,33 @@ class EvaluationPrompt(BaseModel):
     """The word of it, such as box or sketch, whose attention a comparison shows beside that of the concept."""
 
 
-class _PromptSet(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class PromptSet(BaseModel):
+    """What concept models are judged by."""
 
-    prompts: list[EvaluationPrompt] = Field(min_length=1)
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompts: tuple[EvaluationPrompt, ...] = Field(min_length=1)
+    scenes: tuple[Scene, ...] = ()
+    """Places as prompts name them ("on the beach"), those of the prompts and those that images may show: a comparison
+    counts pictures that show a scene of the concept's images where the prompt names another."""
 
 
-def load_prompt_set(path: Path) -> tuple[EvaluationPrompt, ...]:
-    """The prompts of a prompt set, in the file's order.
+def load_prompt_set(path: Path) -> PromptSet:
+    """A prompt set, prompts and scenes in the file's order.
 
     Raises:
-        InputError: no such file, unknown keys, a prompt without exactly one {}, a prompt twice, a word that its prompt
-            does not have once; all of it together.
+        InputError: no such file, unknown keys, a prompt without exactly one {}, a prompt or scene twice, a word that
+            its prompt does not have once, scenes of which no prompt names one; all of it together.
     """
     if not path.exists():
         raise InputError(f"prompt set {path}: there is no such file; name one as evaluation.prompts in params.yaml")
     content = read_yaml(path, str(path))
     problems: list[str] = []
-    prompts: list[EvaluationPrompt] = []
+    loaded = None
     try:
-        prompts = _PromptSet.model_validate(content).prompts
+        loaded = PromptSet.model_validate(content)
     except ValidationError as error:
-        problems += schema_problems(error, str(path), ("prompts", "prompt", "tags", "word"))
+        problems += schema_problems(error, str(path), ("prompts", "prompt", "tags", "word", "scenes"))
     # also asked of a file that is wrong in other ways, so that one look shows everything
     entries = _entries(content)
     texts = [text for text, _ in entries]
@@ -59,9 +67,25 @@ def load_prompt_set(path: Path) -> tuple[EvaluationPrompt, ...]:
         for text, word in entries
         if isinstance(word, str) and re.findall(r"[\w'-]+", text).count(word) != 1
     ]
-    if problems:
+    if loaded is not None:
+        problems += [f"{path}: {problem}" for problem in _scene_problems(loaded)]
+    if problems or loaded is None:
         raise InputError(*problems)
-    return tuple(prompts)
+    return loaded
+
+
+def _scene_problems(loaded: PromptSet) -> list[str]:
+    repeated = [scene for scene, count in Counter(loaded.scenes).items() if count > 1]
+    problems = [f'scene "{scene}" stands twice: leave one out' for scene in repeated]
+    named = (names_scene(prompt.text, scene) for prompt in loaded.prompts for scene in loaded.scenes)
+    if loaded.scenes and not any(named):
+        problems.append("no prompt names any of the scenes, so none could leak: write them as the prompts do")
+    return problems
+
+
+def names_scene(prompt: str, scene: str) -> bool:
+    """Whether the prompt has these words."""
+    return re.search(rf"(?<!\w){re.escape(scene)}(?!\w)", prompt) is not None
 
 
 def _entries(content: Any) -> list[tuple[str, Any]]:

@@ -1,4 +1,5 @@
-"""The Prefect task that embeds what the untrained base drew, by which scores are rescaled; the store keeps nothing."""
+"""The Prefect task that embeds what the untrained base drew, by which scores are rescaled, and the scenes that are told
+apart; the store keeps nothing."""
 
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 def embed_base_pictures(context: StageContext, evaluation: Any, evaluated: Any) -> "dict[str, Tensor]":
     """Embeddings (prompts, pictures, width) as `clip_base` and, where there is an identity model, `identity_base`.
 
+    Where the prompt set lists scenes, `clip_scenes` (scenes, width) are those of a photo of the category in each.
+
     `evaluation` is its manifest (quoted, so that Prefect does not look into it), and `evaluated` the state of the task
     run that left the evaluation: Prefect's graph has its edge from it.
 
@@ -33,4 +36,7 @@ def embed_base_pictures(context: StageContext, evaluation: Any, evaluated: Any) 
         "identity_base": open_identity_model(recipe.identity_model, device),
     }
     flat, shape = list(chain(*drawn)), (len(drawn), len(drawn[0]))
-    return {name: model.embed_images(flat).cpu().unflatten(0, shape) for name, model in models.items() if model}
+    embedded = {name: model.embed_images(flat).cpu().unflatten(0, shape) for name, model in models.items() if model}
+    if recipe.scenes:
+        embedded["clip_scenes"] = open_evaluator(recipe.evaluator, device).embed_text(recipe.scene_texts).cpu()
+    return embedded

@@ -5,11 +5,13 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTModel
 
-from toyworld.checks import PROMPTS, Scores, draw_base, pasted, prompt_is_nearest, table
+from model.scores.leakage import scene_leakage, shown_scenes
+from toyworld.checks import PROMPTS, Asked, Scores, draw_base, pasted, prompt_is_nearest, table
 from toyworld.contrast import spoil
 from toyworld.evaluator import Judge
 from toyworld.manifest import EVALUATOR
-from toyworld.samples import concepts, oracle
+from toyworld.samples import IMAGE_SCENES, concepts, image_set, oracle
+from toyworld.scenes import SCENES
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,21 @@ def test_a_look_alike_is_not_the_concept(name: str, scores: dict[str, dict[str, 
 def test_pictures_are_nearest_to_their_own_scene(judge: Judge) -> None:
     shares = [prompt_is_nearest(judge, name, pasted(facts, PROMPTS), PROMPTS) for name, facts in concepts().items()]
     assert sum(shares) / len(shares) > 0.9
+
+
+def test_true_art_in_the_asked_scene_never_leaks_and_a_pasted_training_image_always_does(judge: Judge) -> None:
+    own, told = 0, dict.fromkeys(("oracle", "pasted"), 0.0)
+    for name, facts in concepts().items():
+        scenes = judge.prompts([Asked(scene=scene).prompt(facts.super_category) for scene in SCENES])
+        instance = judge.pictures(image_set(name))
+        asked = [[list(SCENES).index(prompt.scene)] for prompt in PROMPTS if prompt.scene not in IMAGE_SCENES]
+        drawn = judge.pictures(pasted(facts, [prompt for prompt in PROMPTS if prompt.scene not in IMAGE_SCENES]))
+        told["oracle"] += float(scene_leakage(drawn[:, None], instance, scenes, asked).mean())
+        repeated = instance[None].expand(len(asked), -1, -1)  # every image in the place of every prompt's picture
+        told["pasted"] += float(scene_leakage(repeated, instance, scenes, asked).mean())
+        own += [list(SCENES)[number] for number in shown_scenes(instance, scenes)] == list(IMAGE_SCENES)
+    assert own == len(concepts()), "the scene of every image is named"
+    assert (told["oracle"], told["pasted"]) == (0, len(concepts()))
 
 
 def test_clip_t_falls_when_shapes_smear(judge: Judge) -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 from prefect.settings import temporary_settings
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from flows.cli.app import app
@@ -27,6 +28,7 @@ from model.methods.presets import METHODS
 from tasks.comparison.choice import Drawing, Wanted, chosen, comparison_jobs
 from tasks.comparison.table import signed
 from tasks.project.settings import Settings
+from tasks.store.artefacts import EMBEDDINGS
 from tasks.store.pictures import picture
 from tasks.store.store import open_store
 from tasks.tracking.client import connect
@@ -34,6 +36,7 @@ from tests.prefect_graph import newest_graph
 from tests.training_project import PROMPTS, add_concept, make_training_project
 
 BOTH = "textual_inversion+dreambooth:tiny"
+SCENES = ["in the snow", "on the beach", "at sea"]
 METHODS_ASKED = ["attndreambooth", BOTH]
 DRAWING = Drawing(images_per_prompt=2, num_inference_steps=2)
 
@@ -65,7 +68,7 @@ def shared(tmp_path_factory, base_folder, evaluator_folder, prefect_url) -> Iter
     make_training_project(root, base_folder, evaluator_folder)
     add_concept(root, "tortoise", 20)
     prompts = [{"prompt": PROMPTS[0], "word": "snow", "tags": ["background"]}, {"prompt": PROMPTS[1]}]
-    (root / "prompts.yaml").write_text(yaml.safe_dump({"prompts": prompts}))
+    (root / "prompts.yaml").write_text(yaml.safe_dump({"prompts": prompts, "scenes": SCENES}))
     with temporary_settings({"results.local_storage_path": root / "results"}):
         yield Settings(root=root, prefect_api_url=prefect_url)
 
@@ -97,17 +100,39 @@ def test_every_concept_by_every_method_with_every_score(done):
     table = done.table
     assert (table.concepts, table.methods) == (("turtle", "tortoise"), tuple(METHODS_ASKED))
     likeness = ("clip_i", "dino", "identity_rank")
-    assert table.scores == (*likeness, "clip_t", "retrieval", "identity", "text", "identity_x_text")
+    assert table.scores == (*likeness, "clip_t", "retrieval", "leakage", "identity", "text", "identity_x_text")
     for score in table.scores:
         assert table.values("attndreambooth", score).shape == (2, 2, 2, 2)
     assert len({cell.weights for cell in table.cells}) == 8, "eight trainings"
     assert table.difference(BOTH, "clip_i").mean == pytest.approx(
         table.mean(BOTH, "clip_i").mean - table.mean("attndreambooth", "clip_i").mean
     )
-    assert set(table.base) == {"clip_i", "dino", "clip_t", "retrieval"} and table.base["clip_i"] < 1
+    assert set(table.base) == {"clip_i", "dino", "clip_t", "retrieval", "leakage"} and table.base["clip_i"] < 1
     values = done.table.cells[0].values
     held = [min(1.0, max(0.0, values[score][1][0])) for score in ("identity", "text")]
-    assert values["identity_x_text"][1][0] == pytest.approx(held[0] * held[1], abs=1e-6)
+    kept = 1 - values["leakage"][1][0]
+    assert values["identity_x_text"][1][0] == pytest.approx(held[0] * held[1] * kept, abs=1e-6)
+
+
+def test_leakage_is_counted_on_the_stored_pictures(shared, done):
+    """Measured again by the evaluator: the nearest scene, of the images and of each picture."""
+    from model.scores.evaluator import Evaluator
+
+    evaluator = Evaluator.load(str(shared.root / "evaluator"))
+    scenes = evaluator.embed_text([f"a photo of a turtle {scene}" for scene in SCENES])
+    store = open_store(shared)
+    counted = []
+    for cell in done.table.cells:
+        tensors = load_file(store.file(store.get("evaluate", cell.evaluation), EMBEDDINGS))
+        own = set((tensors["clip_instance"] @ scenes.T).argmax(dim=1).tolist())
+        for prompt, asked in enumerate(("in the snow", "on the beach")):
+            shown = (tensors["clip_generated"][prompt] @ scenes.T).argmax(dim=1).tolist()
+            leaks = [float(one in own and SCENES[one] != asked) for one in shown]
+            assert cell.values["leakage"][prompt] == leaks
+            counted += leaks
+    assert done.table.mean("attndreambooth", "leakage").mean == np.mean(
+        [cell.values["leakage"] for cell in done.table.cells if cell.method == "attndreambooth"]
+    )
 
 
 def test_every_figure_leads_to_its_pictures(shared, done):

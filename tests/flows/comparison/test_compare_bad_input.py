@@ -64,3 +64,12 @@ def test_a_grid_and_its_concepts(project, tmp_path):
         "{concepts: [turtle], seeds: [0], images_per_prompt: 1, methods: {dreamboth: {preset: x, tries: [{}]}}}"
     )
     assert "method 'dreamboth': unknown" in refused(project, "tune", str(grid))
+
+
+def test_a_scene_that_the_evaluator_cannot_read_whole(project):
+    (project.root / "prompts.yaml").write_text(
+        "prompts: [{prompt: 'a photo of a {} in the snow'}]\n"
+        "scenes: [in the snow, on a wooden table in the old kitchen]\n"
+    )
+    said = refused(project, "compare", "turtle", "--methods", "attndreambooth")
+    assert 'prompt "a photo of a turtle on a wooden table in the old kitchen": ' in said and "shorten it" in said

@@ -3,7 +3,13 @@
 import torch
 import torch.nn.functional as F
 
-from model.scores.image_scores import identity_rank, likeness, prompt_likeness, prompt_retrieval
+from model.scores.image_scores import (
+    identity_rank,
+    likeness,
+    likeness_beyond_nearest,
+    prompt_likeness,
+    prompt_retrieval,
+)
 
 X, Y, Z = torch.eye(3)
 
@@ -17,6 +23,12 @@ def test_likeness_is_the_mean_over_all_images() -> None:
     generated = torch.stack([X, Y])[None]  # (1, 2, 3)
     assert likeness(generated, torch.stack([X, X])).tolist() == [[1, 0]]
     assert likeness(generated, torch.stack([X, Y])).tolist() == [[0.5, 0.5]]
+
+
+def test_the_nearest_image_is_left_out_of_three() -> None:
+    instance = torch.stack([X, Y, Y])
+    assert likeness_beyond_nearest(torch.stack([X, Y])[None], instance).tolist() == [[0, 0.5]]
+    assert likeness_beyond_nearest(X[None, None], instance[:2]).tolist() == [[0.5]], "of two images none can be spared"
 
 
 def test_a_prompt_is_held_against_its_own_pictures() -> None:

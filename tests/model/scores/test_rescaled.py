@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from model.scores.image_scores import likeness, likeness_beyond_nearest
 from model.scores.rescaled import Ends, identity_ends, text_ends
 
 
@@ -10,10 +11,20 @@ def units(*shape: int, seed: int) -> torch.Tensor:
 
 def test_the_ends_of_identity_are_the_bases_pictures_and_the_concepts_own_images():
     base, instance = units(3, 2, 5, seed=0), units(4, 5, seed=1)
+    cosines = [sorted(float(picture @ image) for image in instance) for picture in base.reshape(-1, 5)]
     ends = identity_ends(base, instance)
     pairs = [float(instance[i] @ instance[j]) for i in range(4) for j in range(4) if i != j]
     assert ends.high == pytest.approx(sum(pairs) / 12)
-    assert ends.low == pytest.approx(sum(float(p @ i) for p in base.reshape(-1, 5) for i in instance) / 24, abs=1e-6)
+    without_nearest = [value for row in cosines for value in row[:-1]]
+    assert ends.low == pytest.approx(sum(without_nearest) / 18, abs=1e-6)
+
+
+def test_a_repeated_image_is_no_more_like_the_concept_than_its_images_are():
+    instance = units(5, 8, seed=2)
+    ends = identity_ends(units(2, 2, 8, seed=3), instance)
+    repeated = ends.rescaled(likeness_beyond_nearest(instance[None], instance))
+    assert float(repeated.mean()) == pytest.approx(1, abs=1e-5)
+    assert float(ends.rescaled(likeness(instance[None], instance)).mean()) > 1.1, "what a plain mean would give it"
 
 
 def test_the_ends_of_text_are_other_prompts_and_the_bases_own():
