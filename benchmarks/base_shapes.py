@@ -12,8 +12,9 @@ from transformers import CLIPTextConfig, CLIPTokenizer
 
 from model.bases.base import Base
 from model.bases.base_files import ModelSource
-from model.bases.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL, Family, TextPart
 from model.bases.text_encoder import TextEncoder
+from model.families.family import Family, TextPart
+from model.families.stable_diffusion import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 
 TOKENIZER = Path(__file__).resolve().parents[1] / "toyworld" / "base" / "tokenizer"
 """It reads other words than CLIP's does, and as many places; the embedding matrices are as large as CLIP's."""
@@ -143,7 +144,7 @@ def random_base(name: str, device: torch.device) -> Base:
         family=shape.family,
         text_encoders=text_encoders,
         vae=vae,
-        unet=unet,
+        denoiser=unet,
         noise_scheduler=DDPMScheduler(
             beta_schedule="scaled_linear",
             beta_start=0.00085,
@@ -168,4 +169,6 @@ def _text_encoder(shape: Shape, part: TextPart, settings: Mapping[str, Any]) -> 
         **settings,
     )
     model = getattr(transformers, part.model_class)(config)
-    return TextEncoder(part=part, tokenizer=tokenizer, model=model.eval().requires_grad_(False))
+    return TextEncoder(
+        part=part, reader=shape.family.reader(tokenizer, config.to_dict()), model=model.eval().requires_grad_(False)
+    )

@@ -1,3 +1,3 @@
-"""Base models: the families that there are, their files told without torch, loading, tokens, the words around a
-concept, and a recorded base found again. May know runtime and reading. Start at families.py.
+"""Base models: their files told without torch, loading, tokens, the words around a concept, and a recorded base found
+again. May know families, runtime and reading. Start at base.py.
 """

@@ -1,4 +1,4 @@
-"""A base model, loaded and frozen: the parts of a Stable Diffusion pipeline that training and sampling need."""
+"""A base model, loaded and frozen: the parts of a pipeline that training and sampling need."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from model.bases.base_files import ModelSource, check_base_folder, empty_prompt_is_zero, model_source
-from model.bases.families import Family
-from model.bases.noise_schedule import noise_scheduler
+from model.bases.base_files import INDEX, ModelSource, check_base_folder, empty_prompt_is_zero, model_source
 from model.bases.pretrained import fetch, load_frozen
 from model.bases.text_encoder import TextEncoder
 from model.bases.tokens import base_tokenizers
+from model.families.family import Family, of_diffusers
+from model.families.known import family_of
 from model.reading.documents import read_json
 
 if TYPE_CHECKING:
-    from diffusers import DDPMScheduler
-    from transformers import CLIPTokenizer
+    from model.families.reader import PromptReader
 
 # Other files of a hub repository (half precision, pickles, single-file checkpoints) would only cost time and disk.
 _HUB_CONFIGS = [
@@ -37,27 +35,33 @@ class Base:
     source: ModelSource
     family: Family
     text_encoders: tuple[TextEncoder, ...]
-    vae: AutoencoderKL
-    unet: UNet2DConditionModel
-    noise_scheduler: DDPMScheduler
+    vae: Any
+    denoiser: Any
+    """What is taught to draw: a UNet, a transformer."""
+    noise_scheduler: Any
     zeros_for_nothing: bool
     """Whether zeros stand for the empty prompt, as they did in its training."""
     device: torch.device
 
     @property
-    def tokenizers(self) -> tuple[CLIPTokenizer, ...]:
-        """Those of its text encoders, in their order."""
-        return tuple(encoder.tokenizer for encoder in self.text_encoders)
+    def tokenizers(self) -> tuple[PromptReader, ...]:
+        """How its text encoders read prompts, in their order."""
+        return tuple(encoder.reader for encoder in self.text_encoders)
 
     @property
     def prediction_type(self) -> str:
-        """What the UNet predicts: `epsilon` (the noise) or `v_prediction` (the velocity)."""
-        return str(self.noise_scheduler.config.prediction_type)
+        """What the denoiser predicts: `epsilon` (the noise), `v_prediction` or `flow` (velocities)."""
+        return self.family.prediction_type(self.noise_scheduler)
 
     @property
     def resolution(self) -> int:
         """Side of its pictures in pixels."""
-        return int(self.unet.config.sample_size * self.vae_scale_factor)
+        return self.family.resolution(self.denoiser.config, self.vae.config)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of its pictures' latents."""
+        return self.family.latent_shape(self.denoiser.config, self.vae.config)
 
     @property
     def time_ids(self) -> torch.Tensor:
@@ -65,20 +69,16 @@ class Base:
         side = self.resolution
         return torch.tensor([[side, side, 0, 0, side, side]], dtype=torch.float32, device=self.device)
 
-    @property
-    def vae_scale_factor(self) -> int:
-        """Pixels to one latent, along one side."""
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
-
 
 def load_base(reference: str, revision: str | None = None, *, device: torch.device | str = "cpu") -> Base:
-    """Load Stable Diffusion 1.x, 2.x or XL from a pipeline folder, or from the hub at a 40-digit commit.
+    """Load a base of one of `model.families.known` from a pipeline folder, or from the hub at a 40-digit commit.
 
     Raises InputError if it is not there, is another kind of model, or is not in safetensors.
     """
     source = model_source(reference, revision)
     folder = fetch(source, _HUB_CONFIGS)
-    family = check_base_folder(folder, with_weights=source.folder is not None)
+    check_base_folder(folder, with_weights=source.folder is not None)
+    family = family_of(read_json(folder / INDEX, INDEX))
     if source.folder is None:  # gigabytes come only once it is known that they can be used
         weights = [f"{part}/{name}.safetensors" for part, name in family.models.items()]
         folder = fetch(source, _HUB_CONFIGS + weights)
@@ -92,17 +92,17 @@ def load_base(reference: str, revision: str | None = None, *, device: torch.devi
         return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model
 
     text_encoders = tuple(
-        TextEncoder(part=part, tokenizer=tokenizer, model=load(getattr(transformers, part.model_class), part.folder))
-        for part, tokenizer in zip(family.text, base_tokenizers(folder, reference), strict=True)
+        TextEncoder(part=part, reader=reader, model=load(getattr(transformers, part.model_class), part.folder))
+        for part, reader in zip(family.text, base_tokenizers(folder, reference), strict=True)
     )
     scheduler = folder / "scheduler" / "scheduler_config.json"
     return Base(
         source=source,
         family=family,
         text_encoders=text_encoders,
-        vae=load(AutoencoderKL, "vae"),
-        unet=load(UNet2DConditionModel, "unet"),
-        noise_scheduler=noise_scheduler(read_json(scheduler, str(scheduler))),
+        vae=load(of_diffusers(family.vae.model_class), family.vae.folder),
+        denoiser=load(of_diffusers(family.denoiser.model_class), family.denoiser.folder),
+        noise_scheduler=family.scheduler(read_json(scheduler, str(scheduler))),
         zeros_for_nothing=empty_prompt_is_zero(folder, family),
         device=device,
     )

@@ -10,7 +10,9 @@ from model.bases.base import Base
 
 def modules_of(base: Base) -> dict[str, torch.nn.Module]:
     """The models of a base that trainings may change, by their folders in it."""
-    return {"unet": base.unet} | {encoder.part.folder: encoder.model for encoder in base.text_encoders}
+    return {base.family.denoiser.folder: base.denoiser} | {
+        encoder.part.folder: encoder.model for encoder in base.text_encoders
+    }
 
 
 def parameters_of(base: Base) -> dict[str, torch.nn.Parameter]:
@@ -25,7 +27,7 @@ def parameters_of(base: Base) -> dict[str, torch.nn.Parameter]:
 @contextmanager
 def borrowed_parameters(parameters: Mapping[str, torch.nn.Parameter]) -> Iterator[None]:
     """Inside, these parameters may be changed in place; afterwards they are as before, also after an error."""
-    # On the host: a second UNet on the device would take 3.5 GB from the training.
+    # On the host: a second denoiser on the device would take gigabytes from the training.
     kept = {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters.items()}
     try:
         yield

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from model.bases.base_files import ModelSource
-from model.bases.config_values import size_problems
 from model.bases.weight_files import weight_shapes
 from model.errors import InputError
+from model.families.config_values import size_problems
 from model.reading.documents import read_json
 from model.runtime.quiet import quiet_hub, quiet_libraries
 

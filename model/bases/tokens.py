@@ -1,78 +1,60 @@
 """Prompts as token ids, with the places of [V] and of the super-category; needs the base's tokenizers, not torch.
 
-`tokenizers` are those of a base's text encoders, in their order; what one of them objects to is an error.
+`tokenizers` are how a base's text models read prompts, in their order; what one of them objects to is an error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from model.bases.base_files import base_family
 from model.bases.prompt import ConceptPrompt
 from model.errors import InputError
+from model.families.reader import PromptReader
+from model.families.tokenized import TokenizedPrompt
 from model.reading.documents import read_json
 from model.runtime.quiet import quiet_libraries
 
-if TYPE_CHECKING:
-    from transformers import CLIPTokenizer
-
 T = TypeVar("T")
-Tokenizers = Sequence["CLIPTokenizer"]
+Tokenizers = Sequence[PromptReader]
 # A word that a base has seen is one token or a few long ones; one it has not is spelled out nearly letter by letter.
 _LETTERS_PER_TOKEN = 2
 _SHOWN_LETTERS = 80
-USUAL_TOKENS = 77
-"""Of a CLIP text encoder whose configuration does not say."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TokenizedPrompt:
-    """One prompt, ready for the text encoders."""
+def load_tokenizer(folder: Path, what: str, tokenizer_class: str = "CLIPTokenizer") -> Any:
+    """The tokenizer in `folder`, of that class of transformers.
 
-    ids: tuple[tuple[int, ...], ...]
-    """For each text encoder as many as it takes, padding included; the id at a place of [V] is only a stand-in."""
-    placeholder: tuple[int, ...] = ()
-    """Places of [V], the same for all text encoders."""
-    super_category: tuple[int, ...] = ()
-    """Places of the super-category's tokens right behind [V]."""
-
-
-def load_tokenizer(folder: Path, what: str) -> CLIPTokenizer:
-    """The CLIP tokenizer in `folder`. Raises InputError, which begins with `what`, if its files cannot be read."""
-    from transformers import CLIPTokenizer
+    Raises InputError, which begins with `what`, if its files cannot be read.
+    """
+    import transformers
 
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):  # it would come up empty
         raise InputError(f"{what}: its tokenizer is not there (neither tokenizer.json nor vocab.json)")
     try:
         with quiet_libraries():
-            tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = getattr(transformers, tokenizer_class).from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the library raises whatever a damaged file leads it to
         raise InputError(f"{what}: its tokenizer cannot be read ({error})") from error
-    named = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
-    if any(type(token) is not int for token in named) or type(tokenizer.model_max_length) is not int:
-        raise InputError(
-            f"{what}: its tokenizer cannot be read (start, end and padding are {named}, most tokens "
-            f"{tokenizer.model_max_length!r})"
-        )
     # What its file says of both, the first call would take back, while other threads read by it.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer
 
 
-def base_tokenizers(folder: Path, reference: str) -> tuple[CLIPTokenizer, ...]:
-    """The tokenizers of a base model's folder, which take no more tokens than all its text encoders do.
+def base_tokenizers(folder: Path, reference: str) -> tuple[PromptReader, ...]:
+    """How the text models of a base's folder read prompts, none of more tokens than all of them take.
 
     Raises InputError if their files cannot be read.
     """
-    what, parts = f"base model '{reference}'", base_family(folder).text
-    tokenizers = tuple(load_tokenizer(folder / part.tokenizer, what) for part in parts)
-    longest = [tokenizer.model_max_length for tokenizer in tokenizers]
-    for part, tokenizer in zip(parts, tokenizers, strict=True):
+    what, family = f"base model '{reference}'", base_family(folder)
+    readers = []
+    for part in family.text:
+        tokenizer = load_tokenizer(folder / part.tokenizer, what, part.tokenizer_class)
         try:
             config = read_json(folder / part.folder / "config.json", f"{part.folder}/config.json")
         except InputError as error:
@@ -80,10 +62,14 @@ def base_tokenizers(folder: Path, reference: str) -> tuple[CLIPTokenizer, ...]:
         known, words = len(tokenizer), config.get("vocab_size")
         if words is not None and known > words:
             raise InputError(f"{what}: {part.tokenizer}/ has {known} words, and {part.folder}/ knows {words} of them")
-        longest.append(config.get("max_position_embeddings", USUAL_TOKENS))
-    for tokenizer in tokenizers:
-        tokenizer.model_max_length = min(longest)
-    return tokenizers
+        try:
+            readers.append(family.reader(tokenizer, config))
+        except InputError as error:
+            raise InputError(f"{what}: {error}") from error
+    longest = min(reader.longest for reader in readers)
+    for reader in readers:
+        reader.tokenizer.model_max_length = longest
+    return tuple(replace(reader, longest=longest) for reader in readers)
 
 
 def check_lengths(tokenizers: Tokenizers, prompt: ConceptPrompt, prompts: Sequence[str]) -> None:
@@ -94,11 +80,12 @@ def check_lengths(tokenizers: Tokenizers, prompt: ConceptPrompt, prompts: Sequen
 def tokenize(tokenizers: Tokenizers, text: str, prompt: ConceptPrompt | None = None) -> TokenizedPrompt:
     """Token ids of `text`, in which `prompt`'s placeholder token stands for [V].
 
-    The tokenizers are not changed: the text is cut at [V], and its parts are encoded apart, which for a tokenizer that
-    never joins words is the same as adding a token to it.
+    The tokenizers are not changed: the text is cut at [V], and its parts are encoded apart, which is the same as adding
+    a token to a tokenizer that never joins words, and to one whose tokens hold the space before them if the new token
+    takes that too.
 
     Raises InputError, naming what would be cut off, for a text longer than the tokenizers take, and for one in which
-    they find [V] at different places: the UNet reads the states of all text encoders side by side.
+    they find [V] at different places: the denoiser reads the states of all text models side by side.
     """
     first, *others = _of_each(tokenizers, lambda tokenizer: _tokenize(tokenizer, text, prompt))
     if any((other.placeholder, other.super_category) != (first.placeholder, first.super_category) for other in others):
@@ -111,7 +98,7 @@ def tokenize(tokenizers: Tokenizers, text: str, prompt: ConceptPrompt | None = N
 
 def word_places(tokenizers: Tokenizers, prompt: TokenizedPrompt, word: str) -> tuple[int, ...]:
     """Places of a word, or of words side by side, in a prompt. InputError if it is not in it, or more than once."""
-    first, wanted = prompt.ids[0], tuple(_word_ids(tokenizers[0], word))
+    first, wanted = prompt.ids[0], tuple(tokenizers[0].word_ids(word))
     starts = [start for start in range(len(first)) if wanted and first[start : start + len(wanted)] == wanted]
     taken = {*prompt.placeholder, *prompt.super_category}
     starts = [start for start in starts if not taken & set(range(start, start + len(wanted)))]
@@ -138,8 +125,7 @@ def rare_token_ids(tokenizers: Tokenizers, word: str, prompt: ConceptPrompt) -> 
 def check_placeholder(tokenizers: Tokenizers, placeholder_token: str) -> None:
     """Raise InputError if the placeholder token already means something to the base."""
     for tokenizer in tokenizers:
-        vocabulary: dict[str, Any] = tokenizer.get_vocab()
-        if placeholder_token in vocabulary or f"{placeholder_token}</w>" in vocabulary:
+        if tokenizer.knows(placeholder_token):
             raise InputError(
                 f"placeholder token '{placeholder_token}': a word of the base already; choose another name"
             )
@@ -159,8 +145,8 @@ def check_concept(tokenizers: Tokenizers, prompt: ConceptPrompt, prompts: Sequen
 def _check_super_category(tokenizers: Tokenizers, prompt: ConceptPrompt) -> None:
     """Raise InputError unless the base knows the super-category and the instance prompt has room for it."""
     for tokenizer, ids in zip(tokenizers, super_category_ids(tokenizers, prompt.super_category), strict=True):
-        others = len(_word_ids(tokenizer, prompt.template.replace("{}", " "))) + 1  # one more for [V]
-        room = tokenizer.model_max_length - 2 - others
+        others = len(tokenizer.ids(prompt.template.replace("{}", " "))) + 1  # one more for [V]
+        room = tokenizer.room - others
         if prompt.names_category and 0 < room < len(ids):
             raise InputError(
                 f"super-category '{prompt.super_category}': {len(ids)} tokens, and \"{prompt.template}\" leaves room "
@@ -169,23 +155,27 @@ def _check_super_category(tokenizers: Tokenizers, prompt: ConceptPrompt) -> None
     check_lengths(tokenizers, prompt, [prompt.template])
 
 
-def _tokenize(tokenizer: CLIPTokenizer, text: str, prompt: ConceptPrompt | None) -> TokenizedPrompt:
+def _tokenize(tokenizer: PromptReader, text: str, prompt: ConceptPrompt | None) -> TokenizedPrompt:
     """The prompt as one tokenizer reads it."""
-    category_ids = _word_ids(tokenizer, prompt.super_category) if prompt else []
+    category_ids = tokenizer.word_ids(prompt.super_category) if prompt else []
+    first = len(tokenizer.before)
     ids: list[int] = []
     ends: list[int] = []  # where each token ends in `text`
     placeholder: list[int] = []
     start = 0
-    for number, part in enumerate(text.split(prompt.placeholder_token) if prompt else [text]):
+    parts = text.split(prompt.placeholder_token) if prompt else [text]
+    for number, part in enumerate(parts):
         if prompt and number > 0:
-            placeholder.append(len(ids) + 1)  # one more for the start token
+            placeholder.append(first + len(ids))
             ids.append(category_ids[0])
             ends.append(start)
-        encoded = tokenizer(part, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        ids += encoded["input_ids"]
-        ends += [start + end for _, end in encoded["offset_mapping"]]
+        # Where words hold the space before them, [V] holds the one before it.
+        own = part.removesuffix(tokenizer.space) if number < len(parts) - 1 else part
+        its_ids, its_ends = tokenizer.ids_and_ends(own)
+        ids += its_ids
+        ends += [start + end for end in its_ends]
         start += len(part) + (len(prompt.placeholder_token) if prompt else 0)
-    room = tokenizer.model_max_length - 2  # start and end token
+    room = tokenizer.room
     if len(ids) > room:
         raise InputError(
             f'prompt "{_beginning(_written(text, prompt))}": {len(ids)} tokens, the base takes {room}; '
@@ -194,38 +184,39 @@ def _tokenize(tokenizer: CLIPTokenizer, text: str, prompt: ConceptPrompt | None)
     category = [
         place + 1 + offset
         for place in placeholder
-        if ids[place : place + len(category_ids)] == category_ids
+        if ids[place + 1 - first : place + 1 - first + len(category_ids)] == category_ids
         for offset in range(len(category_ids))
     ]
-    padding = [tokenizer.pad_token_id] * (room - len(ids))
+    padding = [] if tokenizer.padding is None else [tokenizer.padding] * (room - len(ids))
     return TokenizedPrompt(
-        ids=((tokenizer.bos_token_id, *ids, tokenizer.eos_token_id, *padding),),
+        ids=((*tokenizer.before, *ids, *tokenizer.after, *padding),),
+        words=range(first, first + len(ids)),
         placeholder=tuple(placeholder),
         super_category=tuple(category),
     )
 
 
-def _known_ids(tokenizer: CLIPTokenizer, super_category: str) -> list[int]:
+def _known_ids(tokenizer: PromptReader, super_category: str) -> list[int]:
     unknown = []
     for word in super_category.split():
-        ids = _word_ids(tokenizer, word)
-        if tokenizer.unk_token_id in ids or (len(ids) > 1 and len(word) < _LETTERS_PER_TOKEN * len(ids)):
+        ids = tokenizer.word_ids(word)
+        if tokenizer.unknown in ids or (len(ids) > 1 and len(word) < _LETTERS_PER_TOKEN * len(ids)):
             unknown.append(f"'{word}'")
     if unknown:
         raise InputError(
             f"super-category '{super_category}': the base does not know {', '.join(unknown)}; "
             "choose a plainer word for this kind of thing"
         )
-    return _word_ids(tokenizer, super_category)
+    return tokenizer.word_ids(super_category)
 
 
-def _rare_token_id(tokenizer: CLIPTokenizer, word: str, prompt: ConceptPrompt) -> int:
-    ids = _word_ids(tokenizer, word)
-    if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
+def _rare_token_id(tokenizer: PromptReader, word: str, prompt: ConceptPrompt) -> int:
+    ids = tokenizer.word_ids(word)
+    if len(ids) != 1 or ids[0] == tokenizer.unknown:
         raise InputError(
             f"rare token '{word}': the base reads it as {len(ids)} tokens; choose a word that is one token"
         )
-    if ids[0] in _word_ids(tokenizer, prompt.super_category):
+    if ids[0] in tokenizer.word_ids(prompt.super_category):
         raise InputError(
             f"rare token '{word}': part of super-category '{prompt.super_category}', so the base could not tell [V] "
             "from it; choose another"
@@ -233,7 +224,7 @@ def _rare_token_id(tokenizer: CLIPTokenizer, word: str, prompt: ConceptPrompt) -
     return ids[0]
 
 
-def _of_each(tokenizers: Tokenizers, read: Callable[[CLIPTokenizer], T]) -> list[T]:
+def _of_each(tokenizers: Tokenizers, read: Callable[[PromptReader], T]) -> list[T]:
     """What `read` gives for each tokenizer; what they object to together is said once."""
     return _all_of(lambda tokenizer=tokenizer: read(tokenizer) for tokenizer in tokenizers)  # type: ignore[misc]
 
@@ -260,7 +251,3 @@ def _written(text: str, prompt: ConceptPrompt | None) -> str:
 def _beginning(text: str) -> str:
     """Enough of a text to know it by."""
     return shorten(text, _SHOWN_LETTERS, placeholder=" ...")
-
-
-def _word_ids(tokenizer: CLIPTokenizer, words: str) -> list[int]:
-    return list(tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"])

@@ -1,3 +1,3 @@
 """One base at work: prompts encoded, views and latents, a forward pass, and its cross-attention recorded. May know
-bases and methods. Start at predict.py.
+families, bases and methods. Start at predict.py.
 """

@@ -1,8 +1,9 @@
 """A bank of encoded views: the VAE runs before the training, not in each of its steps."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -24,20 +25,21 @@ class LatentBank:
     mean: torch.Tensor
     """(views, channels, height, width), in the VAE's own scale."""
     std: torch.Tensor
-    """Same shape."""
+    """Same shape; nothing but zeros where the family learns from the mode."""
     time_ids: torch.Tensor
     """(views, 6): the sizes of each view, see `augment.View`."""
-    scaling_factor: float
+    normalised: Callable[[torch.Tensor], torch.Tensor]
+    """Brings latents of the VAE to the denoiser's scale."""
 
     def sample(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Random latents (count, channels, height, width) in the UNet's scale, and their views' time ids (count, 6).
+        """Random latents (count, channels, height, width) in the denoiser's scale, and their time ids (count, 6).
 
         `generator` lives on the CPU.
         """
         views = torch.randint(len(self.mean), (count,), generator=generator)
         noise = torch.randn((count, *self.mean.shape[1:]), generator=generator)
         mean, std, time_ids = (part[views.to(part.device)] for part in (self.mean, self.std, self.time_ids))
-        return (mean + std * noise.to(mean.device)) * self.scaling_factor, time_ids
+        return self.normalised(mean + std * noise.to(mean.device)), time_ids
 
 
 @torch.no_grad()
@@ -48,13 +50,13 @@ def encode_views(base: Base, images: Sequence[Image.Image], stage: Stage, seed: 
         pixels = to_pixels([view.image for view in batch]).to(base.device)  # (views, 3, resolution, resolution)
         distribution = base.vae.encode(pixels).latent_dist
         means.append(distribution.mean)
-        stds.append(distribution.std)
+        stds.append(distribution.std if base.family.samples_posterior else torch.zeros_like(distribution.mean))
         time_ids += [view.time_ids for view in batch]
     return LatentBank(
         mean=torch.cat(means),
         std=torch.cat(stds),
         time_ids=torch.tensor(time_ids, dtype=torch.float32, device=base.device),
-        scaling_factor=base.vae.config.scaling_factor,
+        normalised=partial(base.family.normalised, base.vae),
     )
 
 
@@ -68,13 +70,13 @@ def encode_as_they_are(base: Base, images: Sequence[Image.Image], stage: Stage) 
 
 @torch.no_grad()
 def decode(base: Base, latents: torch.Tensor) -> list[Image.Image]:
-    """Pictures from latents (images, channels, height, width) in the UNet's scale, in parts that fit memory.
+    """Pictures from latents (images, channels, height, width) in the denoiser's scale, in parts that fit memory.
 
     Always in float32: in half precision the VAE of Stable Diffusion shows bands and that of XL overflows (what its
     `force_upcast` says), and it is a small part of the work.
     """
     at_once = max(1, _DECODE_PIXELS // base.resolution**2)
-    scaled = latents.float() / base.vae.config.scaling_factor
+    scaled = base.family.denormalised(base.vae, latents.float())
     return [image for part in scaled.split(at_once) for image in to_images(base.vae.decode(part).sample)]
 
 

@@ -1,40 +1,17 @@
-"""What the UNet reads of prompts: the frozen text encoders read them, with learned embeddings in the places of [V]."""
+"""What a denoiser reads of prompts: the frozen text encoders read them, with learned embeddings in [V]'s places."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 
 from model.bases.base import Base
 from model.bases.prompt import ConceptPrompt
-from model.bases.tokens import TokenizedPrompt, rare_token_ids, super_category_ids, tokenize
+from model.bases.tokens import rare_token_ids, super_category_ids, tokenize
+from model.families.prompt_embeds import PromptEmbeds
+from model.families.tokenized import TokenizedPrompt
 from model.methods.method import Stage
-
-
-@dataclass(frozen=True)
-class PromptEmbeds:
-    """What the UNet reads of some prompts."""
-
-    states: torch.Tensor
-    """(prompts, tokens, width): the states of all text encoders, side by side."""
-    pooled: torch.Tensor | None = None
-    """(prompts, pooled width): one state for the whole prompt, of a base whose UNet reads it."""
-
-    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> PromptEmbeds:
-        """`change` made to everything; the first dimension is that of the prompts."""
-        return PromptEmbeds(change(self.states), None if self.pooled is None else change(self.pooled))
-
-    def expanded(self, count: int) -> PromptEmbeds:
-        """One prompt as often as there are pictures."""
-        return self.each(lambda part: part.expand(count, *part.shape[1:]))
-
-    @classmethod
-    def joined(cls, parts: Sequence[PromptEmbeds]) -> PromptEmbeds:
-        """The prompts of all parts, one part behind the other."""
-        pooled = [part.pooled for part in parts if part.pooled is not None]
-        return cls(torch.cat([part.states for part in parts]), torch.cat(pooled) if pooled else None)
 
 
 def encode_text(
@@ -46,22 +23,22 @@ def encode_text(
     nothing else. Nothing of the base is changed meanwhile, not for a moment: one base serves any number of concepts,
     and any number of threads.
     """
-    is_placeholder = torch.zeros(len(prompts), len(prompts[0].ids[0]), dtype=torch.bool, device=base.device)
-    for row, prompt in enumerate(prompts):
-        is_placeholder[row, list(prompt.placeholder)] = True  # (prompts, tokens)
     if any(prompt.placeholder for prompt in prompts) and len(embeddings) != len(base.text_encoders):
         raise ValueError("a prompt holds [V], and no embedding of it for each text encoder was given")
-    states, pooled = [], None
+    lengths = [len(prompt.ids[0]) for prompt in prompts]
+    is_placeholder = torch.zeros(len(prompts), max(lengths), dtype=torch.bool, device=base.device)
+    for row, prompt in enumerate(prompts):
+        is_placeholder[row, list(prompt.placeholder)] = True  # (prompts, tokens)
+    ids, rows = [], []
     for number, encoder in enumerate(base.text_encoders):
-        ids = torch.tensor([prompt.ids[number] for prompt in prompts], device=base.device)  # (prompts, tokens)
-        rows = encoder.model.get_input_embeddings()(ids)  # (prompts, tokens, width)
+        filled = [[*prompt.ids[number], *[0] * (max(lengths) - len(prompt.ids[number]))] for prompt in prompts]
+        ids.append(torch.tensor(filled, device=base.device))  # (prompts, tokens)
+        words = encoder.model.get_input_embeddings()(ids[-1])  # (prompts, tokens, width)
         if embeddings:
-            learned = embeddings[number].to(device=base.device, dtype=rows.dtype)
-            rows = torch.where(is_placeholder[..., None], learned, rows)
-        read = encoder.read(ids, rows)
-        states.append(read.penultimate if base.family.penultimate else read.last)
-        pooled = pooled if read.pooled is None else read.pooled
-    return PromptEmbeds(torch.cat(states, dim=-1), pooled)
+            learned = embeddings[number].to(device=base.device, dtype=words.dtype)
+            words = torch.where(is_placeholder[..., None], learned, words)
+        rows.append(words)
+    return base.family.read([encoder.model for encoder in base.text_encoders], ids, rows, lengths)
 
 
 def encode_nothing(base: Base) -> PromptEmbeds:

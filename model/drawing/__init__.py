@@ -1,3 +1,3 @@
-"""Pictures from prompts, and where words looked while they were drawn. May know diffusion, weights, bases, methods
-(limits of options) and runtime. Start at sample.py.
+"""Pictures from prompts, and where words looked while they were drawn. May know diffusion, weights, bases, families,
+methods (limits of options) and runtime. Start at sample.py.
 """

@@ -1,4 +1,4 @@
-"""Where a concept's words look: cross-attention of [V], of its super-category and of another word over one picture."""
+"""Where a concept's words look: attention to [V], of its super-category and of another word over one picture."""
 
 import math
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def attention_maps(
         with autocast_to(autocast, base.device):
             wanted, no_text = encode_text(base, [prompt], weights.embeddings), encode_nothing(base)
         noise = initial_noise(base, sampling.seed, image_index)
-        with recorded_columns(base.unet, prompt, places) as columns:
+        with recorded_columns(base, prompt, places) as columns:
             latents = denoise(base, noise, wanted, no_text, sampling, autocast)
         maps = [_layer_map(layer, latents.shape[-1]) for layer in columns.take()]
         average = torch.stack(maps).mean(dim=0).cpu().numpy()  # (words, height, width)

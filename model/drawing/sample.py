@@ -1,4 +1,4 @@
-"""Pictures from prompts: DPM-Solver++ with classifier-free guidance, many pictures side by side."""
+"""Pictures from prompts by the family's solver with classifier-free guidance, many pictures side by side."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -8,13 +8,14 @@ import torch
 from PIL import Image
 
 from model.bases.base import Base
-from model.bases.noise_schedule import solver
-from model.bases.tokens import TokenizedPrompt, tokenize
+from model.bases.tokens import tokenize
 from model.diffusion.latents import decode
 from model.diffusion.predict import predict
-from model.diffusion.text_encoding import PromptEmbeds, encode_nothing, encode_text
+from model.diffusion.text_encoding import encode_nothing, encode_text
 from model.drawing.sampling_options import Sampling
 from model.errors import InputError
+from model.families.prompt_embeds import PromptEmbeds
+from model.families.tokenized import TokenizedPrompt
 from model.runtime.memory import enough_memory
 from model.runtime.numerics import autocast_to
 from model.weights.concept import ConceptWeights
@@ -80,9 +81,7 @@ def initial_noise(base: Base, seed: int, image: int) -> torch.Tensor:
     """The noise (1, channels, height, width) from which picture number `image` of a seed starts."""
     # Drawn on the CPU, and from a generator of its own: the same on every device and beside any other pictures.
     own_seed = int.from_bytes(hashlib.sha256(f"{seed}/{image}".encode()).digest()[:7], "big")
-    side = base.unet.config.sample_size
-    shape = (1, base.unet.config.in_channels, side, side)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(own_seed)).to(base.device)
+    return torch.randn((1, *base.latent_shape), generator=torch.Generator().manual_seed(own_seed)).to(base.device)
 
 
 @torch.no_grad()
@@ -95,26 +94,25 @@ def denoise(
     autocast: str = "none",
     before_step: Callable[[], None] = _go_on,
 ) -> torch.Tensor:
-    """Latents (batch, channels, height, width) from noise of that shape, by DPM-Solver++ (arXiv 2211.01095).
+    """Latents (batch, channels, height, width) from noise of that shape, as the family draws.
 
     `text` is what to draw, one prompt for each picture, `no_text` the empty prompt that guidance leads away from. With
-    guidance both halves go through the UNet as one batch, the empty prompt's first.
+    guidance both halves go through the denoiser as one batch, the empty prompt's first.
     """
-    walk = solver(base.noise_scheduler)
-    walk.set_timesteps(sampling.num_inference_steps, device=base.device)
+    walk = base.family.walk(base.noise_scheduler, sampling.num_inference_steps, base.device)
     guided = sampling.guidance_scale != 1
     read = PromptEmbeds.joined([no_text.expanded(len(noise)), text]) if guided else text
     time_ids = base.time_ids.expand(len(read.states), -1)  # (batch, 6), with guidance twice as many
-    latents = noise * walk.init_noise_sigma
+    latents = walk.start(noise)
     for timestep in walk.timesteps:
         before_step()
-        model_input = walk.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
+        model_input = walk.seen(torch.cat([latents, latents]) if guided else latents, timestep)
         with autocast_to(autocast, base.device):
             prediction = predict(base, model_input, timestep, read, time_ids).float()
         if guided:
             without, with_text = prediction.chunk(2)
-            prediction = without + sampling.guidance_scale * (with_text - without)
-        latents = walk.step(prediction, timestep, latents).prev_sample
+            prediction = base.family.guided(without, with_text, sampling.guidance_scale)
+        latents = walk.step(prediction, timestep, latents)
     return latents
 
 

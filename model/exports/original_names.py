@@ -10,11 +10,9 @@ from collections.abc import Mapping
 import torch
 
 from model.bases.base import Base
-from model.bases.families import STABLE_DIFFUSION_XL
+from model.bases.text_encoder import TextEncoder
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
-CLIP, OPEN_CLIP = "cond_stage_model.transformer.", "cond_stage_model.model."
-XL_CLIP, XL_OPEN_CLIP = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
 _UNET_ENDS = {
     "time_embedding.linear_1.": "time_embed.0.",
     "time_embedding.linear_2.": "time_embed.2.",
@@ -53,9 +51,12 @@ _CODER = re.compile(r"(encoder|decoder)\.(.+)")
 
 def original_checkpoint(base: Base) -> dict[str, torch.Tensor]:
     """All weights of a base, as it is now, under the original's names."""
-    unet = original_unet(base.unet.state_dict(), base.unet.config.layers_per_block)
+    unet = original_unet(base.denoiser.state_dict(), base.denoiser.config.layers_per_block)
     vae = original_vae(base.vae.state_dict(), len(base.vae.config.block_out_channels))
-    return unet | vae | _original_text(base)
+    text: dict[str, torch.Tensor] = {}
+    for encoder in base.text_encoders:
+        text |= _original_text(encoder)
+    return unet | vae | text
 
 
 def original_unet(weights: Mapping[str, torch.Tensor], layers_per_block: int) -> dict[str, torch.Tensor]:
@@ -73,13 +74,13 @@ def original_vae(weights: Mapping[str, torch.Tensor], blocks: int) -> dict[str, 
     return renamed
 
 
-def original_clip(weights: Mapping[str, torch.Tensor], prefix: str = CLIP) -> dict[str, torch.Tensor]:
-    """The text encoder's of Stable Diffusion 1.x, and with `XL_CLIP` the first of XL."""
+def original_clip(weights: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The text encoder's of Stable Diffusion 1.x, or the first of XL."""
     return {f"{prefix}text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in weights.items()}
 
 
-def original_open_clip(weights: Mapping[str, torch.Tensor], prefix: str = OPEN_CLIP) -> dict[str, torch.Tensor]:
-    """The text encoder's of Stable Diffusion 2.x, and with `XL_OPEN_CLIP` the second of XL.
+def original_open_clip(weights: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The text encoder's of Stable Diffusion 2.x, or the second of XL.
 
     Query, key and value are one tensor there, and the projection of the pooled state lies on its side.
     """
@@ -103,15 +104,12 @@ def original_open_clip(weights: Mapping[str, torch.Tensor], prefix: str = OPEN_C
     return renamed
 
 
-def _original_text(base: Base) -> dict[str, torch.Tensor]:
-    if base.family is STABLE_DIFFUSION_XL:
-        first, second = (encoder.model.state_dict() for encoder in base.text_encoders)
-        return original_clip(first, XL_CLIP) | original_open_clip(second, XL_OPEN_CLIP)
-    (encoder,) = base.text_encoders
+def _original_text(encoder: TextEncoder) -> dict[str, torch.Tensor]:
+    named, weights = encoder.part.original_names, encoder.model.state_dict()
     # Stable Diffusion 2.x reads by OpenCLIP's encoder, whose activation is another one than that of OpenAI's
-    is_open_clip = encoder.model.config.hidden_act == "gelu"
-    weights = encoder.model.state_dict()
-    return original_open_clip(weights) if is_open_clip else original_clip(weights)
+    code = "open_clip" if encoder.model.config.hidden_act == "gelu" else "clip"
+    code = code if code in named else next(iter(named))
+    return (original_open_clip if code == "open_clip" else original_clip)(weights, named[code])
 
 
 def _unet_name(name: str, layers: int, with_attention: set[str]) -> str:

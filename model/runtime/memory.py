@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 
 from model.errors import WorkFailed
 
@@ -27,13 +27,13 @@ def enough_memory(work: str, device: torch.device, setting: str, batch_size: int
 
 
 @contextmanager
-def recomputed_states(unet: UNet2DConditionModel, wanted: bool) -> Iterator[None]:
-    """Inside, if `wanted`, a backward pass computes states within the UNet's blocks again instead of keeping them."""
+def recomputed_states(denoiser: Any, wanted: bool) -> Iterator[None]:
+    """Inside, if `wanted`, a backward pass computes states inside the denoiser anew instead of keeping them."""
     if not wanted:
         yield
         return
-    unet.enable_gradient_checkpointing()
+    denoiser.enable_gradient_checkpointing()
     try:
         yield
     finally:
-        unet.disable_gradient_checkpointing()
+        denoiser.disable_gradient_checkpointing()

@@ -14,9 +14,11 @@ import torch.nn.functional as F
 
 from model.bases.base import Base
 from model.bases.prompt import ConceptPrompt
-from model.bases.tokens import TokenizedPrompt, tokenize
-from model.diffusion.text_encoding import PromptEmbeds, category_embeddings, encode_text
+from model.bases.tokens import tokenize
+from model.diffusion.text_encoding import category_embeddings, encode_text
 from model.errors import InputError
+from model.families.prompt_embeds import PromptEmbeds
+from model.families.tokenized import TokenizedPrompt
 
 CONTEXTS = (
     "a {} in the rain",
@@ -56,18 +58,17 @@ def find_anchors(base: Base, prompt: ConceptPrompt) -> Anchors:
             continue
     read = encode_text(base, contexts, category_embeddings(base, prompt))
     of_class = tokenize(base.tokenizers, prompt.class_text)
-    return Anchors(contexts=contexts, read=read, class_end=end_state(base, encode_text(base, [of_class]), of_class))
+    return Anchors(contexts=contexts, read=read, class_end=end_state(encode_text(base, [of_class]), of_class))
 
 
-def other_words(base: Base, prompt: TokenizedPrompt) -> list[int]:
-    """Places of a prompt's words other than [V]: neither the start nor the end, nor the padding behind it."""
-    end = prompt.ids[0].index(base.tokenizers[0].eos_token_id, 1)
-    return [place for place in range(1, end) if place not in prompt.placeholder]
+def other_words(prompt: TokenizedPrompt) -> list[int]:
+    """Places of a prompt's words other than [V]: nothing of what stands around them, nor padding."""
+    return [place for place in prompt.words if place not in prompt.placeholder]
 
 
-def end_state(base: Base, text: PromptEmbeds, prompt: TokenizedPrompt) -> torch.Tensor:
-    """State (width) of the end token of the first prompt of `text`: what CLIP takes for all of its meaning."""
-    return text.states[0, prompt.ids[0].index(base.tokenizers[0].eos_token_id)]
+def end_state(text: PromptEmbeds, prompt: TokenizedPrompt) -> torch.Tensor:
+    """State (width) of the token that ends the first prompt of `text`: what CLIP takes for all of its meaning."""
+    return text.states[0, prompt.words.stop]
 
 
 def semantic_distance(state: torch.Tensor, class_state: torch.Tensor) -> torch.Tensor:
@@ -88,7 +89,7 @@ def context_embedding_distance(
 def context_attention_distance(
     maps: Sequence[torch.Tensor], category_maps: Sequence[torch.Tensor], words: Sequence[int]
 ) -> torch.Tensor:
-    """How differently cross-attention sees the other words beside [V] and beside its super-category; a scalar.
+    """How differently attention sees the other words beside [V] and beside its super-category; a scalar.
 
     Both hold for each layer (batch, pixels, tokens), mean over heads. As printed, a word is one number: its attention's
     mean over pixels, and over all layers. The squared difference of these is meant over samples and words.

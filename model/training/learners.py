@@ -14,11 +14,14 @@ from model.weights.lora import DOWN, UP, adapted, finished_lora, joined_loras, l
 
 def trained_names(base: Base, stage: Stage) -> list[str]:
     """Names of the parameters that the stage changes, in their own place or by a LoRA."""
-    names = [f"unet.{name}" for name, _ in base.unet.named_parameters()]
+    own = [name for name, _ in base.denoiser.named_parameters()]
+    names = [f"{base.family.denoiser.folder}.{name}" for name in own]
     text = [f"{encoder.part.folder}.{name}" for encoder in base.text_encoders for name in encoder.layer_names]
     return {
         "embedding": [],
-        "cross_attention": [name for name in names if ".attn2." in name],
+        "cross_attention": [
+            name for name, inside in zip(names, own, strict=True) if base.family.is_cross_attention(inside)
+        ],
         "unet": [*names, *(text if stage.train_text_encoder else ())],
     }[stage.trains]
 

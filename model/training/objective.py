@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from model.bases.base import Base
-from model.bases.tokens import TokenizedPrompt
 from model.diffusion.attention import AttentionColumns, attention_term, recorded_columns, recorded_maps
 from model.diffusion.latents import LatentBank
 from model.diffusion.predict import predict
-from model.diffusion.text_encoding import PromptEmbeds, encode_text
+from model.diffusion.text_encoding import encode_text
+from model.families.prompt_embeds import PromptEmbeds
+from model.families.tokenized import TokenizedPrompt
 from model.methods.method import Stage
 from model.training.context import (
     Anchors,
@@ -42,7 +43,7 @@ class LoopSetup:
     anchors: Anchors | None = None
     """Of a stage with terms of `model.training.context`."""
     untrained: Base | None = None
-    """The base with a UNet that no stage has changed; of a stage that keeps the class prompt's predictions."""
+    """The base with a denoiser that no stage has changed; of a stage that keeps the class prompt's predictions."""
     class_text: PromptEmbeds | None = None
     """What is read of the class prompt; of the same stage."""
     pulled: Sequence[tuple[torch.nn.Parameter, torch.Tensor]] = ()
@@ -111,10 +112,12 @@ def step_losses(
     if setup.anchors and stage.has_context:
         terms["context_loss"] = _context_loss(setup, setup.anchors, embeddings, generator)
     if setup.anchors and stage.semantic_weight:
-        ours = end_state(setup.base, text.embeds, setup.prompts[0])
+        ours = end_state(text.embeds, setup.prompts[0])
         terms["semantic_loss"] = stage.semantic_weight * semantic_distance(ours, setup.anchors.class_end)
     if setup.untrained:
-        terms["class_loss"] = stage.class_prediction_weight * _class_distance(setup, setup.untrained, generator)
+        terms["class_loss"] = stage.class_prediction_weight * _class_distance(
+            setup, setup.untrained, generator, columns
+        )
     if setup.pulled:
         gone = [(parameter - original).square().sum() for parameter, original in setup.pulled]
         terms["pull_loss"] = stage.weight_pull * torch.stack(gone).sum()
@@ -128,10 +131,10 @@ def prediction_losses(
     generator: torch.Generator,
     group: ProcessGroup = _ALONE,
 ) -> list[torch.Tensor]:
-    """Mean squared error of the UNet's prediction of the noise, or of the velocity, of each batch.
+    """Mean squared error of the denoiser's prediction of the noise, or of the velocity, of each batch.
 
     `batches` hold latents (batch, channels, height, width) and their time ids (batch, 6), as many each; `text` says
-    what their pictures show. All go through the UNet at once, and of each the share of this process.
+    what their pictures show. All go through the denoiser at once, and of each the share of this process.
     """
     drawn = [_noised(base, *batch, generator, group) for batch in batches]
     noisy, timesteps, time_ids, target = (torch.cat(rows) for rows in zip(*drawn, strict=True))
@@ -145,20 +148,19 @@ def _noised(
     base: Base, latents: torch.Tensor, time_ids: torch.Tensor, generator: torch.Generator, group: ProcessGroup
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Noisy latents, their timesteps and time ids, and what is to be predicted of them; this process's share."""
-    scheduler = base.noise_scheduler
+    scheduler, family = base.noise_scheduler, base.family
     noise = torch.randn(latents.shape, generator=generator)
-    timesteps = torch.randint(scheduler.config.num_train_timesteps, latents.shape[:1], generator=generator)
+    timesteps = family.drawn_timesteps(scheduler, len(latents), generator)
     latents, time_ids, noise, timesteps = (
         group.share(rows).to(latents.device) for rows in (latents, time_ids, noise, timesteps)
     )
-    noisy = scheduler.add_noise(latents, noise, timesteps)
-    target = noise if base.prediction_type == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
+    noisy, target = family.noised(scheduler, latents, noise, timesteps)
     return noisy, timesteps, time_ids, target
 
 
 def columns_of(setup: LoopSetup) -> AbstractContextManager[AttentionColumns | None]:
     """The recorder of attention columns, or None for a stage without the attention-map term."""
-    return recorded_columns(setup.base.unet, setup.prompts[0]) if setup.stage.has_attention_term else nullcontext()
+    return recorded_columns(setup.base, setup.prompts[0]) if setup.stage.has_attention_term else nullcontext()
 
 
 def _attention_loss(setup: LoopSetup, columns: AttentionColumns | None) -> torch.Tensor:
@@ -173,15 +175,19 @@ def _attention_loss(setup: LoopSetup, columns: AttentionColumns | None) -> torch
     )
 
 
-def _class_distance(setup: LoopSetup, untrained: Base, generator: torch.Generator) -> torch.Tensor:
-    """Mean squared difference of what the UNet and the untrained one predict of noisy pictures by the class prompt."""
+def _class_distance(
+    setup: LoopSetup, untrained: Base, generator: torch.Generator, columns: AttentionColumns | None
+) -> torch.Tensor:
+    """Mean squared difference of what the denoiser and the untrained one predict by the class prompt."""
     latents, time_ids = setup.banks[0].sample(setup.stage.batch_size, generator)
     noisy, timesteps, time_ids, _ = _noised(setup.base, latents, time_ids, generator, setup.group)
     assert setup.class_text is not None  # it comes with `untrained`
     text = setup.class_text.expanded(len(noisy))
     with torch.no_grad():
         wanted = predict(untrained, noisy, timesteps, text, time_ids)
-    return F.mse_loss(predict(setup.base, noisy, timesteps, text, time_ids).float(), wanted.float())
+    with columns.closed() if columns else nullcontext():  # these pictures do not show [V]
+        found = predict(setup.base, noisy, timesteps, text, time_ids)
+    return F.mse_loss(found.float(), wanted.float())
 
 
 def _context_loss(
@@ -191,14 +197,14 @@ def _context_loss(
     base, stage = setup.base, setup.stage
     chosen = int(torch.randint(len(anchors.contexts), (1,), generator=generator))
     prompt = anchors.contexts[chosen]
-    words = other_words(base, prompt)
+    words = other_words(prompt)
     ours, theirs = encode_text(base, [prompt], embeddings), anchors.read.each(lambda part: part[chosen : chosen + 1])
     distance = context_embedding_distance(ours.states, theirs.states, words)
     loss = stage.context_embedding_weight * distance
     if stage.context_attention_weight:
         latents, time_ids = setup.banks[0].sample(stage.batch_size, generator)
         noisy, timesteps, time_ids, _ = _noised(base, latents, time_ids, generator, setup.group)
-        with recorded_maps(base.unet) as maps:
+        with recorded_maps(base, prompt) as maps:
             predict(base, noisy, timesteps, ours.expanded(len(noisy)), time_ids)
             our_maps = maps.take()
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What a stage holds against forgetting: the untrained UNet, what it reads of the class prompt, and its parameters."""
+"""What a stage holds against forgetting: the untrained denoiser, the class prompt as it is read, and parameters."""
 
 import copy
 import dataclasses
@@ -9,14 +9,15 @@ from model.bases.base import Base
 from model.bases.parameters import parameters_of
 from model.bases.prompt import ConceptPrompt
 from model.bases.tokens import tokenize
-from model.diffusion.text_encoding import PromptEmbeds, encode_text
+from model.diffusion.text_encoding import encode_text
+from model.families.prompt_embeds import PromptEmbeds
 from model.methods.method import Stage
 from model.training.learners import trained_names
 
 
 def untrained_of(base: Base, stage: Stage) -> Base | None:
-    """The base with a UNet of its own that stays as it is now, for a stage that compares with it; else None."""
-    return dataclasses.replace(base, unet=copy.deepcopy(base.unet)) if stage.class_prediction_weight else None
+    """The base with a denoiser of its own that stays as it is now, for a stage that compares with it; else None."""
+    return dataclasses.replace(base, denoiser=copy.deepcopy(base.denoiser)) if stage.class_prediction_weight else None
 
 
 @torch.no_grad()

@@ -82,7 +82,7 @@ def train_stage(
             also="" if stage.gradient_checkpointing else f"{stage.name}.gradient_checkpointing = true",
         ),
         deterministic(base.device),
-        recomputed_states(base.unet, stage.gradient_checkpointing),
+        recomputed_states(base.denoiser, stage.gradient_checkpointing),
         borrowed_parameters({name: parameter for name, parameter in parameters_of(base).items() if name in touched}),
     ):
         untrained = untrained_of(base, stage)

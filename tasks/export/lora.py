@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from model.bases.base import Base
-    from model.bases.text_encoder import TextEncoder
     from model.scores.evaluator import Evaluator
     from model.weights.concept import ConceptWeights
 
@@ -37,14 +36,12 @@ def write_lora(
     """
     from safetensors.torch import save_file
 
-    from model.bases.noise_schedule import solver_options
-    from model.exports.diffusers_pipeline import pipeline_class
     from model.exports.low_rank import as_diffusers_saves, low_rank, restored
 
     found = low_rank(base, weights, rank)
     if not found.layers:
         raise InputError(f"concept '{record.concept.name}': its training changed no layer that a LoRA could stand for")
-    pipeline_class(base.family).save_lora_weights(folder, **as_diffusers_saves(found.layers))
+    base.family.pipeline_class.save_lora_weights(folder, **as_diffusers_saves(found.layers))
     save_file(embeddings_for_others(base, weights), folder / EMBEDDING, metadata={"format": "pt"})
     loss: dict[str, Any] = {
         "rank": found.rank,
@@ -63,16 +60,17 @@ def write_lora(
     reference, revision = record.base["reference"], record.base["revision"]
     origin = f'"{reference}", revision="{revision}"' if revision else '"PATH_OF_THE_BASE"'
     # Spelled out: the scheduler's file of a base may hold what somebody once drew with.
-    solver = ", ".join(f"{name}={value!r}" for name, value in solver_options(base.noise_scheduler).items())
+    options = base.family.sampler_options(base.noise_scheduler)
+    solver = ", ".join(f"{name}={value!r}" for name, value in options.items())
     usage = diffusers_usage(
         record,
         f"pipeline = DiffusionPipeline.from_pretrained({origin})",
-        f"pipeline.scheduler = DPMSolverMultistepScheduler({solver})",
+        f"pipeline.scheduler = {base.family.sampler}({solver})",
         'pipeline.load_lora_weights("PATH_OF_THIS_FOLDER", weight_name="pytorch_lora_weights.safetensors")',
         f'embeddings = load_file("PATH_OF_THIS_FOLDER/{EMBEDDING}")',
-        *(line for encoder in base.text_encoders for line in _word_usage(encoder, record.concept.placeholder_token)),
+        *(line for part in base.family.text for line in base.family.word_usage(part, record.concept.placeholder_token)),
         imports=[
-            "from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler",
+            f"from diffusers import DiffusionPipeline, {base.family.sampler}",
             "from safetensors.torch import load_file",
         ],
     )
@@ -112,21 +110,6 @@ def diffusers_usage(
             "```",
         ]
     )
-
-
-def _word_usage(encoder: "TextEncoder", token: str) -> list[str]:
-    """Lines that give a text encoder of `pipeline` the concept's word."""
-    part = encoder.part
-    lines = [
-        f'pipeline.load_textual_inversion(embeddings["{part.embedding_key}"], token="{token}",',
-        f"    text_encoder=pipeline.{part.folder}, tokenizer=pipeline.{part.tokenizer})",
-    ]
-    if encoder.pools:
-        lines += [
-            "# it looks for the largest id to find the end of the prompt, and the new word's is larger",
-            f"pipeline.{part.folder}.text_model.eos_token_id = pipeline.{part.tokenizer}.eos_token_id",
-        ]
-    return lines
 
 
 def evaluator_of(settings: Settings, record: TrainingFacts) -> "Evaluator":

@@ -30,7 +30,7 @@ def test_the_shapes_are_those_of_the_real_ones(name: str, millions: dict[str, in
     counts = {part: sum(parameter.numel() for parameter in module.parameters()) for part, module in modules.items()}
     assert {part: round(count / 1e6) for part, count in counts.items()} == millions
     text = encode_text(base, [tokenize(base.tokenizers, "a turtle")])
-    assert text.states.shape == (1, 77, base.unet.config.cross_attention_dim)
+    assert text.states.shape == (1, 77, base.denoiser.config.cross_attention_dim)
     noisy = torch.zeros(1, *latents, device="meta")
     assert predict(base, noisy, torch.tensor(1, device="meta"), text, base.time_ids).shape == noisy.shape
     side = base.resolution
@@ -40,7 +40,7 @@ def test_the_shapes_are_those_of_the_real_ones(name: str, millions: dict[str, in
 def test_stages_and_drawing_are_measured_at_the_largest_batch_that_fits(monkeypatch, tmp_path, capsys) -> None:
     def with_little_memory(*, stage, **options):
         if stage.batch_size > 2:
-            hook = options["base"].unet.register_forward_pre_hook(_run_out_of_memory)
+            hook = options["base"].denoiser.register_forward_pre_hook(_run_out_of_memory)
         try:
             return train_stage(stage=stage, **options)
         finally:
@@ -63,7 +63,7 @@ def test_stages_and_drawing_are_measured_at_the_largest_batch_that_fits(monkeypa
 
 def test_a_random_base_is_frozen() -> None:
     base = random_base("tiny-xl", torch.device("cpu"))
-    modules = [base.unet, base.vae, *(encoder.model for encoder in base.text_encoders)]
+    modules = [base.denoiser, base.vae, *(encoder.model for encoder in base.text_encoders)]
     assert not any(parameter.requires_grad for module in modules for parameter in module.parameters())
 
 

@@ -28,7 +28,7 @@ def test_loaded_frozen_in_float32(folder):
     base = load_base(str(folder))
     assert base.resolution == base_resolution(folder) == 16
     assert base.prediction_type == "v_prediction"
-    for part in (base.unet, base.vae, base.text_encoders[0].model):
+    for part in (base.denoiser, base.vae, base.text_encoders[0].model):
         assert not part.training
         assert {(p.dtype, p.requires_grad) for p in part.parameters()} == {(torch.float32, False)}
 
@@ -37,8 +37,8 @@ def test_all_kinds_of_stable_diffusion(bases):
     types = {"sd1": "epsilon", "sd2": "v_prediction", "xl": "epsilon"}
     assert {name: base.prediction_type for name, base in bases.items()} == types
     assert {name: len(base.text_encoders) for name, base in bases.items()} == {"sd1": 1, "sd2": 1, "xl": 2}
-    assert bases["sd1"].tokenizers[0].pad_token_id == bases["sd1"].tokenizers[0].eos_token_id
-    assert bases["sd2"].tokenizers[0].pad_token_id == 0
+    assert bases["sd1"].tokenizers[0].tokenizer.pad_token_id == bases["sd1"].tokenizers[0].tokenizer.eos_token_id
+    assert bases["sd2"].tokenizers[0].tokenizer.pad_token_id == 0
 
 
 def test_nothing_on_the_terminal(folder, capfd):

@@ -72,7 +72,7 @@ def test_half_precision_alone_is_told_apart(base_folders, tmp_path):
 def test_weights_in_several_files_are_read(base_folders, bases, tmp_path):
     folder = shutil.copytree(base_folders["sd2"], tmp_path / "base")
     shutil.rmtree(folder / "unet")
-    bases["sd2"].unet.save_pretrained(folder / "unet", max_shard_size="20KB")
+    bases["sd2"].denoiser.save_pretrained(folder / "unet", max_shard_size="20KB")
     assert len(list((folder / "unet").glob("*-of-*.safetensors"))) > 1
-    again = load_base(str(folder)).unet.state_dict()
-    assert all(torch.equal(again[name], tensor) for name, tensor in bases["sd2"].unet.state_dict().items())
+    again = load_base(str(folder)).denoiser.state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in bases["sd2"].denoiser.state_dict().items())

@@ -16,7 +16,7 @@ from model.errors import InputError
 )
 def test_plain_text_as_the_tokenizer_itself_has_it(bases, kind, text):
     tokenizers = bases[kind].tokenizers
-    expected = [tokenizer(text, padding="max_length")["input_ids"] for tokenizer in tokenizers]
+    expected = [tokenizer.tokenizer(text, padding="max_length")["input_ids"] for tokenizer in tokenizers]
     assert [list(ids) for ids in tokenize(tokenizers, text).ids] == expected
 
 
@@ -67,11 +67,11 @@ def test_a_concept_without_its_embedding_is_an_error(base, prompt):
 
 def test_the_embedding_starts_from_the_super_category(base, make_stage):
     rows = base.text_encoders[0].embeddings
-    ids = base.tokenizers[0]("teddy bear", add_special_tokens=False)["input_ids"]
+    ids = base.tokenizers[0].tokenizer("teddy bear", add_special_tokens=False)["input_ids"]
     stage = make_stage("embedding")
     bear, turtle = ConceptPrompt("<v>", "teddy bear"), ConceptPrompt("<v>", "turtle")
     assert torch.equal(initial_embeddings(base, stage, bear)[0][0], rows[ids].mean(dim=0))
-    ids = base.tokenizers[0]("turtle", add_special_tokens=False)["input_ids"]
+    ids = base.tokenizers[0].tokenizer("turtle", add_special_tokens=False)["input_ids"]
     assert torch.equal(initial_embeddings(base, stage, turtle)[0][0], rows[ids[0]])
 
 
@@ -113,7 +113,7 @@ def test_a_long_prompt_says_what_would_be_cut_off(base):
 def test_a_prompt_may_be_as_long_as_the_base_reads_with_the_placeholder_as_one_token(base):
     text = "a <v> turtle " + " ".join(["snow"] * 11)
     prompt = ConceptPrompt("<v>", "turtle")
-    assert tokenize(base.tokenizers, text, prompt).ids[0][-1] == base.tokenizers[0].eos_token_id
+    assert tokenize(base.tokenizers, text, prompt).ids[0][-1] == base.tokenizers[0].tokenizer.eos_token_id
     with pytest.raises(InputError, match='"snow" would be cut off'):
         tokenize(base.tokenizers, f"{text} snow", prompt)
 
@@ -128,7 +128,7 @@ def test_a_super_category_that_the_base_does_not_know(base, category, said):
 
 def test_all_problems_of_a_concept_together(base):
     tokenizer = copy.deepcopy(base.tokenizers[0])
-    tokenizer.add_tokens(["<taken>"])
+    tokenizer.tokenizer.add_tokens(["<taken>"])
     with pytest.raises(InputError) as caught:
         check_concept(
             [tokenizer], ConceptPrompt("<taken>", "wug"), ["a {} " + "in the snow " * 6, "a {} on the beach", "a box"]

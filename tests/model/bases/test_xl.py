@@ -63,7 +63,7 @@ def pipeline_of(base, **options):
         text_encoder_2=second.model,
         tokenizer=first.tokenizer,
         tokenizer_2=second.tokenizer,
-        unet=base.unet,
+        unet=base.denoiser,
         scheduler=DPMSolverMultistepScheduler.from_config(base.noise_scheduler.config),
         add_watermarker=False,
         **options,
@@ -73,7 +73,7 @@ def pipeline_of(base, **options):
 
 
 def parts(base):
-    return {"unet": base.unet, "vae": base.vae, **{e.part.folder: e.model for e in base.text_encoders}}
+    return {"unet": base.denoiser, "vae": base.vae, **{e.part.folder: e.model for e in base.text_encoders}}
 
 
 def snapshot(module):
@@ -199,7 +199,7 @@ def test_training_tells_the_unet_the_sizes_of_its_views(base, train, make_stage,
     def look(_module, _arguments, options):
         told.extend(options["added_cond_kwargs"]["time_ids"].tolist())
 
-    hook = base.unet.register_forward_pre_hook(look, with_kwargs=True)
+    hook = base.denoiser.register_forward_pre_hook(look, with_kwargs=True)
     try:
         train(make_stage("unet", batch_size=4, augmented_views=6, rotation_probability=0.0), first)
     finally:
@@ -220,7 +220,7 @@ def test_what_is_trained_and_what_is_frozen(base, train, make_stage, first, trai
             if name != "unet":
                 assert not any(p.requires_grad or p.grad is not None for p in module.parameters()), name
                 assert changed(module, before[name]) == set(), name
-        seen.append(changed(base.unet, before["unet"]))
+        seen.append(changed(base.denoiser, before["unet"]))
 
     previous = None if trains == "embedding" else first
     weights = train(make_stage(trains), previous, on_step=look).weights
@@ -335,9 +335,9 @@ def test_both_tokenizers_are_asked(base):
     """The second may know fewer words; what both object to is said once."""
     plain = base.tokenizers[1]
     poor = copy.deepcopy(plain)
-    state = json.loads(poor.backend_tokenizer.to_str())
+    state = json.loads(poor.tokenizer.backend_tokenizer.to_str())
     state["model"]["merges"] = [pair for pair in state["model"]["merges"] if pair[-1] != "q</w>"][:3]
-    poor._tokenizer = type(poor.backend_tokenizer).from_str(json.dumps(state))
+    poor.tokenizer._tokenizer = type(poor.tokenizer.backend_tokenizer).from_str(json.dumps(state))
     prompt = ConceptPrompt("<v>", "turtle")
     with pytest.raises(InputError, match="super-category 'turtle': the base does not know 'turtle'"):
         check_concept([plain, poor], prompt)

@@ -1,6 +1,7 @@
 """The attention-map term against a plain explicit softmax, and the processor against diffusers' own."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -8,9 +9,10 @@ from diffusers.models.attention_processor import Attention
 
 from model.bases.prompt import ConceptPrompt
 from model.bases.tokens import tokenize
-from model.diffusion.attention import AttentionColumns, _ColumnRecorder, attention_term, recorded_columns
+from model.diffusion.attention import AttentionColumns, attention_term, recorded_columns, word_columns
 from model.diffusion.predict import predict
 from model.diffusion.text_encoding import encode_text
+from model.families.cross_attention import WatchedCrossAttention
 
 MEAN_WEIGHT, VARIANCE_WEIGHT = 2.0, 5.0
 
@@ -49,7 +51,7 @@ def explicit_term(probabilities, placeholder, super_category):
 @pytest.fixture(scope="module")
 def cross_attention_unet(base):
     """A UNet whose attention is far from uniform, as a trained one's is."""
-    unet = copy.deepcopy(base.unet).requires_grad_(True)
+    unet = copy.deepcopy(base.denoiser).requires_grad_(True)
     with torch.no_grad():
         for name, parameter in unet.named_parameters():
             if "attn2.to_q" in name or "attn2.to_k" in name:
@@ -82,7 +84,7 @@ def test_term_and_its_gradients_agree_with_explicit_softmax(
         found = torch.autograd.grad(value, watched.values(), allow_unused=True)
         return {name: gradient for name, gradient in zip(watched, found, strict=True) if gradient is not None}
 
-    with recorded_columns(unet, tokenized) as columns:
+    with recorded_columns(dataclasses.replace(base, denoiser=unet), tokenized) as columns:
         forward(unet, text, dtype)
         layers = columns.take()
     value = attention_term(layers, mean_weight=MEAN_WEIGHT, variance_weight=VARIANCE_WEIGHT)
@@ -145,20 +147,20 @@ def test_recording_does_not_change_what_the_unet_says(bases, prompt):
             return predict(base, noisy, timesteps, text, base.time_ids.expand(3, -1))
 
         expected = forward()
-        with recorded_columns(base.unet, tokenized) as columns:
+        with recorded_columns(base, tokenized) as columns:
             torch.testing.assert_close(forward(), expected, rtol=1e-5, atol=1e-6)
-        layers = [name for name, _ in base.unet.named_modules() if name.endswith(".attn2")]
+        layers = [name for name, _ in base.denoiser.named_modules() if name.endswith(".attn2")]
         assert len(columns.take()) == len(layers) >= 7
 
 
 def test_processors_come_back_after_an_error(base, prompt):
-    before = base.unet.attn_processors
+    before = base.denoiser.attn_processors
     tokenized = tokenize(base.tokenizers, prompt.text, prompt)
-    with pytest.raises(KeyboardInterrupt), recorded_columns(base.unet, tokenized):
-        during = base.unet.attn_processors
+    with pytest.raises(KeyboardInterrupt), recorded_columns(base, tokenized):
+        during = base.denoiser.attn_processors
         assert all((during[name] is not before[name]) == (".attn2." in name) for name in before)
         raise KeyboardInterrupt
-    assert all(base.unet.attn_processors[name] is processor for name, processor in before.items())
+    assert all(base.denoiser.attn_processors[name] is processor for name, processor in before.items())
 
 
 @torch.no_grad()
@@ -168,9 +170,9 @@ def test_columns_are_float32_under_bfloat16_autocast():
     for layer in (attn.to_q, attn.to_k):
         layer.weight.copy_(torch.randn(16, 16, generator=generator))
     pixels, text = torch.randn(1, 9, 16, generator=generator), torch.randn(1, 6, 16, generator=generator)
-    columns = AttentionColumns()
+    columns, words = AttentionColumns(), [slice(2, 3), slice(3, 4)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        _ColumnRecorder(columns, [slice(2, 3), slice(3, 4)])(attn, pixels, text)
+        WatchedCrossAttention(lambda scores: columns.add(word_columns(scores, words)))(attn, pixels, text)
         query, key = attn.to_q(pixels), attn.to_k(text)
     query, key = (states.float().reshape(1, -1, 2, 8).transpose(1, 2) for states in (query, key))
     expected = (query @ key.transpose(-1, -2) / 8**0.5).softmax(dim=-1)[..., [2, 3]]
@@ -182,5 +184,5 @@ def test_columns_are_float32_under_bfloat16_autocast():
 @pytest.mark.parametrize("text", ["a box", "a <v> turtle and a <v> turtle"])
 def test_a_prompt_without_the_concept_once_cannot_be_recorded(base, prompt, text):
     tokenized = tokenize(base.tokenizers, text, prompt)
-    with pytest.raises(ValueError, match="does not hold"), recorded_columns(base.unet, tokenized):
+    with pytest.raises(ValueError, match="does not hold"), recorded_columns(base, tokenized):
         pass

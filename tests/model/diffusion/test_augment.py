@@ -142,7 +142,7 @@ def test_the_bank_gives_each_latent_the_sizes_of_its_view(base, make_stage):
     bank = encode_views(base, images, make_stage("unet", augmented_views=8, **STILL), seed=0)
     bank = dataclasses.replace(bank, std=torch.zeros_like(bank.std))
     latents, time_ids = bank.sample(50, torch.Generator().manual_seed(0))
-    dark, light = (bank.mean[number] * bank.scaling_factor for number in (0, 1))
+    dark, light = (bank.normalised(bank.mean[number]) for number in (0, 1))
     for latent, ids in zip(latents, time_ids.tolist(), strict=True):
         is_dark = (latent - dark).norm() < (latent - light).norm()
         assert ids[:2] == ([20, 32] if is_dark else [64, 16])

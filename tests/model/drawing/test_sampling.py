@@ -37,8 +37,8 @@ def test_pictures_are_those_of_the_pipeline_in_diffusers(bases, kind, guidance_s
     pipeline = StableDiffusionPipeline(
         vae=base.vae,
         text_encoder=base.text_encoders[0].model,
-        tokenizer=base.tokenizers[0],
-        unet=base.unet,
+        tokenizer=base.tokenizers[0].tokenizer,
+        unet=base.denoiser,
         scheduler=DPMSolverMultistepScheduler.from_config(base.noise_scheduler.config),
         safety_checker=None,
         feature_extractor=None,
@@ -92,7 +92,7 @@ def test_too_little_memory_says_what_to_turn(base, concept):
     def out_of_memory(*_):
         raise torch.OutOfMemoryError  # no device that can really run out is at hand
 
-    hook = base.unet.register_forward_pre_hook(out_of_memory)
+    hook = base.denoiser.register_forward_pre_hook(out_of_memory)
     try:
         with pytest.raises(WorkFailed, match=r"not enough memory on cpu; sampling\.batch_size below 4 needs less"):
             generate(base, concept, PROMPTS, 3, SAMPLING)
@@ -109,13 +109,13 @@ def test_attention_maps_agree_with_explicit_softmax(base, concept):
     ][1]
     assert np.abs(arrays([[maps.image]]) - arrays([[expected_picture]])).max() <= 1
 
-    plain, before = ExplicitSoftmax(), base.unet.attn_processors
-    base.unet.set_attn_processor({n: plain if ".attn2." in n else kept for n, kept in before.items()})
+    plain, before = ExplicitSoftmax(), base.denoiser.attn_processors
+    base.denoiser.set_attn_processor({n: plain if ".attn2." in n else kept for n, kept in before.items()})
     try:
         generate(base, concept, [concept.prompt.text], 2, dataclasses.replace(SAMPLING, batch_size=1))
         probabilities = plain.probabilities[len(plain.probabilities) // 2 :]  # of the second picture
     finally:
-        base.unet.set_attn_processor(before)
+        base.denoiser.set_attn_processor(before)
     prompt = tokenize(base.tokenizers, concept.prompt.text, concept.prompt)
     place, (photo,) = prompt.placeholder[0], word_places(base.tokenizers, prompt, "photo")
     total = np.zeros((3, 8, 8))

@@ -7,7 +7,6 @@ from diffusers import DiffusionPipeline
 from model.bases.base import load_base
 from model.bases.parameters import modules_of, parameters_of
 from model.bases.prompt import ConceptPrompt
-from model.exports.diffusers_pipeline import pipeline_class
 from model.exports.low_rank import as_diffusers_saves, low_rank
 from model.weights.concept import ConceptWeights
 from tests.model.tiny import POOLED
@@ -44,7 +43,7 @@ def test_what_the_library_makes_of_it_is_the_change_but_for_the_loss_that_was_to
     if len(base.text_encoders) > 1:  # diffusers gives the projection, 12 wide here, the rank of the attention layers
         rank = min(rank, POOLED)
     found = low_rank(base, weights, rank)
-    pipeline_class(base.family).save_lora_weights(tmp_path, **as_diffusers_saves(found.layers))
+    base.family.pipeline_class.save_lora_weights(tmp_path, **as_diffusers_saves(found.layers))
     pipeline = DiffusionPipeline.from_pretrained(folder)
     pipeline.load_lora_weights(tmp_path)
     pipeline.fuse_lora(components=list(modules_of(base)))

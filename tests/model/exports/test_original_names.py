@@ -13,7 +13,6 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from model.bases.base import load_base
 from model.exports.original_names import (
-    XL_OPEN_CLIP,
     original_checkpoint,
     original_clip,
     original_open_clip,
@@ -52,10 +51,10 @@ def same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> b
 
 
 def test_diffusers_reads_the_names_back_to_the_very_weights(base):
-    unet, vae, text = (dict(part.state_dict()) for part in (base.unet, base.vae, base.text_encoders[0].model))
+    unet, vae, text = (dict(part.state_dict()) for part in (base.denoiser, base.vae, base.text_encoders[0].model))
     checkpoint = original_checkpoint(base)
     assert len(checkpoint) == len(unet) + len(vae) + len(text)
-    assert same(convert_ldm_unet_checkpoint(dict(checkpoint), base.unet.config), unet)
+    assert same(convert_ldm_unet_checkpoint(dict(checkpoint), base.denoiser.config), unet)
     assert same(convert_ldm_vae_checkpoint(dict(checkpoint), base.vae.config), vae)
     read = convert_ldm_clip_checkpoint(dict(checkpoint))
     assert same({name.removeprefix("text_model."): tensor for name, tensor in read.items()}, text)
@@ -63,11 +62,13 @@ def test_diffusers_reads_the_names_back_to_the_very_weights(base):
 
 def test_open_clips_names_are_read_back_too(base):
     text = dict(base.text_encoders[0].model.state_dict())
-    read = convert_open_clip_checkpoint(CLIPTextModel(base.text_encoders[0].model.config), original_open_clip(text))
+    read = convert_open_clip_checkpoint(
+        CLIPTextModel(base.text_encoders[0].model.config), original_open_clip(text, "cond_stage_model.model.")
+    )
     assert same({name.removeprefix("text_model."): tensor for name, tensor in read.items()}, text)
-    names = original_open_clip(text)
+    names = original_open_clip(text, "cond_stage_model.model.")
     assert "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight" in names
-    assert original_clip(text).keys().isdisjoint(names)
+    assert original_clip(text, "cond_stage_model.transformer.").keys().isdisjoint(names)
 
 
 def test_the_names_of_stable_diffusion_1_5_are_those_of_its_checkpoint():
@@ -120,14 +121,16 @@ def test_the_names_of_stable_diffusion_xl_are_those_of_its_checkpoint():
 def test_diffusers_reads_back_both_text_encoders_of_xl(tmp_path):
     base = load_base(str(write_tiny_xl_base(tmp_path / "xl")))
     checkpoint = original_checkpoint(base)
-    unet, vae = dict(base.unet.state_dict()), dict(base.vae.state_dict())
+    unet, vae = dict(base.denoiser.state_dict()), dict(base.vae.state_dict())
     first, second = (encoder.model for encoder in base.text_encoders)
-    assert same(convert_ldm_unet_checkpoint(dict(checkpoint), base.unet.config), unet)
+    assert same(convert_ldm_unet_checkpoint(dict(checkpoint), base.denoiser.config), unet)
     assert same(convert_ldm_vae_checkpoint(dict(checkpoint), base.vae.config), vae)
     read = convert_ldm_clip_checkpoint(dict(checkpoint))
     own = first.state_dict()
     assert same({name.removeprefix("text_model."): tensor for name, tensor in read.items()}, own)
     empty = CLIPTextModelWithProjection(second.config)
-    assert same(convert_open_clip_checkpoint(empty, checkpoint, XL_OPEN_CLIP), dict(second.state_dict()))
+    assert same(
+        convert_open_clip_checkpoint(empty, checkpoint, "conditioner.embedders.1.model."), dict(second.state_dict())
+    )
     text = len(own) + len(second.state_dict()) - 4 * second.config.num_hidden_layers  # q, k and v are one there
     assert len(checkpoint) == len(unet) + len(vae) + text

@@ -143,7 +143,7 @@ def test_whatever_stops_a_step_anywhere_leaves_a_state_to_go_on_from(
             end(how)
 
     with monkeypatch.context() as patched:
-        hook = base.unet.register_forward_hook(interrupt if place == "forward" else lambda *_: None)
+        hook = base.denoiser.register_forward_hook(interrupt if place == "forward" else lambda *_: None)
         if place == "update":
             real = torch.optim.AdamW.step
             patched.setattr(torch.optim.AdamW, "step", lambda *a, **k: (real(*a, **k), interrupt())[0])
@@ -264,7 +264,7 @@ def poison(base, after: int):
         calls += 1
         return type(output)(sample=output.sample * (float("nan") if calls == after else 1))
 
-    return base.unet.register_forward_hook(hook)
+    return base.denoiser.register_forward_hook(hook)
 
 
 def test_a_loss_that_is_no_number_is_seen_within_ten_steps_and_no_such_state_is_kept(

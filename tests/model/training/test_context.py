@@ -59,13 +59,13 @@ def test_attention_distance_against_the_formula_written_out():
 
 def test_semantic_distance_is_that_of_the_end_tokens(base, prompt):
     with torch.no_grad():
-        encoder, tokenizer = base.text_encoders[0].model, base.tokenizers[0]
+        encoder, tokenizer = base.text_encoders[0].model, base.tokenizers[0].tokenizer
         ids = tokenizer("a photo of a turtle", return_tensors="pt")["input_ids"]
         state = encoder(ids).last_hidden_state[0, -1]
     tokenized = tokenize(base.tokenizers, prompt.class_text)
     with torch.no_grad():
         text = encode_text(base, [tokenized])
-    torch.testing.assert_close(end_state(base, text, tokenized), state)
+    torch.testing.assert_close(end_state(text, tokenized), state)
     torch.testing.assert_close(find_anchors(base, prompt).class_end, state)
     other = torch.roll(state, 1)
     expected = 1 - state @ other / (state.norm() * other.norm())
@@ -75,13 +75,13 @@ def test_semantic_distance_is_that_of_the_end_tokens(base, prompt):
 def test_maps_are_the_softmax_of_explicit_attention(base, prompt):
     text = encode_text(base, [tokenize(base.tokenizers, "a red box")]).states
     noisy, timesteps = torch.randn(1, 4, 8, 8), torch.tensor([300])
-    layer = base.unet.down_blocks[0].attentions[0].transformer_blocks[0].attn2
+    layer = base.denoiser.down_blocks[0].attentions[0].transformer_blocks[0].attn2
     seen = {}
     hook = layer.register_forward_pre_hook(lambda _module, inputs: seen.update(hidden=inputs[0]))
-    processors = base.unet.attn_processors
+    processors = base.denoiser.attn_processors
     try:
-        with torch.no_grad(), recorded_maps(base.unet) as maps:
-            watched = base.unet(noisy, timesteps, text).sample
+        with torch.no_grad(), recorded_maps(base, tokenize(base.tokenizers, "a red box")) as maps:
+            watched = base.denoiser(noisy, timesteps, text).sample
             first = maps.take()[0]
     finally:
         hook.remove()
@@ -91,8 +91,8 @@ def test_maps_are_the_softmax_of_explicit_attention(base, prompt):
         key = layer.to_k(text).unflatten(-1, (heads, -1)).transpose(1, 2)
         probabilities = (query @ key.transpose(-1, -2) * layer.scale).softmax(dim=-1)  # (1, heads, pixels, tokens)
         torch.testing.assert_close(first, probabilities.mean(dim=1))
-        torch.testing.assert_close(base.unet(noisy, timesteps, text).sample, watched, rtol=1e-4, atol=1e-5)
-    assert all(base.unet.attn_processors[name] is processor for name, processor in processors.items())
+        torch.testing.assert_close(base.denoiser(noisy, timesteps, text).sample, watched, rtol=1e-4, atol=1e-5)
+    assert all(base.denoiser.attn_processors[name] is processor for name, processor in processors.items())
 
 
 @pytest.mark.parametrize("kind", ["sd1", "sd2", "xl"])
@@ -109,7 +109,7 @@ def test_an_untrained_word_is_at_no_distance_from_its_super_category(bases, make
         other = encode_text(base, anchors.contexts[:1], moved).states
     category = anchors.read.states[:1]
     place = anchors.contexts[0].placeholder
-    words = other_words(base, anchors.contexts[0])
+    words = other_words(anchors.contexts[0])
     assert words == [1, 2, 3, 4, 6, 7], "a photo of a [V] teddy bear, without start, end and padding"
     assert context_embedding_distance(other, category, words) > 1e-4
     # The text encoders read from left to right: what stands before [V] knows nothing of it.

@@ -17,7 +17,7 @@ def base(bases, request):
 def train(base, images, prompt, stage: Stage, previous=None, autocast="none"):
     """Weights, curve, and how often the UNet's last block was computed."""
     passes = []
-    hook = base.unet.up_blocks[-1].resnets[0].register_forward_pre_hook(lambda *_: passes.append(1))
+    hook = base.denoiser.up_blocks[-1].resnets[0].register_forward_pre_hook(lambda *_: passes.append(1))
     try:
         trained = train_stage(
             base=base, stage=stage, images=images, prompt=prompt, previous=previous, seed=0, autocast=autocast
@@ -44,7 +44,7 @@ def test_the_result_is_the_same_to_the_last_bit(base, images, prompt, make_stage
     assert plain.changed.keys() == again.changed.keys() and plain.lora.keys() == again.lora.keys()
     assert all(torch.equal(tensor, again.changed[name]) for name, tensor in plain.changed.items())
     assert all(torch.equal(tensor, again.lora[name]) for name, tensor in plain.lora.items())
-    assert not base.unet.is_gradient_checkpointing, "the base is as before"
+    assert not base.denoiser.is_gradient_checkpointing, "the base is as before"
 
 
 def test_less_is_kept_for_the_gradients(base, images, prompt, make_stage):

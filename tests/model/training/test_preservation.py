@@ -81,12 +81,21 @@ def test_the_class_prompts_predictions_stay_nearer_to_the_untrained_bases(train,
     assert curve[-1].class_loss / 50 < 0.5 * loose[-1].class_loss / 1e-6
 
 
+def test_the_class_prompts_pictures_are_none_of_the_attention_term(train, first):
+    """Two steps: what one has recorded must not reach the next."""
+    term = {"attention_mean_weight": 2.0, "attention_variance_weight": 5.0, "max_grad_norm": 1e-9}
+    with_both = train("unet", first, class_prediction_weight=1.0, max_train_steps=1, **term).curve
+    alone = train("unet", first, max_train_steps=1, **term).curve
+    assert with_both[0].attention_loss == alone[0].attention_loss > 0
+    assert len(train("unet", first, class_prediction_weight=1.0, max_train_steps=2, **term).curve) == 2
+
+
 def test_a_pull_keeps_the_parameters_nearer_to_the_bases_also_behind_another_stage(base, train, first):
     settings = {"max_train_steps": 12, "learning_rate": 1e-3, "weight_decay": 0.0}
     before = train("cross_attention", first, **settings).weights
 
     def gone(weights) -> float:
-        own = dict(base.unet.named_parameters())
+        own = dict(base.denoiser.named_parameters())
         return sum(float((tensor - own[name]).square().sum()) for name, tensor in weights.unet.items())
 
     free, pulled = (train("unet", before, weight_pull=weight, **settings) for weight in (0.0, 10.0))

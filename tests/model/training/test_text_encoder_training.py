@@ -46,13 +46,13 @@ def test_all_but_the_words_changes_and_the_base_is_as_before(base, train):
     before = snapshot(base)
     trained = train(train_text_encoder=True, **RARE)
     assert trained.text.keys() == layers_of_text(base)
-    assert len(trained.unet) == len(list(base.unet.parameters()))
+    assert len(trained.unet) == len(list(base.denoiser.parameters()))
     assert all(
         not torch.equal(tensor, before[name]) for name, tensor in trained.text.items() if "k_proj.bias" not in name
     )
     assert all(torch.equal(parameter, before[name]) for name, parameter in parameters_of(base).items())
     assert not any(p.requires_grad or p.grad is not None for p in parameters_of(base).values())
-    row = base.tokenizers[0]("q", add_special_tokens=False)["input_ids"][0]
+    row = base.tokenizers[0].tokenizer("q", add_special_tokens=False)["input_ids"][0]
     assert torch.equal(trained.embeddings[0][0], base.text_encoders[0].embeddings[row])
 
 

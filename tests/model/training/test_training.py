@@ -40,13 +40,13 @@ def changed(module, before):
 
 
 def attn2_names(base):
-    return {name for name, _ in base.unet.named_parameters() if ".attn2." in name}
+    return {name for name, _ in base.denoiser.named_parameters() if ".attn2." in name}
 
 
 @pytest.mark.parametrize("trains", ["embedding", "cross_attention", "unet"])
 def test_what_is_trained_and_what_is_frozen(base, train, make_stage, first, trains):
     frozen = {"text_encoder": snapshot(base.text_encoders[0].model), "vae": snapshot(base.vae)}
-    unet = snapshot(base.unet)
+    unet = snapshot(base.denoiser)
     seen = []
 
     def look(step):
@@ -54,7 +54,7 @@ def test_what_is_trained_and_what_is_frozen(base, train, make_stage, first, trai
             module = base.vae if part == "vae" else base.text_encoders[0].model
             assert not any(p.requires_grad or p.grad is not None for p in module.parameters()), part
             assert changed(module, frozen[part]) == set(), part
-        seen.append(changed(base.unet, unet))
+        seen.append(changed(base.denoiser, unet))
 
     previous = None if trains == "embedding" else first
     weights = train(make_stage(trains), previous, on_step=look).weights
@@ -65,14 +65,14 @@ def test_what_is_trained_and_what_is_frozen(base, train, make_stage, first, trai
     assert all(not torch.equal(weights.unet[name], unet[name]) for name in wanted)
     rows = base.text_encoders[0].embeddings
     start = (
-        rows[base.tokenizers[0]("turtle", add_special_tokens=False)["input_ids"][0]]
+        rows[base.tokenizers[0].tokenizer("turtle", add_special_tokens=False)["input_ids"][0]]
         if not previous
         else first.embeddings[0]
     )
     assert weights.embeddings[0].shape == (1, 16)
     assert torch.equal(weights.embeddings[0].flatten(), start.flatten()) == (trains != "embedding")
-    assert changed(base.unet, unet) == set(), "the base is as before"
-    assert not any(p.requires_grad or p.grad is not None for p in base.unet.parameters())
+    assert changed(base.denoiser, unet) == set(), "the base is as before"
+    assert not any(p.requires_grad or p.grad is not None for p in base.denoiser.parameters())
 
 
 def test_each_stage_goes_on_from_the_one_before(base, train, make_stage, first):
@@ -80,7 +80,7 @@ def test_each_stage_goes_on_from_the_one_before(base, train, make_stage, first):
     still = make_stage("unet", learning_rate=1e-30, weight_decay=0.0, max_train_steps=1)
     third = train(still, second).weights
     for name, tensor in third.unet.items():
-        torch.testing.assert_close(tensor, second.unet.get(name, base.unet.get_parameter(name)), rtol=0, atol=1e-20)
+        torch.testing.assert_close(tensor, second.unet.get(name, base.denoiser.get_parameter(name)), rtol=0, atol=1e-20)
 
 
 @pytest.mark.parametrize("trains", ["embedding", "unet"])
@@ -131,7 +131,7 @@ def test_the_target_is_what_the_base_predicts(bases, kind):
             velocity = kept.sqrt() * noise - (1 - kept).sqrt() * latents
             return type("Output", (), {"sample": {"sd1": noise, "sd2": velocity}[kind]})
 
-    knowing = dataclasses.replace(base, unet=Knowing())
+    knowing = dataclasses.replace(base, denoiser=Knowing())
     text = StepText.one_each(PromptEmbeds(torch.zeros(1, 16, 16)), 4)
     (loss,) = prediction_losses(knowing, [(latents, torch.zeros(4, 6))], text, torch.Generator().manual_seed(7))
     assert loss < 1e-10
@@ -254,25 +254,25 @@ def test_each_picture_of_a_step_has_the_text_of_the_template_that_was_drawn_for_
 
 
 def test_the_base_is_as_before_after_an_interruption(base, train, make_stage, first):
-    before, processors = snapshot(base.unet), base.unet.attn_processors
+    before, processors = snapshot(base.denoiser), base.denoiser.attn_processors
 
     def stop(step):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(make_stage("unet"), first, on_step=stop)
-    assert changed(base.unet, before) == set()
-    assert not any(p.requires_grad or p.grad is not None for p in base.unet.parameters())
-    assert all(base.unet.attn_processors[name] is processor for name, processor in processors.items())
+    assert changed(base.denoiser, before) == set()
+    assert not any(p.requires_grad or p.grad is not None for p in base.denoiser.parameters())
+    assert all(base.denoiser.attn_processors[name] is processor for name, processor in processors.items())
 
 
 def test_a_loss_that_is_no_number_stops_the_stage(base, train, make_stage, first):
     poisoned = dataclasses.replace(
-        first, unet={"conv_in.bias": torch.full_like(base.unet.get_parameter("conv_in.bias"), float("nan"))}
+        first, unet={"conv_in.bias": torch.full_like(base.denoiser.get_parameter("conv_in.bias"), float("nan"))}
     )
     with pytest.raises(WorkFailed, match=r"stage 'unet': loss nan.* by step 1"):
         train(make_stage("unet"), poisoned)
-    assert not base.unet.get_parameter("conv_in.bias").isnan().any()
+    assert not base.denoiser.get_parameter("conv_in.bias").isnan().any()
 
 
 def test_too_little_memory_says_what_to_turn(base, train, make_stage, first):
@@ -332,8 +332,10 @@ def test_textual_inversion_never_says_the_super_category(base, train, make_stage
     finally:
         hook.remove()
     assert {tuple(row) for row in read} == set(tokenize(base.tokenizers, alone.text, alone).ids)
-    words = base.tokenizers[0]("a photo of a", add_special_tokens=False)["input_ids"]
-    assert read[0][1:5] == words and read[0][6] == base.tokenizers[0].eos_token_id  # one place between them: [V]
+    words = base.tokenizers[0].tokenizer("a photo of a", add_special_tokens=False)["input_ids"]
+    assert (
+        read[0][1:5] == words and read[0][6] == base.tokenizers[0].tokenizer.eos_token_id
+    )  # one place between them: [V]
     assert weights.prompt.fill("a {} in snow") == "a <v> in snow"
     with pytest.raises(InputError, match="needs a prompt that names the super-category"):
         train(make_stage("embedding"), prompt=alone)
@@ -342,9 +344,9 @@ def test_textual_inversion_never_says_the_super_category(base, train, make_stage
 def test_dreambooth_s_word_is_a_rare_token_that_stays(base, train, make_stage):
     rare = {"starts_from": "rare_token", "attention_mean_weight": 0.0, "attention_variance_weight": 0.0}
     weights = train(make_stage("unet", rare_token="q", **rare)).weights
-    row = base.tokenizers[0]("q", add_special_tokens=False)["input_ids"][0]
+    row = base.tokenizers[0].tokenizer("q", add_special_tokens=False)["input_ids"][0]
     assert torch.equal(weights.embeddings[0][0], base.text_encoders[0].embeddings[row])
-    assert weights.unet.keys() == {name for name, _ in base.unet.named_parameters()}
+    assert weights.unet.keys() == {name for name, _ in base.denoiser.named_parameters()}
     with pytest.raises(InputError, match="rare token 'sks': the base reads it as 3 tokens"):
         train(make_stage("unet", rare_token="sks", **rare))
     with pytest.raises(InputError, match="rare token 'turtle': part of super-category 'turtle'"):

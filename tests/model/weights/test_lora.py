@@ -70,7 +70,7 @@ def test_only_a_lora_of_the_chosen_layers_is_trained_and_stored(base, second, th
 
 def test_the_base_is_as_before_module_by_module(base, train, first):
     before, modules = values(base), {place: dict(module.named_modules()) for place, module in modules_of(base).items()}
-    attributes = set(vars(base.unet))
+    attributes = set(vars(base.denoiser))
     train("unet", first, **LORA)
     with pytest.raises(KeyboardInterrupt), adapted(base, ["unet.conv_in"], rank=1, alpha=1.0, seed=0) as parameters:
         assert parameters.keys() == {"unet.conv_in.lora_A.weight", "unet.conv_in.lora_B.weight"}
@@ -80,7 +80,7 @@ def test_the_base_is_as_before_module_by_module(base, train, first):
             n: id(m) for n, m in modules[place].items()
         }
         assert not any(part.training for part in module.modules())
-    assert set(vars(base.unet)) == attributes
+    assert set(vars(base.denoiser)) == attributes
     assert all(torch.equal(parameter, before[name]) for name, parameter in parameters_of(base).items())
     assert not any(p.requires_grad or p.grad is not None for p in parameters_of(base).values())
 
@@ -121,14 +121,16 @@ def test_the_scale_of_peft_is_in_what_is_stored(base, images, prompt, make_stage
     def look(step):
         if step.step == 3:
             with torch.no_grad():
-                seen.append(base.unet(noisy, torch.tensor([5, 700]), text).sample)
+                seen.append(base.denoiser(noisy, torch.tensor([5, 700]), text).sample)
 
     stage = make_stage("unet", **LORA)
     weights = train_stage(
         base=base, stage=stage, images=images, prompt=prompt, previous=first, seed=0, on_step=look
     ).weights
     with torch.no_grad(), weights.applied(base):
-        torch.testing.assert_close(base.unet(noisy, torch.tensor([5, 700]), text).sample, seen[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            base.denoiser(noisy, torch.tensor([5, 700]), text).sample, seen[0], rtol=0, atol=1e-5
+        )
 
 
 def test_same_seed_same_bits_whatever_the_global_generator_says(train, first):

@@ -7,9 +7,9 @@ import pytest
 from diffusers import DPMSolverMultistepScheduler
 
 from model.bases.base import load_base
-from model.bases.noise_schedule import solver, solver_options
 from model.drawing.sample import generate
 from model.drawing.sampling_options import Sampling
+from model.families.noise_schedule import solver, solver_options
 from tests.data_project import REPOSITORY
 
 DRAWN_WITH = {

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from model.bases.config_values import Choice, Flag, Number, Numbers, Whole, value_problems
+from model.families.config_values import Choice, Flag, Number, Numbers, Whole, value_problems
 
 if TYPE_CHECKING:
     from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
+    from torch import Tensor, device
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 _MOST_TIMESTEPS = 10_000
@@ -72,3 +73,27 @@ def solver(scheduler: DDPMScheduler) -> DPMSolverMultistepScheduler:
     from diffusers import DPMSolverMultistepScheduler
 
     return DPMSolverMultistepScheduler(**solver_options(scheduler))
+
+
+class SolverWalk:
+    """DPM-Solver++ from noise to a picture."""
+
+    def __init__(self, scheduler: DDPMScheduler, steps: int, where: device) -> None:
+        self._solver = solver(scheduler)
+        self._solver.set_timesteps(steps, device=where)
+        self.timesteps: Tensor = self._solver.timesteps
+
+    def start(self, noise: Tensor) -> Tensor:
+        """Noise as strong as the first timestep has it."""
+        begun: Tensor = noise * self._solver.init_noise_sigma
+        return begun
+
+    def seen(self, latents: Tensor, timestep: Tensor) -> Tensor:
+        """What the UNet is given of latents."""
+        scaled: Tensor = self._solver.scale_model_input(latents, timestep)
+        return scaled
+
+    def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
+        """The latents behind a step."""
+        after: Tensor = self._solver.step(prediction, timestep, latents).prev_sample
+        return after

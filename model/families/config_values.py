@@ -5,7 +5,7 @@ many versions.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -174,6 +174,23 @@ def size_problems(config: Mapping[str, Any]) -> list[str]:
         if isinstance(value, int) and _MOST >= value > 1000 and "layers" in str(name).rpartition(".")[2]:
             problems.append(f"{name} {value}: no model has so many")
     return problems
+
+
+def kind_problems(
+    configs: Mapping[str, Mapping[str, Any]],
+    kinds: Mapping[str, Mapping[str, Allowed]],
+    scheduler: Mapping[str, Any],
+    schedule_problems: Callable[[Mapping[str, Any]], list[str]],
+) -> list[str]:
+    """What is wrong with the configurations of parts (by `kinds`) and of a scheduler, each value by itself."""
+    problems = []
+    for part, config in configs.items():
+        found = [*size_problems(config), *value_problems(config, kinds[part])]
+        if config.get("quantization_config"):
+            found.append("its weights are quantised (quantization_config); those of the whole model are needed")
+        problems += [f"{part}/config.json: {problem}" for problem in dict.fromkeys(found)]
+    found = [*size_problems(scheduler), *schedule_problems(scheduler)]
+    return problems + [f"scheduler/scheduler_config.json: {problem}" for problem in dict.fromkeys(found)]
 
 
 def shown(value: Any) -> str:

@@ -1,0 +1,39 @@
+"""The families that there are, and which of them a pipeline's index names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from model.families.family import Family
+from model.families.stable_diffusion import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
+
+FAMILIES: tuple[Family, ...] = (STABLE_DIFFUSION, STABLE_DIFFUSION_XL)
+NAMES = ", ".join(family.name for family in FAMILIES)
+
+
+def family_of(index: Mapping[str, Any]) -> Family:
+    """The family of a pipeline, by its model_index.json."""
+    return STABLE_DIFFUSION_XL if _holds(index, "text_encoder_2") else STABLE_DIFFUSION
+
+
+def other_kind(index: Mapping[str, Any]) -> str | None:
+    """Why a pipeline cannot be a base whatever its parts are; None if it may be one."""
+    kind = index.get("_class_name")
+    if _holds(index, "transformer"):
+        return (
+            f"it is a {kind}, whose transformer ({index['transformer'][-1]}) reads text and picture by joint "
+            "attention, as Stable Diffusion 3 and FLUX do; the training works on the cross-attention of a UNet, which "
+            "it has not"
+        )
+    only_the_second = _holds(index, "text_encoder_2") and not _holds(index, "text_encoder")
+    if index.get("requires_aesthetics_score") or only_the_second:
+        return (
+            f"it is a {kind} with one text encoder of two and an aesthetic score, the refiner of Stable Diffusion XL; "
+            "it finishes what the XL base has begun, and draws nothing by itself"
+        )
+    return None
+
+
+def _holds(index: Mapping[str, Any], part: str) -> bool:
+    """Whether a pipeline's index names that part; what a pipeline does without stands there as [null, null]."""
+    named = index.get(part)
+    return isinstance(named, list) and any(named)
