@@ -46,7 +46,7 @@ def compare_and_show(
         said = f"Part {said_part(output)} is done; the same command without --part puts everything side by side."
         notices().print(said, soft_wrap=True, markup=False)
         return
-    show_comparison(compared, as_json=output.as_json)
+    show_comparison(settings, compared, as_json=output.as_json)
     if output.report:
         write_report(
             output.report, compared, ReportProvenance(command=command_line(), seconds=time.monotonic() - started)

@@ -1,6 +1,7 @@
 """What `conceptbooth compare` prints: the table, the differences, and where the pictures are."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from rich.table import Table
 from rich.text import Text
@@ -10,13 +11,18 @@ from flows.output.console import print_json, results
 from flows.output.invocation import path_from_here
 from model.scores.interval import Interval
 from tasks.comparison.table import MEANINGS, TITLES, MethodTable, signed
+from tasks.project.settings import Settings
+from tasks.promotion.policy import CALLED
+from tasks.promotion.score_verdict import ScoreVerdict, project_policy, score_verdict
 
 
-def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
-    """On standard output."""
+def show_comparison(settings: Settings, comparison: Comparison, *, as_json: bool) -> None:
+    """On standard output, with what the project's promotion policy says of each method's means at the end."""
     table, folder = comparison.table, comparison.folder
+    verdicts = _verdicts(settings, table)
     if as_json:
-        print_json(table.to_json() | {"folder": str(folder), "mlflow_run": comparison.run_id})
+        said = {method: asdict(verdict) for method, verdict in verdicts.items()}
+        print_json(table.to_json() | {"folder": str(folder), "mlflow_run": comparison.run_id, "verdicts": said})
         return
     console = results()
     console.print(Text(f"{table.over}; the same noise for all methods", style="bold"), soft_wrap=True)
@@ -32,6 +38,19 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     for title, said in _pictures(comparison):
         console.print(Text.assemble((f"{title:<9} ", "bold"), said), soft_wrap=True)
     console.print(Text.assemble(("MLflow    ", "bold"), f"run {comparison.run_id}"), soft_wrap=True)
+    if verdicts:
+        console.print()
+    for method, verdict in verdicts.items():
+        said = (verdict.said, "green" if verdict.passed else "red")
+        console.print(Text.assemble(("Verdict   ", "bold"), f"{method}: ", said), soft_wrap=True)
+
+
+def _verdicts(settings: Settings, table: MethodTable) -> dict[str, ScoreVerdict]:
+    """By method, of its means over all concepts; none where the policy asks for no scores or cannot be read."""
+    policy = project_policy(settings)
+    means = {m: {s: table.mean(m, s).mean for s in table.scores if s in CALLED} for m in table.methods}
+    judged = {method: score_verdict(policy, scores) for method, scores in means.items()} if policy else {}
+    return {method: verdict for method, verdict in judged.items() if verdict}
 
 
 def _pictures(comparison: Comparison) -> Iterator[tuple[str, str]]:

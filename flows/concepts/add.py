@@ -4,10 +4,12 @@ import shlex
 
 from rich.text import Text
 
-from flows.output.console import notices, print_json, results
+from flows.output.console import notices, print_json, results, warn
 from flows.output.invocation import command, path_from_here
 from tasks.concepts.add import NewConcept, add_concept
 from tasks.concepts.concepts import FACTS
+from tasks.concepts.domain import foreign_images
+from tasks.concepts.image_checks import find_images
 from tasks.project.base_limits import base_limits
 from tasks.project.settings import Settings, shown_path
 
@@ -20,6 +22,9 @@ def run_add(settings: Settings, new: NewConcept, *, as_json: bool = False) -> No
         WorkFailed: the disk or DVC failed.
     """
     limits = base_limits(settings)
+    foreign = foreign_images(settings, find_images(new.images).files, command())
+    if foreign:
+        warn(foreign)
     with notices().status("Checking and storing images ..."):
         added = add_concept(settings, new, limits)
     if as_json:
@@ -33,7 +38,7 @@ def run_add(settings: Settings, new: NewConcept, *, as_json: bool = False) -> No
                 **facts,
                 "images": stored,
             }
-            | {"hints": list(added.hints)}
+            | {"hints": [*([foreign] if foreign else []), *added.hints]}
         )
         return
     for hint in added.hints:

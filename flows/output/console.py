@@ -30,6 +30,11 @@ def notices() -> Console:
     return _plain(stderr=True)
 
 
+def warn(sentence: str) -> None:
+    """One sentence that a person should read before the work begins."""
+    notices().print(Text.assemble(("warning: ", "bold yellow"), sentence), soft_wrap=True)
+
+
 def _plain(*, stderr: bool) -> Console:
     # What is printed holds paths and names, in which brackets and colons mean nothing; styles are given as Text.
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tasks.promotion.score_verdict import ScoreVerdict
+
 Fault = Literal["concept", "world"]
 """Who has to change for a training to go well: the concept's images and parameters, or the world around it."""
 
@@ -33,6 +35,8 @@ class ConceptOutcome:
     model_name: str | None = None
     version: int | None = None
     version_created: bool = False
+    verdict: ScoreVerdict | None = None
+    """Those scores against the promotion policy; None where it asks for none, or cannot be read."""
     gallery_png: Path | None = None
     gallery_html: Path | None = None
     error: str | None = None

@@ -10,6 +10,7 @@ from flows.output.console import notices, results
 from flows.output.invocation import command, path_from_here
 from flows.training.outcome import ConceptOutcome
 from tasks.figures.score_words import Reading, read_scores
+from tasks.promotion.score_verdict import ScoreVerdict
 
 
 def show_outcomes(outcomes: Sequence[ConceptOutcome]) -> None:
@@ -40,6 +41,9 @@ def show_outcome(outcome: ConceptOutcome) -> None:
         console.print()
         console.print(Text.assemble(("Gallery  ", "bold"), path_from_here(outcome.gallery_html)), soft_wrap=True)
         console.print(Text.assemble("         ", path_from_here(outcome.gallery_png)), soft_wrap=True)
+    if outcome.verdict is not None:
+        console.print()
+        console.print(_verdict(outcome.verdict, outcome.concept), soft_wrap=True)
 
 
 def show_next_steps(concept: str) -> None:
@@ -62,6 +66,12 @@ def _headline(outcome: ConceptOutcome) -> Text:
     line.append(f"{outcome.model_name} version {outcome.version}", style="bold")
     line.append(", registered now" if outcome.version_created else ", registered before: nothing changed")
     return line.append(f" (base model {outcome.base})")
+
+
+def _verdict(verdict: ScoreVerdict, concept: str) -> Text:
+    """What the summary ends in: what a promotion would say of the scores."""
+    line = Text.assemble(("Verdict  ", "bold"), (verdict.said, "green" if verdict.passed else "bold red"))
+    return line.append(f"; `{command()} promote {concept}` asks the other gates" if verdict.passed else "")
 
 
 def _tasks(outcome: ConceptOutcome) -> Table:

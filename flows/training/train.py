@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from flows.output.console import notices
+from flows.output.console import notices, warn
+from flows.output.invocation import command
 from flows.output.progress import TerminalReporter
 from flows.server.command_flows import flows_of_command
 from flows.training.outcome import ConceptOutcome
 from flows.training.train_here import train_here
+from tasks.concepts.domain import foreign_images
 from tasks.concepts.samples import unmade_samples
 from tasks.dvc.command import make_samples
 from tasks.execution.preflight import check_jobs
@@ -32,6 +34,10 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
         notices().print(f"making the images of {', '.join(unmade)} (dvc repro)")
         make_samples(settings, unmade)
         jobs = plan_jobs(settings, names)
+    for job in jobs:
+        images = [job.concept.images / file.relpath for file in job.images.files]
+        if foreign := foreign_images(settings, images, command()):
+            warn(f"concept {job.concept.name}: {foreign}")
     with flows_of_command(settings, lambda: check_jobs(settings, jobs), verbose=verbose):
         reporter = TerminalReporter(notices())
         return [train_here(job, reporter, checked=True) for job in jobs]

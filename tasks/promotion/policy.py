@@ -22,7 +22,7 @@ from tasks.store.store import Damaged
 
 POLICY_FILE = "mlflow/promotion.yaml"
 Score = Literal["clip_i", "clip_t"]
-_CALLED = {"clip_i": "CLIP-I", "clip_t": "CLIP-T"}
+CALLED = {"clip_i": "CLIP-I", "clip_t": "CLIP-T"}
 
 
 class Enough(BaseModel):
@@ -141,14 +141,14 @@ def compare_with_champion(
 
 def _minimum(name: str, found: Interval, least: float) -> GateCheck:
     passed = found.mean >= least
-    said = f"{_CALLED[name]} {found}, {'at least' if passed else 'less than'} {least:g}"
+    said = f"{CALLED[name]} {found}, {'at least' if passed else 'less than'} {least:g}"
     return GateCheck(gate=f"minimum.{name}", passed=passed, said=said)
 
 
 def _compared(
     name: str, candidate: Evaluation, champion: Evaluation | Damaged, called: str, fewest_prompts: int
 ) -> GateCheck:
-    gate, found = f"not_worse_than_champion.{name}", f"{_CALLED[name]} {candidate.scores[name]}"
+    gate, found = f"not_worse_than_champion.{name}", f"{CALLED[name]} {candidate.scores[name]}"
     if isinstance(champion, Damaged):
         said = f"{found}: the evaluation of the {called} cannot be read: {champion}"
         return GateCheck(gate=gate, passed=False, said=said)

@@ -30,7 +30,7 @@ def test_the_weights_are_those_of_the_manifest() -> None:
     assert {"text", "vae", "unet", "clip", "vit", "sheets"} <= set(manifest["stages"])
     assert len(manifest["commit"]) == 40
     suffixes = {name.rsplit(".", 1)[-1] for name in manifest["files"]}
-    assert suffixes <= {"json", "safetensors", "txt"}, "nothing pickled"
+    assert suffixes <= {"json", "safetensors", "toml", "txt"}, "nothing pickled"
 
 
 def test_it_is_a_stable_diffusion_pipeline() -> None:

@@ -343,16 +343,29 @@ def test_without_training_what_is_not_trained_is_named(shared, monkeypatch):
     assert "concept 'turtle'" not in said
 
 
-def test_the_summary_cuts_no_figure(done, monkeypatch, capsys):
+def test_the_summary_cuts_no_figure(shared, done, monkeypatch, capsys):
     """On a terminal of 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
-    show_comparison(done, as_json=False)
+    show_comparison(shared, done, as_json=False)
     said = capsys.readouterr().out
     assert "…" not in said and max(len(line) for line in said.splitlines() if "[" in line) <= 80
     for method, score in itertools.product(METHODS_ASKED, done.table.scores):
         assert str(done.table.mean(method, score)) in said
     assert signed(done.table.difference(BOTH, "dino")) in said
     assert "turtle.png and 1 more" in said and "turtle-stages.png and 1 more" in said
+
+
+def test_the_summary_ends_in_a_verdict_on_each_method(shared, done, tmp_path, capsys):
+    policy = shared.root / "mlflow/promotion.yaml"
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow/promotion.yaml").write_text(policy.read_text().replace("clip_i: -1", "clip_i: 1"))
+    show_comparison(Settings(root=tmp_path), done, as_json=False)
+    *_, one, other = capsys.readouterr().out.splitlines()
+    mean = done.table.mean(BOTH, "clip_i").mean
+    assert one.startswith("Verdict   attndreambooth: would not be released: CLIP-I ")
+    assert other == f"Verdict   {BOTH}: would not be released: CLIP-I {mean:.2f}, at least 1"
+    show_comparison(shared, done, as_json=True)
+    assert set(json.loads(capsys.readouterr().out)["verdicts"]) == set(METHODS_ASKED)
 
 
 def test_prefect_reads_how_loud_it_is_when_that_has_been_said():

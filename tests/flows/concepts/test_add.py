@@ -255,6 +255,7 @@ def test_a_super_category_that_the_base_does_not_know(refused: Refused, tmp_path
         photo(i, 80, 64).save(path)
     errors = refused("pot", *paths, "--category", "zxqvw", settings=settings)
     assert "super-category 'zxqvw': the base does not know 'zxqvw'" in errors
+    assert "warning: 3 of these 3 images are none of the toy world" in errors
     photo(9, 80, 63).save(paths[0])
     errors = refused("pot", *paths, "--category", "teddy bear", settings=settings)
     assert "80 x 63 pixels, the short side must have at least 64" in errors

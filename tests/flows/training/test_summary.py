@@ -8,6 +8,7 @@ import pytest
 from flows.output.invocation import command
 from flows.training.outcome import ConceptOutcome, TaskOutcome
 from flows.training.summary import show_next_steps, show_outcomes
+from tasks.promotion.score_verdict import ScoreVerdict
 
 
 def interval(mean: float) -> dict[str, float]:
@@ -62,6 +63,15 @@ def test_the_version_the_tasks_and_the_gallery_are_named(
     assert ["prepare", "cached", "0.0", "s"] in lines
     assert ["train-1-embedding", "made", "12.3", "s"] in lines
     assert ["Gallery", "gallery/index.html"] in lines
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_verdict_has_the_last_word(tmp_path: Path, capsys: pytest.CaptureFixture[str], passed: bool) -> None:
+    said = "good enough" if passed else "would not be released: CLIP-T 0.11, at least 0.2"
+    show_outcomes([outcome(tmp_path, verdict=ScoreVerdict(passed=passed, said=said))])
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.startswith(f"Verdict  {said}")
+    assert last.endswith("promote plum-owl` asks the other gates") == passed
 
 
 def test_a_version_that_was_there_is_not_called_new(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

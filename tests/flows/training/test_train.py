@@ -96,6 +96,7 @@ def test_the_first_run_makes_everything_and_leaves_it_where_a_person_looks(share
     assert first.gallery_png.is_file() and first.gallery_html.is_file()
     assert first.gallery_png.parent == shared.gallery_dir / "turtle"
     assert set(first.scores) >= {"clip_i", "clip_t", "base_clip_i", "base_clip_t", "prompts"}
+    assert first.verdict.passed and first.verdict.said.endswith(", at least -1")
     json.dumps(first.to_json())
 
 
