@@ -1,20 +1,38 @@
-"""What pyproject.toml cannot say: the programs in mlflow/ are data of tasks.registry, and never go into MLflow."""
+"""What pyproject.toml cannot say: files outside the packages that a wheel carries, as data of who reads them."""
 
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-PROGRAMS = ("concept_model.py", "try_version.py")
+PROGRAMS = ("mlflow/concept_model.py", "mlflow/try_version.py")
+"""Of tasks/registry/programs.py. They never go into a folder mlflow/, which is MLflow's own."""
+PROJECT = (
+    "constraints.txt",
+    "prefect.yaml",
+    "LICENSE",
+    "NOTICE",
+    ".dvcignore",
+    ".dvc/config",
+    ".dvc/.gitignore",
+    "data/concepts/.gitignore",
+    "mlflow/promotion.yaml",
+    *(path.as_posix() for path in sorted(Path("data/prompts").iterdir())),
+)
+"""Of tasks/new_project/shipped.py: what a new project begins with."""
+TARGETS = {
+    **{name: f"tasks/registry/mlflow_files/{Path(name).name}" for name in PROGRAMS},
+    **{name: f"tasks/new_project/shipped/{name}" for name in PROJECT},
+}
 
 
-class BuildWithPrograms(build_py):
-    """Puts them where tasks/registry/programs.py looks for them; an editable installation reads the checkout's."""
+class BuildWithFiles(build_py):
+    """Puts them where those modules look for them; an editable installation reads the checkout's."""
 
     def run(self) -> None:
         super().run()
         if not self.editable_mode:
-            for source, target in zip(self._sources(), self._targets(), strict=True):
+            for source, target in zip(TARGETS, self._targets(), strict=True):
                 self.mkpath(str(Path(target).parent))
                 self.copy_file(source, target)
 
@@ -22,13 +40,10 @@ class BuildWithPrograms(build_py):
         return [*super().get_outputs(include_bytecode), *([] if self.editable_mode else self._targets())]
 
     def get_source_files(self) -> list[str]:
-        return [*super().get_source_files(), *self._sources()]  # or a source distribution would lack them
-
-    def _sources(self) -> list[str]:
-        return [f"mlflow/{name}" for name in PROGRAMS]
+        return [*super().get_source_files(), *TARGETS]  # or a source distribution would lack them
 
     def _targets(self) -> list[str]:
-        return [f"{self.build_lib}/tasks/registry/mlflow_files/{name}" for name in PROGRAMS]
+        return [f"{self.build_lib}/{target}" for target in TARGETS.values()]
 
 
-setup(cmdclass={"build_py": BuildWithPrograms})
+setup(cmdclass={"build_py": BuildWithFiles})

@@ -16,6 +16,7 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTCon
 from toyworld import dataset
 from toyworld.art import piece
 from toyworld.contrast import WIDTH, Pictures, build_clip, identity_loss, pixels, tokenize, train
+from toyworld.domain import write_domain
 from toyworld.manifest import EVALUATOR, make_portable
 from toyworld.muon import optimisers
 from toyworld.samples import concept_hues
@@ -111,6 +112,7 @@ def save(folder: Path, model: CLIPModel | ViTModel, tokenizer: CLIPTokenizer | N
     """Write a model in float16 with its preprocessing, loadable by `from_pretrained` of its class."""
     model.half().save_pretrained(folder)
     make_portable(folder)
+    write_domain(folder)
     image_processor(picture_size(model)).save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)

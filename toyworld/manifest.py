@@ -11,17 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from toyworld import denoiser
-from toyworld.paper import CANVAS
+from toyworld.domain import write_domain
 
 ROOM = Path(__file__).parent
 BASE, EVALUATOR, MANIFEST = ROOM / "base", ROOM / "evaluator", ROOM / "manifest.json"
 MOST_BYTES = 25_000_000
-DOMAIN = """\
-# What this base draws, for whoever brings it something else; no part of its digest.
-name = "the toy world"
-# Side of its concepts' square pictures, in pixels, by which they are told from photographs.
-picture_side = {side}
-"""
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 
@@ -46,7 +40,7 @@ def assemble_base(work: Path, minutes: dict[str, float] | None = None, folder: P
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder)
-    (folder / "domain.toml").write_text(DOMAIN.format(side=CANVAS), "utf-8")
+    write_domain(folder)
     for name in ("text_encoder", "unet", "vae"):
         make_portable(folder / name)
     return {"parameters": {name: getattr(pipeline, name).num_parameters() for name in ("unet", "vae", "text_encoder")}}

@@ -1,9 +1,10 @@
 """The bundled sample concepts: held-out art that the base has never seen, and the pictures an oracle would draw of it.
 
-`python -m toyworld.samples NAME OUTDIR` writes the image set of one concept.
+`python -m toyworld.samples NAME OUTDIR` writes the image set of one concept, `--list` says what each of them is.
 """
 
 import argparse
+import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -104,11 +105,18 @@ def write(name: str, folder: Path) -> list[Path]:
 
 
 def main() -> None:
-    """Write one concept's images."""
+    """Write one concept's images, or the facts of all concepts as JSON."""
     parser = argparse.ArgumentParser(prog="python -m toyworld.samples", description=__doc__)
-    parser.add_argument("name", choices=concepts(), metavar="NAME", help=", ".join(concepts()))
-    parser.add_argument("outdir", type=Path, metavar="OUTDIR")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("name", nargs="?", choices=concepts(), metavar="NAME", help=", ".join(concepts()))
+    parser.add_argument("outdir", nargs="?", type=Path, metavar="OUTDIR")
     options = parser.parse_args()
+    if options.list:
+        facts = ("name", "super_category", "licence", "source", "consent")
+        print(json.dumps([{fact: getattr(each, fact) for fact in facts} for each in concepts().values()]))
+        return
+    if options.name is None or options.outdir is None:
+        parser.error("NAME and OUTDIR, or --list")
     for path in write(options.name, options.outdir):
         print(path)
 

@@ -7,7 +7,8 @@ from typing import Annotated
 from typer import Exit, Option, Typer
 
 from flows.cli import compare, every_day, export, get_started, look_inside, operate, pictures, release
-from flows.output.console import DEBUG_VARIABLE, DONE
+from flows.output.console import DEBUG_VARIABLE, DONE, FAILED
+from flows.output.leaving import leave
 
 app = Typer(
     name="conceptbooth",
@@ -47,4 +48,8 @@ def options(
 
 def main() -> None:
     """Entry point of the console script."""
-    sys.exit(app())
+    try:
+        sys.exit(app())
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else FAILED if end.code else DONE)
+        raise

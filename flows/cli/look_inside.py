@@ -109,8 +109,14 @@ def ui() -> None:
 
 
 @panel.command("doctor", "doctor --json")
-def doctor(as_json: AsJson = False) -> None:
-    """Check what is configured, reachable and missing."""
+def doctor(
+    within: Annotated[float, Option(metavar="SECONDS", min=1, help="Who has not answered by then is a problem.")] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """Check what is configured, reachable and missing, and what does not go together.
+
+    A model of the hub whose commit is not known is pinned in params.yaml once the hub answers.
+    """
     from flows.doctor.doctor import run_doctor
 
-    raise Exit(run_doctor(project(), as_json=as_json))
+    raise Exit(run_doctor(project(), as_json=as_json, seconds=within))

@@ -21,8 +21,8 @@ def show_comparison(settings: Settings, comparison: Comparison, *, as_json: bool
     table, folder = comparison.table, comparison.folder
     verdicts = _verdicts(settings, table)
     if as_json:
-        said = {method: asdict(verdict) for method, verdict in verdicts.items()}
-        print_json(table.to_json() | {"folder": str(folder), "mlflow_run": comparison.run_id, "verdicts": said})
+        told = {method: asdict(verdict) for method, verdict in verdicts.items()}
+        print_json(table.to_json() | {"folder": str(folder), "mlflow_run": comparison.run_id, "verdicts": told})
         return
     console = results()
     console.print(Text(f"{table.over}; the same noise for all methods", style="bold"), soft_wrap=True)
@@ -41,8 +41,8 @@ def show_comparison(settings: Settings, comparison: Comparison, *, as_json: bool
     if verdicts:
         console.print()
     for method, verdict in verdicts.items():
-        said = (verdict.said, "green" if verdict.passed else "red")
-        console.print(Text.assemble(("Verdict   ", "bold"), f"{method}: ", said), soft_wrap=True)
+        judged = (verdict.said, "green" if verdict.passed else "red")
+        console.print(Text.assemble(("Verdict   ", "bold"), f"{method}: ", judged), soft_wrap=True)
 
 
 def _verdicts(settings: Settings, table: MethodTable) -> dict[str, ScoreVerdict]:

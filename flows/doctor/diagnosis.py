@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from flows.output.leaving import abandon
 from model.errors import InputError, WorkFailed
 
 Probe = Callable[[], Iterable["Diagnosis"]]
@@ -37,14 +38,15 @@ def problems(what: str, error: InputError | WorkFailed) -> Iterator[Diagnosis]:
 
 
 def diagnosed_at_once(looks: Mapping[str, Probe], seconds: float) -> Iterator[Diagnosis]:
-    """What all of them find, in their order; who has not answered in time is said not to, and holds up nobody."""
-    heard: dict[str, list[Diagnosis]] = {}
+    """What all of them find, in their order; who is not done in time is said not to be, and holds up nobody."""
+    heard: dict[str, list[Diagnosis]] = {what: [] for what in looks}
 
     def listen(what: str, look: Probe) -> None:
         try:
-            heard[what] = list(diagnosed_by(what, look))
+            for diagnosis in diagnosed_by(what, look):
+                heard[what].append(diagnosis)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what was found
-            heard[what] = [Diagnosis(what=what, state="problem", found=f"{type(error).__name__}: {error}")]
+            heard[what].append(Diagnosis(what=what, state="problem", found=f"{type(error).__name__}: {error}"))
 
     # Daemons: one that hangs on a dead address must not hold up the end of the command either.
     threads = {what: threading.Thread(target=listen, args=(what, look), daemon=True) for what, look in looks.items()}
@@ -53,6 +55,13 @@ def diagnosed_at_once(looks: Mapping[str, Probe], seconds: float) -> Iterator[Di
     deadline = time.monotonic() + seconds
     for what, thread in threads.items():
         thread.join(max(0.0, deadline - time.monotonic()))
-        said, way_out = f"no answer within {seconds:g} seconds", "check its address, and what lies on the way there"
-        silence = Diagnosis(what=what, state="problem", found=said, way_out=way_out)
-        yield from heard.get(what, [silence])
+        silent = thread.is_alive()
+        yield from tuple(heard[what])
+        if silent:
+            abandon(thread)
+            yield Diagnosis(
+                what=what,
+                state="problem",
+                found=f"no {'further ' if heard[what] else ''}answer within {seconds:g} seconds",
+                way_out="check its address, and what lies on the way there; --within gives it more time",
+            )

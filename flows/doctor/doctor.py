@@ -10,12 +10,17 @@ from flows.doctor.setup import diagnose
 from flows.output.console import DONE, FAILED, notices, print_json, results
 from tasks.project.settings import Settings
 
+SECONDS = 30.0
+"""Within these everything has to answer, all at once; importing the clients of two servers takes some of them."""
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 
-def run_doctor(settings: Settings, *, as_json: bool) -> int:
-    """Look at everything, print it, and return the exit code: 1 if there is a problem that stops the work."""
-    diagnoses = list(diagnose(settings))
+def run_doctor(settings: Settings, *, as_json: bool, seconds: float = SECONDS) -> int:
+    """Look at everything, print it, and return the exit code: 1 if there is a problem that stops the work.
+
+    Who has not answered within so many seconds is a problem too.
+    """
+    diagnoses = list(diagnose(settings, seconds))
     problems = sum(diagnosis.state == "problem" for diagnosis in diagnoses)
     if as_json:
         print_json({"ok": not problems, "findings": [asdict(diagnosis) for diagnosis in diagnoses]})

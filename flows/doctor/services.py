@@ -1,5 +1,6 @@
 """What this project keeps its things in and talks to, each proved by use: written, read back, written conditionally."""
 
+import dataclasses
 import shutil
 import urllib.error
 import urllib.request
@@ -15,6 +16,7 @@ from model.errors import InputError
 from tasks.dvc.storage import UnreadRemote, dvc_storage
 from tasks.files.s3_url import SCHEME, S3Url
 from tasks.lineage.check_results import NOT_SIGNED
+from tasks.production.registry import open_production, placement_problem
 from tasks.project.settings import Settings, shown_api, shown_path
 from tasks.signing.keys import ROLES, all_key_problems, signer_of
 from tasks.signing.trusted_keys import load_trusted_keys
@@ -35,12 +37,50 @@ def service_probes(settings: Settings) -> dict[str, Probe]:
     return {
         "store": lambda: _store(settings),
         "records": lambda: _records(settings),
+        **_production_probes(settings),
         "keys": lambda: _keys(settings),
+        "picture signing": lambda: _picture_signing(settings),
         "DVC remote": lambda: _dvc_remote(settings),
         "MLflow": lambda: _mlflow(settings),
         "Prefect": lambda: _prefect(settings),
         "Prefect results": lambda: [_prefect_results(settings)],
     }
+
+
+def _production_probes(settings: Settings) -> dict[str, Probe]:
+    """Of the places of production that are not those of development."""
+    probes: dict[str, Probe] = {}
+    if settings.production_store != settings.store:
+        probes["production store"] = lambda: _production_store(settings)
+    if settings.production_tracking_uri != settings.mlflow_tracking_uri:
+        there = settings.model_copy(update={"mlflow_tracking_uri": settings.production_tracking_uri})
+        probes["production registry"] = lambda: _production_registry(there)
+    return probes
+
+
+def _production_store(settings: Settings) -> Iterator[Diagnosis]:
+    open_production(settings).probe()
+    said = f"{settings.production_store}: writes, reads and creates exclusively"
+    yield Diagnosis(what="production store", state="ok", found=said)
+    if problem := placement_problem(settings):
+        yield Diagnosis(what="production store", state="problem", found=problem)
+
+
+def _production_registry(there: Settings) -> Iterator[Diagnosis]:
+    for diagnosis in _mlflow(there):
+        found = diagnosis.found.replace("first training", "first promotion")
+        if diagnosis.what == "MLflow":  # where artefacts lie is the production store's matter
+            yield dataclasses.replace(diagnosis, what="production registry", found=found)
+
+
+def _picture_signing(settings: Settings) -> Iterator[Diagnosis]:
+    """Key and certificates of what is drawn, by signing a picture for a trial."""
+    if settings.c2pa_key is None and settings.c2pa_certificates is None:
+        return
+    from model.marks.content_credentials import open_signer
+
+    open_signer(settings.c2pa_key, settings.c2pa_certificates)
+    yield Diagnosis(what="picture signing", state="ok", found=f"{settings.c2pa_key} signs, by C2PA")
 
 
 def _store(settings: Settings) -> Iterator[Diagnosis]:

@@ -2,33 +2,22 @@
 
 import importlib.metadata
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from flows.doctor.diagnosis import Diagnosis, diagnosed_at_once, diagnosed_by, problems
+from flows.doctor.diagnosis import Diagnosis, Probe, diagnosed_at_once, diagnosed_by
+from flows.doctor.models import model_findings
 from flows.doctor.services import service_probes
-from model.bases.base_files import base_resolution
-from model.bases.distillation import distilled
-from model.bases.prompt import prompt_hints
 from model.errors import InputError
-from model.runtime.device import numeric_policy
 from tasks.concepts.concepts import concept_names, load_concept
 from tasks.concepts.image_sets import ImagesMissing, git_state, image_set
-from tasks.files.hashing import DigestMemory
-from tasks.jobs.models import ModelIdentity, identify_model
 from tasks.pictures.kinds import named_as_picture
-from tasks.project.base_limits import base_folder, check_short_side
 from tasks.project.git import git_problem, git_status
-from tasks.project.params import Params, load_params
-from tasks.project.prompt_sets import load_prompt_set
 from tasks.project.settings import Settings
 from tasks.project.settings_files import DOTENV_FILE, unread_variables
 
 DISTRIBUTION = "conceptbooth"
-PLACES_SECONDS = 30.0
-"""Within these the places have to answer, all at once; importing the clients of two servers takes some of them."""
 STATES = {
     "committed": "in git's newest commit",
     "uncommitted": "on record with DVC, not yet committed to git",
@@ -37,32 +26,18 @@ STATES = {
 }
 
 
-def diagnose(settings: Settings) -> Iterator[Diagnosis]:
-    """Findings in the order in which a person would ask."""
-    yield Diagnosis(what="project", state="ok", found=str(settings.root))
-    yield from diagnosed_by(DOTENV_FILE, lambda: _dotenv(settings.root))
-    yield from diagnosed_by("packages", lambda: [_packages(settings.root / "constraints.txt")])
-    yield _git(settings)
-    try:
-        params = load_params(settings.params_file)
-    except InputError as error:
-        yield from problems("params.yaml", error)
-        for what in ("base model", "evaluator", "prompt set", "device"):
-            yield Diagnosis(what=what, state="note", found="not looked at: params.yaml has to be mended first")
-    else:
-        said = f"method {params.method}, preset {params.preset}, seed {params.seed}"
-        yield Diagnosis(what="params.yaml", state="ok", found=said)
-        memory = DigestMemory(settings.home / "digests.json")
-        yield from diagnosed_by("base model", lambda: [_base(settings, params, memory)])
-        measuring = {"evaluator": (params.evaluator, params.evaluator_revision)}
-        if params.identity_model is not None:
-            measuring["identity model"] = (params.identity_model, params.identity_model_revision)
-        for what, named in measuring.items():
-            yield from diagnosed_by(what, partial(_measuring, settings, memory, what, *named))
-        yield from diagnosed_by("prompt set", lambda: [_prompt_set(settings, params)])
-        yield from diagnosed_by("device", lambda: [_device(settings, params)])
-    yield from diagnosed_at_once(service_probes(settings), PLACES_SECONDS)
-    yield from _concepts(settings)
+def diagnose(settings: Settings, seconds: float) -> Iterator[Diagnosis]:
+    """Findings in the order in which a person would ask, each that is there within so many seconds."""
+    looks: dict[str, Probe] = {
+        "project": lambda: [Diagnosis(what="project", state="ok", found=str(settings.root))],
+        DOTENV_FILE: lambda: _dotenv(settings.root),
+        "packages": lambda: [_packages(settings.root / "constraints.txt")],
+        "git": lambda: [_git(settings)],
+        "models": lambda: model_findings(settings),
+        **service_probes(settings),
+        "concepts": lambda: _concepts(settings),
+    }
+    yield from diagnosed_at_once(looks, seconds)
 
 
 def _dotenv(root: Path) -> list[Diagnosis]:
@@ -122,55 +97,6 @@ def _git(settings: Settings) -> Diagnosis:
             way_out="image sets are recorded in one: `git add --all && git commit --message first`",
         )
     return Diagnosis(what="git", state="ok", found=f"at commit {commit[:7]}")
-
-
-def _base(settings: Settings, params: Params, memory: DigestMemory) -> Diagnosis:
-    folder = base_folder(settings, params)
-    identity = identify_model(settings, memory, params.base, params.base_revision, "base model")
-    memory.save()
-    if folder is None:
-        return Diagnosis(what="base model", state="ok", found=_described(identity))
-    pixels = base_resolution(folder)
-    check_short_side(settings, params, pixels)
-    if shown := distilled(folder):
-        return Diagnosis(
-            what="base model",
-            state="note",
-            found=f"{_described(identity)}, {pixels} pixels; {shown}",
-            way_out="a base that was distilled to draw in a few steps loses that by training, and draws too strongly "
-            f"in {params.sampling.num_inference_steps} steps at guidance {params.sampling.guidance_scale:g}; name the "
-            "one that it was distilled from",
-        )
-    return Diagnosis(what="base model", state="ok", found=f"{_described(identity)}, {pixels} pixels")
-
-
-def _measuring(
-    settings: Settings, memory: DigestMemory, what: str, reference: str, revision: str | None
-) -> list[Diagnosis]:
-    identity = identify_model(settings, memory, reference, revision, what)
-    memory.save()
-    return [Diagnosis(what=what, state="ok", found=_described(identity))]
-
-
-def _described(identity: ModelIdentity) -> str:
-    if identity.revision is not None:
-        return f"{identity.reference} at {identity.revision[:12]}, fetched from the hub when it is needed"
-    size = sum(path.stat().st_size for path in Path(identity.location).rglob("*") if path.is_file())
-    return f"{identity.reference}, digest {identity.identity['digest'][:12]}, {size / 2**20:.0f} MB"
-
-
-def _prompt_set(settings: Settings, params: Params) -> Diagnosis:
-    prompts = load_prompt_set(settings.root / params.evaluation.prompts).prompts
-    found = f"{params.evaluation.prompts}, {len(prompts)} prompts, {params.evaluation.images_per_prompt} pictures each"
-    if hints := [hint for prompt in prompts for hint in prompt_hints(prompt.text)]:
-        return Diagnosis(what="prompt set", state="note", found=found, way_out="; ".join(hints[:3]))
-    return Diagnosis(what="prompt set", state="ok", found=found)
-
-
-def _device(settings: Settings, params: Params) -> Diagnosis:
-    policy = numeric_policy(settings.device, params.dtype)
-    arithmetic = "float32" if policy["autocast"] == "none" else f"{policy['autocast']} autocast, float32 weights"
-    return Diagnosis(what="device", state="ok", found=f"{policy['device']}, {arithmetic}")
 
 
 def _concepts(settings: Settings) -> Iterator[Diagnosis]:

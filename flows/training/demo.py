@@ -14,13 +14,13 @@ def run_demo(settings: Settings, *, as_json: bool) -> int:
     """Make the samples' images where they are not up to date, train one as `train` does, show what came out.
 
     Raises:
-        InputError: the parameters name no demo concept, or one that is not a bundled sample.
+        InputError: the parameters name no demo concept, or one that is not there.
         WorkFailed: DVC could not make the images.
     """
     params = load_params(settings.params_file)
     name = params.demo
-    if name is None or name not in params.samples:
-        there = f"one of {', '.join(params.samples)}" if params.samples else "a name under `samples`"
+    if name is None or (params.samples and name not in params.samples):
+        there = f"one of {', '.join(params.samples)}" if params.samples else "the name of a concept"
         raise InputError(f"{settings.params_file.name}: demo = {as_written(name)}; write {there}")
     load_concept(settings, name)
     # all of them, because `conceptbooth train` on another one is what a person tries next

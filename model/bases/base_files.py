@@ -12,7 +12,7 @@ from model.families.family import Family
 from model.families.known import FAMILIES, NAMES, family_of, other_kind
 from model.reading.documents import read_json
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 INDEX = "model_index.json"
 _MOST_CONFIG_BYTES = 2**20
@@ -41,7 +41,7 @@ def model_source(reference: str, revision: str | None = None, *, what: str = "ba
                 f"{what} '{reference}' is a folder: its revision '{revision}' has no meaning, leave it out"
             )
         return ModelSource(reference, None)
-    if not _HUB_ID.fullmatch(reference):
+    if not HUB_ID.fullmatch(reference):
         raise InputError(f"{what} '{reference}': no such folder, and no hub id of the form owner/name")
     if not _COMMIT.fullmatch(revision or ""):
         raise InputError(

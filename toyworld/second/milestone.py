@@ -10,6 +10,7 @@ from pathlib import Path
 
 from toyworld import denoiser as shared
 from toyworld import manifest
+from toyworld.domain import write_domain
 from toyworld.manifest import ROOM, make_portable
 
 BASE, MANIFEST = ROOM / "base-128", ROOM / "manifest-128.json"
@@ -59,6 +60,7 @@ def assemble(work: Path, folder: Path = BASE, manifest_path: Path = MANIFEST) ->
     pipeline.save_pretrained(folder)
     for name in ("text_encoder", "unet", "vae"):
         make_portable(folder / name)
+    write_domain(folder)
     facts: dict[str, object] = {
         "samples": seen,
         "parameters": {name: getattr(pipeline, name).num_parameters() for name in ("unet", "vae", "text_encoder")},

@@ -1,0 +1,24 @@
+"""The end of the process where a thread still waits for something that may never answer."""
+
+import os
+import sys
+import threading
+
+_abandoned: list[threading.Thread] = []
+
+
+def abandon(thread: threading.Thread) -> None:
+    """Say of a daemon thread that nobody waits for it any more."""
+    _abandoned.append(thread)
+
+
+def leave(code: int) -> None:
+    """End this process at once if an abandoned thread still runs; else nothing, and the usual end follows.
+
+    The interpreter's own end takes its streams and libraries away under such a thread, and aborts (SIGABRT) where that
+    one holds a lock.
+    """
+    if any(thread.is_alive() for thread in _abandoned):
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
