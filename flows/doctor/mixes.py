@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from flows.doctor.diagnosis import Diagnosis
-from model.bases.base_files import HUB_ID
 from model.bases.domain import base_domain
 from model.errors import InputError
 from tasks.new_project.bases import KNOWN, TOYWORLD
@@ -18,33 +17,34 @@ _WAY_OUT = "`conceptbooth init DIR --base BASE` writes a project in which all of
 
 
 def mixes(settings: Settings, params: Params) -> Iterator[Diagnosis]:
-    """One problem for each part that is of another world than the base; nothing where the base cannot be read."""
+    """A problem that names each part of another world than the base's; nothing where the base cannot be read."""
     try:
-        of_toyworld = _is_toy(settings, params.base)
-        parts = list(_of_another_world(settings, params, of_toyworld))
+        of_toyworld = _is_toy(settings, params.base, params.base_revision)
+        parts = [] if of_toyworld is None else list(_of_another_world(settings, params, of_toyworld))
     except InputError:  # told where it is looked at
         return
-    if of_toyworld is None:
-        return
-    world = "the toy world's" if of_toyworld else "for photographs"
-    for part in parts:
-        yield Diagnosis(
-            what="mix", state="problem", found=f"base model {params.base} is {world}, and {part}", way_out=_WAY_OUT
-        )
+    if parts:
+        world = "the toy world's" if of_toyworld else "for photographs"
+        said = f"base model {params.base} is {world}, but {'; '.join(parts)}"
+        yield Diagnosis(what="mix", state="problem", found=said, way_out=_WAY_OUT)
 
 
-def _is_toy(settings: Settings, reference: str) -> bool | None:
+def _is_toy(settings: Settings, reference: str, revision: str | None) -> bool | None:
     """Whether a model is of the toy world; None where nothing is there to tell by."""
     folder = settings.root / reference
     if folder.is_dir():
         return base_domain(folder) is not None
-    return False if HUB_ID.fullmatch(reference) else None
+    return False if revision else None  # of the hub
 
 
-def _of_another_world(settings: Settings, params: Params, of_toyworld: bool | None) -> Iterator[str]:
+def _of_another_world(settings: Settings, params: Params, of_toyworld: bool) -> Iterator[str]:
     whose = {True: "the toy world's", False: "one for photographs"}
-    for what, reference in (("evaluator", params.evaluator), ("identity model", params.identity_model)):
-        other = _is_toy(settings, reference) if reference else None
+    measuring = {
+        "evaluator": (params.evaluator, params.evaluator_revision),
+        "identity model": (params.identity_model, params.identity_model_revision),
+    }
+    for what, (reference, revision) in measuring.items():
+        other = _is_toy(settings, reference, revision) if reference else None
         if other is not None and other != of_toyworld:
             yield f"{what} {reference} is {whose[other]}"
     prompts = params.evaluation.prompts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows.doctor.diagnosis import Diagnosis, diagnosed_by, problems
 from flows.doctor.mixes import mixes
-from model.bases.base_files import HUB_ID, base_resolution
+from model.bases.base_files import HUB_ID, NEWEST, base_resolution
 from model.bases.distillation import distilled
 from model.bases.prompt import prompt_hints
 from model.errors import InputError
@@ -98,10 +98,10 @@ def _proved(reference: str, revision: str) -> str:
 
 
 def _pinned(settings: Settings, params: Params) -> Iterator[Diagnosis]:
-    """Write the newest commit of each hub model that params.yaml names without one."""
+    """Write the newest commit of each hub model whose revision in params.yaml asks for it."""
     for name, what in MODELS.items():
         reference, revision = getattr(params, name), getattr(params, f"{name}_revision")
-        if reference is None or revision or (settings.root / reference).is_dir() or not HUB_ID.fullmatch(reference):
+        if reference is None or revision != NEWEST or not HUB_ID.fullmatch(reference):
             continue
         try:
             found = ask_hub(reference, None)

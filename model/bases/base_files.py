@@ -13,6 +13,8 @@ from model.families.known import FAMILIES, NAMES, family_of, other_kind
 from model.reading.documents import read_json
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+NEWEST = "newest"
+"""Revision of a hub model that is not pinned to a commit yet; nothing is trained on it before."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 INDEX = "model_index.json"
 _MOST_CONFIG_BYTES = 2**20
@@ -46,7 +48,8 @@ def model_source(reference: str, revision: str | None = None, *, what: str = "ba
     if not _COMMIT.fullmatch(revision or ""):
         raise InputError(
             f"{what} '{reference}': no such folder, and as a hub id it needs a revision of 40 hex digits, not "
-            f"{revision!r}; copy the newest commit from the model page's file history on the hub"
+            f"{revision!r}; copy it from the model page's file history on the hub, or write {NEWEST}, in place of "
+            "which `conceptbooth doctor` puts the newest commit"
         )
     return ModelSource(reference, revision)
 

@@ -173,7 +173,7 @@ def _schema_words(problem: dict[str, Any], known: list[str]) -> str:
             return f"{name} = {value}: less than {bounds['lt']:,.12g} is needed"
         case "literal_error":
             return f"{name} = {value}: {bounds['expected']} is needed"
-        case "string_pattern_mismatch" if bounds["pattern"] == COMMIT:
+        case "string_pattern_mismatch" if COMMIT in bounds["pattern"]:
             return f"{name} = {value}: a whole commit is needed, 40 digits of 0-9 and a-f"
         case _:
             return f"{name} = {value}: {problem['msg'].removeprefix('Value error, ')}"

@@ -44,8 +44,8 @@ def ask_hub(reference: str, revision: str | None) -> HubModel:
         raise InputError(f"{called}: the hub has no such commit of it; mend the revision") from error
     except (HTTPError, OSError, ValueError) as error:
         said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        lacking = "not in the hub's cache here" if revision else "not pinned to a commit"
         raise InputError(
-            f"{called}: not in this machine's cache, and the hub does not answer ({said}); mend the connection, or "
-            "name a local folder"
+            f"{called}: {lacking}, and the hub does not answer ({said}); mend the connection, or name a local folder"
         ) from error
     return HubModel(commit=str(found.sha), files=frozenset(each.rfilename for each in found.siblings or ()))

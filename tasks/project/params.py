@@ -7,12 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from model.bases.base_files import NEWEST
 from model.drawing.sampling_options import Sampling
 from model.errors import InputError
 from model.methods.method import Method
 from model.methods.presets import get_method
 from tasks.files.yaml_files import COMMIT, read_yaml, schema_problems
 
+REVISION = rf"{COMMIT}|^{NEWEST}$"
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -49,12 +51,12 @@ class Params(_Section):
     """params.yaml as a whole."""
 
     base: str = Field(min_length=1, description="base model: a diffusers pipeline folder or a hub id")
-    base_revision: str | None = Field(default=None, pattern=COMMIT, description="commit of a hub id")
+    base_revision: str | None = Field(default=None, pattern=REVISION, description="commit of a hub id")
     base_licence: str | None = Field(default=None, min_length=1, description="what audits are told; in no key")
     evaluator: str = Field(min_length=1, description="CLIP model of the scores: a folder or a hub id")
-    evaluator_revision: str | None = Field(default=None, pattern=COMMIT, description="commit of a hub id")
+    evaluator_revision: str | None = Field(default=None, pattern=REVISION, description="commit of a hub id")
     identity_model: str | None = Field(default=None, min_length=1, description="ViT or DINO of the score DINO, if any")
-    identity_model_revision: str | None = Field(default=None, pattern=COMMIT, description="commit of a hub id")
+    identity_model_revision: str | None = Field(default=None, pattern=REVISION, description="commit of a hub id")
     method: str = Field(min_length=1, description="list of training stages")
     preset: str = Field(min_length=1, description="the method's set of hyper-parameters")
     stages: dict[str, dict[str, bool | int | float | str]] = Field(

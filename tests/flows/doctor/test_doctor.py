@@ -5,9 +5,11 @@ import json
 import os
 import re
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,11 +26,13 @@ from flows.doctor.services import service_probes
 from tasks.project.settings import load_settings
 from tasks.store.s3 import s3_client
 from tasks.tracking.table_forms import MIGRATIONS
+from tests.certificates import write_key_and_certificates
 from tests.s3 import relay
 from tests.tasks.finished_training import migrated_database
 
 ROOT = Path(__file__).resolve().parents[3]
 OURS = ("CONCEPTBOOTH_", "PREFECT_", "MLFLOW_", "DVC_", "HF_")
+WITH_C2PA = importlib.util.find_spec("c2pa") is not None
 CONCEPT = "super_category: owl\nlicence: MIT\nsource: drawn\nconsent: not needed\n"
 
 
@@ -360,3 +364,166 @@ def test_a_place_that_never_answers_holds_up_nobody_and_a_defect_is_a_finding() 
     assert (dead.what, dead.state, dead.found) == ("DVC remote", "problem", "no answer within 1 seconds")
     assert alive == well
     assert odd.state == "problem" and "IndexError" in odd.found
+
+
+def test_what_answers_in_part_is_shown_and_a_late_defect_does_not_hide_it() -> None:
+    over = Event()
+    well = Diagnosis(what="concept a", state="ok", found="well")
+
+    def slow() -> Iterator[Diagnosis]:
+        yield well
+        over.wait()
+
+    def broken() -> Iterator[Diagnosis]:
+        yield well
+        raise LookupError("b")
+
+    first, silence, second, odd = diagnosed_at_once({"concepts": slow, "more": broken}, seconds=0.5)
+    over.set()
+    assert (first, second) == (well, well)
+    assert silence.found == "no further answer within 0.5 seconds" and "--within" in silence.way_out
+    assert odd.found == "LookupError: b"
+
+
+def command(project: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`conceptbooth doctor` as a process of its own."""
+    program = [sys.executable, "-c", "from flows.cli.app import main; main()", "doctor", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    return subprocess.run(program, cwd=project, env=environment, capture_output=True, text=True, timeout=100)
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """A server that takes what comes and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_the_process_ends_in_time_and_whole_though_a_place_never_answers(project: Path) -> None:
+    with silent_server() as url:
+        there = {"AWS_ENDPOINT_URL_S3": url, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        began = time.monotonic()
+        done = command(project, "--json", "--within", "4", CONCEPTBOOTH_PRODUCTION_STORE="s3://bucket/prod", **there)
+        took = time.monotonic() - began
+    assert done.returncode == 1 and took < 25, (done.returncode, took, done.stderr)
+    found = {each["what"]: each for each in json.loads(done.stdout)["findings"]}
+    assert found["production store"]["found"] == "no answer within 4 seconds"
+    assert found["store"]["state"] == "ok"
+
+
+def test_places_of_production_and_the_keys_of_pictures_are_looked_at(project: Path, s3_bucket: str, tmp_path) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    settings = {
+        "production_store": "s3://no-such-bucket/production",
+        "production_tracking_uri": "http://127.0.0.1:9",
+        "signing_key": str(keys / "release.pem"),
+        "c2pa_key": str(keys / "pictures.pem"),
+        "c2pa_certificates": str(keys / "chain.pem"),
+    }
+    lines = [f'{name} = "{value}"' for name, value in settings.items()]
+    (project / "conceptbooth.toml").write_text("\n".join(lines))
+    found = examined()
+    for what, said in {
+        "production store": "no-such-bucket",
+        "production registry": "127.0.0.1:9 does not answer",
+        "keys": "release.pem: No such file",
+        "picture signing": "pictures.pem: No such file" if WITH_C2PA else "c2pa-python is not installed",
+    }.items():
+        assert found[what]["state"] == "problem" and said in found[what]["found"], found[what]
+    chain = write_key_and_certificates(keys)
+    settings |= {"c2pa_key": str(chain[0]), "c2pa_certificates": str(chain[1])}
+    settings |= {
+        "production_store": f"s3://{s3_bucket}/production",
+        "production_tracking_uri": f"sqlite:///{keys}/p.db",
+    }
+    del settings["signing_key"]
+    (project / "conceptbooth.toml").write_text("\n".join(f'{name} = "{value}"' for name, value in settings.items()))
+    found = examined()
+    for what in ("production store", "production registry", "keys", *(["picture signing"] if WITH_C2PA else [])):
+        assert found[what]["state"] == "ok", found[what]
+    assert "made by the first promotion" in found["production registry"]["found"]
+
+
+HUB = {"some/base": ("a" * 40, ["model_index.json", "unet/diffusion_pytorch_model.safetensors"])} | {
+    "some/clip": ("b" * 40, ["config.json", "pytorch_model.bin"])
+}
+
+
+@contextmanager
+def hub() -> Iterator[str]:
+    """A server that answers as the hub does, for two models."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            model, _, revision = self.path.split("?")[0].removeprefix("/api/models/").partition("/revision/")
+            commit, files = HUB.get(model, (None, []))
+            known = commit is not None and revision in ("", commit)
+            body = json.dumps({"id": model, "sha": commit, "siblings": [{"rfilename": name} for name in files]})
+            self.send_response(200 if known else 404)
+            self.send_header("X-Error-Code", "RepoNotFound" if commit is None else "RevisionNotFound")
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *arguments: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_hub_is_asked_and_what_is_to_be_the_newest_is_pinned(project: Path, tmp_path: Path) -> None:
+    file = project / "params.yaml"
+
+    def name(base: str, revision: str, evaluator: str, evaluator_revision: str) -> None:
+        text = file.read_text(encoding="utf-8")
+        models = {"base": base, "evaluator": evaluator}
+        revisions = {"base_revision": revision, "evaluator_revision": evaluator_revision}
+        for key, value in (models | revisions).items():
+            text = re.sub(rf"(?m)^{key}: .*$", f"{key}: {value}", text)
+        file.write_text(text, encoding="utf-8")
+
+    def look(url: str) -> dict[str, dict[str, Any]]:
+        done = command(project, "--json", HF_ENDPOINT=url, HF_HUB_CACHE=str(tmp_path / "hub"))
+        return {each["what"]: each for each in json.loads(done.stdout)["findings"]}
+
+    name("some/base", "newest", "some/clip", "newest")
+    kept = file.read_text(encoding="utf-8")
+    silent = look("http://127.0.0.1:9")
+    assert "some/base: not pinned to a commit, and the hub does not answer" in silent["base model"]["found"]
+    assert file.read_text(encoding="utf-8") == kept
+    with hub() as url:
+        found = look(url)
+        assert found["base model"]["state"] == "ok" and "the hub has it" in found["base model"]["found"]
+        assert found["evaluator"]["state"] == "problem" and "no safetensors" in found["evaluator"]["found"]
+        text = file.read_text(encoding="utf-8")
+        assert text == kept.replace("base_revision: newest", f"base_revision: {'a' * 40}"), "its comments too"
+        name("some/base", "c" * 40, "no/clip", "d" * 40)
+        found = look(url)
+    assert "the hub has no such commit" in found["base model"]["found"]
+    assert "no/clip at dddddddddddd: not on the hub" in found["evaluator"]["found"]
+    name("some/base", "null", "some/clip", "null")
+    assert "write newest, in place of which `conceptbooth doctor`" in look("http://127.0.0.1:9")["base model"]["found"]
+
+
+def test_a_mix_of_two_worlds_is_named_part_by_part(project: Path, with_base: Path) -> None:
+    (project / "mlflow").mkdir()
+    (project / "mlflow/promotion.yaml").write_bytes((ROOT / "mlflow/promotion.yaml").read_bytes())
+    for place in ("toyworld/evaluator/clip", "toyworld/evaluator/vit"):
+        (project / place).parent.mkdir(parents=True, exist_ok=True)
+        (project / place).symlink_to(ROOT / place)
+    mix = examined()["mix"]
+    assert mix["state"] == "problem" and "`conceptbooth init DIR --base BASE`" in mix["way_out"]
+    for part in (
+        "base model base is for photographs, but evaluator toyworld/evaluator/clip is the toy world's",
+        "identity model toyworld/evaluator/vit",
+        "prompt set data/prompts/toyworld.yaml",
+        "preset toyworld",
+        "minimums of mlflow/promotion.yaml",
+    ):
+        assert part in mix["found"]
+    shutil.copyfile(ROOT / "toyworld/base/domain.toml", with_base / "domain.toml")
+    assert "mix" not in examined(0)
