@@ -5,9 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 HALLS = ("flows", "tasks", "model")
@@ -153,6 +156,15 @@ def test_the_table_of_changes_names_files_that_are_there():
             assert names, (change, cell)
             missing = [name for name in names if not (ROOT / name).exists()]
             assert not missing, (change, missing)
+
+
+def test_what_the_package_needs_is_pinned_to_the_set_that_was_run_together():
+    """An installation from a wheel has no constraints.txt to go by."""
+    needs = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if "==" in line]
+    together = {canonicalize_name(pin.name): pin.specifier for pin in map(Requirement, pins)}
+    for need in map(Requirement, [*needs["dependencies"], *needs["optional-dependencies"]["c2pa"]]):
+        assert need.specifier == together[canonicalize_name(need.name)], need
 
 
 def test_flows_are_imported_without_the_heavy_libraries():

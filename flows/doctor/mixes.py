@@ -48,7 +48,7 @@ def _of_another_world(settings: Settings, params: Params, of_toyworld: bool) -> 
         if other is not None and other != of_toyworld:
             yield f"{what} {reference} is {whose[other]}"
     prompts = params.evaluation.prompts
-    asked = {prompt.text for prompt in load_prompt_set(settings.root / prompts)}
+    asked = {prompt.text for prompt in load_prompt_set(settings.root / prompts).prompts}
     toy = asked <= _toy_prompts()
     if toy and not of_toyworld:
         yield f"prompt set {prompts} asks for what the toy world has"
@@ -61,4 +61,4 @@ def _of_another_world(settings: Settings, params: Params, of_toyworld: bool) -> 
 
 def _toy_prompts() -> set[str]:
     sets = sorted(shipped(PROMPTS).glob("toyworld*.yaml"))
-    return {prompt.text for file in sets for prompt in load_prompt_set(file)}
+    return {prompt.text for file in sets for prompt in load_prompt_set(file).prompts}

@@ -118,7 +118,7 @@ def _pinned(settings: Settings, params: Params) -> Iterator[Diagnosis]:
 
 
 def _prompt_set(settings: Settings, params: Params) -> Diagnosis:
-    prompts = load_prompt_set(settings.root / params.evaluation.prompts)
+    prompts = load_prompt_set(settings.root / params.evaluation.prompts).prompts
     found = f"{params.evaluation.prompts}, {len(prompts)} prompts, {params.evaluation.images_per_prompt} pictures each"
     if hints := [hint for prompt in prompts for hint in prompt_hints(prompt.text)]:
         return Diagnosis(what="prompt set", state="note", found=found, way_out="; ".join(hints[:3]))

@@ -9,6 +9,7 @@ from rich.text import Text
 from flows.output.console import notices, results
 from flows.output.invocation import command, path_from_here
 from flows.training.outcome import ConceptOutcome
+from tasks.concepts.domain import PHOTOGRAPH_BASE
 from tasks.figures.score_words import Reading, read_scores
 from tasks.promotion.score_verdict import ScoreVerdict
 
@@ -47,11 +48,15 @@ def show_outcome(outcome: ConceptOutcome) -> None:
 
 
 def show_next_steps(concept: str) -> None:
-    """Print the three commands that a newcomer should try next."""
+    """Print the commands that a newcomer should try next."""
     steps = [
         (f"{command()} ui", "the pages of Prefect (runs) and MLflow (scores, curves, models)"),
         (f'{command()} generate {concept} "a watercolor of a {{}} in the snow"', "pictures of it in a new scene"),
-        (f"{command()} add my-thing photos/*.jpg --category teapot", "a concept of your own, from 3 to 8 images"),
+        (f"{command()} samples", "other things of the toy world to teach it"),
+        (
+            f"{command()} init ../photographs --base {PHOTOGRAPH_BASE}",
+            "a project for photographs of your own: this base draws its toy world alone; trains on a GPU",
+        ),
     ]
     console = results()
     console.print()

@@ -100,8 +100,9 @@ def test_the_next_steps_can_be_typed_as_they_stand(
     monkeypatch.setenv("PATH", str(tmp_path))  # as in a shell in which .venv is not active
     show_next_steps("plum-owl")
     steps = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")][::2]
-    assert len(steps) == 3
+    assert len(steps) == 4
     assert all(step.startswith(command()) for step in steps)
     assert Path(command()).is_file()
     assert steps[0].endswith(" ui")
+    assert steps[2].endswith(" samples") and steps[3].endswith(" init ../photographs --base sd21")
     assert steps[1].endswith('generate plum-owl "a watercolor of a {} in the snow"')

@@ -33,7 +33,7 @@ def test_a_project_is_complete_and_committed(tmp_path, base):
     assert git(made.folder, "rev-list", "--count", "HEAD").strip() == "1"
     settings = load_settings(made.folder)
     params = load_params(settings.params_file)
-    prompts = load_prompt_set(made.folder / params.evaluation.prompts)
+    prompts = load_prompt_set(made.folder / params.evaluation.prompts).prompts
     assert len(prompts) == (10 if base == TOYWORLD else 24)
     policy = load_policy(settings)
     assert policy.minimum == made.choice.minimum and policy.not_worse_than_champion == ("clip_i", "clip_t")

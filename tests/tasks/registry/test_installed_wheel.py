@@ -1,15 +1,29 @@
-"""An installation from a wheel, without a checkout: it registers a version, and draws with it in a fresh process."""
+"""An installation from a wheel, without a checkout: it makes a project, registers a version, draws with it."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
+
+import pytest
 
 from tests.data_project import REPOSITORY
 
-PROJECT = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE")
-ROOMS = ("flows", "tasks", "model", "toyworld", "mlflow")
+FILES = (
+    "pyproject.toml",
+    "setup.py",
+    "README.md",
+    "LICENSE",
+    "NOTICE",
+    "constraints.txt",
+    "prefect.yaml",
+    ".dvcignore",
+)
+FOLDERS = ("flows", "tasks", "model", "toyworld", "mlflow", "data/prompts", ".dvc")
+UNNEEDED = ("__pycache__", "base-128", "second", "cache", "tmp", "*.egg-info")
 
 REGISTER_AND_DRAW = """
 import shutil, sys
@@ -44,26 +58,48 @@ print(*smoke_test(settings, "concept.turtle", 1, files))
 """
 
 
-def test_a_wheel_registers_a_version_and_draws_with_it(tmp_path):
-    source, wheels, installed = (tmp_path / name for name in ("source", "wheels", "installed"))
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The packages of a wheel, built from a copy of the sources and installed into a folder."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source, wheels, target = (folder / name for name in ("source", "wheels", "installed"))
     source.mkdir()  # a build leaves folders beside its sources
-    for name in PROJECT:
+    for name in (*FILES, "data/concepts/.gitignore"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(REPOSITORY / name, source / name)
-    for room in ROOMS:
-        ignored = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.png")
-        shutil.copytree(REPOSITORY / room, source / room, ignore=ignored)
+    for room in FOLDERS:
+        shutil.copytree(REPOSITORY / room, source / room, ignore=shutil.ignore_patterns(*UNNEEDED))
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir", "-q"]
     offline = ["--no-deps", "--no-index"]
     built = [*pip, "wheel", *offline, "--no-build-isolation", "-w", str(wheels), str(source)]
-    subprocess.run(built, check=True, cwd=tmp_path, env=_environment())
+    subprocess.run(built, check=True, cwd=folder, env=_environment())
     (wheel,) = wheels.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert not [name for name in names if name.startswith("mlflow/")]
-    subprocess.run(
-        [*pip, "install", *offline, "--no-compile", "--target", str(installed), str(wheel)],
-        check=True,
-        env=_environment(),
-    )
+    install = [*pip, "install", *offline, "--no-compile", "--target", str(target), str(wheel)]
+    subprocess.run(install, check=True, env=_environment())
+    shutil.rmtree(source)
+    return target
+
+
+def test_a_wheel_makes_a_project_in_which_nothing_is_missing(installed, tmp_path):
+    def call(folder: Path, *arguments: str) -> str:
+        program = "import flows.cli.app as a, sys; assert a.__file__.startswith(sys.argv.pop(1)); a.main()"
+        command = [sys.executable, "-P", "-c", program, str(installed), *arguments]
+        environment = _environment(PYTHONPATH=str(installed))
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+        return done.stdout
+
+    call(tmp_path, "init", "try", "--base", "toyworld")
+    project = tmp_path / "try"
+    found = json.loads(call(project, "doctor", "--json"))["findings"]
+    assert not [each for each in found if each["state"] == "problem"]
+    told = {each["what"]: each["found"] for each in found}
+    assert told["concept plum-turtle"].startswith("5 images") and "constraints.txt" in told["packages"]
+
+
+def test_a_wheel_registers_a_version_and_draws_with_it(installed, tmp_path):
     shutil.copytree(REPOSITORY / "tests", tmp_path / "helpers" / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-P", "-c", REGISTER_AND_DRAW, str(installed), str(tmp_path / "project")]
     path = os.pathsep.join([str(installed), str(tmp_path / "helpers")])
