@@ -8,6 +8,7 @@ from flows.output.progress import TerminalReporter
 from flows.server.command_flows import flows_of_command
 from flows.training.outcome import ConceptOutcome
 from flows.training.train_here import train_here
+from flows.training.verdict import judged
 from tasks.concepts.domain import foreign_images
 from tasks.concepts.samples import unmade_samples
 from tasks.dvc.command import make_samples
@@ -40,4 +41,4 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
             warn(f"concept {job.concept.name}: {foreign}")
     with flows_of_command(settings, lambda: check_jobs(settings, jobs), verbose=verbose):
         reporter = TerminalReporter(notices())
-        return [train_here(job, reporter, checked=True) for job in jobs]
+        return judged(settings, [train_here(job, reporter, checked=True) for job in jobs])

@@ -20,7 +20,6 @@ from tasks.jobs.jobs import plan_jobs
 from tasks.plan.failures import forget_failures
 from tasks.plan.last_training import last_training_of, write_last_training
 from tasks.project.settings import load_settings
-from tasks.promotion.score_verdict import project_policy, score_verdict
 from tasks.registry.registration import RegisteredVersion
 from tasks.store.artefacts import CONTACT_SHEET, PAGE
 from tasks.store.scores import load_scores
@@ -96,13 +95,11 @@ def _make(training: PreparedTraining, stages: StageRuns) -> None:
 
 
 def _show(training: PreparedTraining, stages: StageRuns) -> None:
-    """Copy the gallery to where people look, read the scores, and hold them against the promotion policy."""
+    """Copy the gallery to where people look, and read the scores."""
     store, folder = stages.context.store, training.job.settings.gallery_dir / training.job.concept.name
     stages.mending(lambda: store.materialise(stages.manifests["gallery"], folder))
     scores = stages.mending(lambda: load_scores(store, stages.manifests["evaluate"]))
-    policy = project_policy(training.job.settings)
-    verdict = score_verdict(policy, {name: scores[name]["mean"] for name in policy.minimum}) if policy else None
-    training.note(scores=scores, verdict=verdict, gallery_png=folder / CONTACT_SHEET, gallery_html=folder / PAGE)
+    training.note(scores=scores, gallery_png=folder / CONTACT_SHEET, gallery_html=folder / PAGE)
 
 
 def _remember(training: PreparedTraining, stages: StageRuns, version: RegisteredVersion) -> None:

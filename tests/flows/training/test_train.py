@@ -104,7 +104,7 @@ def test_a_run_without_changes_is_cached_task_by_task_and_makes_no_second_versio
     outcome = again(shared)
     assert made(outcome) == []
     assert (outcome.version, outcome.version_created) == (1, False)
-    assert outcome.scores == first.scores
+    assert (outcome.scores, outcome.verdict) == (first.scores, first.verdict)
     states = last_states(prefect_url)
     assert set(states) == set(TASKS)
     assert set(states.values()) == {"Cached"}
