@@ -37,7 +37,7 @@ def run_samples(settings: Settings, names: Sequence[str], *, as_json: bool) -> N
 
 def _list(settings: Settings, *, as_json: bool) -> None:
     there = set(concept_names(settings))
-    rows = [asdict(sample) | {"in_project": sample.name in there} for sample in bundled_samples()]
+    rows = [asdict(sample) | {"in_project": sample.name in there} for sample in bundled_samples(settings)]
     if as_json:
         print_json(rows)
         return

@@ -45,6 +45,11 @@ def model_source(reference: str, revision: str | None = None, *, what: str = "ba
         return ModelSource(reference, None)
     if not HUB_ID.fullmatch(reference):
         raise InputError(f"{what} '{reference}': no such folder, and no hub id of the form owner/name")
+    if revision == NEWEST:
+        raise InputError(
+            f"{what} '{reference}' is not pinned to a commit yet: `conceptbooth doctor` writes the newest one into "
+            "params.yaml once the hub answers"
+        )
     if not _COMMIT.fullmatch(revision or ""):
         raise InputError(
             f"{what} '{reference}': no such folder, and as a hub id it needs a revision of 40 hex digits, not "

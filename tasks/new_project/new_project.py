@@ -38,7 +38,7 @@ def make_project(folder: Path, base: str) -> NewProject:
         InputError: the folder holds something, no such base, git is not installed; nothing was written.
         WorkFailed: the disk or git failed; nothing is left.
     """
-    folder = folder.expanduser().absolute()
+    folder = folder.expanduser().resolve()
     _check_place(folder)
     choice = choose_base(base, folder)
     try:

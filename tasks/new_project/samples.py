@@ -29,8 +29,19 @@ class BundledSample:
     consent: str
 
 
-def bundled_samples() -> tuple[BundledSample, ...]:
-    """All of them. Raises WorkFailed where the embedded world does not answer."""
+def bundled_samples(settings: Settings) -> tuple[BundledSample, ...]:
+    """All of them.
+
+    Raises:
+        InputError: the project's base does not draw their world.
+        WorkFailed: the embedded world does not answer.
+    """
+    params = load_params(settings.params_file)
+    if base_domain(base_folder(settings, params)) is None:
+        raise InputError(
+            f"the samples are things of the toy world, and base model {params.base} is for photographs: take your own, "
+            "or those of `conceptbooth import google-dreambooth --subjects teapot`"
+        )
     return tuple(BundledSample(**facts) for facts in json.loads(_ask_world("--list")))
 
 
@@ -41,13 +52,7 @@ def add_samples(settings: Settings, names: Sequence[str]) -> tuple[Added, ...]:
         InputError: no such sample, or a base that does not draw their world; nothing was written.
         WorkFailed: a sample could not be drawn, or DVC failed; those before it are there.
     """
-    params = load_params(settings.params_file)
-    if base_domain(base_folder(settings, params)) is None:
-        raise InputError(
-            f"the samples are things of the toy world, and base model {params.base} is for photographs: take your own, "
-            "or those of `conceptbooth import google-dreambooth --subjects teapot`"
-        )
-    samples = {sample.name: sample for sample in bundled_samples()}
+    samples = {sample.name: sample for sample in bundled_samples(settings)}
     if unknown := [name for name in names if name not in samples]:
         raise InputError(*(f"no bundled sample {name!r}; there are {', '.join(samples)}" for name in unknown))
     there, limits = set(concept_names(settings)), base_limits(settings)

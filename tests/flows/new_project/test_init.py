@@ -64,9 +64,14 @@ def test_a_base_for_photographs_has_no_samples_and_says_what_comes_next(tmp_path
     here = Path.cwd()
     os.chdir(tmp_path / "q")
     try:
-        refused = CliRunner().invoke(app, ["samples", "jade-teapot"])
+        for named in ([], ["jade-teapot"]):
+            refused = CliRunner().invoke(app, ["samples", *named])
+            assert refused.exit_code == 2 and "import google-dreambooth" in refused.stderr
+        beside = CliRunner().invoke(
+            app, ["init", "../r", "--base", "sd15"]
+        )  # as messages say it, from inside a project
         again = CliRunner().invoke(app, ["init", str(tmp_path / "q"), "--base", "sd21", "--json"])
     finally:
         os.chdir(here)
-    assert refused.exit_code == 2 and "import google-dreambooth" in refused.stderr
+    assert beside.exit_code == 0 and (tmp_path / "r/params.yaml").is_file()
     assert again.exit_code == 2 and json.loads(again.stderr)["error"] == "input"

