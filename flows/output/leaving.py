@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 
+_FLUSH_SECONDS = 2.0
 _abandoned: list[threading.Thread] = []
 
 
@@ -19,6 +20,10 @@ def leave(code: int) -> None:
     one holds a lock.
     """
     if any(thread.is_alive() for thread in _abandoned):
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        # by others, for whom the lock of a stream may be held for good too
+        flushes = [threading.Thread(target=stream.flush, daemon=True) for stream in (sys.stdout, sys.stderr)]
+        for flush in flushes:
+            flush.start()
+        for flush in flushes:
+            flush.join(_FLUSH_SECONDS)
         os._exit(code)
