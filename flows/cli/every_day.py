@@ -23,6 +23,7 @@ panel = Panel("Every day")
 
 @panel.command(
     "add red-teapot photos/*.jpg --category teapot",
+    "add red-teapot photos --category teapot --take-good",
     'add my-dog ~/pictures/dog --category dog --licence CC-BY-4.0 --source "own photographs" --consent "the owner"',
 )
 def add(
@@ -39,16 +40,28 @@ def add(
     licence: Annotated[str | None, Option(help="Licence of the images, such as CC-BY-4.0.")] = None,
     source: Annotated[str | None, Option(help="Where the images come from.")] = None,
     consent: Annotated[str | None, Option(help="Who agreed to training on them.")] = None,
+    take_good: Annotated[
+        bool, Option("--take-good", help="Leave out images that are bad, and list them, as long as 3 are good.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Add a concept: check its images, take their metadata out, and put them under version control.
 
-    All problems are reported together, and nothing is written if there are any.
+    All problems are reported together, and nothing is written if there are any; with --take-good, bad images are left
+    out instead.
     """
     from flows.concepts.add import run_add
     from tasks.concepts.add import NewConcept
 
-    new = NewConcept(name=name, images=images, category=category, licence=licence, source=source, consent=consent)
+    new = NewConcept(
+        name=name,
+        images=images,
+        category=category,
+        licence=licence,
+        source=source,
+        consent=consent,
+        take_good=take_good,
+    )
     run_add(project(), new, as_json=as_json)
 
 
