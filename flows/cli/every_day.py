@@ -94,12 +94,23 @@ def import_(
     run_import(project(), origin or REPOSITORY, revision=revision, subjects=named, as_json=as_json)
 
 
-@panel.command("list", "list --json", name="list")
-def list_(as_json: AsJson = False) -> None:
-    """List the project's concepts with their category, images, licence and data version."""
-    from flows.concepts.listing import show_concepts
+@panel.command("list", "list --stale", 'list --category "stuffed animal" --serving', "list --json", name="list")
+def list_(
+    stale: Annotated[bool, Option("--stale", help="Only what would train.")] = False,
+    failed: Annotated[bool, Option("--failed", help="Only what failed at night or cannot be trained.")] = False,
+    serving: Annotated[bool, Option("--serving", help="Only what serves in production.")] = False,
+    category: Annotated[str | None, Option(metavar="WORDS", help="Only categories with these words in them.")] = None,
+    whole: Annotated[bool, Option("--all", help="A row for each concept, also of a long list.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the project's concepts: category, images, state, version, what serves, scores, last training.
 
-    show_concepts(project(), as_json=as_json)
+    What needs somebody comes last. Of a long list, what is up to date is one line; --json has all.
+    """
+    from flows.concepts.listing import Filter, show_concepts
+
+    wanted = Filter(stale=stale, failed=failed, serving=serving, category=category, whole=whole)
+    show_concepts(project(), wanted, as_json=as_json)
 
 
 @panel.command("train red-teapot", "train red-teapot my-dog --json")

@@ -32,7 +32,7 @@ def run_rename(settings: Settings, old: str, new: str, *, yes: bool, dry_run: bo
     train = f"{command()} train {new}"
     said = [*found.words]
     if found.versions:
-        said.append(f"`{train}` registers version 1 of the new name from the artefacts that are there")
+        said.append(f"`{train}` trains it anew, since [V] is called by its name, and registers version 1 of that")
     if not as_json:
         _tell(f"{old} becomes {new}", said)
     if not dry_run:

@@ -15,12 +15,13 @@ from model.bases.prompt import prompt_hints
 from model.errors import InputError
 from model.runtime.device import numeric_policy
 from tasks.concepts.concepts import concept_names, load_concept
+from tasks.concepts.image_notes import ImageNotes
 from tasks.concepts.image_sets import ImagesMissing, git_state, image_set
 from tasks.files.hashing import DigestMemory
 from tasks.jobs.models import ModelIdentity, identify_model
 from tasks.pictures.kinds import named_as_picture
 from tasks.project.base_limits import base_folder, check_short_side
-from tasks.project.git import git_problem, git_status
+from tasks.project.git import GitState, git_problem, git_status
 from tasks.project.params import Params, load_params
 from tasks.project.prompt_sets import load_prompt_set
 from tasks.project.settings import Settings
@@ -183,19 +184,33 @@ def _concepts(settings: Settings) -> Iterator[Diagnosis]:
             way_out="conceptbooth add NAME IMAGES... --category CATEGORY",
         )
         return
-    git = git_state(settings)
+    git, memory = git_state(settings), DigestMemory(settings.home / "image-digests.json", "md5")
+    notes = ImageNotes(settings)
     for name in names:
+        yield from diagnosed_by(f"concept {name}", partial(_concept, settings, name, git, memory, notes))
+    memory.save()
+    notes.save()
 
-        def look(name: str = name) -> list[Diagnosis]:
-            concept = load_concept(settings, name)
-            try:
-                images = image_set(settings, concept, git)
-            except ImagesMissing as error:  # a sample that was not made yet, or a set that was not pulled
-                return [Diagnosis(what=f"concept {name}", state="note", found=str(error))]
-            others = [file.relpath for file in images.files if not named_as_picture(file.relpath)]
-            said = f"{len(images.files) - len(others)} images, data version {images.digest[:8]}, {STATES[images.state]}"
-            if others:
-                said += f"; beside them {len(others)} files that nothing is learnt from, such as {others[0]}"
-            return [Diagnosis(what=f"concept {name}", state="note" if images.dirty else "ok", found=said)]
 
-        yield from diagnosed_by(f"concept {name}", look)
+def _concept(
+    settings: Settings, name: str, git: GitState, memory: DigestMemory, notes: ImageNotes
+) -> Iterator[Diagnosis]:
+    concept, what = load_concept(settings, name), f"concept {name}"
+    try:
+        images = image_set(settings, concept, git, memory)
+    except ImagesMissing as error:  # a sample that was not made yet, or a set that was not pulled
+        yield Diagnosis(what=what, state="note", found=str(error), alike="whose images are not here")
+        return
+    others = [file.relpath for file in images.files if not named_as_picture(file.relpath)]
+    alike = STATES[images.state]
+    said = f"{len(images.files) - len(others)} images, data version {images.digest[:8]}, {alike}"
+    if others:
+        said += f"; beside them {len(others)} files that nothing is learnt from, such as {others[0]}"
+    out_of_order = [note.removeprefix(f"concept '{name}': ") for note in notes.of(concept, images)]
+    yield Diagnosis(
+        what=what,
+        state="note" if images.dirty or out_of_order else "ok",
+        found=said,
+        way_out="\n".join(out_of_order),
+        alike="" if out_of_order else alike,
+    )

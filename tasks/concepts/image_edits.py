@@ -188,14 +188,21 @@ def _planned(
     brought = [*sources.values(), *found.files]
     checked = passed(lambda: check_brought(settings, [*(concept.images / name for name in kept), *brought], limits))
     if problems or checked is None:
-        raise InputError(*problems)
+        where = (f"{concept.images}/", f"{shown_path(settings, concept.images)}/")
+        raise InputError(*(problem.replace(*where) for problem in problems))
     new: dict[str, Path] = {}
     for name, path in sources.items():
         new[_stored_name(name, {*kept, *new})] = path
     highest = max((int(stem) for name in there if (stem := PurePosixPath(name).stem).isdecimal()), default=-1)
     for number, path in enumerate(found.files, highest + 1):
         new[f"{number:02}.png"] = path
-    hints = [f"left aside, no image by its name: {path}" for path in found.left_aside]
+    hints = []
+    if change.mend and any(metadata_kinds((concept.images / name).read_bytes()) for name in sources):
+        hints.append(
+            "what DVC has kept of a file with its metadata stays in its cache and remote: once this is committed, "
+            "`dvc gc --workspace --cloud` lets go what no set of the newest commit needs"
+        )
+    hints += [f"left aside, no image by its name: {path}" for path in found.left_aside]
     hints += [hint for hint in checked.hints if not any(hint.startswith(f"{concept.images / name}:") for name in kept)]
     return _Planned(
         new=new,

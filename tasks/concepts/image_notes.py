@@ -6,7 +6,7 @@ Whoever puts a photograph into the folder by hand brings its GPS position along,
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from model.errors import InputError
@@ -65,6 +65,23 @@ class ImageNotes:
         if "" in known:
             image_origins(concept)  # says what is wrong with it
         return known
+
+
+def notes_of(settings: Settings, sets: Iterable[tuple[Concept, ImageSet]]) -> dict[str, tuple[str, ...]]:
+    """What is out of order in many sets, by concept; those that are in order are left out.
+
+    Raises InputError where the memory cannot be written.
+    """
+    look, found = ImageNotes(settings), {}
+    for concept, images in sets:
+        try:
+            notes = look.of(concept, images)
+        except InputError as error:  # images.yaml cannot be read
+            notes = error.problems
+        if notes:
+            found[concept.name] = notes
+    look.save()
+    return found
 
 
 def is_brought(concept: Concept, images: ImageSet) -> bool:
