@@ -1,16 +1,18 @@
 """`conceptbooth images`: the images of a concept, and putting some in, taking some out, exchanging them."""
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from flows.output.console import notices, print_json, results
+from flows.output.image_notes import tell_notes
 from flows.output.invocation import command, path_from_here
 from tasks.concepts.concepts import Concept, load_concept
 from tasks.concepts.image_edits import ChangedImages, ImageChange, change_images
-from tasks.concepts.image_notes import ImageNotes
+from tasks.concepts.image_notes import ImageNote, ImageNotes
 from tasks.concepts.image_origins import image_origins
 from tasks.concepts.image_sets import ImageSet, image_set
 from tasks.lineage.words import size_words
@@ -41,8 +43,7 @@ def run_images(settings: Settings, name: str, change: ImageChange, *, as_json: b
     for hint in changed.hints if changed else ():
         notices().print(Text.assemble(("hint: ", "yellow"), hint), soft_wrap=True)
     _show(concept, images, changed)
-    for note in notes:
-        notices().print(Text.assemble(("warning: ", "yellow"), note), soft_wrap=True)
+    tell_notes(notes)
     if changed:
         _show_next(concept, changed)
 
@@ -79,7 +80,7 @@ def _show_next(concept: Concept, changed: ChangedImages) -> None:
 
 
 def _document(
-    concept: Concept, images: ImageSet, notes: tuple[str, ...], changed: ChangedImages | None
+    concept: Concept, images: ImageSet, notes: Sequence[ImageNote], changed: ChangedImages | None
 ) -> dict[str, Any]:
     origins = {origin.file: origin for origin in image_origins(concept)}
     listed = [
@@ -98,7 +99,7 @@ def _document(
         "data_version": images.digest,
         "state": images.state,
         "images": listed,
-        "problems": list(notes),
+        "problems": [note.said for note in notes],
         "changed": changed
         and {
             "before": changed.before,

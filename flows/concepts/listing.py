@@ -8,6 +8,7 @@ from rich.text import Text
 
 from flows.concepts.overview import BROKEN, MISSING, UNKNOWN, ConceptRow, overview
 from flows.output.console import notices, print_json, results
+from flows.output.image_notes import tell_notes
 from flows.output.invocation import command
 from flows.output.names import some_names
 from tasks.project.settings import Settings
@@ -59,7 +60,7 @@ def show_concepts(settings: Settings, wanted: Filter | None = None, *, as_json: 
     found = overview(settings)
     rows = [row for row in found.rows if wanted.takes(row)]
     if as_json:
-        print_json([asdict(row) for row in rows])
+        print_json([asdict(row) | {"notes": [note.said for note in row.notes]} for row in rows])
         return
     if not found.rows:
         results().print('No concepts yet: conceptbooth add NAME IMAGES... --category "stuffed animal"')
@@ -90,7 +91,7 @@ def _show(rows: Sequence[ConceptRow], *, fold: bool) -> None:
 
 
 def _is_plain(row: ConceptRow) -> bool:
-    return row.training == "up to date" and row.state == "committed" and not row.notes
+    return row.training == "up to date" and row.state == "committed"
 
 
 def _weight(row: ConceptRow) -> tuple[int, bool, str]:
@@ -120,8 +121,7 @@ def _show_remarks(rows: Sequence[ConceptRow]) -> None:
     for mark, meaning in _STATES.items():
         if any(row.state == mark for row in rows):
             notices().print(Text.assemble((f"{mark}: ", "yellow"), meaning), soft_wrap=True)
-    for note in (note for row in rows for note in row.notes):
-        notices().print(Text.assemble(("warning: ", "yellow"), note), soft_wrap=True)
+    tell_notes(note for row in rows for note in row.notes)
     for problem in (problem for row in rows if row.state != MISSING for problem in row.problems):
         notices().print(Text(f"  - {problem}"), soft_wrap=True)
 

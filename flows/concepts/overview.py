@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from model.errors import InputError, WorkFailed
 from tasks.concepts.concepts import Concept, concept_names, load_concept
-from tasks.concepts.image_notes import notes_of
+from tasks.concepts.image_notes import ImageNote, notes_of
 from tasks.concepts.image_sets import ImageSet, ImagesMissing, git_state, image_set
 from tasks.files.hashing import DigestMemory
 from tasks.plan.plan import ConceptPlan, Plan, make_plan
@@ -46,7 +46,7 @@ class ConceptRow:
     """Of the last training."""
     trained_at: str | None = None
     """UTC, ISO 8601."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[ImageNote, ...] = ()
     """What is out of order in the images."""
     problems: tuple[str, ...] = ()
 

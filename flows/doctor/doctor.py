@@ -37,7 +37,7 @@ def _facts(diagnosis: Diagnosis) -> dict[str, str]:
 
 
 def _folded(diagnoses: list[Diagnosis]) -> list[Diagnosis]:
-    """Many findings that say the same are one: a project may have a thousand concepts."""
+    """Many findings of concepts that say the same are one: a project may have a thousand."""
     groups: dict[tuple[str, str], list[Diagnosis]] = {}
     for diagnosis in diagnoses:
         if diagnosis.alike:
@@ -48,10 +48,8 @@ def _folded(diagnoses: list[Diagnosis]) -> list[Diagnosis]:
         if len(group) <= _FOLDED_FROM:
             shown.append(diagnosis)
         elif diagnosis is group[0]:
-            kind = diagnosis.what.split()[0]
-            names = some_names([each.what.removeprefix(f"{kind} ") for each in group])
-            found = f"{len(group)} {diagnosis.alike}: {names}"
-            shown.append(replace(diagnosis, what=f"{kind}s", found=found))
+            names = some_names([each.what.rpartition(" ")[2] for each in group])
+            shown.append(replace(diagnosis, what="concepts", found=f"{len(group)} {diagnosis.alike}: {names}"))
     return shown
 
 

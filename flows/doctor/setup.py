@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 
 from flows.doctor.diagnosis import Diagnosis, diagnosed_at_once, diagnosed_by, problems
 from flows.doctor.services import service_probes
+from flows.output.image_notes import OF_MANY
 from model.bases.base_files import base_resolution
 from model.bases.distillation import distilled
 from model.bases.prompt import prompt_hints
@@ -206,11 +207,7 @@ def _concept(
     said = f"{len(images.files) - len(others)} images, data version {images.digest[:8]}, {alike}"
     if others:
         said += f"; beside them {len(others)} files that nothing is learnt from, such as {others[0]}"
-    out_of_order = [note.removeprefix(f"concept '{name}': ") for note in notes.of(concept, images)]
-    yield Diagnosis(
-        what=what,
-        state="note" if images.dirty or out_of_order else "ok",
-        found=said,
-        way_out="\n".join(out_of_order),
-        alike="" if out_of_order else alike,
-    )
+    yield Diagnosis(what=what, state="note" if images.dirty else "ok", found=said, alike=alike)
+    for note in notes.of(concept, images):
+        said = note.said.removeprefix(f"concept '{name}': ")
+        yield Diagnosis(what=f"images of {name}", state="note", found=said, alike=OF_MANY[note.kind])

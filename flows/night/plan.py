@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.output.console import BAD_INPUT, DONE, notices, print_json, results
+from flows.output.image_notes import tell_notes
 from flows.output.invocation import command
 from flows.output.names import some_names
 from tasks.concepts.concepts import concept_names
@@ -49,8 +50,7 @@ def show_plan(plan: Plan) -> None:
         results().print(Text.assemble((many, "green"), listed), soft_wrap=True)
         if stale or problems:
             results().print()
-    for note in (note for concept in plan.concepts for note in concept.notes):
-        notices().print(Text.assemble(("warning: ", "yellow"), note), soft_wrap=True)
+    tell_notes(note for concept in plan.concepts for note in concept.notes)
     if stale:
         _show_stale(stale)
     for concept in problems:

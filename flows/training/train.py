@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from flows.output.console import notices
+from flows.output.image_notes import tell_notes
 from flows.output.names import some_names
 from flows.output.progress import TerminalReporter
 from flows.server.command_flows import flows_of_command
@@ -50,7 +51,8 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
 def _warn(settings: Settings, store: Store, jobs: Sequence[Job]) -> None:
     """Say before any time is spent what is out of order and hinders no training, but perhaps what comes after it."""
     noted = notes_of(settings, [(job.concept, job.images) for job in jobs])
-    warnings = [note for notes in noted.values() for note in notes]
+    tell_notes(note for notes in noted.values() for note in notes)
+    warnings: list[str] = []
     if _asks_for_commits(settings):
         for record in attest(settings, store, [job.concept.name for job in jobs]):
             what = f"commit {record.commit[:12]} holds what it was made from (attestation {record.number})"

@@ -7,7 +7,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from model.errors import InputError
 from model.reading.files import read_file
@@ -25,6 +27,19 @@ _SHOWN = 3
 _IMPORTED = re.compile(rb"^deps:", re.MULTILINE)
 
 
+Kind = Literal["metadata", "no entry", "changed", "gone", "unreadable"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageNote:
+    """One thing that is out of order in a set."""
+
+    concept: str
+    kind: Kind
+    said: str
+    """A sentence with what mends it."""
+
+
 class ImageNotes:
     """Looks at image sets, and remembers what it read of files that have not changed: a plan asks of thousands."""
 
@@ -33,8 +48,8 @@ class ImageNotes:
         self._files = DigestMemory(settings.home / "image-marks.json", read=_mark)
         self._entries = DigestMemory(settings.home / "image-entries.json", read=_entries)
 
-    def of(self, concept: Concept, images: ImageSet) -> tuple[str, ...]:
-        """What is out of order, one sentence a kind, each with what mends it. InputError: images.yaml cannot be read.
+    def of(self, concept: Concept, images: ImageSet) -> tuple[ImageNote, ...]:
+        """What is out of order, one note a kind. InputError: images.yaml cannot be read.
 
         Sets that dvc.yaml makes, and those that were imported locked to a commit, are as their origin has them.
         """
@@ -49,7 +64,8 @@ class ImageNotes:
             return ()  # gone meanwhile: the next look tells
         kinds = {name: mark[2] for name, mark in marks.items() if mark[2]}
         sha256s = {name: mark[0] for name, mark in marks.items()}
-        return tuple(_said(concept, kinds, sha256s, self._entered(concept)))
+        found = _said(concept, kinds, sha256s, self._entered(concept))
+        return tuple(ImageNote(concept=concept.name, kind=kind, said=said) for kind, said in found)
 
     def save(self) -> None:
         """Remember what was read. Raises InputError where the folder cannot be used."""
@@ -67,7 +83,7 @@ class ImageNotes:
         return known
 
 
-def notes_of(settings: Settings, sets: Iterable[tuple[Concept, ImageSet]]) -> dict[str, tuple[str, ...]]:
+def notes_of(settings: Settings, sets: Iterable[tuple[Concept, ImageSet]]) -> dict[str, tuple[ImageNote, ...]]:
     """What is out of order in many sets, by concept; those that are in order are left out.
 
     Raises InputError where the memory cannot be written.
@@ -77,7 +93,7 @@ def notes_of(settings: Settings, sets: Iterable[tuple[Concept, ImageSet]]) -> di
         try:
             notes = look.of(concept, images)
         except InputError as error:  # images.yaml cannot be read
-            notes = error.problems
+            notes = tuple(ImageNote(concept=concept.name, kind="unreadable", said=said) for said in error.problems)
         if notes:
             found[concept.name] = notes
     look.save()
@@ -94,31 +110,43 @@ def is_brought(concept: Concept, images: ImageSet) -> bool:
 
 def _said(
     concept: Concept, kinds: Mapping[str, str], sha256s: Mapping[str, str], entered: Mapping[str, str]
-) -> Iterator[str]:
+) -> Iterator[tuple[Kind, str]]:
     mend = f"`conceptbooth images {concept.name} --mend`"
     if kinds:
         what = ", ".join(sorted({kind for listed in kinds.values() for kind in listed.split(", ")}))
         yield (
-            f"concept '{concept.name}': {_named(list(kinds))} with metadata that was not taken out ({what}), which DVC "
-            f"keeps and sends on: {mend} takes it out"
+            "metadata",
+            (
+                f"concept '{concept.name}': {_named(list(kinds))} with metadata that was not taken out ({what}), which DVC "
+                f"keeps and sends on: {mend} takes it out"
+            ),
         )
     if unknown := [name for name in sha256s if name not in entered]:
         yield (
-            f"concept '{concept.name}': {_named(unknown)} without an entry in {ORIGINS_FILE}: put there by hand, so "
-            f"that nobody can tell where from; {mend} checks and enters {'it' if len(unknown) == 1 else 'them'}"
+            "no entry",
+            (
+                f"concept '{concept.name}': {_named(unknown)} without an entry in {ORIGINS_FILE}: put there by hand, so "
+                f"that nobody can tell where from; {mend} checks and enters {'it' if len(unknown) == 1 else 'them'}"
+            ),
         )
     changed = [name for name, sha256 in sha256s.items() if name in entered and entered[name] != sha256]
     if changed:
         many = len(changed) > 1
         yield (
-            f"concept '{concept.name}': {_named(changed)} {'are' if many else 'is'} not what {ORIGINS_FILE} says: "
-            f"changed by hand; {mend} enters {'them' if many else 'it'} anew"
+            "changed",
+            (
+                f"concept '{concept.name}': {_named(changed)} {'are' if many else 'is'} not what {ORIGINS_FILE} says: "
+                f"changed by hand; {mend} enters {'them' if many else 'it'} anew"
+            ),
         )
     if gone := [name for name in entered if name not in sha256s]:
         many = len(gone) > 1
         yield (
-            f"concept '{concept.name}': {_named(gone)} {'stand' if many else 'stands'} in {ORIGINS_FILE} and "
-            f"{'are' if many else 'is'} not there: {mend} takes the {'entries' if many else 'entry'} out"
+            "gone",
+            (
+                f"concept '{concept.name}': {_named(gone)} {'stand' if many else 'stands'} in {ORIGINS_FILE} and "
+                f"{'are' if many else 'is'} not there: {mend} takes the {'entries' if many else 'entry'} out"
+            ),
         )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from tasks.concepts.image_notes import notes_of
+from tasks.concepts.image_notes import ImageNote, notes_of
 from tasks.concepts.takedown_records import read_takedowns
 from tasks.jobs.adoptions import read_adoptions
 from tasks.jobs.jobs import Job, counted_jobs, survey
@@ -53,8 +53,8 @@ class ConceptPlan:
     """Of the nights before, if they were about the same content."""
     version: KnownVersion | None = None
     """The registered version of this content."""
-    notes: tuple[str, ...] = ()
-    """What is out of order in its image set, though it can be trained on; one sentence each."""
+    notes: tuple[ImageNote, ...] = ()
+    """What is out of order in its image set, though it can be trained on."""
 
     @cached_property
     def adoptable(self) -> bool:
@@ -73,7 +73,7 @@ class ConceptPlan:
             "runs": list(self.runs),
             "causes": list(self.causes),
             "trained_at": self.trained_at,
-            "notes": list(self.notes),
+            "notes": [note.said for note in self.notes],
             "adoptable": self.adoptable,
             "adopted": {stage: list(records) for stage, records in (self.job.adopted if self.job else {}).items()},
             "failures": {"count": failures.count, "cause": failures.cause, "waits_nights": failures.waits}
