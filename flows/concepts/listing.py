@@ -103,7 +103,7 @@ def _cells(row: ConceptRow) -> list[Text]:
     if row.candidate is not None and row.candidate != row.version:
         version += f" (candidate {row.candidate})"
     marks = [row.state] if row.state in _STATES else []
-    marks += ["metadata or entries"] if row.notes else []
+    marks += ["images out of order"] if row.notes else []
     return [
         Text(row.name, "bold"),
         Text(row.super_category or ""),

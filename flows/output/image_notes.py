@@ -28,8 +28,7 @@ def tell_notes(notes: Iterable[ImageNote]) -> None:
         said = [note.said for note in found]
         if len(found) > FOLDED_FROM:
             names = some_names([note.concept for note in found])
-            said = [
-                f"{len(found)} concepts {OF_MANY[kind]} ({names}): `conceptbooth images NAME` says which and how to mend it"
-            ]
+            way_out = "`conceptbooth images NAME` says which and how to mend it"
+            said = [f"{len(found)} concepts {OF_MANY[kind]} ({names}): {way_out}"]
         for line in said:
             notices().print(Text.assemble(("warning: ", "yellow"), line), soft_wrap=True)

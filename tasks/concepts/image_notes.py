@@ -112,42 +112,26 @@ def _said(
     concept: Concept, kinds: Mapping[str, str], sha256s: Mapping[str, str], entered: Mapping[str, str]
 ) -> Iterator[tuple[Kind, str]]:
     mend = f"`conceptbooth images {concept.name} --mend`"
+    whose = f"concept '{concept.name}'"
     if kinds:
         what = ", ".join(sorted({kind for listed in kinds.values() for kind in listed.split(", ")}))
-        yield (
-            "metadata",
-            (
-                f"concept '{concept.name}': {_named(list(kinds))} with metadata that was not taken out ({what}), which DVC "
-                f"keeps and sends on: {mend} takes it out"
-            ),
+        said = (
+            f"{whose}: {_named(list(kinds))} with metadata that was not taken out ({what}), which DVC keeps and sends"
         )
+        yield "metadata", f"{said} on: {mend} takes it out"
     if unknown := [name for name in sha256s if name not in entered]:
-        yield (
-            "no entry",
-            (
-                f"concept '{concept.name}': {_named(unknown)} without an entry in {ORIGINS_FILE}: put there by hand, so "
-                f"that nobody can tell where from; {mend} checks and enters {'it' if len(unknown) == 1 else 'them'}"
-            ),
-        )
-    changed = [name for name, sha256 in sha256s.items() if name in entered and entered[name] != sha256]
-    if changed:
+        said = f"{whose}: {_named(unknown)} without an entry in {ORIGINS_FILE}: put there by hand, so that nobody can"
+        yield "no entry", f"{said} tell where from; {mend} checks and enters {'it' if len(unknown) == 1 else 'them'}"
+    if changed := [name for name, sha256 in sha256s.items() if name in entered and entered[name] != sha256]:
         many = len(changed) > 1
-        yield (
-            "changed",
-            (
-                f"concept '{concept.name}': {_named(changed)} {'are' if many else 'is'} not what {ORIGINS_FILE} says: "
-                f"changed by hand; {mend} enters {'them' if many else 'it'} anew"
-            ),
-        )
+        said = f"{whose}: {_named(changed)} {'are' if many else 'is'} not what {ORIGINS_FILE} says: changed by hand"
+        yield "changed", f"{said}; {mend} enters {'them' if many else 'it'} anew"
     if gone := [name for name in entered if name not in sha256s]:
         many = len(gone) > 1
-        yield (
-            "gone",
-            (
-                f"concept '{concept.name}': {_named(gone)} {'stand' if many else 'stands'} in {ORIGINS_FILE} and "
-                f"{'are' if many else 'is'} not there: {mend} takes the {'entries' if many else 'entry'} out"
-            ),
+        said = (
+            f"{whose}: {_named(gone)} {'stand' if many else 'stands'} in {ORIGINS_FILE} and {'are' if many else 'is'}"
         )
+        yield "gone", f"{said} not there: {mend} takes the {'entries' if many else 'entry'} out"
 
 
 def _named(files: Sequence[str]) -> str:
