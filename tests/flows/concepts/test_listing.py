@@ -1,4 +1,4 @@
-"""`list`, `plan` and `doctor` of many concepts: state, versions, scores; equal rows are one, what matters comes last."""
+"""`list`, `plan` and `doctor` of many concepts: equal rows are one, what matters comes last."""
 
 import json
 import shutil
@@ -12,6 +12,7 @@ from flows.cli.app import app
 from tasks.production.ledger import Promotion, append
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
+from tests.tasks.finished_training import migrated_database
 
 MANY = 26
 
@@ -19,6 +20,9 @@ MANY = 26
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     settings = make_project(tmp_path_factory.mktemp("many") / "project", MANY)
+    database = settings.home / "mlflow" / "mlflow.db"
+    database.parent.mkdir(parents=True)
+    shutil.copyfile(migrated_database(), database)
     train_everything(settings)
     return settings
 
