@@ -133,7 +133,7 @@ def _register(settings: Settings, versions: list[tuple[str, str, dict[str, str]]
     from sqlalchemy import create_engine
     from sqlalchemy.orm import Session
 
-    Path(settings.mlflow_tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True)
+    Path(settings.mlflow_tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     connect(settings)
     verdict = {"passed": True, "champion": None, "policy": load_policy(settings).digest, "checks": []}
     rows: list[Any] = []

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Exit, Option, Typer
 
-from flows.cli import compare, every_day, export, get_started, look_inside, operate, pictures, release
+from flows.cli import compare, concepts, every_day, export, get_started, look_inside, operate, pictures, release
 from flows.output.console import DEBUG_VARIABLE, DONE, FAILED
 from flows.output.leaving import leave
 
@@ -18,7 +18,7 @@ app = Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # As the help shows them.
-for module in (get_started, every_day, compare, look_inside, pictures, release, export, operate):
+for module in (get_started, every_day, concepts, compare, look_inside, pictures, release, export, operate):
     app.add_typer(module.panel.commands)
 
 

@@ -23,6 +23,7 @@ panel = Panel("Every day")
 
 @panel.command(
     "add red-teapot photos/*.jpg --category teapot",
+    "add red-teapot photos --category teapot --take-good",
     'add my-dog ~/pictures/dog --category dog --licence CC-BY-4.0 --source "own photographs" --consent "the owner"',
 )
 def add(
@@ -39,16 +40,28 @@ def add(
     licence: Annotated[str | None, Option(help="Licence of the images, such as CC-BY-4.0.")] = None,
     source: Annotated[str | None, Option(help="Where the images come from.")] = None,
     consent: Annotated[str | None, Option(help="Who agreed to training on them.")] = None,
+    take_good: Annotated[
+        bool, Option("--take-good", help="Leave out images that are bad, and list them, as long as 3 are good.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Add a concept: check its images, take their metadata out, and put them under version control.
 
-    All problems are reported together, and nothing is written if there are any.
+    All problems are reported together, and nothing is written if there are any; with --take-good, bad images are left
+    out instead.
     """
     from flows.concepts.add import run_add
     from tasks.concepts.add import NewConcept
 
-    new = NewConcept(name=name, images=images, category=category, licence=licence, source=source, consent=consent)
+    new = NewConcept(
+        name=name,
+        images=images,
+        category=category,
+        licence=licence,
+        source=source,
+        consent=consent,
+        take_good=take_good,
+    )
     run_add(project(), new, as_json=as_json)
 
 
@@ -81,12 +94,23 @@ def import_(
     run_import(project(), origin or REPOSITORY, revision=revision, subjects=named, as_json=as_json)
 
 
-@panel.command("list", "list --json", name="list")
-def list_(as_json: AsJson = False) -> None:
-    """List the project's concepts with their category, images, licence and data version."""
-    from flows.concepts.listing import show_concepts
+@panel.command("list", "list --stale", 'list --category "stuffed animal" --serving', "list --json", name="list")
+def list_(
+    stale: Annotated[bool, Option("--stale", help="Only what would train.")] = False,
+    failed: Annotated[bool, Option("--failed", help="Only what failed at night or cannot be trained.")] = False,
+    serving: Annotated[bool, Option("--serving", help="Only what serves in production.")] = False,
+    category: Annotated[str | None, Option(metavar="WORDS", help="Only categories with these words in them.")] = None,
+    whole: Annotated[bool, Option("--all", help="A row for each concept, also of a long list.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the project's concepts: category, images, state, version, what serves, scores, last training.
 
-    show_concepts(project(), as_json=as_json)
+    What needs somebody comes last. Of a long list, what is up to date is one line; --json has all.
+    """
+    from flows.concepts.listing import Filter, show_concepts
+
+    wanted = Filter(stale=stale, failed=failed, serving=serving, category=category, whole=whole)
+    show_concepts(project(), wanted, as_json=as_json)
 
 
 @panel.command("train red-teapot", "train red-teapot my-dog --json")

@@ -38,11 +38,13 @@ def run_add(settings: Settings, new: NewConcept, *, as_json: bool = False) -> No
                 **facts,
                 "images": stored,
             }
-            | {"hints": [*([foreign] if foreign else []), *added.hints]}
+            | {"hints": [*([foreign] if foreign else []), *added.hints], "left_out": list(added.left_out)}
         )
         return
     for hint in added.hints:
         notices().print(Text.assemble(("hint: ", "yellow"), hint), soft_wrap=True)
+    for left_out in added.left_out:
+        notices().print(Text.assemble(("left out: ", "bold yellow"), left_out), soft_wrap=True)
     folder = path_from_here(added.concept.folder)
     said = f"Added concept {new.name}: {len(added.images)} images, data version {added.digest[:8]}, in {folder}"
     keep, teach = f"git add {shlex.quote(folder)} && git commit", f"{command()} train {new.name}"

@@ -1,80 +1,138 @@
-"""What `conceptbooth list` shows: each concept and the data version of its images as they are now."""
+"""What `conceptbooth list` shows: each concept as it stands, what needs somebody last; equal rows are one."""
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from rich.table import Table
 from rich.text import Text
 
+from flows.concepts.overview import BROKEN, MISSING, UNKNOWN, ConceptRow, overview
 from flows.output.console import notices, print_json, results
-from model.errors import InputError
-from tasks.concepts.concepts import concept_names, load_concept
-from tasks.concepts.image_sets import ImagesMissing, git_state, image_set
-from tasks.project.git import GitState
+from flows.output.image_notes import tell_notes
+from flows.output.invocation import command
+from flows.output.names import some_names
 from tasks.project.settings import Settings
 
 _STATES = {
     "uncommitted": "git's newest commit does not record this data version: commit the concept's folder",
     "changed": "the images are not those of the last `dvc add` or `dvc repro`: run it again, or put them back",
     "untracked": "the images are not under version control: run `dvc add` on them",
-    "missing": "the images are not here yet: `dvc repro` makes those of the samples, `dvc pull` fetches others",
-    "broken": "cannot be used, see the problems below",
+    MISSING: "the images are not here yet: `dvc repro` makes those of the samples, `dvc pull` fetches others",
+    BROKEN: "cannot be used, see the problems below",
 }
+_ORDER = ("up to date", UNKNOWN, "stale", "failed", "problem")
+"""What matters last, where the eye is."""
+_STYLES = {"up to date": "green", "stale": "yellow", "failed": "bold red", "problem": "bold red"}
+_FOLDED_FROM = 20
+"""Rows; a shorter list is shown whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConceptRow:
-    """One line of the list; what could not be told is None, and `problems` say why."""
+class Filter:
+    """Which concepts are shown; all without any."""
 
-    name: str
-    super_category: str | None = None
-    images: int | None = None
-    licence: str | None = None
-    data_version: str | None = None
-    """DVC's folder hash."""
-    state: str = "broken"
-    """committed, uncommitted, changed or untracked (see tasks.concepts.image_sets.ImageSet), missing or broken."""
-    problems: tuple[str, ...] = ()
+    stale: bool = False
+    failed: bool = False
+    serving: bool = False
+    category: str | None = None
+    whole: bool = False
+    """Do not fold."""
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it leaves any out."""
+        return self.stale or self.failed or self.serving or self.category is not None
+
+    def takes(self, row: ConceptRow) -> bool:
+        """Whether a concept is shown; one that failed is stale too."""
+        if self.stale and row.training not in ("stale", "failed"):
+            return False
+        if self.failed and row.training not in ("failed", "problem"):
+            return False
+        if self.serving and row.champion is None:
+            return False
+        return self.category is None or self.category.strip().lower() in (row.super_category or "").lower()
 
 
-def concept_rows(settings: Settings) -> list[ConceptRow]:
-    """All concepts by name. A broken one is a row with its problems: it must not hide the others."""
-    git = git_state(settings)
-    return [_row(settings, name, git) for name in concept_names(settings)]
-
-
-def show_concepts(settings: Settings, *, as_json: bool = False) -> None:
-    """Print the list as a table, or as JSON."""
-    rows = concept_rows(settings)
+def show_concepts(settings: Settings, wanted: Filter | None = None, *, as_json: bool = False) -> None:
+    """Print the list as a table, or as JSON, which holds every row."""
+    wanted = wanted or Filter()
+    found = overview(settings)
+    rows = [row for row in found.rows if wanted.takes(row)]
     if as_json:
-        print_json([asdict(row) for row in rows])
+        print_json([asdict(row) | {"notes": [note.said for note in row.notes]} for row in rows])
         return
-    if not rows:
+    if not found.rows:
         results().print('No concepts yet: conceptbooth add NAME IMAGES... --category "stuffed animal"')
         return
+    if rows:
+        _show(rows, fold=not wanted.whole and not wanted.chooses and len(rows) > _FOLDED_FROM)
+    for said in found.unknown:
+        notices().print(Text.assemble(("warning: ", "yellow"), f"not known: {said}"), soft_wrap=True)
+    _show_remarks(rows)
+    notices().print(Text(_counted(rows, len(found.rows), wanted), "dim"), soft_wrap=True)
+
+
+def _show(rows: Sequence[ConceptRow], *, fold: bool) -> None:
+    plain = [row for row in rows if _is_plain(row)] if fold else []
+    if plain:
+        head = Text.assemble((f"{len(plain)} up to date", "green"), f": {some_names([row.name for row in plain])}")
+        results().print(head.append(f" (`{command()} list --all`)", "dim"), soft_wrap=True)
+    shown = sorted((row for row in rows if row not in plain), key=_weight)
+    if not shown:
+        return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("concept", no_wrap=True)
-    for heading in ("super-category", "images", "licence", "data version", ""):
-        table.add_column(heading, justify="right" if heading == "images" else "left")
-    for row in rows:
-        cells = (row.name, row.super_category, row.images, row.licence, (row.data_version or "")[:8])
-        mark = row.state if row.state in _STATES else ""
-        table.add_row(*("" if cell is None else str(cell) for cell in cells), Text(mark, "yellow"))
+    right = ("images", "version", "serves", "CLIP-I", "CLIP-T")
+    for heading in ("concept", "category", "images", "state", "version", "serves", "CLIP-I", "CLIP-T", "trained", ""):
+        table.add_column(heading, no_wrap=heading != "category", justify="right" if heading in right else "left")
+    for row in shown:
+        table.add_row(*_cells(row))
     results().print(table)
+
+
+def _is_plain(row: ConceptRow) -> bool:
+    return row.training == "up to date" and row.state == "committed"
+
+
+def _weight(row: ConceptRow) -> tuple[int, bool, str]:
+    return _ORDER.index(row.training), not _is_plain(row), row.name
+
+
+def _cells(row: ConceptRow) -> list[Text]:
+    version = str(row.version or "")
+    if row.candidate is not None and row.candidate != row.version:
+        version += f" (candidate {row.candidate})"
+    marks = [row.state] if row.state in _STATES else []
+    marks += ["images out of order"] if row.notes else []
+    return [
+        Text(row.name, "bold"),
+        Text(row.super_category or ""),
+        Text("" if row.images is None else str(row.images)),
+        Text(row.training, _STYLES.get(row.training, "dim")),
+        Text(version),
+        Text("" if row.champion is None else str(row.champion)),
+        *(Text("" if score is None else f"{score:.2f}") for score in (row.clip_i, row.clip_t)),
+        Text((row.trained_at or "")[:10]),
+        Text(", ".join(marks), "yellow"),
+    ]
+
+
+def _show_remarks(rows: Sequence[ConceptRow]) -> None:
     for mark, meaning in _STATES.items():
         if any(row.state == mark for row in rows):
             notices().print(Text.assemble((f"{mark}: ", "yellow"), meaning), soft_wrap=True)
-    for problem in (problem for row in rows if row.state == "broken" for problem in row.problems):
-        notices().print(f"  - {problem}", soft_wrap=True)
+    tell_notes(note for row in rows for note in row.notes)
+    for problem in (problem for row in rows if row.state != MISSING for problem in row.problems):
+        notices().print(Text(f"  - {problem}"), soft_wrap=True)
 
 
-def _row(settings: Settings, name: str, git: GitState) -> ConceptRow:
-    row = ConceptRow(name=name)
-    try:
-        concept = load_concept(settings, name)
-        row = replace(row, super_category=concept.super_category, licence=concept.licence)
-        images = image_set(settings, concept, git)
-    except ImagesMissing as error:
-        return replace(row, state="missing", problems=error.problems)
-    except InputError as error:
-        return replace(row, problems=error.problems)
-    return replace(row, images=len(images.files), data_version=images.digest, state=images.state)
+def _counted(rows: Sequence[ConceptRow], everybody: int, wanted: Filter) -> str:
+    counts = {state: sum(row.training == state for row in rows) for state in _ORDER}
+    parts = [f"{count} {_COUNTED.get(state, state)}" for state, count in counts.items() if count]
+    serving = sum(row.champion is not None for row in rows)
+    parts += [f"{serving} in production"] if serving else []
+    said = ", ".join(parts) or "none"
+    return f"{len(rows)} of {everybody} concepts: {said}" if wanted.chooses else f"{len(rows)} concepts: {said}"
+
+
+_COUNTED = {"stale": "to train", "problem": "cannot be trained", UNKNOWN: "not looked at"}

@@ -21,6 +21,8 @@ class Diagnosis:
     """A `problem` stops the work: something is missing, wrong or silent. A `note` does not."""
     found: str
     way_out: str = ""
+    alike: str = ""
+    """What many findings of one kind have in common: "concepts in git's newest commit"; they are shown as one row."""
 
 
 def diagnosed_by(what: str, look: Probe) -> Iterator[Diagnosis]:

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -9,11 +10,14 @@ from packaging.requirements import Requirement
 from flows.doctor.diagnosis import Diagnosis, Probe, diagnosed_at_once, diagnosed_by
 from flows.doctor.models import model_findings
 from flows.doctor.services import service_probes
+from flows.output.image_notes import OF_MANY
 from model.errors import InputError
 from tasks.concepts.concepts import concept_names, load_concept
+from tasks.concepts.image_notes import ImageNotes
 from tasks.concepts.image_sets import ImagesMissing, git_state, image_set
+from tasks.files.hashing import DigestMemory
 from tasks.pictures.kinds import named_as_picture
-from tasks.project.git import git_problem, git_status
+from tasks.project.git import GitState, git_problem, git_status
 from tasks.project.settings import Settings
 from tasks.project.settings_files import DOTENV_FILE, unread_variables
 
@@ -109,19 +113,29 @@ def _concepts(settings: Settings) -> Iterator[Diagnosis]:
             way_out="conceptbooth add NAME IMAGES... --category CATEGORY",
         )
         return
-    git = git_state(settings)
+    git, memory = git_state(settings), DigestMemory(settings.home / "image-digests.json", "md5")
+    notes = ImageNotes(settings)
     for name in names:
+        yield from diagnosed_by(f"concept {name}", partial(_concept, settings, name, git, memory, notes))
+    memory.save()
+    notes.save()
 
-        def look(name: str = name) -> list[Diagnosis]:
-            concept = load_concept(settings, name)
-            try:
-                images = image_set(settings, concept, git)
-            except ImagesMissing as error:  # a sample that was not made yet, or a set that was not pulled
-                return [Diagnosis(what=f"concept {name}", state="note", found=str(error))]
-            others = [file.relpath for file in images.files if not named_as_picture(file.relpath)]
-            said = f"{len(images.files) - len(others)} images, data version {images.digest[:8]}, {STATES[images.state]}"
-            if others:
-                said += f"; beside them {len(others)} files that nothing is learnt from, such as {others[0]}"
-            return [Diagnosis(what=f"concept {name}", state="note" if images.dirty else "ok", found=said)]
 
-        yield from diagnosed_by(f"concept {name}", look)
+def _concept(
+    settings: Settings, name: str, git: GitState, memory: DigestMemory, notes: ImageNotes
+) -> Iterator[Diagnosis]:
+    concept, what = load_concept(settings, name), f"concept {name}"
+    try:
+        images = image_set(settings, concept, git, memory)
+    except ImagesMissing as error:  # a sample that was not made yet, or a set that was not pulled
+        yield Diagnosis(what=what, state="note", found=str(error), alike="whose images are not here")
+        return
+    others = [file.relpath for file in images.files if not named_as_picture(file.relpath)]
+    alike = STATES[images.state]
+    said = f"{len(images.files) - len(others)} images, data version {images.digest[:8]}, {alike}"
+    if others:
+        said += f"; beside them {len(others)} files that nothing is learnt from, such as {others[0]}"
+    yield Diagnosis(what=what, state="note" if images.dirty else "ok", found=said, alike=alike)
+    for note in notes.of(concept, images):
+        said = note.said.removeprefix(f"concept '{name}': ")
+        yield Diagnosis(what=f"images of {name}", state="note", found=said, alike=OF_MANY[note.kind])

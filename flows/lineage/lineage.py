@@ -11,6 +11,7 @@ from flows.lineage.verification import tell_verification
 from flows.output.console import DONE, FAILED, notices, print_json, results
 from model.errors import InputError, WorkFailed
 from tasks.adoption.reliance import adoptions_of
+from tasks.lineage.attestations import attestations_of
 from tasks.lineage.chain import Chain, read_chain, unread_chain
 from tasks.lineage.document import document
 from tasks.lineage.head import find_head
@@ -42,7 +43,8 @@ def show_lineage(
     verification = verify(settings, store, chain, released=True) if proved else None
     promotions, notes = _promotions(settings, chain)
     adoptions, unknown = _adoptions(settings, store, chain)
-    lineage = document(chain, promotions, verification, [*notes, *unknown], adoptions)
+    attestations, silent = _attestations(settings, store, chain)
+    lineage = document(chain, promotions, verification, [*notes, *unknown, *silent], adoptions, attestations)
     if page is not None:
         from tasks.lineage.page import write_page
 
@@ -79,6 +81,15 @@ def _adoptions(settings: Settings, store: Store, chain: Chain) -> tuple[list[dic
         return [each.to_json() for each in adoptions_of(settings, store, chain.manifests)], []
     except StoreFailed as failure:
         return [], [f"adoptions are not known: {failure}"]
+
+
+def _attestations(settings: Settings, store: Store, chain: Chain) -> tuple[list[dict[str, Any]], list[str]]:
+    """What was committed after the chain's artefacts were made from it, or why that is not known."""
+    try:
+        found = attestations_of(settings, store, chain.head.concept, chain.manifests)
+        return [each.to_json() for each in found], []
+    except StoreFailed as failure:
+        return [], [f"attestations are not known: {failure}"]
 
 
 def _promotions(settings: Settings, chain: Chain) -> tuple[Sequence[Promotion], list[str]]:

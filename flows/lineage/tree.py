@@ -45,6 +45,8 @@ def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
     tree = lineage_head(lineage)
     for adoption in lineage["adoptions"]:
         tree.add(_adoption(adoption))
+    for attestation in lineage["attestations"]:
+        tree.add(_attestation(attestation))
     for stage in lineage["stages"]:
         tree.add(_training(stage))
     if base := lineage["base"]:
@@ -98,6 +100,17 @@ def _adoption(adoption: Mapping[str, Any]) -> RenderableType:
         "these stages count as made by later code and libraries, though earlier ones made them",
         *proofs,
         f"no gate counts it: {adoption['unsigned']}" if adoption["unsigned"] else "",
+    )
+
+
+def _attestation(attestation: Mapping[str, Any]) -> RenderableType:
+    return _node(
+        f"attestation {attestation['number']}",
+        ", ".join(attestation["stages"]),
+        f"{when_words(attestation['at'])} by {attestation['by']}",
+        f"commit {attestation['commit'][:SHORT]} holds what these were made from, which was not committed then: "
+        f"{len(attestation['files'])} files and image set {attestation['image_set'][:SHORT]}",
+        f"no gate counts it: {attestation['unsigned']}" if attestation["unsigned"] else "",
     )
 
 

@@ -11,6 +11,8 @@ from flows.production.notifications import notify_of_change
 from model.errors import InputError
 from tasks.adoption.reliance import adoptions_of
 from tasks.concepts.concepts import NOT_STATED
+from tasks.lineage.attest import attest
+from tasks.lineage.attestations import attestations_of
 from tasks.production.ledger import Ledger
 from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
@@ -121,6 +123,9 @@ def _asked(
     if policy.lineage:
         tell("hashing everything that the version was made from")
         verification = verify(settings, store, source.chain)
+    if policy.git_clean:
+        for record in attest(settings, store, [source.concept]):
+            tell(f"commit {record.commit[:12]} holds what it was made from: attestation {record.number}")
     measured = source.measured
     if measure_again or policy.measured_again == "pictures":
         tell("measuring the pictures of its evaluation again")
@@ -136,6 +141,7 @@ def _asked(
             ledger=ledger,
             approved_by=approved_by,
             adoptions=adoptions_of(settings, store, source.chain.manifests),
+            attested=attestations_of(settings, store, source.concept, source.chain.manifests),
         ),
     )
 

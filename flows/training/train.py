@@ -1,21 +1,30 @@
 """From images to a registered model: several concepts, one after the other, each in a flow run of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from rich.text import Text
 
 from flows.output.console import notices, warn
+from flows.output.image_notes import tell_notes
 from flows.output.invocation import command
+from flows.output.names import some_names
 from flows.output.progress import TerminalReporter
 from flows.server.command_flows import flows_of_command
 from flows.training.outcome import ConceptOutcome
 from flows.training.train_here import train_here
 from flows.training.verdict import judged
+from model.errors import InputError
 from tasks.concepts.domain import foreign_images
+from tasks.concepts.image_notes import notes_of
 from tasks.concepts.samples import unmade_samples
 from tasks.dvc.command import make_samples
 from tasks.execution.preflight import check_jobs
-from tasks.jobs.jobs import plan_jobs
+from tasks.jobs.jobs import Job, plan_jobs
+from tasks.lineage.attest import attest
+from tasks.project.git import git_facts
 from tasks.project.settings import Settings
-from tasks.store.store import open_store
+from tasks.promotion.policy import load_policy
+from tasks.store.store import Store, open_store
 
 
 def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = False) -> list[ConceptOutcome]:
@@ -30,7 +39,8 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
     """
     unmade = unmade_samples(settings, names)
     jobs = plan_jobs(settings, [name for name in names if name not in unmade])
-    open_store(settings).probe()
+    store = open_store(settings)
+    store.probe()
     if unmade:
         notices().print(f"making the images of {', '.join(unmade)} (dvc repro)")
         make_samples(settings, unmade)
@@ -40,5 +50,42 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
         if foreign := foreign_images(settings, images, command()):
             warn(f"concept {job.concept.name}: {foreign}")
     with flows_of_command(settings, lambda: check_jobs(settings, jobs), verbose=verbose):
+        _warn(settings, store, jobs)
         reporter = TerminalReporter(notices())
         return judged(settings, [train_here(job, reporter, checked=True) for job in jobs])
+
+
+def _warn(settings: Settings, store: Store, jobs: Sequence[Job]) -> None:
+    """Say before any time is spent what is out of order and hinders no training, but perhaps what comes after it."""
+    noted = notes_of(settings, [(job.concept, job.images) for job in jobs])
+    tell_notes(note for notes in noted.values() for note in notes)
+    warnings: list[str] = []
+    if _asks_for_commits(settings):
+        for record in attest(settings, store, [job.concept.name for job in jobs]):
+            what = f"commit {record.commit[:12]} holds what it was made from (attestation {record.number})"
+            notices().print(f"{record.concept}: {what}", soft_wrap=True)
+        warnings += _uncommitted(settings, jobs)
+    for warning in warnings:
+        notices().print(Text.assemble(("warning: ", "yellow"), warning), soft_wrap=True)
+
+
+def _asks_for_commits(settings: Settings) -> bool:
+    try:
+        return load_policy(settings).git_clean
+    except InputError:  # whoever promotes is told; nothing is trained by it
+        return False
+
+
+def _uncommitted(settings: Settings, jobs: Sequence[Job]) -> Iterator[str]:
+    """That the gate `git_clean` will refuse what comes out, and the way out, which is as good before as afterwards."""
+    way_out = (
+        "`promote` asks for committed files (git_clean): commit them, now or after this; where they are the same then, "
+        "the next `train` or `promote` attests it"
+    )
+    facts = git_facts(settings.root)
+    if facts is None:
+        yield f"git has no commit of this project: {way_out}"
+    elif facts["dirty"]:
+        yield f"files differ from git's newest commit {facts['commit'][:12]}: {way_out}"
+    elif dirty := [job.concept.name for job in jobs if job.images.dirty]:
+        yield f"the images of {some_names(dirty)} are not in git's newest commit: {way_out}"

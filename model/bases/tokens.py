@@ -12,6 +12,7 @@ from textwrap import shorten
 from typing import Any, TypeVar
 
 from model.bases.base_files import base_family
+from model.bases.near_words import words_instead
 from model.bases.prompt import ConceptPrompt
 from model.errors import InputError
 from model.families.reader import PromptReader
@@ -201,11 +202,12 @@ def _known_ids(tokenizer: PromptReader, super_category: str) -> list[int]:
     for word in super_category.split():
         ids = tokenizer.word_ids(word)
         if tokenizer.unknown in ids or (len(ids) > 1 and len(word) < _LETTERS_PER_TOKEN * len(ids)):
-            unknown.append(f"'{word}'")
+            unknown.append(word)
     if unknown:
+        called = ", ".join(f"'{word}'" for word in unknown)
         raise InputError(
-            f"super-category '{super_category}': the base does not know {', '.join(unknown)}; "
-            "choose a plainer word for this kind of thing"
+            f"super-category '{super_category}': the base does not know {called}; choose a plainer word for this kind "
+            f"of thing, or two{words_instead(tokenizer.tokenizer.get_vocab(), unknown)}"
         )
     return tokenizer.word_ids(super_category)
 

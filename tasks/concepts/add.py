@@ -22,7 +22,13 @@ from tasks.concepts.concepts import (
     parse_concept,
 )
 from tasks.concepts.git_records import check_recordable
-from tasks.concepts.image_checks import USUAL_IMAGES, CheckedImage, find_images, inspect_images
+from tasks.concepts.image_checks import (
+    FEWEST_IMAGES,
+    USUAL_IMAGES,
+    CheckedImage,
+    examine_images,
+    find_images,
+)
 from tasks.concepts.image_origins import ORIGINS_FILE, ImageOrigin, image_origins, write_origins
 from tasks.concepts.image_reading import normalise_image
 from tasks.concepts.image_sets import RECORD_FILE, image_set
@@ -62,6 +68,8 @@ class NewConcept:
     licence: str | None = None
     source: str | None = None
     consent: str | None = None
+    take_good: bool = False
+    """Leave out the images that are bad, as long as enough are left, instead of refusing all."""
 
     @property
     def stated(self) -> dict[str, str | None]:
@@ -79,13 +87,22 @@ class Added:
     """Data version: DVC's folder hash."""
     hints: tuple[str, ...]
     """What a person should know though it is no reason to refuse anything."""
+    left_out: tuple[str, ...] = ()
+    """What is wrong with each image that was left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Intake:
-    concept: Concept
+class CheckedImages:
+    """Images that can be stored, and what to say of them and of the others."""
+
     images: tuple[CheckedImage, ...]
     hints: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Intake(CheckedImages):
+    concept: Concept
 
 
 def add_concept(settings: Settings, new: NewConcept, limits: BaseLimits) -> Added:
@@ -114,6 +131,7 @@ def add_concept(settings: Settings, new: NewConcept, limits: BaseLimits) -> Adde
         images=image_origins(concept),
         digest=image_set(settings, concept).digest,
         hints=intake.hints,
+        left_out=intake.left_out,
     )
 
 
@@ -149,32 +167,62 @@ def _check(settings: Settings, new: NewConcept, limits: BaseLimits) -> _Intake:
     problems += found.problems
     checked = None
     if found.files or not found.problems:  # else nothing that could be said of images is news
-        checked = passed(lambda: inspect_images(found.files, limits.min_pixels))
-    unasked = passed(lambda: _refuse_taken_down(settings, checked)) if checked else None
+        checked = passed(lambda: check_brought(settings, found.files, limits, take_good=new.take_good))
     if problems or concept is None or checked is None:
         raise InputError(*problems)
 
-    hints = [unasked] if unasked else []
-    hints += [f"left aside, no image by its name: {path}" for path in found.left_aside]
-    hints += [remark for image in checked for remark in image.remarks]
-    if len(checked) > USUAL_IMAGES:
-        hints.append(f"{len(checked)} images: 3 to {USUAL_IMAGES} good ones are usual, more seldom make it better")
+    hints = [f"left aside, no image by its name: {path}" for path in found.left_aside]
+    hints += checked.hints
+    if len(checked.images) > USUAL_IMAGES:
+        hints.append(
+            f"{len(checked.images)} images: 3 to {USUAL_IMAGES} good ones are usual, more seldom make it better"
+        )
     unknown = [fact for fact, value in stated.items() if value is None]
     if unknown:
         hints.append(f"{', '.join(unknown)}: {NOT_STATED}; write it into {CONCEPT_FILE} before anything is released")
-    return _Intake(concept=concept, images=checked, hints=tuple(hints))
+    return _Intake(concept=concept, images=checked.images, hints=tuple(hints), left_out=checked.left_out)
 
 
-def _refuse_taken_down(settings: Settings, images: Sequence[CheckedImage]) -> str | None:
-    """InputError for images that were taken down; a sentence where the store cannot be asked, as training does anew."""
+def check_brought(
+    settings: Settings, files: Sequence[Path], limits: BaseLimits, *, take_good: bool = False
+) -> CheckedImages:
+    """Look at files that somebody brings; with `take_good` those that are bad are left out as long as enough are good.
+
+    Raises:
+        InputError: all that is wrong with them, together.
+    """
+    examined, hints = examine_images(files, limits.min_pixels), []
     try:
-        taken = read_takedowns(open_store(settings))
-    except StoreFailed as failure:
-        return f"whether one of the images was taken down is not known, training asks again: {failure}"
+        taken = _taken_down(settings, examined.good)
+    except StoreFailed as failure:  # training asks anew
+        taken = {}
+        hints.append(f"whether one of the images was taken down is not known, training asks again: {failure}")
+    good = tuple(image for image in examined.good if image.path not in taken)
+    bad = {**examined.refused, **examined.repeated, **taken}
+    if (not take_good and bad) or len(good) < FEWEST_IMAGES:
+        raise InputError(*dict.fromkeys((*examined.problems, *taken.values())))
+    hints += [remark for image in good for remark in image.remarks]
+    side = limits.resolution or 0
+    hints += [
+        f"{image.path}: {image.width} x {image.height} pixels, and the base draws {side} x {side}: it is enlarged, and "
+        "what it does not show cannot be learnt; bring a larger one if there is one"
+        for image in good
+        if min(image.width, image.height) < side
+    ]
+    said = {path: _why_left_out(path, said) for path, said in bad.items()}
+    return CheckedImages(images=good, hints=tuple(hints), left_out=tuple(said[path] for path in files if path in said))
+
+
+def _why_left_out(path: Path, said: str) -> str:
+    """Of several files that hold one picture each its own sentence, since one of them is taken."""
+    return said if said.startswith(f"{path}: ") else f"{path}: {said.removesuffix(': keep one of them')}"
+
+
+def _taken_down(settings: Settings, images: Sequence[CheckedImage]) -> dict[Path, str]:
+    """A sentence for each image that was taken down. Raises StoreFailed."""
+    taken = read_takedowns(open_store(settings))
     found = [(image.path, takedown) for image in images if (takedown := taken.about(image.sha256))]
-    if found:
-        raise InputError(*(f"{path}: {takedown.words}; it is not taken in again" for path, takedown in found))
-    return None
+    return {path: f"{path}: {takedown.words}; it is not taken in again" for path, takedown in found}
 
 
 def _check_name_is_free(settings: Settings, name: str) -> None:
@@ -221,17 +269,14 @@ def _put_together(settings: Settings, intake: _Intake) -> None:
         digits = max(2, len(str(len(intake.images) - 1)))
         origins = []
         for index, image in enumerate(intake.images):
-            file = images / f"{index:0{digits}d}.png"
-            shrunk(normalise_image(image.path), MOST_STORED_PIXELS).save(file)
-            origins.append(
-                ImageOrigin(
-                    file=file.name,
-                    sha256=file_digest(file),
-                    original=image.path.name,
-                    original_sha256=image.sha256,
-                )
-            )
+            origins.append(store_image(image, images / f"{index:0{digits}d}.png"))
         write_origins(folder, origins)
+
+
+def store_image(image: CheckedImage, file: Path) -> ImageOrigin:
+    """Write a picture as it is stored, its pixels alone, and say where it comes from."""
+    shrunk(normalise_image(image.path), MOST_STORED_PIXELS).save(file)
+    return ImageOrigin(file=file.name, sha256=file_digest(file), original=image.path.name, original_sha256=image.sha256)
 
 
 @contextmanager

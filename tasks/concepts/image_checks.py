@@ -34,13 +34,45 @@ class CheckedImage:
     """What a person should know though it is no reason to refuse the file."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExaminedImages:
+    """Files as they were found, those that can be learnt from and those that cannot."""
+
+    good: tuple[CheckedImage, ...]
+    """All different pictures: of several that hold the same one, the first with the most pixels."""
+    refused: Mapping[Path, str]
+    """One sentence for each file that is bad by itself."""
+    repeated: Mapping[Path, str]
+    """One sentence for each group of files that hold the same picture, by every file of it that is not in `good`."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All that is wrong, each once."""
+        found = [*self.refused.values(), *dict.fromkeys(self.repeated.values())]
+        usable = len(self.good)
+        if usable < FEWEST_IMAGES:
+            found.append(
+                f"{usable} usable image{'' if usable == 1 else 's'}, at least {FEWEST_IMAGES} different ones are "
+                f"needed ({FEWEST_IMAGES} to {USUAL_IMAGES} are usual)"
+            )
+        return tuple(found)
+
+
 def inspect_images(paths: Sequence[Path], min_pixels: int) -> tuple[CheckedImage, ...]:
     """Check the files of an image set; the short side of each must have `min_pixels`.
 
     Raises:
         InputError: all problems of all files: unreadable, too small, twice the same picture, too few pictures.
     """
-    problems: list[str] = []
+    found = examine_images(paths, min_pixels)
+    if found.problems:
+        raise InputError(*found.problems)
+    return found.good
+
+
+def examine_images(paths: Sequence[Path], min_pixels: int) -> ExaminedImages:
+    """Look at the files of an image set; see `inspect_images`."""
+    refused: dict[Path, str] = {}
     good: list[CheckedImage] = []
     digests: list[str] = []
     fingerprints: list[np.ndarray] = []
@@ -48,11 +80,11 @@ def inspect_images(paths: Sequence[Path], min_pixels: int) -> tuple[CheckedImage
         try:
             picture = read_picture(path)
         except InputError as error:
-            problems += error.problems
+            refused[path] = "; ".join(error.problems)
             continue
         width, height = picture.pixels.size
         if min(width, height) < min_pixels:
-            problems.append(
+            refused[path] = (
                 f"{path}: {width} x {height} pixels, the short side must have at least {min_pixels}; bring it in a "
                 "larger size, or leave it out"
             )
@@ -70,23 +102,21 @@ def inspect_images(paths: Sequence[Path], min_pixels: int) -> tuple[CheckedImage
             different[index] = []
         else:
             different[first].append(index)
+    kept: list[int] = []
+    repeated: dict[Path, str] = {}
     for first, again in different.items():
+        group = (first, *again)
+        largest = max(group, key=lambda index: (good[index].width * good[index].height, -index))
+        kept.append(largest)
         if again:
-            *others, last = (str(good[index].path) for index in (first, *again))
+            *others, last = (str(good[index].path) for index in group)
             how = "the same picture"
             if any(digests[index] != digests[first] for index in again):
                 most = max(_bits(fingerprints[first], fingerprints[index]) for index in again)
                 how = f"nearly the same picture (of 255 fingerprint bits {most} differ, more than {NEAR_BITS} must)"
-            problems.append(f"{', '.join(others)} and {last} hold {how}: keep one of them")
-    usable = len(different)
-    if usable < FEWEST_IMAGES:
-        problems.append(
-            f"{usable} usable image{'' if usable == 1 else 's'}, at least {FEWEST_IMAGES} different ones are needed "
-            f"({FEWEST_IMAGES} to {USUAL_IMAGES} are usual)"
-        )
-    if problems:
-        raise InputError(*problems)
-    return tuple(good)
+            said = f"{', '.join(others)} and {last} hold {how}: keep one of them"
+            repeated |= {good[index].path: said for index in group if index != largest}
+    return ExaminedImages(good=tuple(good[index] for index in sorted(kept)), refused=refused, repeated=repeated)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,7 +80,11 @@ def _decode(path: Path, content: bytes) -> Image.Image:
         kind = NOT_READ.get(path.suffix.lower()) or kind_of(content[:HEAD_BYTES])
         if kind in NOT_READ.values():
             raise InputError(f"{path}: {kind} is not read; export it as JPEG or PNG") from error
-        known = "JPEG, PNG, WebP, TIFF, BMP, AVIF or GIF"
+        if kind is not None:
+            raise InputError(
+                f"{path}: damaged, cannot be decoded whole (no picture in this {kind}); {_COPY_AGAIN}"
+            ) from error
+        known = "JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF"
         raise InputError(f"{path}: not an image, whatever its name says; {known} is needed") from error
     except Exception as error:  # decoders raise whatever the broken bytes lead them to
         if kind_of(content[:HEAD_BYTES]) == "JPEG" and (whole := with_end(content)):

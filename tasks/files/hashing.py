@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,13 @@ def file_digest(path: Path) -> str:
 class DigestMemory:
     """Hashes of files, remembered in one JSON file by path, size, times of change and inode, as git's index does.
 
-    A base model of 5 GB and the images of a thousand concepts are read once, not at every plan.
+    A base model of 5 GB and the images of a thousand concepts are read once, not at every plan. With `read` it is what
+    that says of a file that is remembered, in the hash's place.
     """
 
-    def __init__(self, memory_file: Path, algorithm: str = "sha256") -> None:
+    def __init__(self, memory_file: Path, algorithm: str = "sha256", read: Callable[[Path], str] | None = None) -> None:
         self._file = memory_file
-        self._algorithm = algorithm
+        self._read = read or (lambda path: _file_hash(path, algorithm))
         self._known: dict[str, list[Any]] = {}
         self._changed = False
         if memory_file.is_file():
@@ -55,8 +56,7 @@ class DigestMemory:
         known = self._known.get(name)
         if known is not None and known[:-1] == mark:
             return known[-1]
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, self._algorithm).hexdigest()
+        digest = self._read(path)
         if time.time() - max(stat.st_mtime, stat.st_ctime) > _SETTLED_SECONDS:
             self._known[name] = [*mark, digest]
             self._changed = True
@@ -89,6 +89,11 @@ class DigestMemory:
                 "`home` (CONCEPTBOOTH_HOME)"
             ) from error
         self._changed = False
+
+
+def _file_hash(path: Path, algorithm: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def _hidden(name: str) -> bool:

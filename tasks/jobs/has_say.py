@@ -21,6 +21,7 @@ WITHOUT_SAY: dict[str, str] = {
     "tasks.execution": "it decides whether a stage runs, and keeps what it leaves",
     # rooms in which both live
     "model.bases.base_files": NUMBERS_ARE_IN_THE_KEY,
+    "model.bases.near_words": DESCRIBES,
     "model.families.config_values": DESCRIBES,
     "model.families.unet_configs": DESCRIBES,
     "model.drawing.sampling_options": NUMBERS_ARE_IN_THE_KEY,

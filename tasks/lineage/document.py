@@ -21,10 +21,12 @@ def document(
     verification: Verification | None = None,
     notes: Sequence[str] = (),
     adoptions: Sequence[Mapping[str, Any]] = (),
+    attestations: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Everything that is known about a chain; of the concept's `promotions` those of this content.
 
-    `adoptions` are those that it rests on (tasks/adoption/reliance.py).
+    `adoptions` are those that it rests on (tasks/adoption/reliance.py), `attestations` those that speak of
+    its artefacts (tasks/lineage/attestations.py).
     """
     head, manifests = chain.head, chain.manifests
     prepare, evaluation = manifests.get("prepare"), manifests.get("evaluate")
@@ -60,6 +62,7 @@ def document(
         "images": [_image(image, chain.stated) for image in chain.images],
         "gallery": _stage(manifests["gallery"]) if "gallery" in manifests else None,
         "adoptions": [dict(adoption) for adoption in adoptions],
+        "attestations": [dict(attestation) for attestation in attestations],
         "signatures": signatures_in_words(chain),
         "problems": list(chain.problems),
         "verification": verification.to_json() if verification else None,

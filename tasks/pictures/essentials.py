@@ -7,7 +7,7 @@ from tasks.pictures.kinds import HEAD_BYTES, kind_of
 from tasks.pictures.png_chunks import PngParts, png_parts
 from tasks.pictures.tiff_tags import tiff_parts
 
-_AVIF_PROFILES = (b"colrprof", b"colrrICC")
+_BOX_PROFILES = (b"colrprof", b"colrrICC")
 _WIDE, _HDR = (9, 12), (16, 18)
 
 
@@ -33,7 +33,7 @@ def essentials(content: bytes) -> Essentials:
     if kind == "TIFF":
         kept, refusal = tiff_parts(content)
         return Essentials(content=kept, refusal=refusal)
-    if kind == "AVIF" and not any(profile in content for profile in _AVIF_PROFILES):
+    if kind in ("AVIF", "HEIC") and not any(profile in content for profile in _BOX_PROFILES):
         place = content.find(b"colrnclx")
         primaries, curve = (int.from_bytes(content[at : at + 2], "big") for at in (place + 8, place + 10))
         if place >= 0:

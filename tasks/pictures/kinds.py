@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-NOT_READ = {".heic": "HEIC", ".heif": "HEIF", ".jxl": "JXL"}
-"""What cameras write and Pillow cannot read."""
+NOT_READ = {".jxl": "JXL"}
+"""What cameras write and nothing here can read."""
 SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif", ".heic", ".heif"),
     *NOT_READ,
 )
-"""Names that mean a picture; the last three are refused by name instead of being passed over."""
+"""Names that mean a picture; the last one is refused by name instead of being passed over."""
 HEAD_BYTES = 32
 _SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",

@@ -55,6 +55,16 @@ def png_parts(content: bytes) -> PngParts:
     return parts
 
 
+def chunk_names(content: bytes) -> tuple[bytes, ...]:
+    """Names of all chunks up to the end of the picture, in their order."""
+    names = []
+    for name, _, _ in _chunks(content):
+        names.append(name)
+        if name == b"IEND":
+            break
+    return tuple(names)
+
+
 def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Name, start and end of each chunk; the end of the last may lie behind the file's."""
     start = len(SIGNATURE)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from tasks.concepts.image_notes import ImageNote, notes_of
 from tasks.concepts.takedown_records import read_takedowns
 from tasks.jobs.adoptions import read_adoptions
 from tasks.jobs.jobs import Job, counted_jobs, survey
@@ -52,6 +53,8 @@ class ConceptPlan:
     """Of the nights before, if they were about the same content."""
     version: KnownVersion | None = None
     """The registered version of this content."""
+    notes: tuple[ImageNote, ...] = ()
+    """What is out of order in its image set, though it can be trained on."""
 
     @cached_property
     def adoptable(self) -> bool:
@@ -70,6 +73,7 @@ class ConceptPlan:
             "runs": list(self.runs),
             "causes": list(self.causes),
             "trained_at": self.trained_at,
+            "notes": [note.said for note in self.notes],
             "adoptable": self.adoptable,
             "adopted": {stage: list(records) for stage, records in (self.job.adopted if self.job else {}).items()},
             "failures": {"count": failures.count, "cause": failures.cause, "waits_nights": failures.waits}
@@ -121,8 +125,9 @@ def make_plan(settings: Settings, names: Iterable[str]) -> Plan:
         refused = {job.concept.name: taken.problems(job.concept.name, job.images) for job in found.jobs}
         problems = {**found.problems, **{name: said for name, said in refused.items() if said}}
         jobs = {job.concept.name: job for job in found.jobs if job.concept.name not in problems}
+        notes = notes_of(settings, [(job.concept, job.images) for job in jobs.values()])
         concepts = tuple(
-            _plan(jobs[name], known, None if unknown else registered.get(name, []))
+            replace(_plan(jobs[name], known, None if unknown else registered.get(name, [])), notes=notes.get(name, ()))
             if name in jobs
             else ConceptPlan(concept=name, state="problem", causes=problems[name], trained_at=known.trained_at(name))
             for name in names

@@ -20,6 +20,8 @@ class BaseLimits:
 
     min_pixels: int = FEWEST_PIXELS
     """Short side of the smallest image that is taken."""
+    resolution: int | None = None
+    """Side of the pictures that the base draws; None where its files are not here to tell."""
     check_words: Callable[[ConceptPrompt], None] = lambda prompt: None
     """Raises InputError for a placeholder or super-category that the base cannot read."""
 
@@ -35,7 +37,8 @@ def base_limits(settings: Settings) -> BaseLimits:
 
         check_concept(base_tokenizers(folder, str(folder)), prompt)
 
-    return BaseLimits(min_pixels=fewest_pixels(folder), check_words=check_words)
+    resolution = None if folder is None else base_resolution(folder)
+    return BaseLimits(min_pixels=fewest_pixels(folder), resolution=resolution, check_words=check_words)
 
 
 def base_folder(settings: Settings, params: Params) -> Path | None:

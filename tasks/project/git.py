@@ -74,6 +74,31 @@ def git_facts(root: Path) -> dict[str, Any] | None:
     return {"commit": state.commit, "dirty": bool(state.changed)} if state.commit else None
 
 
+def committed_blobs(root: Path, commit: str, files: Iterable[Path]) -> dict[str, str] | None:
+    """git's blob of each file, by its path from the repository's top, where the commit holds just these bytes.
+
+    None where one of them differs, is not in the commit, or lies outside the repository; and where git was told to
+    overlook changes (assume-unchanged, skip-worktree): what it calls clean proves nothing then.
+    """
+    try:
+        top = Path(os.path.realpath(_git(root, "rev-parse", "--show-toplevel").stdout.rstrip("\n")))
+        flags = _git(top, "ls-files", "-v", "-z").stdout.split("\0")
+        overlooked = [entry[2:] for entry in flags if entry and (entry[0].islower() or entry[0] == "S")]
+        if any((top / name).exists() for name in overlooked):
+            return None
+        real = [Path(os.path.realpath(file)) for file in files]
+        if not all(file.is_relative_to(top) and file.is_file() and "\n" not in str(file) for file in real):
+            return None
+        names = list(dict.fromkeys(file.relative_to(top).as_posix() for file in real))
+        listed = _git(top, "ls-tree", "-z", "--full-tree", commit, "--", *names).stdout.split("\0")[:-1]
+        hashed = _git(top, "hash-object", "--stdin-paths", given="\n".join(names) + "\n").stdout.split()
+    except FileNotFoundError:
+        return None
+    there = {path: facts.split()[2] for facts, path in (entry.split("\t", 1) for entry in listed)}
+    here = dict(zip(names, hashed, strict=False))
+    return here if len(hashed) == len(names) and here == there else None
+
+
 def git_problem(root: Path) -> tuple[str, str] | None:
     """Why git says nothing of the project, and the way out; None where the project is in a repository."""
     try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tasks.adoption.reliance import Reliance
 from tasks.concepts.concepts import NOT_STATED
+from tasks.lineage.attestations import Attested, uncommitted
 from tasks.lineage.chain import Chain
 from tasks.lineage.check_results import CheckResult, Verification
 from tasks.lineage.evaluations import Evaluation
@@ -35,6 +36,8 @@ class Evidence:
     approved_by: str | None
     adoptions: Sequence[Reliance] = ()
     """Those that the version rests on."""
+    attested: Sequence[Attested] = ()
+    """What was committed after it was trained on."""
 
 
 def promotion_checks(policy: Policy, evidence: Evidence) -> tuple[GateCheck, ...]:
@@ -66,7 +69,7 @@ def _others(policy: Policy, evidence: Evidence) -> Iterator[GateCheck]:
     if policy.lineage and evidence.verification:
         yield _lineage(evidence.verification, strict=policy.lineage == "verified")
     if policy.git_clean:
-        yield _git_clean(chain.manifests)
+        yield _git_clean(chain.manifests, evidence.attested)
     for name in policy.stated:
         said = str(chain.stated.get(name, NOT_STATED))
         yield GateCheck(gate=f"stated.{name}", passed=said != NOT_STATED, said=f"{name} of the images: {said}")
@@ -107,17 +110,26 @@ def _derived(checks: Sequence[CheckResult]) -> GateCheck:
     return GateCheck(gate="scores_derived", passed=not unwanted, said=said)
 
 
-def _git_clean(manifests: Mapping[str, Manifest]) -> GateCheck:
-    problems = []
+def _git_clean(manifests: Mapping[str, Manifest], attested: Sequence[Attested]) -> GateCheck:
+    """Every artefact from committed files: as it was made, or attested since, by a record that counts."""
+    by_stage = {stage: each for each in attested if not each.unsigned for stage in each.stages}
+    open_, closed = [], dict[int, Attested]()
     for stage, manifest in manifests.items():
-        if manifest.git is None:
-            problems.append(f"{stage} was made outside git")
-        elif manifest.git["dirty"]:
-            problems.append(f"{stage} was made from files that differ from commit {manifest.git['commit'][:12]}")
-    state = manifests["prepare"].labels.get("image_set_state") if "prepare" in manifests else None
-    if state not in (None, "committed"):
-        problems.append(f"the image set was {state}")
-    return GateCheck(gate="git_clean", passed=not problems, said=_some(problems) or "made from committed files alone")
+        problem = uncommitted(manifest)
+        if problem and stage in by_stage:
+            closed[by_stage[stage].record.number] = by_stage[stage]
+        elif problem:
+            open_.append(problem)
+    told = "; ".join(
+        f"commit {each.record.commit[:12]} holds what it was made from (attestation {number} of {each.record.at[:10]})"
+        for number, each in closed.items()
+    )
+    if not open_:
+        return GateCheck(gate="git_clean", passed=True, said=told or "made from committed files alone")
+    unsigned = [f"attestation {each.record.number} {each.unsigned}" for each in attested if each.unsigned]
+    said = _some([*unsigned, *open_])
+    way_out = "where these very files are committed, the next `conceptbooth train` or `promote` attests it"
+    return GateCheck(gate="git_clean", passed=False, said=f"{said}; {way_out}")
 
 
 def _evaluated_on(policy: Policy, evaluation: Manifest) -> GateCheck:

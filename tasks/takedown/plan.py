@@ -7,8 +7,9 @@ from typing import Any
 from model.errors import InputError
 from tasks.concepts.concepts import Concept, concept_names, load_concept
 from tasks.concepts.image_checks import FEWEST_IMAGES
+from tasks.concepts.image_edits import edit_obstacle
 from tasks.concepts.image_origins import image_origins
-from tasks.concepts.image_sets import RECORD_FILE, ImageSet, git_state, image_set, record_file
+from tasks.concepts.image_sets import ImageSet, git_state, image_set
 from tasks.concepts.takedown_records import SetMember, Takedown, read_takedowns
 from tasks.files.hashing import DigestMemory, file_digest
 from tasks.lineage.index import LineageIndex
@@ -16,7 +17,7 @@ from tasks.lineage.prepared_images import prepared_images
 from tasks.lineage.sightings import Sighting, digest_asked, unseen, who_saw
 from tasks.production.ledger import Promotion
 from tasks.production.whole_ledger import read_whole_ledger
-from tasks.project.settings import Settings, shown_path
+from tasks.project.settings import Settings
 from tasks.promotion.revocation import stand_ins
 from tasks.store.blobs import Blobs
 from tasks.store.store import Damaged, Store
@@ -200,20 +201,10 @@ def _in_set(
             also |= {} if origin else dict.fromkeys(named, file.md5)
     # of a takedown that was interrupted: the file is gone, and images.yaml still names it
     gone = [file for file, origin in origins.items() if file not in held and origin.sha256 in images]
-    obstacle = _obstacle(settings, concept)
+    obstacle = edit_obstacle(settings, concept)
     left = len(there.files) - len(held)
     members = [SetMember(concept=concept.name, file=file) for file in (*held, *gone)]
     return [SetChange(member=member, left=left, obstacle=obstacle) for member in members], also
-
-
-def _obstacle(settings: Settings, concept: Concept) -> str | None:
-    if settings.images == "record":
-        return "here image sets are read by DVC's record alone (images = record); run it where they are edited"
-    recorded = record_file(settings, concept)
-    if recorded is not None and recorded.name != RECORD_FILE:
-        made = shown_path(settings, recorded)
-        return f"its images are made by dvc.yaml ({made}); change what makes them, or remove the concept"
-    return None
 
 
 def _moves(settings: Settings, place: Blobs, seen_by: Collection[Sighting]) -> Iterator[Move]:

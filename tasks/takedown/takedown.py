@@ -6,21 +6,16 @@ Every step can be done again: a process that is killed anywhere leaves a record 
 carries on.
 """
 
-import shutil
-import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
-from model.errors import WorkFailed
-from tasks.concepts.add import ADDING
 from tasks.concepts.concepts import Concept, concept_names, load_concept
+from tasks.concepts.image_edits import put_there, writing
 from tasks.concepts.image_origins import image_origins, write_origins
-from tasks.concepts.image_sets import image_set, local_images, record_file
+from tasks.concepts.image_sets import record_file
 from tasks.concepts.takedown_records import Takedown, begin_takedown, finish_takedown
 from tasks.dvc.command import dvc_add
-from tasks.files.locks import file_lock
 from tasks.files.names import path_inside
 from tasks.production.ledger import Promotion, read_ledger
 from tasks.project.settings import Settings
@@ -85,34 +80,16 @@ def leave_out(settings: Settings, concept: Concept, files: Collection[str]) -> N
         ImproperName: a name leads out of the image folder; nothing was removed.
         StoreFailed, WorkFailed: the images are not to be had, or the folder or DVC's record cannot be written.
     """
-    try:
-        with file_lock(settings.home / "add.lock"):
-            if not concept.images.is_dir():
-                _put_there(settings, concept)
-            for path in [path_inside(concept.images, file, follow=False) for file in files]:
-                path.unlink(missing_ok=True)
-            if record_file(settings, concept):
-                dvc_add(settings, concept.images)
-            origins = image_origins(concept)
-            if not {origin.file for origin in origins}.isdisjoint(files):
-                write_origins(concept.folder, [origin for origin in origins if origin.file not in files])
-    except OSError as error:
-        raise WorkFailed(
-            f"concept '{concept.name}': writing below {concept.folder} failed ({error.strerror or error}); the same "
-            "command carries on once that is mended"
-        ) from error
-
-
-def _put_there(settings: Settings, concept: Concept) -> None:
-    """Fill the image folder as DVC has it on record; it appears as a whole."""
-    images = local_images(settings, concept, image_set(settings, concept))
-    with tempfile.TemporaryDirectory(dir=settings.concepts_dir, prefix=ADDING) as parent:
-        folder = Path(parent, concept.images.name)
-        for name, source in images.items():
-            target = path_inside(folder, name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-        folder.rename(concept.images)
+    with writing(settings, concept):
+        if not concept.images.is_dir():
+            put_there(settings, concept)
+        for path in [path_inside(concept.images, file, follow=False) for file in files]:
+            path.unlink(missing_ok=True)
+        if record_file(settings, concept):
+            dvc_add(settings, concept.images)
+        origins = image_origins(concept)
+        if not {origin.file for origin in origins}.isdisjoint(files):
+            write_origins(concept.folder, [origin for origin in origins if origin.file not in files])
 
 
 def _begun(store: Store, plan: TakedownPlan, reason: str, signer: Signer | None) -> Takedown:

@@ -16,6 +16,7 @@ from tasks.files.names import ImproperName, proper_name
 from tasks.jobs.keys import plan_of
 from tasks.jobs.kinds import in_lineage
 from tasks.jobs.models import MODEL_SUFFIXES, cached_hub_files
+from tasks.lineage.attestations import check_attestations
 from tasks.lineage.chain import Chain, read_chain
 from tasks.lineage.check_results import CheckResult, Verification, fault, good, unchecked, unprovable
 from tasks.lineage.head import find_head
@@ -76,6 +77,7 @@ def verify(settings: Settings, store: Store, chain: Chain, *, released: bool = F
         checks += _check_signature(manifest, keys, vouched)
         checks += _check_reads(manifest, chain.manifests)
     checks += check_adoptions(settings, store, chain.manifests)
+    checks += check_attestations(settings, store, chain.head.concept, chain.manifests)
     checks += _check_content(chain)
     checks += _check_scores(store, chain)
     checks += _check_production(settings, chain, released=released)

@@ -1,12 +1,14 @@
 """The store's records, each against its seal and those that it follows: which are damaged, cut short or put back.
 
 concepts/<name>/trained.jsonl, failures-*.json      registries/<registry>/**      takedowns/      upgrades/
+attestations/<name>/
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from tasks.concepts.takedown_records import TAKEDOWNS, examine_takedowns
+from tasks.lineage.attestations import ATTESTATIONS, read_attestations
 from tasks.plan.last_training import CONCEPTS, LastTraining, last_training_path
 from tasks.registry.store_records import ADDRESS, REGISTRIES
 from tasks.registry.version_records import VersionRecord
@@ -61,6 +63,11 @@ def examine_records(store: Store, concepts: Collection[str] | None = None) -> Re
         whole += len(chain.links)
         told = examine_takedowns(store)[1] if prefix == TAKEDOWNS else chain.problems
         problems |= {said.split()[1]: said.split(": ", 1)[1] for said in told}
+    for concept in sorted({path.split("/")[1] for path in store.records(ATTESTATIONS)}):
+        if concepts is None or concept in concepts:
+            attestations, told = read_attestations(store, concept)
+            whole += len(attestations)
+            problems |= {said.split()[1]: said.split(": ", 1)[1] for said in told}
     return RecordsFound(whole=whole, unsealed=tuple(never_sealed), problems=problems)
 
 

@@ -55,11 +55,32 @@ def test_a_text_file_named_jpg(tmp_path: Path) -> None:
     assert only_problem(path).startswith("not an image, whatever its name says; JPEG, PNG")
 
 
-@pytest.mark.parametrize("name", ["a.HEIC", "a.heif", "a.jxl"])
-def test_what_a_phone_writes_is_not_called_no_image(tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
-    assert only_problem(path) == f"{path.suffix[1:].upper()} is not read; export it as JPEG or PNG"
+def test_what_a_camera_writes_is_not_called_no_image(tmp_path: Path) -> None:
+    path = tmp_path / "a.jxl"
+    path.write_bytes(b"\0\0\0\x0cJXL \r\n\x87\n")
+    assert only_problem(path) == "JXL is not read; export it as JPEG or PNG"
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.HEIF", "photo"])
+def test_what_a_telephone_writes(tmp_path: Path, name: str) -> None:
+    """HEIC, turned by what the container says and not by its Exif as well, its transparency over white."""
+    shown = photo(1, 96, 80)
+    shown.paste("white", (0, 0, 40, 40))
+    held = shown.convert("RGBA")
+    held.paste((255, 0, 0, 0), (0, 0, 40, 40))
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    path = saved(tmp_path / name, held.transpose(Image.Transpose.ROTATE_90), format="HEIF", quality=95, exif=exif)
+    assert b"irot" in path.read_bytes()
+    pixels = normalise_image(path)
+    assert pixels.size == shown.size
+    assert np.abs(np.asarray(pixels).astype(int) - np.asarray(shown)).mean() < 3
+    assert pixels.getpixel((10, 10)) == pytest.approx((255, 255, 255), abs=3)
+
+
+def test_a_heic_without_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.heic"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
+    assert only_problem(path).startswith("damaged, cannot be decoded whole")
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
@@ -107,7 +128,7 @@ def test_formats_that_run_programs_are_not_opened(tmp_path: Path) -> None:
     assert only_problem(path).startswith("not an image")
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tif", "bmp", "avif"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tif", "bmp", "avif", "heic"])
 def test_damaged_bytes_give_a_picture_or_one_problem(tmp_path: Path, suffix: str) -> None:
     whole = bytearray(saved(tmp_path / f"whole.{suffix}", photo(0, 40, 40)).read_bytes())
     dice = random.Random(suffix)

@@ -282,8 +282,8 @@ def test_the_lock_file_says_what_the_samples_are_made_from_and_what_comes_out(na
 def test_reading_takes_no_dvc(project: Settings) -> None:
     code = (
         "import sys; from pathlib import Path; from tasks.project.settings import Settings\n"
-        "from flows.concepts.listing import concept_rows\n"
-        f"assert concept_rows(Settings(root=Path({str(project.root)!r})))[0].images == 11\n"
+        "from flows.concepts.overview import overview\n"
+        f"assert overview(Settings(root=Path({str(project.root)!r}))).rows[0].images == 11\n"
         "heavy = {'dvc', 'numpy', 'torch', 'mlflow', 'prefect', 'PIL'} & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
