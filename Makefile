@@ -16,8 +16,9 @@ setup: $(READY) ## Install the exact, tested versions into .venv
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v[:2] != (3, 11) and f"Python 3.11 is needed, this is {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing into $(VENV) (once, a few minutes) ..."
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo "Installing into $(VENV) (once, a few minutes): each package is named as it is fetched, then all are unpacked ..."
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
+	@echo "Installed into $(VENV)."
 	@touch $@
 
 demo: $(READY) ## Teach the embedded base a sample concept: prepare, train, evaluate, register

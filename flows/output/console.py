@@ -12,6 +12,7 @@ from rich.text import Text
 from typer import Exit, TyperException, confirm
 from typer.core import TyperCommand
 
+from flows.output.wheel import Wheel
 from model.errors import InputError, WorkFailed
 from tasks.project.private import remove_unused
 
@@ -19,20 +20,32 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 DEBUG_VARIABLE = "CONCEPTBOOTH_DEBUG"
 
 
+_wheels: list[Wheel] = []
+"""What turns while the command has said nothing; whoever takes a console is about to say something."""
+
+
 def results() -> Console:
     """Console for results; made anew so that it follows a redirected ``sys.stdout``."""
+    stop_wheels()
     _write_any_name()
     return _plain(stderr=False)
 
 
 def notices() -> Console:
     """Console for progress, hints and errors."""
+    stop_wheels()
     return _plain(stderr=True)
 
 
 def warn(sentence: str) -> None:
     """One sentence that a person should read before the work begins."""
     notices().print(Text.assemble(("warning: ", "bold yellow"), sentence), soft_wrap=True)
+
+
+def stop_wheels() -> None:
+    """Take away what says that a command is at work: something else is going to be written, or asked."""
+    while _wheels:
+        _wheels.pop().stop()
 
 
 def _plain(*, stderr: bool) -> Console:
@@ -48,6 +61,7 @@ def _write_any_name() -> None:
 
 def print_json(value: Any) -> None:
     """Write one JSON document to standard output, without colours and line wrapping."""
+    stop_wheels()
     _write_any_name()
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -61,6 +75,7 @@ class ReportingCommand(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:  # a Context of the Click inside Typer, which it does not export
         as_json = bool(ctx.params.get("as_json"))
+        _wheels.append(Wheel(_plain(stderr=True), f"{ctx.info_name}: at work ..."))
         try:
             return super().invoke(ctx)
         except (TyperException, Exit):
@@ -78,6 +93,7 @@ class ReportingCommand(TyperCommand):
             said = f"unexpected {type(error).__name__}: {error}\n(`conceptbooth --debug ...` shows where)"
             raise Exit(_report("unexpected", [said], FAILED, as_json=as_json)) from error
         finally:
+            stop_wheels()
             remove_unused()
 
 
@@ -85,6 +101,7 @@ def _report(kind: str, problems: Any, code: int, *, as_json: bool) -> int:
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
     problems = list(problems)
+    stop_wheels()
     if as_json:
         sys.stderr.write(json.dumps({"error": kind, "problems": problems}, ensure_ascii=False) + "\n")
         return code
@@ -103,4 +120,5 @@ def ask(what: str, question: str, *, as_json: bool) -> None:
         raise InputError(
             f"{what}: nobody is here to be asked; look at it with --dry-run, then say --yes. Nothing was done"
         )
+    stop_wheels()
     confirm(question, abort=True, err=True)

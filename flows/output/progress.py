@@ -8,7 +8,9 @@ from typing import cast
 from uuid import UUID
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.spinner import Spinner
 from rich.text import Text
 
 from tasks.execution.reporting import Reporter
@@ -77,8 +79,26 @@ class TerminalReporter:
         self._title, self._of = "", ""
         self._pace = Pace(0, clock)
         self._next_line = 0.0
+        self._spinner: Live | None = None
+
+    def prepare(self, what: str) -> None:
+        """A turning wheel on a terminal, which the next message takes away; nothing elsewhere."""
+        if not self._console.is_terminal:
+            return
+        wheel = Spinner("dots", Text(f"{what} ..."))
+        if self._spinner is None:
+            self._spinner = Live(wheel, console=self._console, transient=True, refresh_per_second=12)
+            self._spinner.start(refresh=True)
+        else:
+            self._spinner.update(wheel, refresh=True)
+
+    def _prepared(self) -> None:
+        if self._spinner is not None:
+            self._spinner.stop()
+            self._spinner = None
 
     def begin(self, title: str, total: int, unit: str) -> None:
+        self._prepared()
         self._title, self._of, self._pace = title, f"of {total} {unit}", Pace(total, self._clock)
         if self._console.is_terminal:
             self._bar = self._bars.add_task(title, total=total, left="", note="")
@@ -96,15 +116,18 @@ class TerminalReporter:
             self.tell(f"{self._title}: {_joined(f'{done} {self._of}', note, str(self._pace))}")
 
     def end(self) -> None:
+        self._prepared()
         if self._bar is not None:
             self._bars.stop()  # draws once more, so that even the shortest work is seen
             self._bars.remove_task(self._bar)
             self._bar = None
 
     def tell(self, message: str) -> None:
+        self._prepared()
         self._console.print(Text(message), soft_wrap=True)
 
     def warn(self, message: str) -> None:
+        self._prepared()
         self._console.print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)
 
 
@@ -123,6 +146,9 @@ class PageReporter:
         self._total, self._words = 0, ""
         self._pace = Pace(0, clock)
         self._next_write = 0.0
+
+    def prepare(self, what: str) -> None:
+        """The pages show what is counted."""
 
     def begin(self, title: str, total: int, unit: str) -> None:
         self._total, self._words, self._pace = total, f"{title}: {total} {unit}", Pace(total, self._clock)
@@ -174,6 +200,10 @@ class Both:
 
     def __init__(self, one: Reporter, other: Reporter) -> None:
         self._reporters = (one, other)
+
+    def prepare(self, what: str) -> None:
+        for reporter in self._reporters:
+            reporter.prepare(what)
 
     def begin(self, title: str, total: int, unit: str) -> None:
         for reporter in self._reporters:

@@ -217,5 +217,4 @@ def _show(settings: Settings, place: Blobs, done: Promoted, as_json: bool) -> in
 
 
 def _teller(as_json: bool) -> Callable[[str], None]:
-    console = notices()
-    return lambda said: None if as_json else console.print(Text(said, style="dim"), soft_wrap=True)
+    return lambda said: None if as_json else notices().print(Text(said, style="dim"), soft_wrap=True)

@@ -6,6 +6,9 @@ from typing import Protocol
 class Reporter(Protocol):
     """A listener."""
 
+    def prepare(self, what: str) -> None:
+        """Something without a count begins, such as loading a model; it is over with whatever is told next."""
+
     def begin(self, title: str, total: int, unit: str) -> None:
         """A piece of work begins: `total` of what `unit` names, such as steps."""
 
@@ -24,6 +27,8 @@ class Reporter(Protocol):
 
 class Silence:
     """Listens to nothing."""
+
+    def prepare(self, what: str) -> None: ...
 
     def begin(self, title: str, total: int, unit: str) -> None: ...
 

@@ -5,14 +5,16 @@ import json
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.table import Table
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from flows.cli.app import app
+from flows.cli.panel import Panel
 from flows.output.console import notices, print_json, results
 from flows.output.progress import TerminalReporter
 from tests.training_project import add_concept
@@ -71,3 +73,32 @@ def test_a_project_in_a_folder_with_brackets(project, monkeypatch) -> None:
     done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "400"})
     assert f"{root}" in done.stdout
     assert not isinstance(done.exception, Exception) or isinstance(done.exception, SystemExit)
+
+
+def at_work(seconds: float, *, terminal: bool, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """A command that says nothing for so long, on a terminal or elsewhere."""
+    panel = Panel("A panel")
+
+    @panel.command("think")
+    def think() -> None:
+        """Think."""
+        time.sleep(seconds)
+        results().print("done")
+
+    monkeypatch.setattr("flows.output.wheel.AFTER_SECONDS", 0.1)
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    return CliRunner().invoke(panel.commands, [])
+
+
+def test_a_command_that_takes_long_says_on_a_terminal_that_it_is_at_work(monkeypatch) -> None:
+    done = at_work(0.5, terminal=True, monkeypatch=monkeypatch)
+    assert (done.exit_code, done.stdout) == (0, "done\n")
+    assert "think: at work ..." in done.stderr
+    assert done.stderr.rstrip().endswith("\x1b[2K")  # and takes that away
+
+
+@pytest.mark.parametrize(("seconds", "terminal"), [(0.5, False), (0.0, True)])
+def test_nothing_turns_elsewhere_or_before_a_quick_answer(seconds: float, terminal: bool, monkeypatch) -> None:
+    done = at_work(seconds, terminal=terminal, monkeypatch=monkeypatch)
+    assert (done.stdout, done.stderr) == ("done\n", "")
