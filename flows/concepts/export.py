@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.text import Text
 
 from flows.output.console import notices, print_json, results
+from flows.output.progress import TerminalReporter
 from tasks.export.export import Form, export_version
 from tasks.project.settings import Settings
 from tasks.registry.cleared_tags import mend_cleared_tags
@@ -23,14 +24,21 @@ def run_export(
     as_json: bool,
 ) -> None:
     """Write the version and say what was written. Raises as `resolve` and `export_version`."""
-    mend_cleared_tags(settings, reference.concept)
-    version = resolve(settings, reference)
-    files = export_version(settings, version, form, place, rank=rank, measure=measure)
+    reporter = TerminalReporter(notices())
+    reporter.prepare("reading the registry")
+    try:
+        mend_cleared_tags(settings, reference.concept)
+        version = resolve(settings, reference)
+        done = export_version(settings, version, form, place, rank=rank, measure=measure, reporter=reporter)
+    finally:
+        reporter.end()
     if as_json:
         facts = {"concept": version.concept, "version": version.version, "form": form}
-        print_json({**facts, "place": str(place), "files": files})
+        print_json({**facts, "place": str(place), "files": done.files, "lost": done.lost, "scores": done.scores})
         return
-    for file in files:
+    for file in done.files:
         results().print(str(place / file), soft_wrap=True, markup=False)
+    if done.lost:
+        notices().print(Text(done.lost), soft_wrap=True)
     said = f"{version.concept} version {version.version}: README.md says how it is loaded and where it comes from"
     notices().print(Text(said, style="dim"), soft_wrap=True)

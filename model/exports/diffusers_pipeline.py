@@ -1,8 +1,10 @@
 """A concept as a pipeline of diffusers that needs nothing of ours."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.bases.base import Base
+from model.exports.older_libraries import write_for_transformers_4
 from model.runtime.quiet import quiet_libraries
 from model.weights.concept import ConceptWeights
 
@@ -28,3 +30,12 @@ def concept_pipeline(base: Base, weights: ConceptWeights) -> "DiffusionPipeline"
         return family.pipeline_class(
             scheduler=family.sampler_of(base.noise_scheduler), **parts, **family.pipeline_options
         )
+
+
+def write_pipeline(base: Base, weights: ConceptWeights, folder: Path) -> None:
+    """Write that pipeline into `folder`, so that transformers 4 reads it as well as 5. Raises as `concept_pipeline`."""
+    with quiet_libraries():
+        concept_pipeline(base, weights).save_pretrained(folder)
+    for part in base.family.text:
+        if part.tokenizer_class == "CLIPTokenizer":
+            write_for_transformers_4(folder / part.folder, folder / part.tokenizer)

@@ -11,8 +11,9 @@ import torch
 
 from model.bases.base import Base
 from model.bases.parameters import parameters_of
+from model.exports.older_libraries import long_name
 from model.weights.concept import ConceptWeights
-from model.weights.lora import DOWN, UP, matrix_layers
+from model.weights.lora import DOWN, UP, lora_layers, matrix_layers
 
 USUAL_RANK = 32
 """Of what was not trained as a LoRA."""
@@ -92,11 +93,33 @@ def low_rank(base: Base, weights: ConceptWeights, rank: int | None = None) -> Lo
     return LowRank(layers=layers, losses=tuple(losses))
 
 
+def of_one_rank(layers: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same LoRA with every layer of the highest rank: rows and columns of zeros are added, which change nothing.
+
+    A file without alphas is read by one scale for all layers: diffusers before 0.40 takes the first layer's rank for
+    the alpha of all (`get_peft_kwargs`), so a layer of another rank is applied too strongly or too weakly.
+    """
+    rank = max((len(layers[layer + DOWN]) for layer in lora_layers(layers)), default=0)
+    even: dict[str, torch.Tensor] = {}
+    for layer in lora_layers(layers):
+        down, up = layers[layer + DOWN], layers[layer + UP]  # (rank, in, ...), (out, rank, ...)
+        missing = rank - len(down)
+        even[layer + DOWN] = torch.cat([down, down.new_zeros(missing, *down.shape[1:])])
+        even[layer + UP] = torch.cat([up, up.new_zeros(len(up), missing, *up.shape[2:])], dim=1)
+    return even
+
+
 def as_diffusers_saves(layers: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
-    """A LoRA's layers as the arguments of a diffusers pipeline's `save_lora_weights`, such as `unet_lora_layers`."""
+    """A LoRA's layers as the arguments of a diffusers pipeline's `save_lora_weights`, such as `unet_lora_layers`.
+
+    All have one rank, so that every reader applies them alike, and a text encoder's have the names of transformers 4,
+    which both know.
+    """
     arguments: dict[str, dict[str, torch.Tensor]] = {}
-    for name, tensor in layers.items():
+    for name, tensor in of_one_rank(layers).items():
         place, _, layer = name.partition(".")
+        if place.startswith("text_encoder"):
+            layer = long_name(layer)
         arguments.setdefault(f"{place}_lora_layers", {})[layer] = tensor
     return arguments
 

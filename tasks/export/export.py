@@ -2,8 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +14,12 @@ from model.bases.prompt import ConceptPrompt
 from model.errors import InputError, WorkFailed
 from model.weights.file import read_prompt
 from tasks.concepts.concepts import NOT_STATED, Concept
-from tasks.export.lora import diffusers_usage, embeddings_for_others, evaluator_of, score_again, write_lora
+from tasks.execution.reporting import Reporter
+from tasks.export.lora import Cut, embeddings_for_others, write_kohya, write_lora
+from tasks.export.measuring import evaluator_of, score_again
+from tasks.export.samples import write_samples
+from tasks.export.usage import LEAST_VERSIONS, diffusers_usage
+from tasks.export.written import Written, called_elsewhere, file_stem
 from tasks.lineage.chain import read_chain
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
@@ -27,26 +34,47 @@ if TYPE_CHECKING:
     from model.bases.base import Base
     from model.weights.concept import ConceptWeights
 
-Form = Literal["diffusers", "lora", "a1111", "comfyui"]
+Form = Literal["diffusers", "lora", "kohya", "a1111", "comfyui"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What was written."""
+
+    files: list[str]
+    """Below the folder, sorted."""
+    lost: str | None
+    """What the form leaves out of the version, in a sentence."""
+    scores: Mapping[str, Mapping[str, float]] | None
+    """Of the whole version and of the form, by score, where they were measured."""
 
 
 def export_version(
-    settings: Settings, version: ResolvedVersion, form: Form, place: Path, *, rank: int | None, measure: bool
-) -> list[str]:
-    """Write a version in `form` into the new folder `place`, which appears whole or not at all; its files.
+    settings: Settings,
+    version: ResolvedVersion,
+    form: Form,
+    place: Path,
+    *,
+    rank: int | None,
+    measure: bool,
+    reporter: Reporter,
+) -> Export:
+    """Write a version in `form` into the new folder `place`, which appears whole or not at all.
 
     `rank` and `measure` are a LoRA's: its rank, None for that of its training or a usual one, and whether the scores
-    that it loses are measured.
+    that it loses are measured. Everybody may read the files whom the umask lets.
 
     Raises:
-        InputError: something is there already, the base or what measures is not to be found, or the lineage is not
-            complete.
+        InputError: something is there already, the base or what measures is not to be found, a key does not sign, or
+            the lineage is not complete.
         WorkFailed: the folder cannot be written.
     """
     if place.exists() or place.is_symlink():
         raise InputError(f"{place}: is there already, and nothing is overwritten; name another place with -o")
+    reporter.prepare("reading where it comes from")
     record = record_of(settings, version)
     reference, revision = base_of(settings, version)
+    reporter.prepare(f"loading the base {record.base['reference']}")
 
     from model.bases.base import load_base
     from model.runtime.device import open_device
@@ -54,16 +82,22 @@ def export_version(
 
     evaluator = evaluator_of(settings, record) if measure else None
     device = open_device(settings.device) if measure else "cpu"  # what is only written needs no GPU
+    store = open_store(settings)
     with _appearing_whole(place) as folder:
         base = load_base(reference, revision, device=device)
         weights = ConceptWeights.load(version.folder / WEIGHTS_FILE)
-        if form == "lora":
-            score = partial(score_again, open_store(settings), evaluator, base, record) if evaluator else None
-            library, usage = write_lora(base, weights, record, folder, rank, score)
+        reporter.prepare(f"writing it for {form}")
+        if write_cut := CUTTERS.get(form):
+            score = partial(score_again, store, evaluator, base, record, reporter=reporter) if evaluator else None
+            written = write_cut(base, weights, record, folder, Cut(rank=rank, score=score))
         else:
-            library, usage = WRITERS[form](base, weights, record, folder)
-        (folder / CARD).write_text(model_card(record, usage=usage, library=library), encoding="utf-8")
-    return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
+            written = WRITERS[form](base, weights, record, folder)
+        samples = write_samples(settings, store, version, record, folder)
+        card = model_card(record, usage=written.usage, library=written.library, called=written.called, samples=samples)
+        (folder / CARD).write_text(card, encoding="utf-8")
+        _let_others_read(folder)
+    files = sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
+    return Export(files=files, lost=written.lost, scores=written.scores)
 
 
 def record_of(settings: Settings, version: ResolvedVersion) -> TrainingFacts:
@@ -82,33 +116,34 @@ def record_of(settings: Settings, version: ResolvedVersion) -> TrainingFacts:
     return TrainingFacts.read(store, concept, chain.manifests)
 
 
-def _write_diffusers(base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path) -> tuple[str, str]:
-    from model.exports.diffusers_pipeline import concept_pipeline
-    from model.runtime.quiet import quiet_libraries
+def _write_diffusers(base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path) -> Written:
+    from model.exports.diffusers_pipeline import write_pipeline
 
-    with quiet_libraries():
-        concept_pipeline(base, weights).save_pretrained(folder)
-    return "diffusers", diffusers_usage(record, 'pipeline = DiffusionPipeline.from_pretrained("PATH_OF_THIS_FOLDER")')
+    write_pipeline(base, weights, folder)
+    usage = diffusers_usage(record, 'pipeline = DiffusionPipeline.from_pretrained("PATH_OF_THIS_FOLDER")')
+    return Written(library="diffusers", usage=f"{usage}\n\nOpened with {LEAST_VERSIONS}, and with later ones.")
 
 
-def _write_a1111(base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path) -> tuple[str, str]:
+def _write_a1111(base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path) -> Written:
     name = _write_original(base, weights, record, folder, "models/Stable-diffusion", "embeddings")
+    called = called_elsewhere(name, record)
     usage = (
         "Copy `models/` and `embeddings/` into the folder of Stable Diffusion web UI, choose the checkpoint "
-        f"`{name}`, and write `{name} {record.concept.super_category}` in the prompt, as in\n"
-        f'"a photo of a {name} {record.concept.super_category} in the snow".'
+        f"`{name}`, and write `{called}` in the prompt, as in\n"
+        f'"a photo of a {called} in the snow".'
     )
-    return "stable-diffusion-webui", usage
+    return Written(library="stable-diffusion-webui", usage=usage, called=called)
 
 
-def _write_comfyui(base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path) -> tuple[str, str]:
+def _write_comfyui(base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path) -> Written:
     name = _write_original(base, weights, record, folder, "models/checkpoints", "models/embeddings")
+    called = called_elsewhere(f"embedding:{name}", record)
     usage = (
         f"Copy `models/` into the folder of ComfyUI, load the checkpoint `{name}.safetensors` (node Load Checkpoint), "
-        f"and write `embedding:{name} {record.concept.super_category}` in the prompt, as in\n"
-        f'"a photo of a embedding:{name} {record.concept.super_category} in the snow".'
+        f"and write `{called}` in the prompt, as in\n"
+        f'"a photo of a {called} in the snow".'
     )
-    return "comfyui", usage
+    return Written(library="comfyui", usage=usage, called=called)
 
 
 def _write_original(
@@ -120,7 +155,7 @@ def _write_original(
     from model.exports.original_names import original_checkpoint
 
     weights.put_into(base)
-    name = f"cb-{record.concept.name}"  # not the bare name: it would stand for that word in every prompt
+    name = file_stem(record)
     word = embeddings_for_others(base, weights)
     for place, tensors in ((checkpoints, original_checkpoint(base)), (embeddings, word)):
         (folder / place).mkdir(parents=True)
@@ -144,8 +179,20 @@ def _appearing_whole(place: Path) -> Iterator[Path]:
         raise WorkFailed(f"{place}: cannot be written ({error.strerror or error})") from error
 
 
-WRITERS: dict[str, Callable[["Base", "ConceptWeights", TrainingFacts, Path], tuple[str, str]]] = {
+def _let_others_read(folder: Path) -> None:
+    """Give every file the mode of a file that was simply written: safetensors keeps its own for their owner alone."""
+    usual = stat.S_IMODE((folder / CARD).stat().st_mode)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(usual)
+
+
+WRITERS: dict[str, Callable[["Base", "ConceptWeights", TrainingFacts, Path], Written]] = {
     "diffusers": _write_diffusers,
     "a1111": _write_a1111,
     "comfyui": _write_comfyui,
+}
+CUTTERS: dict[str, Callable[["Base", "ConceptWeights", TrainingFacts, Path, Cut], Written]] = {
+    "lora": write_lora,
+    "kohya": write_kohya,
 }

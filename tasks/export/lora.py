@@ -1,25 +1,21 @@
-"""A version as a LoRA and an embedding for diffusers, with what is lost by that."""
+"""A version as a LoRA and an embedding, for diffusers or under kohya's names, with what is lost by that."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.drawing.sampling_options import Sampling
 from model.errors import InputError
-from tasks.files.hashing import DigestMemory
-from tasks.jobs.models import MODEL_SUFFIXES
-from tasks.project.settings import Settings
+from tasks.export.usage import LEAST_VERSIONS, diffusers_usage
+from tasks.export.written import Written, called_elsewhere, file_stem
 from tasks.registry.training_facts import TrainingFacts
-from tasks.store.artefacts import IMAGES
-from tasks.store.pictures import pictures
-from tasks.store.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from model.bases.base import Base
-    from model.scores.evaluator import Evaluator
+    from model.exports.low_rank import LowRank
     from model.weights.concept import ConceptWeights
 
 LOSS = "loss.json"
@@ -27,36 +23,29 @@ EMBEDDING = "embedding.safetensors"
 Score = Callable[["ConceptWeights"], Mapping[str, float]]
 
 
-def write_lora(
-    base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path, rank: int | None, score: Score | None
-) -> tuple[str, str]:
-    """Write the LoRA, the embedding, and what is lost: of each parameter's change, and by `score` of the scores.
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """How a version is cut down to a LoRA."""
 
-    Returns library and usage, for the card. Raises InputError where the training changed nothing that a LoRA can hold.
+    rank: int | None
+    """None for that of its training, or a usual one."""
+    score: Score | None
+    """What measures the scores of other weights, if what they lose is asked for."""
+
+
+def write_lora(base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path, cut: Cut) -> Written:
+    """Write the LoRA and the embedding for diffusers, and what is lost: of each parameter's change, and of the scores.
+
+    Raises InputError where the training changed nothing that a LoRA can hold.
     """
     from safetensors.torch import save_file
 
-    from model.exports.low_rank import as_diffusers_saves, low_rank, restored
+    from model.exports.low_rank import as_diffusers_saves
 
-    found = low_rank(base, weights, rank)
-    if not found.layers:
-        raise InputError(f"concept '{record.concept.name}': its training changed no layer that a LoRA could stand for")
+    found = _cut(base, weights, record, cut)
     base.family.pipeline_class.save_lora_weights(folder, **as_diffusers_saves(found.layers))
     save_file(embeddings_for_others(base, weights), folder / EMBEDDING, metadata={"format": "pt"})
-    loss: dict[str, Any] = {
-        "rank": found.rank,
-        "relative_error": found.relative,
-        "parameters": {loss.parameter: loss.relative for loss in found.losses},
-    }
-    lost = f"{found.relative:.1%} of the model's change is lost"
-    said = f"Rank {found.rank}: {lost} (Frobenius norm; {LOSS} has each layer's)."
-    if score:
-        cut = score(restored(weights, found))
-        whole = {name: record.scores[name]["mean"] for name in ("clip_i", "clip_t")}
-        loss["scores"] = {name: {"whole": whole[name], "lora": cut[name]} for name in whole}
-        told = ", ".join(f"{name} {whole[name]:.3f} -> {cut[name]:.3f}" for name in whole)
-        said += f" Scores, of the whole model and of this: {told}."
-    (folder / LOSS).write_text(json.dumps(loss, indent=1) + "\n", encoding="utf-8")
+    said, scores = _write_loss(weights, record, folder, found, cut.score)
     reference, revision = record.base["reference"], record.base["revision"]
     origin = f'"{reference}", revision="{revision}"' if revision else '"PATH_OF_THE_BASE"'
     # Spelled out: the scheduler's file of a base may hold what somebody once drew with.
@@ -74,7 +63,47 @@ def write_lora(
             "from safetensors.torch import load_file",
         ],
     )
-    return "diffusers", f"{usage}\n\n{said}"
+    tried = f"Opened with {LEAST_VERSIONS} and peft 0.17, and with later ones."
+    folder_of_base = base.source.folder
+    if folder_of_base and not all(
+        (folder_of_base / part.tokenizer / "vocab.json").is_file() for part in base.family.text
+    ):
+        tried += (
+            " The base's folder was written by transformers 5 and opens with no older one; what the form `diffusers` "
+            "writes does."
+        )
+    return Written(library="diffusers", usage=f"{usage}\n\n{tried}\n\n{said}", lost=said, scores=scores)
+
+
+def write_kohya(base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path, cut: Cut) -> Written:
+    """Write the LoRA under kohya's names with alphas, and the embedding. Loss and errors as of `write_lora`."""
+    from safetensors.torch import save_file
+
+    from model.exports.kohya_names import kohya_facts, kohya_lora
+
+    found, name = _cut(base, weights, record, cut), file_stem(record)
+    lora, word = f"{name}-lora.safetensors", f"{name}.safetensors"
+    for place, tensors, facts in (
+        (f"lora/{lora}", kohya_lora(base, found.layers), kohya_facts(base, found.rank, f"{name}-lora")),
+        (f"embeddings/{word}", embeddings_for_others(base, weights), {"format": "pt"}),
+    ):
+        (folder / place).parent.mkdir()
+        save_file(tensors, folder / place, metadata=facts)
+    said, scores = _write_loss(weights, record, folder, found, cut.score)
+    category = record.concept.super_category
+    usage = f"""A LoRA and an embedding; both are needed. They go on top of the base `{record.base["reference"]}`.
+
+| program | `lora/{lora}` goes into | `embeddings/{word}` goes into | prompt |
+|---|---|---|---|
+| Stable Diffusion web UI, Forge | `models/Lora` | `embeddings` | \
+`a photo of a {name} {category} <lora:{name}-lora:1>` |
+| ComfyUI (node Load LoRA, strength 1) | `models/loras` | `models/embeddings` | \
+`a photo of a embedding:{name} {category}` |
+
+Every layer has its rank as its alpha, so the strength is 1. For diffusers, `--as lora` is the form.
+
+{said}"""
+    return Written(library="kohya", usage=usage, called=called_elsewhere(name, record), lost=said, scores=scores)
 
 
 def embeddings_for_others(base: "Base", weights: "ConceptWeights") -> "dict[str, Tensor]":
@@ -83,73 +112,34 @@ def embeddings_for_others(base: "Base", weights: "ConceptWeights") -> "dict[str,
     return {part.embedding_key: row.contiguous() for part, row in rows}
 
 
-def diffusers_usage(
-    record: TrainingFacts, *loading: str, imports: Sequence[str] = ("from diffusers import DiffusionPipeline",)
-) -> str:
-    """How diffusers draws the picture that `conceptbooth generate` draws; `loading` are lines that make `pipeline`."""
-    drawn = record.evaluation.parameters
-    prompt = f"a photo of a {record.concept.placeholder_token} {record.concept.super_category} in the snow"
-    return "\n".join(
-        [
-            "```python",
-            "import hashlib",
-            "",
-            "import torch",
-            *imports,
-            "",
-            *loading,
-            "",
-            "# picture 0 of seed 7, as `conceptbooth generate --seed 7` begins it",
-            'seed = int.from_bytes(hashlib.sha256(b"7/0").digest()[:7], "big")',
-            "picture = pipeline(",
-            f'    "{prompt}",',
-            "    generator=torch.Generator().manual_seed(seed),",
-            f"    guidance_scale={drawn['guidance_scale']},",
-            f"    num_inference_steps={drawn['num_inference_steps']},",
-            ").images[0]",
-            "```",
-        ]
-    )
+def _cut(base: "Base", weights: "ConceptWeights", record: TrainingFacts, cut: Cut) -> "LowRank":
+    from model.exports.low_rank import low_rank
+
+    found = low_rank(base, weights, cut.rank)
+    if not found.layers:
+        raise InputError(f"concept '{record.concept.name}': its training changed no layer that a LoRA could stand for")
+    return found
 
 
-def evaluator_of(settings: Settings, record: TrainingFacts) -> "Evaluator":
-    """The model that scored a version. Raises InputError where it is not there, or is another one."""
-    from model.runtime.device import open_device
-    from model.scores.evaluator import Evaluator
+def _write_loss(
+    weights: "ConceptWeights", record: TrainingFacts, folder: Path, found: "LowRank", score: Score | None
+) -> tuple[str, dict[str, dict[str, float]] | None]:
+    """Write what is lost; the same in a sentence, and the scores of the whole model and of the LoRA if measured."""
+    from model.exports.low_rank import restored
 
-    recorded = record.evaluation.evaluator
-    if recorded is None:
-        raise InputError(
-            f"concept '{record.concept.name}': the model that scored it was not recorded; leave --measure out"
-        )
-    reference, revision = recorded["reference"], recorded["revision"]
-    location = reference if revision else str(settings.root / reference)
-    if not revision:
-        memory = DigestMemory(settings.home / "digests.json")
-        if memory.folder(Path(location), MODEL_SUFFIXES) != recorded["files"]:
-            raise InputError(
-                f"evaluator {location}: not the one that scored this version, so no loss can be told by it; put it "
-                "back, or leave --measure out"
-            )
-        memory.save()
-    return Evaluator.load(location, revision, device=open_device(settings.device))
-
-
-def score_again(
-    store: Store, evaluator: "Evaluator", base: "Base", record: TrainingFacts, weights: "ConceptWeights"
-) -> dict[str, float]:
-    """Means of the scores of other weights, by the prompts, seeds and images by which the version was scored."""
-    from model.drawing.sample import generate
-    from model.scores.metrics import embed, scores_of
-
-    drawn = record.evaluation.parameters
-    assert record.evaluation.seed is not None  # what draws has one
-    options = {name: drawn[name] for name in ("guidance_scale", "num_inference_steps", "batch_size")}
-    sampling = Sampling(seed=record.evaluation.seed, **options)
-    autocast = record.evaluation.numeric_policy["autocast"]
-    filled = [weights.prompt.fill(prompt) for prompt in drawn["prompts"]]
-    plain = [weights.prompt.without_placeholder(prompt) for prompt in drawn["prompts"]]
-    generated = generate(base, weights, filled, drawn["images_per_prompt"], sampling, autocast=autocast)
-    images = pictures(store, record.prepare, IMAGES)
-    scores = scores_of(embed(generated, images, plain, evaluator=evaluator), plain)
-    return {name: interval.mean for name, interval in scores.intervals.items()}
+    loss: dict[str, Any] = {
+        "rank": found.rank,
+        "relative_error": found.relative,
+        "parameters": {loss.parameter: loss.relative for loss in found.losses},
+    }
+    lost = f"{found.relative:.1%} of the model's change is lost"
+    said = f"Rank {found.rank}: {lost} (Frobenius norm; {LOSS} has each layer's)."
+    scores = None
+    if score:
+        cut = score(restored(weights, found))
+        whole = {name: record.scores[name]["mean"] for name in ("clip_i", "clip_t")}
+        loss["scores"] = scores = {name: {"whole": whole[name], "lora": cut[name]} for name in whole}
+        told = ", ".join(f"{name.upper().replace('_', '-')} {whole[name]:.3f} -> {cut[name]:.3f}" for name in whole)
+        said += f" Scores, of the whole model and of this: {told}."
+    (folder / LOSS).write_text(json.dumps(loss, indent=1) + "\n", encoding="utf-8")
+    return said, scores

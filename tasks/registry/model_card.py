@@ -1,5 +1,7 @@
 """A model card in the form of the Hugging Face hub, from the record of a training and nothing else."""
 
+from collections.abc import Mapping
+
 from tasks.concepts.concepts import NOT_STATED
 from tasks.figures.score_words import read_scores
 from tasks.registry.training_facts import TrainingFacts
@@ -9,16 +11,29 @@ CARD = "README.md"
 """What the hub calls it."""
 _OF_THE_HUB = ("apache-2.0", "mit", "creativeml-openrail-m", "openrail", "openrail++")
 """Licences of base models that the hub has names for."""
+CODE_LICENCE = "Apache-2.0"
+"""Of this program, as pyproject.toml has it."""
 
 
-def model_card(record: TrainingFacts, *, usage: str, library: str) -> str:
+def model_card(
+    record: TrainingFacts,
+    *,
+    usage: str,
+    library: str,
+    called: str | None = None,
+    samples: Mapping[str, str] | None = None,
+) -> str:
     """The card of a concept; `usage` (Markdown) says how this form of the model is loaded, with which library.
+
+    `called` is what prompts call the concept in that form, if that is not what the training called it; `samples` are
+    picture files beside the card, with their prompts.
 
     The same training gives the same card.
     """
     from huggingface_hub import ModelCard, ModelCardData
 
     base, concept, evaluation = record.base, record.concept, record.evaluation
+    called = called or f"{concept.placeholder_token} {concept.super_category}"
     of_the_hub = base["revision"] is not None
     licence = base.get("licence")
     data = ModelCardData(
@@ -28,7 +43,7 @@ def model_card(record: TrainingFacts, *, usage: str, library: str) -> str:
         license=licence and (licence.lower() if licence.lower() in _OF_THE_HUB else "other"),
         license_name=licence if licence and licence.lower() not in _OF_THE_HUB else None,
         tags=["stable-diffusion", "conceptbooth"],
-        instance_prompt=f"a photo of a {concept.placeholder_token} {concept.super_category}",
+        instance_prompt=f"a photo of a {called}",
     )
     drawn, evaluator = evaluation.parameters, evaluation.evaluator
     settings = f"guidance {drawn['guidance_scale']}, {drawn['num_inference_steps']} steps, seed {evaluation.seed}"
@@ -42,8 +57,9 @@ def model_card(record: TrainingFacts, *, usage: str, library: str) -> str:
         f"# {concept.name} ({concept.super_category})",
         "",
         f"{known_as}, taught a new {concept.super_category} by {record.method} from {record.image_count} images.",
-        f"In a prompt it is called `{concept.placeholder_token} {concept.super_category}`.",
+        f"In a prompt it is called `{called}`.",
         "",
+        *_samples(samples or {}, called),
         "## Use",
         "",
         usage.strip(),
@@ -63,13 +79,23 @@ def model_card(record: TrainingFacts, *, usage: str, library: str) -> str:
         "|---|---|",
         f"| content | `{record.key}` |",
         f"| weights | sha256 `{record.weights.sha256}` |",
-        f"| base | {known_as}, digest `{base.get('digest')}`; licence {licence or NOT_STATED} |",
-        f"| images | {record.image_count}, DVC `{record.image_set.digest}`; licence {concept.licence}; "
-        f"source {concept.source}; consent {concept.consent} |",
+        f"| base | {known_as}, digest `{base.get('digest')}` |",
+        f"| images | {record.image_count}, DVC `{record.image_set.digest}`; source {concept.source}; "
+        f"consent {concept.consent} |",
         f"| code | git `{git['commit']}`{', with changes that are in no commit' if git['dirty'] else ''} |"
         if git
         else "| code | outside git |",
         *(_stage(manifest) for manifest in (record.prepare, *record.stages, evaluation)),
+        "",
+        "## Licences",
+        "",
+        "| of | licence |",
+        "|---|---|",
+        f"| the images that it was learned from | {concept.licence} |",
+        f"| the base | {licence or NOT_STATED} |",
+        f"| the code that made it, ConceptBooth | {CODE_LICENCE} |",
+        "",
+        "Images and base are in the weights: what both allow may be done with them.",
         "",
         "## Limits",
         "",
@@ -78,6 +104,15 @@ def model_card(record: TrainingFacts, *, usage: str, library: str) -> str:
         "and should say so.",
     ]
     return str(ModelCard("\n".join(lines))).rstrip() + "\n"
+
+
+def _samples(samples: Mapping[str, str], called: str) -> list[str]:
+    """Lines that show pictures of its evaluation, with their prompts."""
+    if not samples:
+        return []
+    told = [prompt.replace("{}", called) for prompt in samples.values()]
+    pictures = " | ".join(f"![{text}]({name})" for text, name in zip(told, samples, strict=True))
+    return [f"| {' | '.join(told)} |", f"|{'---|' * len(told)}", f"| {pictures} |", ""]
 
 
 def _stage(manifest: Manifest) -> str:

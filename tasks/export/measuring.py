@@ -1,0 +1,82 @@
+"""What a version's weights score once they have been cut, by the prompts, seeds and images of its evaluation."""
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model.drawing.sampling_options import Sampling
+from model.errors import InputError
+from tasks.execution.reporting import Reporter
+from tasks.files.hashing import DigestMemory
+from tasks.jobs.models import MODEL_SUFFIXES
+from tasks.project.settings import Settings
+from tasks.registry.training_facts import TrainingFacts
+from tasks.store.artefacts import IMAGES
+from tasks.store.pictures import pictures
+from tasks.store.store import Store
+
+if TYPE_CHECKING:
+    from model.bases.base import Base
+    from model.scores.evaluator import Evaluator
+    from model.weights.concept import ConceptWeights
+
+
+def evaluator_of(settings: Settings, record: TrainingFacts) -> "Evaluator":
+    """The model that scored a version. Raises InputError where it is not there, or is another one."""
+    from model.runtime.device import open_device
+    from model.scores.evaluator import Evaluator
+
+    recorded = record.evaluation.evaluator
+    if recorded is None:
+        raise InputError(
+            f"concept '{record.concept.name}': the model that scored it was not recorded; leave --measure out"
+        )
+    reference, revision = recorded["reference"], recorded["revision"]
+    location = reference if revision else str(settings.root / reference)
+    if not revision:
+        memory = DigestMemory(settings.home / "digests.json")
+        if memory.folder(Path(location), MODEL_SUFFIXES) != recorded["files"]:
+            raise InputError(
+                f"evaluator {location}: not the one that scored this version, so no loss can be told by it; put it "
+                "back, or leave --measure out"
+            )
+        memory.save()
+    return Evaluator.load(location, revision, device=open_device(settings.device))
+
+
+def score_again(
+    store: Store,
+    evaluator: "Evaluator",
+    base: "Base",
+    record: TrainingFacts,
+    weights: "ConceptWeights",
+    reporter: Reporter,
+) -> dict[str, float]:
+    """Means of the scores of other weights, by the prompts, seeds and images by which the version was scored."""
+    from model.drawing.sample import generate
+    from model.scores.metrics import embed, scores_of
+
+    drawn = record.evaluation.parameters
+    assert record.evaluation.seed is not None  # what draws has one
+    options = {name: drawn[name] for name in ("guidance_scale", "num_inference_steps", "batch_size")}
+    sampling = Sampling(seed=record.evaluation.seed, **options)
+    autocast = record.evaluation.numeric_policy["autocast"]
+    filled = [weights.prompt.fill(prompt) for prompt in drawn["prompts"]]
+    plain = [weights.prompt.without_placeholder(prompt) for prompt in drawn["prompts"]]
+    finished = itertools.count(1)
+    reporter.begin("measuring", len(filled) * drawn["images_per_prompt"], "pictures")
+    try:
+        generated = generate(
+            base,
+            weights,
+            filled,
+            drawn["images_per_prompt"],
+            sampling,
+            autocast=autocast,
+            on_image=lambda *_: reporter.advance(next(finished)),
+        )
+    finally:
+        reporter.end()
+    images = pictures(store, record.prepare, IMAGES)
+    scores = scores_of(embed(generated, images, plain, evaluator=evaluator), plain)
+    return {name: interval.mean for name, interval in scores.intervals.items()}
