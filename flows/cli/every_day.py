@@ -217,7 +217,7 @@ def adopt(
 @panel.command(
     'generate red-teapot "a photo of a {} in the snow"',
     'generate red-teapot@candidate "a watercolor of a {}" "a {} at night" -n 8 -o pictures --seed 7',
-    'generate red-teapot/3 "a photo of a {} on the beach"',
+    'generate red-teapot/3 "a photo of a {} on the beach" --negative-prompt "people, text" --steps 40 --size 768x512',
 )
 def generate(
     concept: TrainedConcept,
@@ -225,6 +225,16 @@ def generate(
     count: Annotated[int, Option("-n", "--count", min=1, max=1000, help="Pictures per prompt.")] = 4,
     output: Annotated[Path, Option("-o", "--output", help="Folder for the pictures.")] = Path("pictures"),
     seed: Annotated[int, Option(parser=seed_of, metavar="N", help="The same seed gives the same pictures.")] = 0,
+    negative_prompt: Annotated[
+        str | None, Option(metavar="TEXT", help="What should not be in them; without the concept.")
+    ] = None,
+    steps: Annotated[int | None, Option(help="Sampling steps; else params.yaml.")] = None,
+    guidance: Annotated[
+        float | None, Option(help="How closely to keep to the prompt, from 1; else params.yaml.")
+    ] = None,
+    size: Annotated[
+        str | None, Option(metavar="WxH", help="Such as 768x512, near what the base draws; else its own.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make pictures of a trained concept in new scenes.
@@ -240,5 +250,14 @@ def generate(
     from tasks.registry.reference import VersionReference
 
     settings, reference = project(), VersionReference.parse(concept)
-    request = DrawingRequest(prompts=prompts, count=count, seed=seed, folder=output)
+    request = DrawingRequest(
+        prompts=prompts,
+        count=count,
+        seed=seed,
+        folder=output,
+        negative_prompt=negative_prompt,
+        steps=steps,
+        guidance=guidance,
+        size=size,
+    )
     run_generate(settings, reference, request, as_json=as_json)

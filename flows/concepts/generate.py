@@ -12,7 +12,11 @@ from tasks.registry.reference import VersionReference
 
 def run_generate(settings: Settings, reference: VersionReference, request: DrawingRequest, *, as_json: bool) -> None:
     """Draw the pictures and print where they are. Raises as `generate_pictures`."""
-    drawn = generate_pictures(settings, reference, request, TerminalReporter(notices()))
+    reporter = TerminalReporter(notices())
+    try:
+        drawn = generate_pictures(settings, reference, request, reporter)
+    finally:
+        reporter.end()
     for hint in (hint for prompt in request.prompts for hint in prompt_hints(prompt)):
         notices().print(f"hint: {hint}", style="yellow", soft_wrap=True, markup=False)
     if as_json:

@@ -63,7 +63,11 @@ def _tell(mark: Mark, credentials: Credentials | None, lineage: Mapping[str, Any
     number = "" if mark.version is None else f" version {mark.version}"
     say("made by", f"AI: concept {mark.concept}{number}, content {mark.content[:SHORT]}")
     say("prompt", mark.prompt)
+    if mark.negative_prompt:
+        say("negative", mark.negative_prompt)
     say("seed", f"{mark.seed}, picture {mark.index}")
+    if options := [f"{name} {value}" for name in ("steps", "guidance", "size") if (value := getattr(mark, name))]:
+        say("options", ", ".join(options))
     if credentials is None:
         say("C2PA", "no manifest: what stands here is not signed", "dim")
     else:

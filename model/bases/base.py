@@ -64,10 +64,18 @@ class Base:
         return self.family.latent_shape(self.denoiser.config, self.vae.config)
 
     @property
+    def size_step(self) -> int:
+        """Pixels to one latent, along one side."""
+        return self.resolution // self.latent_shape[-1]
+
+    @property
     def time_ids(self) -> torch.Tensor:
         """Sizes of a picture as the base draws it, whole and in its own resolution, (1, 6): see `augment.View`."""
-        side = self.resolution
-        return torch.tensor([[side, side, 0, 0, side, side]], dtype=torch.float32, device=self.device)
+        return self.time_ids_of(self.resolution, self.resolution)
+
+    def time_ids_of(self, height: int, width: int) -> torch.Tensor:
+        """The same of a picture of another size."""
+        return torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32, device=self.device)
 
 
 def load_base(reference: str, revision: str | None = None, *, device: torch.device | str = "cpu") -> Base:

@@ -118,6 +118,13 @@ def base_resolution(folder: Path) -> int:
     return family.resolution(denoiser, vae)
 
 
+def base_size_step(folder: Path) -> int:
+    """Pixels to one latent of a checked base, along one side."""
+    family = base_family(folder)
+    denoiser, vae = (_checked(folder / part.folder / "config.json") for part in (family.denoiser, family.vae))
+    return family.resolution(denoiser, vae) // family.latent_shape(denoiser, vae)[-1]
+
+
 def _shapes(folder: Path, family: Family, problems: list[str]) -> dict[str, dict[str, TensorShape]]:
     """The tensors of each part's weights, by the files' headers."""
     found = {}

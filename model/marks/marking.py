@@ -7,6 +7,7 @@ that anybody's tools read them; those of the concept are our own.
 import io
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -45,6 +46,26 @@ class Mark:
     """As the model read it."""
     seed: int
     index: int
+    negative_prompt: str | None = None
+    steps: int | None = None
+    """With the next two: where they were asked for, and are not those of the project."""
+    guidance: float | None = None
+    size: str | None = None
+    """Width and height in pixels, `768x512`."""
+
+
+def ai_made_xmp() -> bytes:
+    """XMP of a picture that says no more than that a trained model made it: in a page that says the rest."""
+    return _packet({_IPTC: {"DigitalSourceType": AI_MADE, "AISystemUsed": SYSTEM}}).encode()
+
+
+def ai_made_png(picture: Image.Image) -> bytes:
+    """The picture, such as a sheet of several versions' pictures, as a PNG that says so."""
+    info = PngInfo()
+    info.add_itxt(_CHUNK, ai_made_xmp().decode())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", pnginfo=info, optimize=True)
+    return buffer.getvalue()
 
 
 def marked_png(picture: Image.Image, mark: Mark) -> bytes:
@@ -79,13 +100,18 @@ def read_mark(file: Path) -> Mark:
 
 
 def _to_xmp(mark: Mark) -> str:
-    meta = ET.Element(f"{{{_META}}}xmpmeta")
-    about = ET.SubElement(ET.SubElement(meta, f"{{{_RDF}}}RDF"), f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})
     iptc = {"DigitalSourceType": AI_MADE, "AISystemUsed": SYSTEM, "AIPromptInformation": mark.text}
     if mark.version is not None:
         iptc["AISystemVersionUsed"] = f"concept {mark.concept} version {mark.version}"
     ours = {name: value for name, value in asdict(mark).items() if value is not None}
-    for uri, properties in ((_IPTC, iptc), (_OURS, ours)):
+    return _packet({_IPTC: iptc, _OURS: ours})
+
+
+def _packet(found: Mapping[str, Mapping[str, object]]) -> str:
+    """XMP of these properties, by the schema that they belong to."""
+    meta = ET.Element(f"{{{_META}}}xmpmeta")
+    about = ET.SubElement(ET.SubElement(meta, f"{{{_RDF}}}RDF"), f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})
+    for uri, properties in found.items():
         for name, value in properties.items():
             ET.SubElement(about, f"{{{uri}}}{name}").text = _NOT_IN_XML.sub("�", str(value))
     packet = ET.tostring(meta, encoding="unicode")
@@ -111,4 +137,8 @@ def _from_xmp(text: str) -> Mark:
         text=found["text"],
         seed=int(found["seed"]),
         index=int(found["index"]),
+        negative_prompt=found.get("negative_prompt"),
+        steps=int(found["steps"]) if "steps" in found else None,
+        guidance=float(found["guidance"]) if "guidance" in found else None,
+        size=found.get("size"),
     )

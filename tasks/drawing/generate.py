@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.bases.prompt import prompt_problems
+from model.drawing.picture_size import PictureSize
+from model.drawing.sampling_options import Sampling
 from model.errors import InputError
 from model.marks.content_credentials import PictureSigner, open_signer
 from model.marks.marking import Mark, marked_png
 from tasks.drawing.picture_files import file_stems, folder_problems, write_picture
 from tasks.execution.reporting import Reporter
-from tasks.project.params import load_params
+from tasks.project.params import SamplingParams, load_params
 from tasks.project.settings import Settings
 from tasks.registry.cleared_tags import mend_cleared_tags
 from tasks.registry.reference import VersionReference
@@ -32,6 +34,41 @@ class DrawingRequest:
     seed: int
     folder: Path
     """Where they are written; made if it is not there."""
+    negative_prompt: str | None = None
+    """What guidance leads away from."""
+    steps: int | None = None
+    """Those of params.yaml unless given; so are the next two."""
+    guidance: float | None = None
+    size: str | None = None
+    """Width and height, as in `768x512`; the base's own unless given."""
+
+    @property
+    def picture_size(self) -> PictureSize | None:
+        """The same as numbers. Raises InputError."""
+        return None if self.size is None else PictureSize.parse(self.size)
+
+    def sampling(self, usual: SamplingParams) -> Sampling:
+        """How they are drawn."""
+        options = usual.model_dump()
+        if self.steps is not None:
+            options["num_inference_steps"] = self.steps
+        if self.guidance is not None:
+            options["guidance_scale"] = self.guidance
+        return Sampling(seed=self.seed, **options)
+
+    def problems(self, usual: SamplingParams) -> list[str]:
+        """What can be said against it without the base."""
+        sampling = self.sampling(usual)
+        problems = [problem for prompt in self.prompts for problem in prompt_problems(prompt)] + sampling.problems()
+        if self.negative_prompt and sampling.guidance_scale == 1:
+            problems.append("guidance 1 is none, so that nothing leads away from the negative prompt; ask for more")
+        if self.negative_prompt and set("{}") & set(self.negative_prompt):
+            problems.append(f'negative prompt "{self.negative_prompt}": it is read without the concept; leave {{}} out')
+        try:
+            _ = self.picture_size
+        except InputError as error:
+            problems += error.problems
+        return problems + folder_problems(self.folder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +106,7 @@ def generate_pictures(
         WorkFailed: MLflow does not answer, or a picture cannot be written.
     """
     params, prompts, seed = load_params(settings.params_file), request.prompts, request.seed
-    problems = [problem for prompt in prompts for problem in prompt_problems(prompt)] + folder_problems(request.folder)
+    problems = request.problems(params.sampling)
     signer: PictureSigner | None = None
     try:
         signer = open_signer(settings.c2pa_key, settings.c2pa_certificates)
@@ -77,15 +114,17 @@ def generate_pictures(
         problems += error.problems
     if problems:
         raise InputError(*problems)
+    reporter.prepare("reading the registry")
     mend_cleared_tags(settings, reference.concept)
     version = resolve(settings, reference)
     content = tag_of(version, KEY_TAG)
     base_reference, base_revision = base_of(settings, version)
-    _check_lengths(base_reference, base_revision, version, prompts)
+    if base_revision is None:
+        _check_with_files(Path(base_reference), version, request)
+    reporter.prepare(f"loading the base {base_reference}")
 
     from model.bases.base import load_base
     from model.drawing.sample import generate
-    from model.drawing.sampling_options import Sampling
     from model.runtime.device import numeric_policy, open_device
     from model.weights.concept import ConceptWeights
 
@@ -104,6 +143,10 @@ def generate_pictures(
             text=texts[prompt],
             seed=seed,
             index=index,
+            negative_prompt=request.negative_prompt or None,
+            steps=request.steps,
+            guidance=request.guidance,
+            size=request.size,
         )
         sign = (lambda png: signer.signed(png, mark)) if signer else None
         file = write_picture(request.folder, f"{stems[prompt]}-{index}", marked_png(image, mark), sign)
@@ -118,7 +161,9 @@ def generate_pictures(
             weights,
             texts,
             request.count,
-            Sampling(seed=seed, **params.sampling.model_dump()),
+            request.sampling(params.sampling),
+            negative_prompt=request.negative_prompt,
+            size=request.picture_size,
             autocast=numeric_policy(settings.device, params.dtype)["autocast"],
             on_image=keep,
         )
@@ -127,16 +172,25 @@ def generate_pictures(
     return DrawnPictures(concept=version.concept, version=version.version, base=base_reference, pictures=made)
 
 
-def _check_lengths(
-    base_reference: str, base_revision: str | None, version: ResolvedVersion, prompts: Sequence[str]
-) -> None:
-    """InputError for prompts that are too long; by the tokenizers alone, before models are loaded, which takes seconds.
+def _check_with_files(base: Path, version: ResolvedVersion, request: DrawingRequest) -> None:
+    """InputError for a size, and for prompts that are too long; by the base's small files, before its weights.
 
-    A base on the hub is loaded first: its tokenizers come with it.
+    Loading those takes seconds. A base on the hub is loaded first: its files come with it.
     """
-    if base_revision is None:
-        from model.bases.tokens import base_tokenizers, check_lengths
-        from model.weights.file import read_prompt
+    from model.bases.base_files import base_resolution, base_size_step
+    from model.bases.tokens import base_tokenizers, check_lengths, tokenize
+    from model.weights.file import read_prompt
 
-        prompt = read_prompt(version.folder / WEIGHTS_FILE)
-        check_lengths(base_tokenizers(Path(base_reference), base_reference), prompt, prompts)
+    size = request.picture_size
+    problems = size.problems(base_resolution(base), base_size_step(base)) if size else []
+    tokenizers, prompt = base_tokenizers(base, str(base)), read_prompt(version.folder / WEIGHTS_FILE)
+    for check in (
+        lambda: check_lengths(tokenizers, prompt, request.prompts),
+        lambda: tokenize(tokenizers, request.negative_prompt or ""),
+    ):
+        try:
+            check()
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from flows.cli.app import app
 from model.bases.prompt import ConceptPrompt
 from model.drawing.sampling_options import Sampling
+from model.marks.marking import read_mark
 from model.weights.concept import ConceptWeights
 from tasks.project.settings import Settings
 from tasks.registry.registration import register
@@ -235,3 +236,45 @@ def test_a_seed_that_is_no_whole_number_and_a_text_that_is_none_are_refused(tmp_
         "sampling.seed = 7.0: a whole number from 0 to 9.22337203685e+18 is needed"
     ]
     assert not list(tmp_path.iterdir())
+
+
+def test_steps_guidance_size_and_negative_prompt_change_what_is_drawn_and_stand_in_the_mark(tmp_path: Path) -> None:
+    def drawn(*options: object) -> Path:
+        done = generate("turtle", SNOW, "-n", 1, "-o", tmp_path, *options)
+        assert done.exit_code == 0, done.output
+        return Path(done.stdout.strip())
+
+    asked = {"steps": 5, "guidance": 6.0, "negative_prompt": "a red box"}
+    plain = pixels(drawn())
+    for name, value in asked.items():
+        changed = drawn(f"--{name.replace('_', '-')}", value)
+        assert not np.array_equal(pixels(changed), plain), name
+        mark = read_mark(changed)
+        found = {option: getattr(mark, option) for option in asked}
+        assert {option: said for option, said in found.items() if said is not None} == {name: value}
+    wide = drawn("--size", "24x16")
+    assert Image.open(wide).size == (24, 16)
+    assert read_mark(wide).size == "24x16"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--size", "16"), "as in 768x512"),
+        (("--size", "64x64"), "draws 16x16 and, less well, sides from 8 to 32 pixels in steps of 2"),
+        (("--size", "17x16"), "in steps of 2"),
+        (("--steps", 0), "from 1 to 1,000"),
+        (("--guidance", 0.5), "from 1 to 50"),
+        (("--guidance", 1, "--negative-prompt", "a box"), "guidance 1 is none"),
+        (("--negative-prompt", "no {}"), "leave {} out"),
+        (("--negative-prompt", "a box " * 20), "the base takes 14"),
+    ],
+)
+def test_options_that_the_base_cannot_draw_by_are_refused_before_it_is_loaded(
+    options: tuple[object, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.bases.base.load_base", lambda *_, **__: pytest.fail("loaded"))
+    done = generate("turtle", SNOW, "-o", tmp_path / "new", *options)
+    assert done.exit_code == 2, done.output
+    assert said in " ".join(done.stderr.split())
+    assert not (tmp_path / "new").exists()

@@ -63,6 +63,25 @@ def test_a_picture_tells_which_version_made_it_and_leads_to_its_lineage(lineage_
         assert words in shown
 
 
+def test_the_options_that_a_picture_was_drawn_by_are_told(tmp_path: Path):
+    mark = Mark(
+        concept=CONCEPT,
+        content="c" * 64,
+        version=2,
+        prompt="a {}",
+        text="an owl",
+        seed=7,
+        index=1,
+        negative_prompt="people",
+        steps=40,
+        guidance=6.5,
+        size="24x16",
+    )
+    shown = run("whence", written(tmp_path, marked_png(Image.new("RGB", (4, 4)), mark))).stdout
+    assert "people" in shown
+    assert "steps 40, guidance 6.5, size 24x16" in shown
+
+
 def test_a_picture_of_a_package_finds_its_version_by_its_content_alone(picture: Path, tmp_path: Path):
     mark = dataclasses.replace(read_mark(picture), version=None)
     told = json.loads(run("whence", written(tmp_path, marked_png(Image.open(picture), mark)), "--json").stdout)
@@ -112,7 +131,8 @@ def test_a_mark_holds_any_words_and_survives_tools_that_write_xmp_anew(tmp_path:
     png = marked_png(Image.new("RGB", (4, 4)), mark)
     expected = dataclasses.replace(mark, prompt=f"{PROMPT}\ufffd")
     assert read_mark(written(tmp_path, png)) == expected
-    attributes = " ".join(f'o:{name}="{value}"' for name, value in dataclasses.asdict(mark).items() if name != "prompt")
+    values = {name: value for name, value in dataclasses.asdict(mark).items() if value is not None and name != "prompt"}
+    attributes = " ".join(f'o:{name}="{value}"' for name, value in values.items())
     xmp = (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
         'xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmlns:o="urn:conceptbooth:picture:1/">'

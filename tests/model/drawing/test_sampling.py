@@ -7,6 +7,7 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
 from model.bases.tokens import tokenize, word_places
 from model.drawing.attention_maps import attention_maps, overlay
+from model.drawing.picture_size import PictureSize
 from model.drawing.sample import generate, initial_noise
 from model.drawing.sampling_options import Sampling
 from model.errors import InputError, WorkFailed
@@ -51,6 +52,29 @@ def test_pictures_are_those_of_the_pipeline_in_diffusers(bases, kind, guidance_s
     found = generate(base, None, prompts, 1, Sampling(seed=3, **options))
     assert np.abs(arrays(found)[:, 0] - arrays([expected])[0]).max() <= 1
     assert arrays(found).std() > 5, "not a flat picture"
+
+
+def test_a_negative_prompt_and_another_size_give_what_diffusers_draws(base):
+    pipeline = StableDiffusionPipeline(
+        vae=base.vae,
+        text_encoder=base.text_encoders[0].model,
+        tokenizer=base.tokenizers[0].tokenizer,
+        unet=base.denoiser,
+        scheduler=DPMSolverMultistepScheduler.from_config(base.noise_scheduler.config),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    size, options = PictureSize(24, 16), {"guidance_scale": 4.0, "num_inference_steps": 6}
+    text, unwanted = "a photo of a teapot on the beach", "a red box"
+    noise = initial_noise(base, 3, 0, size)
+    assert noise.shape[2:] == (8, 12)
+    expected = pipeline(text, negative_prompt=unwanted, latents=noise, height=16, width=24, **options).images
+    found = generate(base, None, [text], 1, Sampling(seed=3, **options), negative_prompt=unwanted, size=size)
+    assert np.abs(arrays(found) - arrays([expected])).max() <= 1
+    with pytest.raises(InputError, match="steps of 2"):
+        generate(base, None, [text], 1, SAMPLING, size=PictureSize(21, 16))
 
 
 def test_noise_is_decided_by_seed_and_index_alone(base, concept):
