@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.marks.marking import ai_made_png
 from model.reading.pictures import OURS, open_picture
 from tasks.comparison.maps_sheet import MapRow, draw_maps_sheet, mapped_prompts, row_of
 from tasks.comparison.method_sheet import draw_method_sheet
@@ -65,7 +66,8 @@ def _draw_sheet(store: Store, work: ComparisonResults, name: str, file: Path) ->
         for method in work.methods
     }
     images = pictures(store, work.found[work.first(name)]["prepare"], IMAGES)
-    draw_method_sheet(name, job.concept.super_category, images, job.recipe.prompts, rows).save(file, optimize=True)
+    sheet = draw_method_sheet(name, job.concept.super_category, images, job.recipe.prompts, rows)
+    file.write_bytes(ai_made_png(sheet))
 
 
 def _draw_attention(store: Store, work: ComparisonResults, name: str, file: Path) -> None:
@@ -91,7 +93,7 @@ def _save_maps(work: ComparisonResults, name: str, said: str, rows: list[MapRow]
     training = work.first(name)
     category = work.jobs[training].concept.super_category
     prompts = mapped_prompts(work.found[training]["maps"])
-    draw_maps_sheet(name, said, category, prompts, rows).save(file, optimize=True)
+    file.write_bytes(ai_made_png(draw_maps_sheet(name, said, category, prompts, rows)))
 
 
 def _has_maps(work: ComparisonResults) -> bool:

@@ -50,10 +50,9 @@ class Sheet:
         return xy[1] + 58
 
     def paste(self, xy: tuple[int, int], picture: Image.Image) -> None:
-        """Put the middle square of a picture on a tile; pixels stay square where a whole factor enlarges them."""
-        whole = self._tile % min(picture.size) == 0
-        resampling = Image.Resampling.NEAREST if whole else Image.Resampling.LANCZOS
-        self.image.paste(ImageOps.fit(picture.convert("RGB"), (self._tile, self._tile), method=resampling), xy)
+        """Put the middle square of a picture on a tile; a small one is enlarged smoothly."""
+        tile = ImageOps.fit(picture.convert("RGB"), (self._tile, self._tile), method=Image.Resampling.LANCZOS)
+        self.image.paste(tile, xy)
         self.draw.rectangle([xy[0], xy[1], xy[0] + self._tile - 1, xy[1] + self._tile - 1], outline=LINE)
 
 

@@ -83,7 +83,7 @@ def _causes(now: Making, before: LastTraining, changed: Sequence[StagePlan]) -> 
 
 
 def _images(now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
-    """As in "images: +2, 1 changed (03.jpg)"."""
+    """As in "images: +2 (04.jpg, 05.jpg), 1 changed (03.jpg)"."""
     if now == before:
         return
     added, removed = sorted(now.keys() - before.keys()), sorted(before.keys() - now.keys())
@@ -95,8 +95,8 @@ def _images(now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
             removed.remove(old)
             renamed.append(f"{old} -> {name}")
     changed = sorted(name for name in now.keys() & before.keys() if now[name] != before[name])
-    parts = [f"+{len(added)}"] if added else []
-    parts += [f"-{len(removed)}"] if removed else []
+    parts = [f"+{len(added)} ({_listed(added)})"] if added else []
+    parts += [f"-{len(removed)} ({_listed(removed)})"] if removed else []
     parts += [f"{len(changed)} changed ({_listed(changed)})"] if changed else []
     parts += [f"{len(renamed)} renamed ({_listed(renamed)})"] if renamed else []
     yield f"images: {', '.join(parts)}"

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from model.errors import InputError
+from model.marks.marking import AI_MADE
 from model.scores.interval import Interval
 from tasks.jobs.keys import plan_of
 from tasks.lineage.diff import ScorePair, compare_chains
@@ -80,7 +81,7 @@ def test_the_sheet_shows_both_from_the_same_seeds(lineage_project, diff):
     columns = {LEFT: lineage_project.first, RIGHT: lineage_project.last}
     for x, made in columns.items():
         drawn = picture(store, made.manifests["evaluate"], "generations/00/00.png")
-        tile = drawn.resize((144, 144), Image.Resampling.NEAREST)  # of 16 pixels: nine times, without smoothing
+        tile = drawn.resize((144, 144), Image.Resampling.LANCZOS)
         inside = (8, 8, 136, 136)  # its frame is drawn over the edge
         wanted = tile.crop(inside).tobytes()
         found = [
@@ -91,6 +92,7 @@ def test_the_sheet_shows_both_from_the_same_seeds(lineage_project, diff):
 
 def test_the_command_says_it_all_and_draws_the_sheet(lineage_project, tmp_path, monkeypatch):
     monkeypatch.chdir(lineage_project.settings.root)
+    monkeypatch.setenv("COLUMNS", "80")
     sheet = tmp_path / "two.png"
     done = CliRunner().invoke(app, ["diff", "owl", "1", "candidate", "--sheet", str(sheet), "--json"])
     assert done.exit_code == 0, done.output
@@ -99,8 +101,14 @@ def test_the_command_says_it_all_and_draws_the_sheet(lineage_project, tmp_path, 
     assert facts["changes"] == ["stage 3: learning_rate 0.0002 -> 0.05"] and facts["sheet"] == str(sheet)
     with Image.open(sheet) as drawn:
         assert drawn.format == "PNG"
+        assert AI_MADE in drawn.text["XML:com.adobe.xmp"]
     shown = CliRunner().invoke(app, ["diff", "owl", "v1", "@candidate"])
     assert shown.exit_code == 0 and "learning_rate 0.0002 -> 0.05" in shown.stdout
+    told = [line for line in shown.stdout.splitlines() if not line.startswith("Pictures")]
+    assert max(map(len, told)) <= 80, shown.stdout
+    rows = [line for line in told if line.startswith("CLIP-I")]
+    assert len(rows) == 1 + len(facts["prompts"])
+    assert len({line.index("clearly") for line in rows}) == 1  # one column, whatever stands before it
     for arguments, said in ((["1", "9"], "has no version 9"), (["1", "a/b"], "two versions or aliases")):
         wrong = CliRunner().invoke(app, ["diff", "owl", *arguments])
         assert wrong.exit_code == 2 and said in " ".join(wrong.stderr.split())

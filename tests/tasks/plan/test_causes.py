@@ -74,8 +74,8 @@ def other_images(project: Settings) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (other_images, ["images: +2, 1 changed (03.png)"]),
-        (lambda p: (images(p) / "04.png").unlink(), ["images: -1"]),
+        (other_images, ["images: +2 (05.png, 06.png), 1 changed (03.png)"]),
+        (lambda p: (images(p) / "04.png").unlink(), ["images: -1 (04.png)"]),
         (lambda p: (images(p) / "04.png").rename(images(p) / "9.png"), ["images: 1 renamed (04.png -> 9.png)"]),
         (
             lambda p: write_params(p.root, unet={"learning_rate": 1e-6}, cross_attention={"batch_size": 2}),

@@ -146,7 +146,7 @@ def test_production_goes_back_to_what_did_not_see_it_and_the_set_to_what_it_was(
     assert [origin.file for origin in image_origins(concept)] == ["00.png", "01.png", "02.png"]
     assert (concept.folder / "concept.yaml").read_bytes() == before
     (state,) = make_plan(settings, [CONCEPT]).concepts
-    assert (state.state, state.causes) == ("stale", ("images: -1",))  # retraining follows from the set
+    assert (state.state, state.causes) == ("stale", (f"images: -1 ({ADDED})",))  # retraining follows from the set
 
     (record,) = read_takedowns(open_store(settings)).takedowns
     assert record == done.takedown and record.finished and record.reason == "consent was withdrawn"
