@@ -100,6 +100,31 @@ def diff(
     show_diff(project(), name, before, after, sheet=sheet, as_json=as_json)
 
 
+@panel.command("gallery red-teapot", "gallery --index", "gallery --index -o concepts.html")
+def gallery(
+    name: Annotated[
+        str | None, Argument(metavar="NAME", help="A trained concept.", autocompletion=complete_concept)
+    ] = None,
+    index: Annotated[bool, Option("--index", help="Write a page of all concepts.")] = False,
+    output: Annotated[
+        Path | None, Option("-o", "--output", metavar="FILE", help="Where that page goes; else beside the galleries.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say where the galleries of a concept's versions are, or write a page of all concepts.
+
+    The page holds each concept's newest picture, scores, champion and state, with a filter.
+    """
+    if (name is None) != index or (output is not None and not index):
+        raise BadParameter("either NAME, or --index (with -o FILE), is needed")
+    from flows.concepts.gallery import show_gallery, write_index
+
+    if name is not None:
+        show_gallery(project(), name, as_json=as_json)
+    else:
+        write_index(project(), output, as_json=as_json)
+
+
 @panel.command("ui")
 def ui() -> None:
     """Start the Prefect and MLflow pages on this machine until Ctrl-C."""

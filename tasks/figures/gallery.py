@@ -7,9 +7,10 @@ from typing import Any
 from jinja2 import PackageLoader
 from PIL import Image
 
+from model.marks.marking import Mark, ai_made_xmp, marked_png
 from tasks.figures.contact_sheet import draw_contact_sheet
 from tasks.figures.gallery_content import STAGE_LESSONS, Gallery, GalleryFacts, StageView, gallery_of
-from tasks.figures.html import SMALL_PIXELS, embedded, page_environment
+from tasks.figures.html import embedded, page_environment
 from tasks.store.artefacts import CONTACT_SHEET, PAGE
 
 SHOWN_PER_PROMPT = 8
@@ -41,17 +42,22 @@ def write_gallery(
         stages=stages,
         scores=scores,
     )
-    draw_contact_sheet(gallery).save(folder / CONTACT_SHEET, optimize=True)
+    said = f"gallery of {len(prompts)} prompts"
+    mark = Mark(
+        concept=facts.concept, content=facts.content, version=None, prompt=said, text=said, seed=facts.seed, index=0
+    )
+    (folder / CONTACT_SHEET).write_bytes(marked_png(draw_contact_sheet(gallery), mark))
     (folder / PAGE).write_text(render_page(gallery), encoding="utf-8")
 
 
 def render_page(gallery: Gallery) -> str:
     """The gallery as one HTML document that asks nothing of any server."""
-    environment = page_environment(PackageLoader("tasks.figures"), {"embedded": embedded})
+    made = ai_made_xmp()
+    filters = {"embedded": embedded, "drawn": lambda picture: embedded(picture, made)}
+    environment = page_environment(PackageLoader("tasks.figures"), filters)
     return environment.get_template("gallery.html.j2").render(
         gallery=gallery,
         facts=gallery.facts,
         lessons=STAGE_LESSONS,
         shown=SHOWN_PER_PROMPT,
-        small=all(max(picture.size) <= SMALL_PIXELS for scene in gallery.scenes for picture in scene.generations),
     )

@@ -39,6 +39,8 @@ class GalleryFacts:
     keys: Mapping[str, str]
     """Key of each stage by its name, in the order in which they ran."""
     seed: int
+    content: str
+    """Key of the training's content, by which every registry knows its version."""
 
     @property
     def called(self) -> str:

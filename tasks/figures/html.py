@@ -8,7 +8,7 @@ from jinja2 import BaseLoader, Environment, StrictUndefined
 from PIL import Image
 
 SMALL_PIXELS = 128
-"""Pictures up to this side are embedded exactly, and enlarged with visible pixels."""
+"""Pictures up to this side are embedded exactly."""
 EMBEDDED_PIXELS = 384
 """Longest side of a larger picture inside the page."""
 
@@ -22,13 +22,21 @@ def page_environment(templates: BaseLoader, filters: Mapping[str, Callable[..., 
     return environment
 
 
-def embedded(picture: Image.Image) -> str:
-    """The picture as a ``data:`` address: exact when small, a WebP of at most 384 pixels a side when not."""
+def embedded(picture: Image.Image, xmp: bytes = b"") -> str:
+    """The picture as a ``data:`` address: exact when small, a WebP of at most 384 pixels a side when not.
+
+    `xmp` is what the file says of itself.
+    """
     buffer = io.BytesIO()
     if max(picture.size) <= SMALL_PIXELS:
-        picture.save(buffer, "WEBP", lossless=True, method=6)
+        picture.save(buffer, "WEBP", lossless=True, method=6, xmp=xmp)
     else:
         reduced = picture.copy()
         reduced.thumbnail((EMBEDDED_PIXELS, EMBEDDED_PIXELS), Image.Resampling.LANCZOS)
-        reduced.save(buffer, "WEBP", quality=88, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+        reduced.save(buffer, "WEBP", quality=88, method=4, xmp=xmp)
+    return as_data(buffer.getvalue())
+
+
+def as_data(webp: bytes) -> str:
+    """A WebP as a ``data:`` address."""
+    return "data:image/webp;base64," + base64.b64encode(webp).decode("ascii")

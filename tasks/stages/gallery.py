@@ -8,6 +8,7 @@ from tasks.execution.stage_task import stage_task
 from tasks.figures.gallery import write_gallery
 from tasks.figures.gallery_content import GalleryFacts, StageView
 from tasks.jobs.keys import StagePlan
+from tasks.registry.training_facts import content_key_of
 from tasks.store.artefacts import (
     BASE_GENERATIONS,
     CATEGORY_MAP,
@@ -38,6 +39,7 @@ def make_gallery(plan: StagePlan, context: StageContext, inputs: Mapping[str, Ma
             data_version=job.images.digest,
             keys={stage.stage: stage.key for stage in job.stages if stage.kind != "gallery"},
             seed=job.recipe.params.seed,
+            content=content_key_of({stage.stage: stage.key for stage in job.stages}),
         ),
         concept_images=pictures(store, inputs["prepare"], IMAGES),
         prompts=job.recipe.prompts,

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.marks.marking import AI_MADE, read_mark
 from model.scores.interval import Interval
-from tasks.figures.contact_sheet import learned_from
+from tasks.figures.contact_sheet import TILE, learned_from
 from tasks.figures.gallery import SHOWN_PER_PROMPT, GalleryFacts, StageView, write_gallery
 from tasks.figures.html import EMBEDDED_PIXELS
 from tasks.figures.score_words import Reading
+from tasks.figures.sheet import Sheet
 
 PROMPTS = ["a photo of a {} in the snow", "a watercolor of a {}", "a {} at night"]
 EXTERNAL = re.compile(r"(https?:)?//[a-z]", re.IGNORECASE)
@@ -49,6 +51,7 @@ def parts(*, side: int = 64, count: int = 10, **facts: Any) -> dict[str, Any]:
         "data_version": "0123456789abcdef0123456789abcdef.dir",
         "keys": {"prepare": "a" * 64, "train-1-embedding": "b" * 64, "evaluate": "c" * 64},
         "seed": 7,
+        "content": "d" * 64,
     }
     return {
         "facts": GalleryFacts(**{**known, **facts}),
@@ -226,6 +229,22 @@ def test_small_pictures_are_on_the_page_exactly(tmp_path: Path) -> None:
     page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
     (image,) = (i for i in page.images if i["alt"] == "a photo of a [V] owl in the snow, picture 1")
     assert np.array_equal(np.asarray(embedded_picture(image).convert("RGB")), noise)
+
+
+def test_what_a_model_made_says_so_and_photographs_do_not(folder: Path, page: Page) -> None:
+    mark = read_mark(folder / "gallery.png")
+    assert (mark.concept, mark.content, mark.version) == ("plum-owl", "d" * 64, None)
+    for image in page.images:
+        made = AI_MADE.encode() in embedded_picture(image).info.get("xmp", b"")
+        assert made is not image["alt"].startswith("concept image"), image["alt"]
+
+
+def test_small_pictures_are_shown_smoothly(folder: Path, tmp_path: Path) -> None:
+    assert "pixelated" not in (folder / "index.html").read_text(encoding="utf-8")
+    sheet = Sheet(TILE, TILE, margin=0, tile=TILE)
+    sheet.paste((0, 0), Image.fromarray(np.array([[0, 255], [255, 0]], dtype=np.uint8)).resize((64, 64), 0))
+    row = np.asarray(sheet.image.convert("L"))[TILE // 4]
+    assert len(set(row[2:-2].tolist())) > 2  # greys between the two
 
 
 def test_large_pictures_are_reduced_on_the_page(tmp_path: Path) -> None:
