@@ -1,8 +1,8 @@
 """From images to a registered model: several concepts, one after the other, each in a flow run of its own."""
 
+import time
 from collections.abc import Iterator, Sequence
-
-from rich.text import Text
+from dataclasses import replace
 
 from flows.output.console import notices, warn
 from flows.output.image_notes import tell_notes
@@ -10,6 +10,7 @@ from flows.output.invocation import command
 from flows.output.names import some_names
 from flows.output.progress import TerminalReporter
 from flows.server.command_flows import flows_of_command
+from flows.training.made_before import made_before
 from flows.training.outcome import ConceptOutcome
 from flows.training.train_here import train_here
 from flows.training.verdict import judged
@@ -30,13 +31,15 @@ from tasks.store.store import Store, open_store
 def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = False) -> list[ConceptOutcome]:
     """Train, evaluate and register concepts, doing only what is not in the store; one outcome each, in order.
 
-    One concept's failure does not stop the others. `verbose` shows Prefect's own log on the terminal. Apply
+    One concept's failure does not stop the others. Where everything is there, Prefect is not even started. `verbose`
+    shows Prefect's own log on the terminal. The outcomes' seconds add up to what this call took. Apply
     `tasks.project.settings.apply_environment` before.
 
     Raises:
         InputError: something is wrong with what was asked for, all of it together; no work was started.
         WorkFailed: Prefect's API does not start, or DVC could not make the images of a bundled sample.
     """
+    started, reporter = time.monotonic(), TerminalReporter(notices())
     unmade = unmade_samples(settings, names)
     jobs = plan_jobs(settings, [name for name in names if name not in unmade])
     store = open_store(settings)
@@ -49,13 +52,27 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
         images = [job.concept.images / file.relpath for file in job.images.files]
         if foreign := foreign_images(settings, images, command()):
             warn(f"concept {job.concept.name}: {foreign}")
-    with flows_of_command(settings, lambda: check_jobs(settings, jobs), verbose=verbose):
-        _warn(settings, store, jobs)
-        reporter = TerminalReporter(notices())
-        return judged(settings, [train_here(job, reporter, checked=True) for job in jobs])
+    reporter.prepare("asking the store what is there")
+    try:
+        outcomes = made_before(settings, store, names)
+        wanting = [job for job in jobs if job.concept.name not in outcomes]
+        if wanting:
+            reporter.prepare("starting Prefect")
+            with flows_of_command(settings, lambda: check_jobs(settings, wanting), verbose=verbose):
+                reporter.end()
+                _warn(settings, store, jobs, reporter)
+                for job in wanting:
+                    outcomes[job.concept.name] = train_here(job, reporter, checked=True)
+        else:
+            reporter.end()
+            _warn(settings, store, jobs, reporter)
+    finally:
+        reporter.end()
+    done = [outcomes[name] for name in dict.fromkeys(job.concept.name for job in jobs)]
+    return judged(settings, _as_waited(done, started))
 
 
-def _warn(settings: Settings, store: Store, jobs: Sequence[Job]) -> None:
+def _warn(settings: Settings, store: Store, jobs: Sequence[Job], reporter: TerminalReporter) -> None:
     """Say before any time is spent what is out of order and hinders no training, but perhaps what comes after it."""
     noted = notes_of(settings, [(job.concept, job.images) for job in jobs])
     tell_notes(note for notes in noted.values() for note in notes)
@@ -63,10 +80,10 @@ def _warn(settings: Settings, store: Store, jobs: Sequence[Job]) -> None:
     if _asks_for_commits(settings):
         for record in attest(settings, store, [job.concept.name for job in jobs]):
             what = f"commit {record.commit[:12]} holds what it was made from (attestation {record.number})"
-            notices().print(f"{record.concept}: {what}", soft_wrap=True)
+            reporter.tell(f"{record.concept}: {what}")
         warnings += _uncommitted(settings, jobs)
     for warning in warnings:
-        notices().print(Text.assemble(("warning: ", "yellow"), warning), soft_wrap=True)
+        reporter.warn(warning)
 
 
 def _asks_for_commits(settings: Settings) -> bool:
@@ -89,3 +106,13 @@ def _uncommitted(settings: Settings, jobs: Sequence[Job]) -> Iterator[str]:
         yield f"files differ from git's newest commit {facts['commit'][:12]}: {way_out}"
     elif dirty := [job.concept.name for job in jobs if job.images.dirty]:
         yield f"the images of {some_names(dirty)} are not in git's newest commit: {way_out}"
+
+
+def _as_waited(outcomes: list[ConceptOutcome], started: float) -> list[ConceptOutcome]:
+    """With what came before and after all of them, such as the start of Prefect, in the seconds of the longest."""
+    if not outcomes:
+        return outcomes
+    rest = time.monotonic() - started - sum(outcome.seconds for outcome in outcomes)
+    longest = max(range(len(outcomes)), key=lambda number: outcomes[number].seconds)
+    waited = replace(outcomes[longest], seconds=outcomes[longest].seconds + max(rest, 0.0))
+    return [*outcomes[:longest], waited, *outcomes[longest + 1 :]]

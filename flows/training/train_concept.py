@@ -16,6 +16,7 @@ from flows.training.worker_protocol import label_run, refuse_another_plan
 from model.errors import SetupError, WorldFailed
 from tasks.execution.preflight import check_jobs
 from tasks.execution.reporting import Silence
+from tasks.galleries.versions import show_versions
 from tasks.jobs.jobs import plan_jobs
 from tasks.plan.failures import forget_failures
 from tasks.plan.last_training import last_training_of, write_last_training
@@ -70,6 +71,10 @@ def _carry_out(training: PreparedTraining) -> ConceptOutcome:
     _make(training, stages)
     _show(training, stages)
     version = stages.register()
+    folder = stages.mending(
+        lambda: show_versions(training.job.settings, stages.context.store, training.job.concept.name, version.version)
+    )
+    training.note(gallery_png=folder / CONTACT_SHEET, gallery_html=folder / PAGE)
     _remember(training, stages, version)
     return training.note(
         model_name=version.name,
@@ -95,7 +100,7 @@ def _make(training: PreparedTraining, stages: StageRuns) -> None:
 
 
 def _show(training: PreparedTraining, stages: StageRuns) -> None:
-    """Copy the gallery to where people look, and read the scores."""
+    """Copy the gallery to where people look, so that it is there whatever MLflow answers, and read the scores."""
     store, folder = stages.context.store, training.job.settings.gallery_dir / training.job.concept.name
     stages.mending(lambda: store.materialise(stages.manifests["gallery"], folder))
     scores = stages.mending(lambda: load_scores(store, stages.manifests["evaluate"]))

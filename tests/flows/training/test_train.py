@@ -5,6 +5,8 @@ The tests share one project, whose training the first of them finds made; each l
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +17,12 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import temporary_settings
 
+from flows.server.command_flows import flows_of_command
 from flows.training.outcome import ConceptOutcome
 from flows.training.train import run_training
+from flows.training.train_here import train_here
 from model.errors import InputError
+from tasks.execution.reporting import Silence
 from tasks.jobs.jobs import plan_jobs
 from tasks.project.settings import Settings
 from tasks.store.store import open_store
@@ -100,8 +105,39 @@ def test_the_first_run_makes_everything_and_leaves_it_where_a_person_looks(share
     json.dumps(first.to_json())
 
 
-def test_a_run_without_changes_is_cached_task_by_task_and_makes_no_second_version(shared, first, prefect_url):
-    outcome = again(shared)
+def test_a_run_without_changes_starts_neither_prefect_nor_torch(shared, first):
+    gallery = first.gallery_html.read_bytes()
+    first.gallery_html.unlink()
+    code = (
+        "import sys, time, pathlib; from flows.training.train import run_training; started = time.monotonic()\n"
+        "from tasks.project.settings import Settings\n"
+        f"(done,) = run_training(Settings(root=pathlib.Path({str(shared.root)!r})), ['turtle'])\n"
+        "waited = time.monotonic() - started\n"
+        "assert not {'prefect', 'torch', 'mlflow.tracking'} & set(sys.modules), sorted(sys.modules)\n"
+        "assert abs(done.seconds - waited) < 0.5, (done.seconds, waited)\n"
+        "assert {task.state for task in done.tasks} == {'cached'}\n"
+        "print(done.model_name, done.version, done.version_created, done.scores['clip_i']['mean'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["concept.turtle", "1", "False", str(first.scores["clip_i"]["mean"])]
+    assert first.gallery_html.read_bytes() == gallery
+    assert not (shared.prefect_home / "api.log").exists()
+
+
+def test_a_version_that_was_damaged_in_the_registry_is_mended(shared, first, capsys):
+    (file,) = (shared.root / ".conceptbooth" / "mlflow").rglob("artifacts/concept.safetensors")
+    right = file.read_bytes()
+    file.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+    assert made(again(shared)) == ["register"]
+    assert file.read_bytes() == right
+    assert "is not what was registered; registering again" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_run_that_asks_prefect_is_cached_task_by_task_and_makes_no_second_version(shared, first, prefect_url):
+    (job,) = plan_jobs(shared, ["turtle"])
+    with flows_of_command(shared, lambda: None, verbose=False):
+        outcome = train_here(job, Silence(), checked=True)
     assert made(outcome) == []
     assert (outcome.version, outcome.version_created) == (1, False)
     assert (outcome.scores, outcome.verdict) == (first.scores, first.verdict)
@@ -158,7 +194,9 @@ def test_bytes_that_changed_unseen_are_found_when_they_are_read(shared, first, c
 
 def test_prefect_s_cache_is_not_needed(shared, first):
     shutil.rmtree(shared.root / "results")
-    outcome = again(shared)
+    (job,) = plan_jobs(shared, ["turtle"])
+    with flows_of_command(shared, lambda: None, verbose=False):
+        outcome = train_here(job, Silence(), checked=True)
     assert made(outcome) == [] and outcome.version == 1
 
 

@@ -1,0 +1,50 @@
+"""Concepts of which everything is there already: told from store and registry, before Prefect or torch is imported."""
+
+import time
+from collections.abc import Iterable
+
+from flows.training.outcome import ConceptOutcome, TaskOutcome
+from tasks.galleries.versions import show_versions
+from tasks.plan.plan import REGISTER, ConceptPlan, make_plan
+from tasks.project.settings import Settings
+from tasks.registry.versions import model_name
+from tasks.registry.whole_version import is_whole
+from tasks.store.artefacts import CONTACT_SHEET, PAGE
+from tasks.store.scores import load_scores
+from tasks.store.store import Damaged, Store
+
+
+def made_before(settings: Settings, store: Store, names: Iterable[str]) -> dict[str, ConceptOutcome]:
+    """The outcomes of those concepts for which a training would do nothing; none where that cannot be told.
+
+    Raises:
+        StoreFailed: the store cannot be read.
+        WorkFailed: MLflow does not answer.
+    """
+    plan = make_plan(settings, names)
+    found = {concept.concept: _outcome(settings, store, concept) for concept in plan.of("up to date")}
+    return {name: outcome for name, outcome in found.items() if outcome is not None}
+
+
+def _outcome(settings: Settings, store: Store, plan: ConceptPlan) -> ConceptOutcome | None:
+    """None where something is missing or damaged after all: the training puts that right."""
+    job, version, started = plan.job, plan.version, time.monotonic()
+    if job is None or version is None or not is_whole(settings, version):
+        return None
+    stages = {stage.stage: stage.key for stage in job.stages}
+    try:
+        scores = load_scores(store, store.get("evaluate", stages["evaluate"]))
+        folder = show_versions(settings, store, plan.concept, version.version)
+    except Damaged:
+        return None
+    return ConceptOutcome(
+        concept=plan.concept,
+        base=job.recipe.base.reference,
+        tasks=tuple(TaskOutcome(name=name, state="cached", seconds=0.0) for name in (*stages, REGISTER)),
+        seconds=time.monotonic() - started,
+        scores=scores,
+        model_name=model_name(plan.concept),
+        version=version.version,
+        gallery_png=folder / CONTACT_SHEET,
+        gallery_html=folder / PAGE,
+    )
