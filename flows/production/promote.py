@@ -59,7 +59,7 @@ def run_promotion(
     if serving and (serving.content, serving.version) == (source.content, int(source.version.version)):
         checks, used = tuple(GateCheck(**check) for check in serving.gates), dict(serving.overridden)  # asked then
     else:
-        checks = _asked(settings, store, policy, source, ledger, approved_by, measure_again, tell)
+        checks = _asked(settings, store, policy, source, ledger, place, approved_by, measure_again, tell)
         used = {check.gate: str(reason) for check in checks if not check.passed}
         failed = [check for check in checks if not check.passed and check.gate not in overrides]
         if failed:
@@ -112,6 +112,7 @@ def _asked(
     policy: Policy,
     source: Source,
     ledger: Ledger,
+    place: Blobs,
     approved_by: str | None,
     measure_again: bool,
     tell: Callable[[str], None],
@@ -132,7 +133,7 @@ def _asked(
             verification=verification,
             evaluation=source.evaluation,
             measured=measured,
-            champion=serving_evaluation(store, ledger),
+            champion=serving_evaluation(store, place, ledger),
             ledger=ledger,
             approved_by=approved_by,
             adoptions=adoptions_of(settings, store, source.chain.manifests),

@@ -19,6 +19,7 @@ from tasks.signing.keys import Signer
 from tasks.store.documents import read_values
 from tasks.store.sealed import sealed, unsealed
 from tasks.store.sealed_chain import ChainLink, append_record, chain_path, read_chain_records
+from tasks.store.shapes import check_fields
 from tasks.store.store import Store
 
 TAKEDOWNS = "takedowns/"
@@ -81,6 +82,7 @@ class Takedown:
 
         def build(values: dict[str, Any]) -> "Takedown":
             del values["schema"]
+            check_fields(cls, values)
             sets = tuple(SetMember(**member) for member in values.pop("sets"))
             revoked = {proper_name(concept): tuple(contents) for concept, contents in values.pop("revoked").items()}
             for member in sets:

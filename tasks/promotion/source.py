@@ -11,10 +11,13 @@ from tasks.lineage.evaluations import Evaluation
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.production.ledger import Ledger
+from tasks.production.release import LINEAGE, read_file, read_release
 from tasks.project.settings import Settings
 from tasks.registry.cleared_tags import mend_cleared_tags
 from tasks.registry.reference import VersionReference
 from tasks.registry.versions import resolve
+from tasks.store.blobs import Blobs
+from tasks.store.manifest import Manifest
 from tasks.store.store import Damaged, Store
 from tasks.tracking.client import connect, sorted_failures
 from tasks.verification.scores import measured_evaluation
@@ -88,11 +91,22 @@ def refuse_for_good(store: Store, ledger: Ledger, source: Source) -> None:
         )
 
 
-def serving_evaluation(store: Store, ledger: Ledger) -> Evaluation | Damaged | None:
-    """The evaluation of what serves; None where nothing does, Damaged where it cannot be read. Raises StoreFailed."""
-    if ledger.serving is None:
+def serving_evaluation(store: Store, place: Blobs, ledger: Ledger) -> Evaluation | Damaged | None:
+    """The evaluation of what serves; None where nothing does, Damaged where it cannot be read. Raises StoreFailed.
+
+    By the manifest that was released with it: whoever can write to the store could make the champion a worse one there.
+    """
+    serving = ledger.serving
+    if serving is None:
         return None
+    key = serving.stages.get("evaluate", "")
     try:
-        return measured_evaluation(store, store.get("evaluate", ledger.serving.stages["evaluate"])).evaluation
+        release = read_release(place, ledger.concept, str(serving.release))
+        manifest = Manifest.from_json(read_file(place, release, f"{LINEAGE}/evaluate.json").decode())
+        measured = measured_evaluation(store, manifest)
     except Damaged as damage:
         return damage
+    except (InputError, ValueError) as error:
+        return Damaged("evaluate", key, [f"of the release: {error}"])
+    faults = [check.said for check in measured.checks if check.state == "fault"]
+    return Damaged("evaluate", key, [f"its scores {said}" for said in faults]) if faults else measured.evaluation

@@ -14,6 +14,7 @@ from tasks.registry.versions import GATE_TAG, KEY_TAG, PREFIX, REVOKED_TAG, STAG
 from tasks.signing.keys import Signer
 from tasks.store.documents import read_values
 from tasks.store.sealed import Seal, sealed, unsealed
+from tasks.store.shapes import check_fields
 from tasks.store.store import Store
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ class VersionRecord:
 
         def build(values: dict[str, Any]) -> "VersionRecord":
             del values["schema"]
+            check_fields(cls, values)
             record = cls(**values | {"replaced": tuple(values.get("replaced", ()))}, seal=seal)
-            int(record.version), str(record.content)
+            str(record.content)  # KeyError where it has none
             return record
 
         return read_values(

@@ -13,8 +13,10 @@ from typing import Any
 
 from model.reading.documents import parse_json
 from tasks.signing.keys import Signer
+from tasks.store.shapes import check_shape
 
 CHANGED = "its bytes have changed since it was sealed"
+_SIGNATURE = Mapping[str, str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,7 @@ def unsealed(document: bytes) -> tuple[dict[str, Any], Seal | None]:
     if digest != hashlib.sha256(json_text(content)).hexdigest() or document != json_text({**content, "seal": digest}):
         raise ValueError(CHANGED)
     signature = content.pop("signature", None)
+    check_shape(_SIGNATURE, signature, "signature")
     return content, Seal(digest=digest, signature=signature, signed=json_text(content))
 
 
@@ -82,6 +85,7 @@ def unsealed_lines(document: bytes, lines: int) -> tuple[bytes, dict[str, Any], 
     if digest != hashlib.sha256(body + _line(told)).hexdigest() or last != _line({**told, "seal": digest}):
         raise ValueError(CHANGED)
     signature = told.pop("signature", None)
+    check_shape(_SIGNATURE, signature, "signature")
     return body, told, Seal(digest=digest, signature=signature, signed=body + _line(told))
 
 
