@@ -28,6 +28,7 @@ UNSEALED_SCHEMA = 1
 """Of records from before they were sealed, which were written over when they were finished; they read as before."""
 KIND, FINISHED = "takedown", "finished takedown"
 """What their signatures are over."""
+FINISHED_END = ".finished.json"
 _OUTCOME = ("sets", "revoked", "images", "finished")
 """What the second record says anew."""
 
@@ -139,7 +140,7 @@ def examine_takedowns(store: Store) -> tuple[tuple[Takedown, ...], list[str]]:
     """Those that can be read, and what is wrong with the records, one sentence each. Raises StoreFailed."""
     read = read_chain_records(store, TAKEDOWNS)
     problems, takedowns = list(read.problems), []
-    outcomes = {path for path in store.records(TAKEDOWNS) if path.endswith(_END)} if read.links else set()
+    outcomes = {path for path in store.records(TAKEDOWNS) if path.endswith(FINISHED_END)} if read.links else set()
     there = store.read_records(sorted(outcomes)) if outcomes else {}
     for link in read.links:
         path = _finished_path(link.number)
@@ -168,11 +169,8 @@ def finish_takedown(store: Store, takedown: Takedown, signer: Signer | None = No
     store.write_record(_finished_path(takedown.number), sealed(FINISHED, content, signer))
 
 
-_END = ".finished.json"
-
-
 def _finished_path(number: int) -> str:
-    return f"{TAKEDOWNS}{number:06}{_END}"
+    return f"{TAKEDOWNS}{number:06}{FINISHED_END}"
 
 
 def _outcome(document: bytes, opening: ChainLink) -> dict[str, Any]:

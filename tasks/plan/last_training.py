@@ -169,7 +169,7 @@ def write_last_training(store: Store, settings: Settings, trained: LastTraining)
     previous = before.seal.digest if before and before.seal else None
     if last in same and before:
         previous = before.previous
-    content = replace(trained, previous=previous).to_json(store.signer)
+    content = replace(trained, previous=previous).to_json(store.record_signer)
     for path in (own, last):
         if path not in same:
             store.write_record(path, content)

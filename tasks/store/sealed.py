@@ -7,12 +7,13 @@ schema, where it has one, is 1.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from model.reading.documents import parse_json
-from tasks.signing.keys import Signer
+from tasks.signing.keys import Role, Signer
+from tasks.signing.trusted_keys import TrustedKey, TrustedKeys
 from tasks.store.shapes import check_shape
 
 CHANGED = "its bytes have changed since it was sealed"
@@ -58,6 +59,17 @@ def unsealed(document: bytes) -> tuple[dict[str, Any], Seal | None]:
     signature = content.pop("signature", None)
     check_shape(_SIGNATURE, signature, "signature")
     return content, Seal(digest=digest, signature=signature, signed=json_text(content))
+
+
+def unsigned_because(keys: TrustedKeys, roles: Collection[Role], kind: str, seal: Seal) -> str | None:
+    """Why no key that is trusted with one of these roles stands for a document; None where one does, or none is asked.
+
+    `roles` begins with the one that decides whether signatures are asked for.
+    """
+    if not keys.asks_for(next(iter(roles))):
+        return None
+    told = [keys.who_signed(role, kind, seal.signed, seal.signature) for role in roles]
+    return None if any(isinstance(who, TrustedKey) for who in told) else str(told[0])
 
 
 def sealed_lines(kind: str, body: bytes, facts: Mapping[str, Any], signer: Signer | None = None) -> bytes:

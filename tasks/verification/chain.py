@@ -79,7 +79,7 @@ def verify(settings: Settings, store: Store, chain: Chain, *, released: bool = F
     checks += _check_content(chain)
     checks += _check_scores(store, chain)
     checks += _check_production(settings, chain, released=released)
-    checks += _check_records(store, chain.head.concept)
+    checks += _check_records(store, chain.head.concept, keys)
     checks += _check_models(settings, chain)
     checks += check_images(settings, chain)
     signed = keys.asks_for("trainings")
@@ -150,15 +150,18 @@ def _check_scores(store: Store, chain: Chain) -> Iterator[CheckResult]:
         yield unchecked(f"{_named(evaluation)}: scores", f"cannot be derived again: {failure}")
 
 
-def _check_records(store: Store, concept: str) -> Iterator[CheckResult]:
+def _check_records(store: Store, concept: str, keys: TrustedKeys) -> Iterator[CheckResult]:
     """What the store has on record of the concept beside its artefacts, and of takedowns and upgrades."""
     try:
-        found = examine_records(store, [concept])
+        found = examine_records(store, [concept], keys)
     except StoreFailed as failure:
         yield unchecked("records", str(failure))
         return
     for path, said in found.problems.items():
         yield fault(f"record {path}", said)
+    for path, each in found.unsigned.items():
+        what = f"record {path}: signature"
+        yield fault(what, problem) if (problem := each.problem) else unprovable(what, str(each.vouched))
     old = len(found.unsealed)
     if found.whole > old:
         yield good("records", f"{found.whole - old} are as they were sealed")
