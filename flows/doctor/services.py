@@ -12,6 +12,7 @@ from urllib.request import url2pathname
 
 from flows.doctor.diagnosis import Diagnosis, Probe
 from model.errors import InputError
+from tasks.concepts.takedown_memory import takedown_doubts
 from tasks.dvc.storage import UnreadRemote, dvc_storage
 from tasks.files.s3_url import SCHEME, S3Url
 from tasks.lineage.check_results import NOT_SIGNED
@@ -62,6 +63,8 @@ def _store(settings: Settings) -> Iterator[Diagnosis]:
 def _records(settings: Settings) -> Iterator[Diagnosis]:
     """The store's records, each read and held against its seal."""
     found = examine_records(open_store(settings), keys=load_trusted_keys(settings))
+    for doubt in takedown_doubts(settings, open_store(settings)):
+        yield Diagnosis(what="records", state="problem", found=doubt)
     unsigned = {path: problem for path, each in found.unsigned.items() if (problem := each.problem)}
     for path, said in {**found.problems, **unsigned}.items():
         way_out = "`conceptbooth upgrade` mends it where it can be"

@@ -53,7 +53,7 @@ def run_promotion(
     store, place = open_store(settings), check_production(settings)
     ledger = read_whole_ledger(settings, place, concept)
     source = find_source(settings, store, reference)
-    refuse_for_good(store, ledger, source)
+    refuse_for_good(settings, store, ledger, source)
     tell = _teller(as_json)
     serving = ledger.serving
     if serving and (serving.content, serving.version) == (source.content, int(source.version.version)):

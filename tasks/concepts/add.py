@@ -26,7 +26,7 @@ from tasks.concepts.image_checks import USUAL_IMAGES, CheckedImage, find_images,
 from tasks.concepts.image_origins import ORIGINS_FILE, ImageOrigin, image_origins, write_origins
 from tasks.concepts.image_reading import normalise_image
 from tasks.concepts.image_sets import RECORD_FILE, image_set
-from tasks.concepts.takedown_records import read_takedowns
+from tasks.concepts.takedown_memory import current_takedowns
 from tasks.dvc.command import dvc_add
 from tasks.files.hashing import file_digest
 from tasks.files.locks import file_lock
@@ -168,7 +168,7 @@ def _check(settings: Settings, new: NewConcept, limits: BaseLimits) -> _Intake:
 def _refuse_taken_down(settings: Settings, images: Sequence[CheckedImage]) -> str | None:
     """InputError for images that were taken down; a sentence where the store cannot be asked, as training does anew."""
     try:
-        taken = read_takedowns(open_store(settings))
+        taken = current_takedowns(settings, open_store(settings), ask_registry=False)
     except StoreFailed as failure:
         return f"whether one of the images was taken down is not known, training asks again: {failure}"
     found = [(image.path, takedown) for image in images if (takedown := taken.about(image.sha256))]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from model.errors import InputError
-from tasks.concepts.takedown_records import read_takedowns
+from tasks.concepts.takedown_memory import current_takedowns
 from tasks.lineage.chain import Chain, read_chain
 from tasks.lineage.check_results import CheckResult
 from tasks.lineage.evaluations import Evaluation
@@ -75,12 +75,12 @@ def find_source(settings: Settings, store: Store, reference: VersionReference) -
     )
 
 
-def refuse_for_good(store: Store, ledger: Ledger, source: Source) -> None:
+def refuse_for_good(settings: Settings, store: Store, ledger: Ledger, source: Source) -> None:
     """InputError for a version that was revoked, or saw an image that was taken down: no override brings it back."""
     called = f"concept '{source.concept}' version {source.version.version}"
     if revoked := ledger.revoked.get(source.content):
         raise InputError(f"{called} was revoked on {revoked.words}; no override brings it back")
-    taken = read_takedowns(store)
+    taken = current_takedowns(settings, store)
     if taken.takedowns and not source.chain.images:
         said = "; ".join(source.chain.problems) or "its manifest of prepare is not there"
         raise InputError(f"{called}: images were taken down, and whether it saw one cannot be told: {said}")

@@ -3,20 +3,24 @@
 concepts/<name>/trained.jsonl, failures-*.json      registries/<registry>/**      takedowns/      upgrades/
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from model.errors import InputError, WorkFailed
+from tasks.concepts.takedown_memory import takedown_doubts
 from tasks.concepts.takedown_records import FINISHED, FINISHED_END, TAKEDOWNS, examine_takedowns
 from tasks.concepts.takedown_records import KIND as TAKEDOWN
+from tasks.lineage.check_results import CheckResult, fault, good, unchecked, unprovable
 from tasks.plan.last_training import CONCEPTS, LastTraining, last_training_path
 from tasks.plan.last_training import KIND as TRAINING
+from tasks.project.settings import Settings
 from tasks.registry.store_records import ADDRESS, REGISTRIES
 from tasks.registry.version_records import KIND as VERSION
 from tasks.registry.version_records import VersionRecord
 from tasks.signing.keys import Role
 from tasks.signing.trusted_keys import TrustedKeys
-from tasks.store.blobs import Record
+from tasks.store.blobs import Record, StoreFailed
 from tasks.store.sealed import Seal, unsealed, unsealed_lines, unsigned_because
 from tasks.store.sealed_chain import chain_path, read_chain_records
 from tasks.store.store import Store
@@ -106,6 +110,28 @@ def examine_records(
         problems |= {said.split()[1]: said.split(": ", 1)[1] for said in told}
     unsigned = _unsigned(store, keys, signed + _finished(store, problems)) if keys else {}
     return RecordsFound(whole=whole, unsealed=tuple(never_sealed), problems=problems, unsigned=unsigned)
+
+
+def check_records(settings: Settings, store: Store, concept: str, keys: TrustedKeys) -> Iterator[CheckResult]:
+    """What the store has on record of the concept beside its artefacts, and of takedowns and upgrades."""
+    try:
+        found, doubts = examine_records(store, [concept], keys), list(takedown_doubts(settings, store))
+    except (StoreFailed, InputError, WorkFailed) as failure:
+        yield unchecked("records", str(failure))
+        return
+    for path, said in found.problems.items():
+        yield fault(f"record {path}", said)
+    for doubt in doubts:
+        yield fault("takedowns", doubt)
+    for path, each in found.unsigned.items():
+        what = f"record {path}: signature"
+        yield fault(what, problem) if (problem := each.problem) else unprovable(what, str(each.vouched))
+    old = len(found.unsealed)
+    if found.whole > old:
+        yield good("records", f"{found.whole - old} are as they were sealed")
+    if old:
+        said = "are of before records were sealed; `conceptbooth upgrade` seals them as they are now"
+        yield good("records", f"{old} {said}")
 
 
 class _Signed(NamedTuple):

@@ -87,7 +87,7 @@ def promote(settings: Settings, version: int) -> None:
     place, store = check_production(settings), open_store(settings)
     source = find_source(settings, store, VersionReference.parse(f"{CONCEPT}/{version}"))
     ledger = read_ledger(place, CONCEPT)
-    refuse_for_good(store, ledger, source)
+    refuse_for_good(settings, store, ledger, source)
     put_into_production(settings, place, ledger, source, (), {}, reason="better", approved_by=None)
 
 
