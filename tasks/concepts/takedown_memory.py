@@ -122,7 +122,7 @@ def _memory(settings: Settings) -> dict[str, str]:
     try:
         check_shape(dict[str, str], content, "it")
     except ValueError as error:
-        raise InputError(f"{file}: {error}; it remembers which takedowns there were: put it back from a copy") from error
+        raise InputError(f"{file}: {error}; it says which takedowns there were: put back a copy") from error
     return content
 
 
