@@ -103,6 +103,10 @@ class Takedowns:
         """The newest takedown of this image."""
         return next((takedown for takedown in reversed(self.takedowns) if takedown.is_about(sha256)), None)
 
+    def asked_as(self, words: str) -> Takedown | None:
+        """The newest takedown of what was named so on the command line."""
+        return next((takedown for takedown in reversed(self.takedowns) if takedown.found.get("asked") == words), None)
+
     def among(self, images: Iterable[Mapping[str, Any]]) -> Takedown | None:
         """The first takedown of one of these images, by `sha256` and `original_sha256`."""
         named = (image.get(name) for image in images for name in ("sha256", "original_sha256"))
