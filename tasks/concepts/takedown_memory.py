@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from model.errors import InputError
 from model.reading.documents import read_json
@@ -21,9 +21,6 @@ from tasks.store.shapes import check_shape
 from tasks.store.store import Store
 from tasks.tracking.address import EXPERIMENT, is_unused
 from tasks.tracking.client import connect, sorted_failures
-
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
 
 TAG = "conceptbooth.takedowns"
 _FILE = "takedowns.json"
@@ -136,12 +133,12 @@ def _keep_in_home(settings: Settings, store: Store, known: _Remembered | None, n
     unfinished.replace(file)
 
 
-def _in_registry(client: "MlflowClient", store: Store) -> _Remembered | None:
+def _in_registry(client: Any, store: Store) -> _Remembered | None:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     return _Remembered.parse(experiment.tags.get(_tag(store))) if experiment else None
 
 
-def _keep_in_registry(client: "MlflowClient", store: Store, newest: _Remembered) -> None:
+def _keep_in_registry(client: Any, store: Store, newest: _Remembered) -> None:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment:
         client.set_experiment_tag(experiment.experiment_id, _tag(store), newest.text)
