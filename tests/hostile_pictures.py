@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from tests.picture_files import (
     JPEG_END,
@@ -139,6 +139,7 @@ def _png() -> list[Case]:
         "a profile of garbage": chunk(b"iCCP", b"icc\0\0" + b"garbage"),
         "a profile without a name's end": chunk(b"iCCP", b"icc"),
         "a profile packed in an unknown way": chunk(b"iCCP", b"icc\0\7" + zlib.compress(b"x")),
+        "a profile for a space that is no text": chunk(b"iCCP", b"icc\0\0" + zlib.compress(_profile(b"\xb0GB "))),
         "pHYs too short": chunk(b"pHYs", b"\0\0\1"),
         "gAMA too short": chunk(b"gAMA", b"\0\1"),
         "gAMA of zero": gama(0),
@@ -160,8 +161,21 @@ def _png() -> list[Case]:
     return [
         *(_case(f"PNG, {called}", "a.png", png(shown, part), shown) for called, part in odd.items()),
         _case("PNG, a text with a wrong checksum at the end", "a.png", png(shown, after=late), shown),
+        _case("PNG, its palette left out", "a.png", _without_palette(shown), None, says="its colours cannot be read"),
         _case("PNG, something behind its end", "a.png", png(shown) + b"more of it" * 100, shown),
     ]
+
+
+def _profile(space: bytes) -> bytes:
+    """A colour profile of sRGB that says it is for another space."""
+    whole = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return whole[:16] + space + whole[20:]
+
+
+def _without_palette(shown: Image.Image) -> bytes:
+    whole = png(shown.convert("P"))
+    start = whole.index(b"PLTE") - 4
+    return whole[:start] + whole[start + 12 + int.from_bytes(whole[start : start + 4], "big") :]
 
 
 def _ends() -> list[Case]:

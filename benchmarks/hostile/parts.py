@@ -18,7 +18,11 @@ class Tried:
 _HOSTILE = "test_hostile_"
 TESTED: dict[str, tuple[str, ...]] = {
     "pictures": (f"tests/tasks/pictures/{_HOSTILE}pictures.py",),
-    "documents": (f"tests/model/reading/{_HOSTILE}documents.py", f"tests/tasks/store/{_HOSTILE}documents.py"),
+    "documents": (
+        f"tests/model/reading/{_HOSTILE}documents.py",
+        f"tests/tasks/store/{_HOSTILE}records.py",
+        "tests/tasks/store/test_shapes.py",
+    ),
     "bases": (f"tests/model/bases/{_HOSTILE}bases.py",),
     "names": (
         "tests/tasks/files/test_names.py",

@@ -22,5 +22,7 @@ class _Reports:
 def attempts(files: Sequence[str]) -> Iterator[Tried]:
     """Run the tests of these files, from the project's root."""
     reports = _Reports()
-    pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", "--no-summary", *files], plugins=[reports])
+    code = pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", "--no-summary", *files], plugins=[reports])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):  # a file that is gone tries nothing
+        raise RuntimeError(f"pytest could not run {' '.join(files)}: {pytest.ExitCode(code).name}")
     yield from reports.tried

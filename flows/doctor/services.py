@@ -13,6 +13,7 @@ from urllib.request import url2pathname
 
 from flows.doctor.diagnosis import Diagnosis, Probe
 from model.errors import InputError
+from tasks.concepts.takedown_memory import takedown_doubts
 from tasks.dvc.storage import UnreadRemote, dvc_storage
 from tasks.files.s3_url import SCHEME, S3Url
 from tasks.lineage.check_results import NOT_SIGNED
@@ -101,14 +102,17 @@ def _store(settings: Settings) -> Iterator[Diagnosis]:
 
 def _records(settings: Settings) -> Iterator[Diagnosis]:
     """The store's records, each read and held against its seal."""
-    found = examine_records(open_store(settings))
-    for path, said in found.problems.items():
+    found = examine_records(open_store(settings), keys=load_trusted_keys(settings))
+    for doubt in takedown_doubts(settings, open_store(settings)):
+        yield Diagnosis(what="records", state="problem", found=doubt)
+    unsigned = {path: problem for path, each in found.unsigned.items() if (problem := each.problem)}
+    for path, said in {**found.problems, **unsigned}.items():
         way_out = "`conceptbooth upgrade` mends it where it can be"
         yield Diagnosis(what="records", state="problem", found=f"{path}: {said}", way_out=way_out)
     if found.unsealed:
         said = f"{len(found.unsealed)} of {found.whole} are of before records were sealed: damage would not show"
         yield Diagnosis(what="records", state="note", found=said, way_out="`conceptbooth upgrade --dry-run`")
-    elif not found.problems:
+    elif not found.problems and not unsigned:
         yield Diagnosis(what="records", state="ok", found=f"{found.whole}, each as it was sealed")
 
 

@@ -5,9 +5,11 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 from typer import Exit, TyperException, confirm
 from typer.core import TyperCommand
@@ -22,6 +24,26 @@ DEBUG_VARIABLE = "CONCEPTBOOTH_DEBUG"
 
 _wheels: list[Wheel] = []
 """What turns while the command has said nothing; whoever takes a console is about to say something."""
+
+
+_COMMANDS = [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+"""Characters that a terminal obeys: control characters, and those that turn the direction of writing."""
+_SPELT = {code: ascii(chr(code))[1:-1] for code in _COMMANDS if chr(code) not in "\n\t"}
+_IN_JSON = {code: f"\\u{code:04x}" for code in _SPELT}
+
+
+class _Console(Console):
+    """Shows what is printed and has no terminal obey it: names and words of others come out of stores and files.
+
+    A record whose date moves the cursor could write "verified" over the faults above it.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(segment.text.translate(_SPELT), segment.style)
 
 
 def results() -> Console:
@@ -50,7 +72,7 @@ def stop_wheels() -> None:
 
 def _plain(*, stderr: bool) -> Console:
     # What is printed holds paths and names, in which brackets and colons mean nothing; styles are given as Text.
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    return _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def _write_any_name() -> None:
@@ -63,7 +85,7 @@ def print_json(value: Any) -> None:
     """Write one JSON document to standard output, without colours and line wrapping."""
     stop_wheels()
     _write_any_name()
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False).translate(_IN_JSON) + "\n")
 
 
 class ReportingCommand(TyperCommand):
@@ -103,7 +125,8 @@ def _report(kind: str, problems: Any, code: int, *, as_json: bool) -> int:
     problems = list(problems)
     stop_wheels()
     if as_json:
-        sys.stderr.write(json.dumps({"error": kind, "problems": problems}, ensure_ascii=False) + "\n")
+        told = json.dumps({"error": kind, "problems": problems}, ensure_ascii=False)
+        sys.stderr.write(told.translate(_IN_JSON) + "\n")
         return code
     console = notices()
     if len(problems) > 1:

@@ -55,13 +55,13 @@ def run_promotion(
     store, place = open_store(settings), check_production(settings)
     ledger = read_whole_ledger(settings, place, concept)
     source = find_source(settings, store, reference)
-    refuse_for_good(store, ledger, source)
+    refuse_for_good(settings, store, ledger, source)
     tell = _teller(as_json)
     serving = ledger.serving
     if serving and (serving.content, serving.version) == (source.content, int(source.version.version)):
         checks, used = tuple(GateCheck(**check) for check in serving.gates), dict(serving.overridden)  # asked then
     else:
-        checks = _asked(settings, store, policy, source, ledger, approved_by, measure_again, tell)
+        checks = _asked(settings, store, policy, source, ledger, place, approved_by, measure_again, tell)
         used = {check.gate: str(reason) for check in checks if not check.passed}
         failed = [check for check in checks if not check.passed and check.gate not in overrides]
         if failed:
@@ -114,6 +114,7 @@ def _asked(
     policy: Policy,
     source: Source,
     ledger: Ledger,
+    place: Blobs,
     approved_by: str | None,
     measure_again: bool,
     tell: Callable[[str], None],
@@ -137,7 +138,7 @@ def _asked(
             verification=verification,
             evaluation=source.evaluation,
             measured=measured,
-            champion=serving_evaluation(store, ledger),
+            champion=serving_evaluation(store, place, ledger),
             ledger=ledger,
             approved_by=approved_by,
             adoptions=adoptions_of(settings, store, source.chain.manifests),

@@ -104,7 +104,7 @@ def _version(ledger: Ledger, record: Promotion) -> str:
 
 
 def _score(record: Promotion, name: str) -> str:
-    return f"{record.scores[name]['mean']:.2f}" if name in record.scores else ""
+    return f"{mean:.2f}" if (mean := record.scores.get(name, {}).get("mean")) is not None else ""
 
 
 def _why(record: Promotion) -> str:

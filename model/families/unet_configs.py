@@ -100,7 +100,7 @@ def _unet_problems(family: str, addition_embed_type: str | None, unet: Mapping[s
     problems = []
     if unet.get("_class_name") != "UNet2DConditionModel":
         problems.append(f"unet/ is a {unet.get('_class_name')}, a text-conditioned UNet2DConditionModel is needed")
-    elif not any("CrossAttn" in block for block in unet.get("down_block_types", [])):
+    elif not any("CrossAttn" in block for block in unet.get("down_block_types") or ()):
         problems.append("unet/ has no cross-attention: it cannot be told by text what to draw")
     wanted = {"addition_embed_type": addition_embed_type}
     for name in _OTHER_CONDITIONS:
@@ -131,16 +131,16 @@ def _text_problems(
     problems = [
         f"{part.folder}/ is a {config.get('architectures')}, a {part.model_class} is needed"
         for part, config in read
-        if part.model_class not in config.get("architectures", [])
+        if part.model_class not in (config.get("architectures") or ())
     ]
     if problems or len(read) < len(text):
         return problems
     folders = " and ".join(f"{part.folder}/" for part in text)
-    width = sum(config.get("hidden_size", 0) for _, config in read)
+    width = sum(config.get("hidden_size") or 0 for _, config in read)
     if unet.get("cross_attention_dim") != width:
         problems.append(f"unet/ reads text states of width {unet.get('cross_attention_dim')}, {folders} make {width}")
     if addition_embed_type:
-        pooled = read[-1][1].get("projection_dim", 0)
+        pooled = read[-1][1].get("projection_dim") or 0
         sizes = _TIME_IDS * (unet.get("addition_time_embed_dim") or 0)
         beside = unet.get("projection_class_embeddings_input_dim")
         if beside != pooled + sizes:

@@ -32,7 +32,7 @@ from tasks.concepts.image_checks import (
 from tasks.concepts.image_origins import ORIGINS_FILE, ImageOrigin, image_origins, write_origins
 from tasks.concepts.image_reading import normalise_image
 from tasks.concepts.image_sets import RECORD_FILE, image_set
-from tasks.concepts.takedown_records import read_takedowns
+from tasks.concepts.takedown_memory import current_takedowns
 from tasks.dvc.command import dvc_add
 from tasks.files.hashing import file_digest
 from tasks.files.locks import file_lock
@@ -220,7 +220,7 @@ def _why_left_out(path: Path, said: str) -> str:
 
 def _taken_down(settings: Settings, images: Sequence[CheckedImage]) -> dict[Path, str]:
     """A sentence for each image that was taken down. Raises StoreFailed."""
-    taken = read_takedowns(open_store(settings))
+    taken = current_takedowns(settings, open_store(settings), ask_registry=False)
     found = [(image.path, takedown) for image in images if (takedown := taken.about(image.sha256))]
     return {path: f"{path}: {takedown.words}; it is not taken in again" for path, takedown in found}
 

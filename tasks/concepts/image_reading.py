@@ -63,7 +63,11 @@ def read_picture(path: Path) -> Picture:
         raise InputError(f"{path}: {parts.refusal}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        pixels, remarks = _to_srgb(_decode(path, parts.content), parts)
+        decoded = _decode(path, parts.content)
+        try:
+            pixels, remarks = _to_srgb(decoded, parts)
+        except Exception as error:  # a palette that is not there, say: Pillow meets it when the colours are asked for
+            raise InputError(f"{path}: damaged, its colours cannot be read ({error!r}); {_COPY_AGAIN}") from error
     remarks += [*parts.remarks, *(str(warning.message).strip() for warning in caught)]
     return Picture(pixels=pixels, remarks=tuple(f"{path}: {remark}" for remark in dict.fromkeys(remarks)))
 
@@ -153,7 +157,7 @@ def _apply_profile(colours: Image.Image, icc: bytes | None) -> tuple[Image.Image
             return colours.convert("RGB"), [f"colour profile for {space} left out, the pixels are {colours.mode}"]
         srgb = ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(colours.convert(mode), profile, srgb, outputMode="RGB")
-    except (OSError, ImageCms.PyCMSError) as error:
+    except (OSError, ImageCms.PyCMSError, UnicodeDecodeError) as error:  # the last: of its space's name
         return colours.convert("RGB"), [f"colour profile left out, it is damaged ({error}): taken as sRGB"]
     return cast(Image.Image, converted), []  # it would be None only if asked to work in place
 

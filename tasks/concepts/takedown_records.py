@@ -19,6 +19,7 @@ from tasks.signing.keys import Signer
 from tasks.store.documents import read_values
 from tasks.store.sealed import sealed, unsealed
 from tasks.store.sealed_chain import ChainLink, append_record, chain_path, read_chain_records
+from tasks.store.shapes import check_fields
 from tasks.store.store import Store
 
 TAKEDOWNS = "takedowns/"
@@ -27,6 +28,7 @@ UNSEALED_SCHEMA = 1
 """Of records from before they were sealed, which were written over when they were finished; they read as before."""
 KIND, FINISHED = "takedown", "finished takedown"
 """What their signatures are over."""
+FINISHED_END = ".finished.json"
 _OUTCOME = ("sets", "revoked", "images", "finished")
 """What the second record says anew."""
 
@@ -81,6 +83,7 @@ class Takedown:
 
         def build(values: dict[str, Any]) -> "Takedown":
             del values["schema"]
+            check_fields(cls, values)
             sets = tuple(SetMember(**member) for member in values.pop("sets"))
             revoked = {proper_name(concept): tuple(contents) for concept, contents in values.pop("revoked").items()}
             for member in sets:
@@ -99,6 +102,10 @@ class Takedowns:
     def about(self, sha256: str) -> Takedown | None:
         """The newest takedown of this image."""
         return next((takedown for takedown in reversed(self.takedowns) if takedown.is_about(sha256)), None)
+
+    def asked_as(self, words: str) -> Takedown | None:
+        """The newest takedown of what was named so on the command line."""
+        return next((takedown for takedown in reversed(self.takedowns) if takedown.found.get("asked") == words), None)
 
     def among(self, images: Iterable[Mapping[str, Any]]) -> Takedown | None:
         """The first takedown of one of these images, by `sha256` and `original_sha256`."""
@@ -137,7 +144,7 @@ def examine_takedowns(store: Store) -> tuple[tuple[Takedown, ...], list[str]]:
     """Those that can be read, and what is wrong with the records, one sentence each. Raises StoreFailed."""
     read = read_chain_records(store, TAKEDOWNS)
     problems, takedowns = list(read.problems), []
-    outcomes = {path for path in store.records(TAKEDOWNS) if path.endswith(_END)} if read.links else set()
+    outcomes = {path for path in store.records(TAKEDOWNS) if path.endswith(FINISHED_END)} if read.links else set()
     there = store.read_records(sorted(outcomes)) if outcomes else {}
     for link in read.links:
         path = _finished_path(link.number)
@@ -166,11 +173,8 @@ def finish_takedown(store: Store, takedown: Takedown, signer: Signer | None = No
     store.write_record(_finished_path(takedown.number), sealed(FINISHED, content, signer))
 
 
-_END = ".finished.json"
-
-
 def _finished_path(number: int) -> str:
-    return f"{TAKEDOWNS}{number:06}{_END}"
+    return f"{TAKEDOWNS}{number:06}{FINISHED_END}"
 
 
 def _outcome(document: bytes, opening: ChainLink) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from functools import partial
 from model.errors import InputError, SetupError
 from tasks.concepts.image_checks import inspect_images, pictures_among
 from tasks.concepts.image_sets import local_images
-from tasks.concepts.takedown_records import Takedowns, read_takedowns
+from tasks.concepts.takedown_memory import current_takedowns
+from tasks.concepts.takedown_records import Takedowns
 from tasks.execution.work_folders import sweep_work_folders
 from tasks.jobs.jobs import Job
 from tasks.project.base_limits import base_folder, check_short_side, fewest_pixels
@@ -29,7 +30,7 @@ def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
         raise SetupError(*problems)
     store = open_store(settings)
     sweep_work_folders(settings, [plan for job in jobs for plan in job.stages])
-    taken = read_takedowns(store)
+    taken = current_takedowns(settings, store)
     needy = [job for job in jobs if not all(_whole(store, p.stage, p.key) for p in job.stages if p.kind != "gallery")]
     _together(
         [*(partial(_check_not_taken_down, taken, job) for job in jobs), *(partial(check_job, job) for job in needy)]

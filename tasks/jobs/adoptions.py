@@ -5,10 +5,10 @@
 What is taken back stays on record, with a further record that takes it back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypedDict
 
 from model.errors import InputError
 from tasks.files.hashing import digest_of
@@ -17,12 +17,33 @@ from tasks.jobs.kinds import kind_name
 from tasks.store.manifest import WHOLE_CODE
 from tasks.store.sealed import Seal
 from tasks.store.sealed_chain import ChainLink, chain_path, read_chain_records
+from tasks.store.shapes import check_fields, check_shape
 from tasks.store.store import Store
 
 ADOPTIONS = "adoptions/"
 KIND = "adoption"
 """What a signature says that it is over."""
 SCHEMA = 1
+
+
+class _Proved(TypedDict):
+    scope: Mapping[str, Any]
+    old: str
+    new: str
+    concepts: Sequence[str]
+
+
+class _Compared(TypedDict):
+    stage: str
+    key: str
+    old_digest: str
+    new_digest: str
+
+
+class _Concept(TypedDict):
+    concept: str
+    agreement: str
+    stages: Sequence[_Compared]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +86,9 @@ class Adoption:
                 raise ValueError(f"schema {values['schema']!r}, this version reads {SCHEMA}")
             if link.seal is None:
                 raise ValueError("is not sealed")
+            check_fields(cls, values)
+            check_shape(Sequence[_Proved], values["proved"], "proved")
+            check_shape(Sequence[_Concept], values["concepts"], "concepts")
             record = cls(**values | {name: tuple(values[name]) for name in ("proved", "concepts")}, seal=link.seal)
             for name, workings in record.workings.items():
                 if workings_digest(workings["code"], workings["packages"]) != name:

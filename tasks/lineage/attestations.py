@@ -20,6 +20,7 @@ from tasks.store.documents import read_values
 from tasks.store.manifest import Manifest
 from tasks.store.sealed import Seal
 from tasks.store.sealed_chain import ChainLink, chain_path, read_chain_records
+from tasks.store.shapes import check_fields
 from tasks.store.store import Store
 
 ATTESTATIONS = "attestations/"
@@ -61,6 +62,7 @@ class Attestation:
 
         def build(values: dict[str, Any]) -> "Attestation":
             del values["schema"]
+            check_fields(cls, values, but=("seal",))
             return cls(**values, seal=link.seal)
 
         if link.seal is None:

@@ -68,7 +68,8 @@ class Chain:
                 stated |= manifest.stated
         gallery = self.manifests.get("gallery")
         if gallery:  # a changed licence text draws the gallery anew and nothing else
-            stated |= {name: gallery.parameters[name] for name in ("licence", "source", "consent")}
+            said = ("licence", "source", "consent")
+            stated |= {name: str(gallery.parameters[name]) for name in said if name in gallery.parameters}
         return stated
 
     @property

@@ -14,6 +14,7 @@ from tasks.plan.last_training import CONCEPTS
 from tasks.project.settings import Settings
 from tasks.registry.store_records import registry_id
 from tasks.store.sealed import sealed, unsealed
+from tasks.store.shapes import check_fields
 from tasks.store.store import Store
 
 NIGHTS = (1, 2, 4, 7)
@@ -42,6 +43,7 @@ class Failures:
         try:
             values, _ = unsealed(content)
             values.pop("schema", None)
+            check_fields(cls, values)
             return cls(**values)
         except (ValueError, TypeError, RecursionError):
             return None

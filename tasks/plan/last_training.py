@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
+from model.reading.documents import parse_json
 from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
 from tasks.project.settings import Settings
@@ -26,6 +27,7 @@ from tasks.store.documents import read_values
 from tasks.store.manifest import SCHEMA as MANIFEST_SCHEMA
 from tasks.store.manifest import Manifest
 from tasks.store.sealed import CHANGED, Seal, sealed_lines, unsealed_lines
+from tasks.store.shapes import check_fields, check_shape
 from tasks.store.store import Store
 
 RECORD_SCHEMA = 2
@@ -63,8 +65,8 @@ class LastTraining:
     """Key of what was registered."""
     version: int | None
     """Of the registered model; None where that is not known, because the record was made from manifests alone."""
-    scores: Mapping[str, Mapping[str, float]]
-    """Means with their 95 % intervals."""
+    scores: Mapping[str, Mapping[str, float | None]]
+    """Means with their 95 % intervals, None where a single picture tells of none."""
     stages: tuple[FinishedStage, ...]
     facts_json: str
     """The record's second line."""
@@ -77,10 +79,13 @@ class LastTraining:
     def facts(self) -> dict[str, dict[str, Any]]:
         """By stage all that went into its key, as `StagePlan.facts` names it; empty where that cannot be read."""
         try:
-            facts = json.loads(self.facts_json)
+            facts: dict[str, dict[str, Any]] = parse_json(self.facts_json, "it")
+            check_shape(Mapping[str, Mapping[str, Any]], facts, "it")
+            for each in facts.values():
+                check_fields(StagePlan, each)
         except ValueError:
             return {}
-        return facts if isinstance(facts, dict) else {}
+        return facts
 
     def stage(self, name: str) -> FinishedStage | None:
         """The stage of that name."""
@@ -111,10 +116,11 @@ class LastTraining:
             if seal is None and values["schema"] != UNSEALED_SCHEMA:
                 raise ValueError(CHANGED)
             del values["schema"]
+            check_fields(cls, values | told)
             stages = tuple(FinishedStage(**stage) for stage in values.pop("stages"))
             return cls(stages=stages, facts_json=facts, previous=told.get("previous"), seal=seal, **values)
 
-        return read_values(json.loads(first), "record of a training", (RECORD_SCHEMA, UNSEALED_SCHEMA), build)
+        return read_values(parse_json(first, "it"), "record of a training", (RECORD_SCHEMA, UNSEALED_SCHEMA), build)
 
     @classmethod
     def from_json(cls, content: bytes) -> "LastTraining | None":
@@ -163,7 +169,7 @@ def write_last_training(store: Store, settings: Settings, trained: LastTraining)
     previous = before.seal.digest if before and before.seal else None
     if last in same and before:
         previous = before.previous
-    content = replace(trained, previous=previous).to_json(store.signer)
+    content = replace(trained, previous=previous).to_json(store.record_signer)
     for path in (own, last):
         if path not in same:
             store.write_record(path, content)

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from tasks.concepts.image_notes import ImageNote, notes_of
-from tasks.concepts.takedown_records import read_takedowns
+from tasks.concepts.takedown_memory import current_takedowns
 from tasks.jobs.adoptions import read_adoptions
 from tasks.jobs.jobs import Job, counted_jobs, survey
 from tasks.jobs.keys import StagePlan
@@ -121,7 +121,7 @@ def make_plan(settings: Settings, names: Iterable[str]) -> Plan:
             registered, unknown = {}, str(error)
         if unknown is None:
             known.look_closer(found.jobs, registered)
-        taken = read_takedowns(store)
+        taken = current_takedowns(settings, store, ask_registry=False)
         refused = {job.concept.name: taken.problems(job.concept.name, job.images) for job in found.jobs}
         problems = {**found.problems, **{name: said for name, said in refused.items() if said}}
         jobs = {job.concept.name: job for job in found.jobs if job.concept.name not in problems}

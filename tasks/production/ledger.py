@@ -20,6 +20,7 @@ from tasks.signing.keys import Signer
 from tasks.store.blobs import Blobs, is_record
 from tasks.store.documents import read_document
 from tasks.store.sealed import CHANGED, json_text
+from tasks.store.shapes import check_fields
 
 LEDGER = "promotions/"
 SCHEMA = 1
@@ -113,6 +114,7 @@ class Promotion:
 
         def build(values: dict[str, Any]) -> "Promotion":
             values.pop("seal")
+            check_fields(cls, values)
             return cls(**values | {name: tuple(values.get(name, ())) for name in ("withdraws", "gates", "accepts")})
 
         record = read_document(content, "record of a promotion", SCHEMA, build)

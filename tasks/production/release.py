@@ -204,10 +204,14 @@ def beside(place: Blobs, release: Release, tell: Callable[[str], None] = lambda 
 
 
 def strangers(place: Blobs, release: Release) -> list[str]:
-    """Files in a release's folder that are none of it: whoever loads the folder might load them. Raises StoreFailed."""
+    """What in a release's folder is none of it: whoever loads the folder might load it. Raises StoreFailed.
+
+    A link or a pipe is never a part, nor in a file's place: what it leads to may be another thing when it is used.
+    """
     own = {*release.files, DOCUMENT, SIGNATURE}
     found = (entry.name.removeprefix(release.place) for entry in place.entries(release.place))
-    return sorted(name for name in found if name not in own)
+    links = {name.removeprefix(release.place) for name in place.no_files(release.place)}
+    return sorted({name for name in found if name not in own} | links)
 
 
 def _records(folder: Path) -> dict[str, FileRecord]:

@@ -1,11 +1,15 @@
 """The two files beside params.yaml that settings come from, `.env` and `conceptbooth.toml`, read within bounds."""
 
 import io
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
+from dotenv.variables import parse_variables
 
+from model.errors import InputError
 from model.reading.documents import read_toml
 from model.reading.files import read_text
 
@@ -30,7 +34,24 @@ def read_dotenv(root: Path) -> dict[str, str | None]:
     file = root / DOTENV_FILE
     if not file.exists():
         return {}
-    return dotenv_values(stream=io.StringIO(read_text(file, str(file), _MOST_DOTENV_BYTES)))
+    text = read_text(file, str(file), _MOST_DOTENV_BYTES)
+    return _resolved(dotenv_values(stream=io.StringIO(text), interpolate=False), str(file))
+
+
+def _resolved(values: Mapping[str, str | None], label: str) -> dict[str, str | None]:
+    """${NAME} replaced as python-dotenv does, but no more text than a file may hold: each line can double the last."""
+    resolved: dict[str, str | None] = {}
+    left = _MOST_DOTENV_BYTES
+    for name, value in values.items():
+        parts, known = [], {**os.environ, **resolved}
+        for part in parse_variables(value) if value else ():
+            parts.append(part.resolve(known))
+            left -= len(parts[-1])
+            if left < 0:
+                most = f"{_MOST_DOTENV_BYTES // 2**20} MB"
+                raise InputError(f"{label}: {name}: with what ${{...}} stands for its values are more than {most}")
+        resolved[name] = None if value is None else "".join(parts)
+    return resolved
 
 
 def read_settings_file(root: Path) -> dict[str, Any]:

@@ -4,17 +4,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from model.errors import InputError
-from tasks.concepts.takedown_records import read_takedowns
+from tasks.concepts.takedown_memory import current_takedowns
 from tasks.lineage.chain import Chain, read_chain
 from tasks.lineage.check_results import CheckResult
 from tasks.lineage.evaluations import Evaluation
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.production.ledger import Ledger
+from tasks.production.release import LINEAGE, read_file, read_release
 from tasks.project.settings import Settings
 from tasks.registry.cleared_tags import mend_cleared_tags
 from tasks.registry.reference import VersionReference
 from tasks.registry.versions import resolve
+from tasks.store.blobs import Blobs
+from tasks.store.manifest import Manifest
 from tasks.store.store import Damaged, Store
 from tasks.tracking.client import connect, sorted_failures
 from tasks.verification.scores import measured_evaluation
@@ -72,12 +75,12 @@ def find_source(settings: Settings, store: Store, reference: VersionReference) -
     )
 
 
-def refuse_for_good(store: Store, ledger: Ledger, source: Source) -> None:
+def refuse_for_good(settings: Settings, store: Store, ledger: Ledger, source: Source) -> None:
     """InputError for a version that was revoked, or saw an image that was taken down: no override brings it back."""
     called = f"concept '{source.concept}' version {source.version.version}"
     if revoked := ledger.revoked.get(source.content):
         raise InputError(f"{called} was revoked on {revoked.words}; no override brings it back")
-    taken = read_takedowns(store)
+    taken = current_takedowns(settings, store)
     if taken.takedowns and not source.chain.images:
         said = "; ".join(source.chain.problems) or "its manifest of prepare is not there"
         raise InputError(f"{called}: images were taken down, and whether it saw one cannot be told: {said}")
@@ -88,11 +91,22 @@ def refuse_for_good(store: Store, ledger: Ledger, source: Source) -> None:
         )
 
 
-def serving_evaluation(store: Store, ledger: Ledger) -> Evaluation | Damaged | None:
-    """The evaluation of what serves; None where nothing does, Damaged where it cannot be read. Raises StoreFailed."""
-    if ledger.serving is None:
+def serving_evaluation(store: Store, place: Blobs, ledger: Ledger) -> Evaluation | Damaged | None:
+    """The evaluation of what serves; None where nothing does, Damaged where it cannot be read. Raises StoreFailed.
+
+    By the manifest that was released with it: whoever can write to the store could make the champion a worse one there.
+    """
+    serving = ledger.serving
+    if serving is None:
         return None
+    key = serving.stages.get("evaluate", "")
     try:
-        return measured_evaluation(store, store.get("evaluate", ledger.serving.stages["evaluate"])).evaluation
+        release = read_release(place, ledger.concept, str(serving.release))
+        manifest = Manifest.from_json(read_file(place, release, f"{LINEAGE}/evaluate.json").decode())
+        measured = measured_evaluation(store, manifest)
     except Damaged as damage:
         return damage
+    except (InputError, ValueError) as error:
+        return Damaged("evaluate", key, [f"of the release: {error}"])
+    faults = [check.said for check in measured.checks if check.state == "fault"]
+    return Damaged("evaluate", key, [f"its scores {said}" for said in faults]) if faults else measured.evaluation

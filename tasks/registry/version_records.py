@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from model.errors import InputError
 from tasks.project.settings import Settings
 from tasks.registry.store_records import record_paths, version_record_path, version_record_paths
-from tasks.registry.versions import GATE_TAG, KEY_TAG, PREFIX, REVOKED_TAG, STAGE_TAGS
+from tasks.registry.versions import GATE_TAG, KEY_TAG, PREFIX, REVOKED_TAG, STAGE_TAGS, TAGS
 from tasks.signing.keys import Signer
+from tasks.signing.trusted_keys import TrustedKeys
 from tasks.store.documents import read_values
-from tasks.store.sealed import Seal, sealed, unsealed
+from tasks.store.sealed import Seal, sealed, unsealed, unsigned_because
+from tasks.store.shapes import check_fields
 from tasks.store.store import Store
 
 if TYPE_CHECKING:
@@ -55,6 +57,22 @@ class VersionRecord:
         """Keys of the stages that it was made by."""
         return {tag.removeprefix(STAGE_TAGS): key for tag, key in self.tags.items() if tag.startswith(STAGE_TAGS)}
 
+    @property
+    def own_tags(self) -> dict[str, str]:
+        """Its tags as far as they follow from its content: a verdict or revocation is no record's to give."""
+        told = (GATE_TAG, REVOKED_TAG)
+        return {name: value for name, value in self.tags.items() if name.startswith(TAGS) and name not in told}
+
+    def is_of(self, concept: str, version: int) -> bool:
+        """Whether it is the record of this version, and no other's that was put in its place."""
+        return (self.concept, self.version) == (concept, version)
+
+    def unsigned(self, keys: TrustedKeys) -> str | None:
+        """Why no trusted key stands for it; None where one does, or none is asked for."""
+        if self.seal is None:
+            return "is not sealed" if keys.asks_for("trainings") else None
+        return unsigned_because(keys, ("trainings", "releases"), KIND, self.seal)
+
     def to_json(self, signer: Signer | None = None) -> bytes:
         """Stable bytes."""
         content = {name: value for name, value in vars(self).items() if name != "seal"}
@@ -67,8 +85,9 @@ class VersionRecord:
 
         def build(values: dict[str, Any]) -> "VersionRecord":
             del values["schema"]
+            check_fields(cls, values)
             record = cls(**values | {"replaced": tuple(values.get("replaced", ()))}, seal=seal)
-            int(record.version), str(record.content)
+            str(record.content)  # KeyError where it has none
             return record
 
         return read_values(
@@ -103,7 +122,7 @@ def keep_version_record(store: Store, settings: Settings, record: VersionRecord)
         record = replace(record, previous=present.previous, replaced=(*present.replaced, present.seal.digest))
     else:
         record = replace(record, previous=previous)
-    store.write_record(path, record.to_json(store.signer))
+    store.write_record(path, record.to_json(store.record_signer))
 
 
 def _read(content: bytes) -> VersionRecord | None:

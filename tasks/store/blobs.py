@@ -112,6 +112,9 @@ class Blobs(Protocol):
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Everything whose name begins with `prefix`, which ends with "/", by as few requests as possible."""
 
+    def no_files(self, prefix: str) -> list[str]:
+        """What `entries` passes over: links, pipes, devices, by name. Whoever uses the folder itself follows them."""
+
     def names(self, prefix: str, last: str) -> set[str]:
         """Names that are `prefix`, two folders and `last`: quicker than `entries` where sizes cost a question each."""
 

@@ -119,8 +119,14 @@ class FolderBlobs:
     def entries(self, prefix: str) -> Iterator[Entry]:
         with self._asking(f"{self.path(prefix)} cannot be read"):
             found: list[Entry] = []
-            _walk(str(self.path(prefix)), prefix, found)
+            _walk(str(self.path(prefix)), prefix, found, [])
         yield from found
+
+    def no_files(self, prefix: str) -> list[str]:
+        with self._asking(f"{self.path(prefix)} cannot be read"):
+            others: list[str] = []
+            _walk(str(self.path(prefix)), prefix, [], others)
+        return others
 
     def names(self, prefix: str, last: str) -> set[str]:
         with self._asking(f"{self.path(prefix)} cannot be read"):
@@ -260,13 +266,16 @@ def _is_there(path: str) -> bool:
     return True
 
 
-def _walk(folder: str, prefix: str, found: list[Entry]) -> None:
-    """Collect the files below a folder; what vanishes meanwhile is left out. Every step here is done 100,000 times."""
+def _walk(folder: str, prefix: str, found: list[Entry], others: list[str]) -> None:
+    """Collect the files below a folder, and the names of what is neither file nor folder.
+
+    What vanishes meanwhile is left out. Every step here is done 100,000 times.
+    """
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):  # no link of a folder is ours, and one may lead in a circle
-                    _walk(entry.path, f"{prefix}{entry.name}/", found)
+                    _walk(entry.path, f"{prefix}{entry.name}/", found, others)
                     continue
                 try:
                     facts = entry.stat(follow_symlinks=False)
@@ -274,5 +283,7 @@ def _walk(folder: str, prefix: str, found: list[Entry]) -> None:
                     continue
                 if stat.S_ISREG(facts.st_mode):  # no pipe is ours either, and no link to a file
                     found.append(Entry(prefix + entry.name, facts.st_size, facts.st_mtime))
+                else:
+                    others.append(prefix + entry.name)
     except (FileNotFoundError, NotADirectoryError):
         return

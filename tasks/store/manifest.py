@@ -8,6 +8,7 @@ from typing import Any, Self
 from tasks.files.hashing import digest_of
 from tasks.files.names import proper_name, proper_sha256
 from tasks.signing.keys import Signer
+from tasks.store.manifest_shape import check_manifest
 from tasks.store.sealed import json_text, unsealed
 
 SCHEMA = 1
@@ -116,6 +117,7 @@ class Manifest(Facts):
             content, seal = unsealed(text.encode())
             if content["schema"] != SCHEMA:
                 raise ValueError(f"manifest schema {content['schema']!r}, this version reads {SCHEMA}")
+            check_manifest(cls, content)
             files = {proper_name(path): FileRecord.parse(**record) for path, record in content.pop("files").items()}
             inputs = tuple(Input(**record) for record in content.pop("inputs"))
             images = tuple(content.pop("images", ()))

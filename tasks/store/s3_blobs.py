@@ -170,6 +170,9 @@ class S3Blobs:
                     modified = found["LastModified"].timestamp()
                     yield Entry(name=self.url.name(found["Key"]), size=found["Size"], modified=modified)
 
+    def no_files(self, prefix: str) -> list[str]:
+        return []  # a bucket holds objects and nothing else
+
     def names(self, prefix: str, last: str) -> set[str]:
         parts = prefix.count("/") + 2
         found = (entry.name for entry in self.entries(prefix))

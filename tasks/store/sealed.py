@@ -7,14 +7,17 @@ schema, where it has one, is 1.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from model.reading.documents import parse_json
-from tasks.signing.keys import Signer
+from tasks.signing.keys import Role, Signer
+from tasks.signing.trusted_keys import TrustedKey, TrustedKeys
+from tasks.store.shapes import check_shape
 
 CHANGED = "its bytes have changed since it was sealed"
+_SIGNATURE = Mapping[str, str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,19 @@ def unsealed(document: bytes) -> tuple[dict[str, Any], Seal | None]:
     if digest != hashlib.sha256(json_text(content)).hexdigest() or document != json_text({**content, "seal": digest}):
         raise ValueError(CHANGED)
     signature = content.pop("signature", None)
+    check_shape(_SIGNATURE, signature, "signature")
     return content, Seal(digest=digest, signature=signature, signed=json_text(content))
+
+
+def unsigned_because(keys: TrustedKeys, roles: Collection[Role], kind: str, seal: Seal) -> str | None:
+    """Why no key that is trusted with one of these roles stands for a document; None where one does, or none is asked.
+
+    `roles` begins with the one that decides whether signatures are asked for.
+    """
+    if not keys.asks_for(next(iter(roles))):
+        return None
+    told = [keys.who_signed(role, kind, seal.signed, seal.signature) for role in roles]
+    return None if any(isinstance(who, TrustedKey) for who in told) else str(told[0])
 
 
 def sealed_lines(kind: str, body: bytes, facts: Mapping[str, Any], signer: Signer | None = None) -> bytes:
@@ -82,6 +97,7 @@ def unsealed_lines(document: bytes, lines: int) -> tuple[bytes, dict[str, Any], 
     if digest != hashlib.sha256(body + _line(told)).hexdigest() or last != _line({**told, "seal": digest}):
         raise ValueError(CHANGED)
     signature = told.pop("signature", None)
+    check_shape(_SIGNATURE, signature, "signature")
     return body, told, Seal(digest=digest, signature=signature, signed=body + _line(told))
 
 

@@ -10,10 +10,11 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from tasks.signing.keys import Signer
 from tasks.store.sealed import Seal, sealed, unsealed
+from tasks.store.shapes import check_fields
 from tasks.store.store import Store
 
 _NUMBER = re.compile(r"(\d{6,})\.json")
@@ -31,6 +32,13 @@ class ChainLink:
     mark: str
     """Its seal; of one without a seal, the sha256 of its bytes: what the next one names."""
     seal: Seal | None
+
+
+class _Numbered(TypedDict):
+    """What each record says, of whichever kind."""
+
+    number: int
+    previous: NotRequired[str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +69,15 @@ def read_chain_records(store: Store, prefix: str) -> ChainRecords:
         numbers.add(int(found[1]))
         try:
             content, seal = unsealed(contents[path].content)
+            check_fields(_Numbered, content)
             number = content["number"]
             if number != int(found[1]):
                 raise ValueError(f"is record {number}, put in the place of another")
             mark = seal.digest if seal else hashlib.sha256(contents[path].content).hexdigest()
             previous = content.pop("previous", None)
             links.append(ChainLink(number=number, content=content, previous=previous, mark=mark, seal=seal))
-        except (ValueError, KeyError, RecursionError) as error:
-            said = "does not say its number" if isinstance(error, KeyError) else str(error)
-            problems.append(f"record {path} of the store {store.address}: {said}")
+        except (ValueError, RecursionError) as error:
+            problems.append(f"record {path} of the store {store.address}: {error}")
     missing = sorted(set(range(1, max(numbers, default=0))) - numbers)
     problems += [
         f"record {chain_path(prefix, number)} of the store {store.address}: is missing, and later records are there"

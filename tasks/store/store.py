@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from model.errors import WorldFailed
@@ -59,7 +60,8 @@ class Inventory:
 
 def open_store(settings: Settings) -> "Store":
     """The store of a project, in which this machine's `training_key` signs what is made; nothing is asked yet."""
-    return Store(open_blobs(settings, settings.store), lambda: signer_of(settings, "trainings"))
+    trainings, releases = partial(signer_of, settings, "trainings"), partial(signer_of, settings, "releases")
+    return Store(open_blobs(settings, settings.store), trainings, lambda: trainings() or releases())
 
 
 def open_blobs(settings: Settings, place: Path | S3Url) -> Blobs:
@@ -79,9 +81,15 @@ def cache_of(settings: Settings) -> ContentCache:
 class Store:
     """Artefacts and records in a place that keeps bytes; any number of processes may use it at once."""
 
-    def __init__(self, blobs: Blobs, signer: Callable[[], Signer | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        signer: Callable[[], Signer | None] = lambda: None,
+        record_signer: Callable[[], Signer | None] | None = None,
+    ) -> None:
         self._blobs = blobs
         self._signer = signer
+        self._record_signer = record_signer or signer
         self._sweeps = Sweeps(blobs)
         self.address = blobs.address
 
@@ -222,8 +230,13 @@ class Store:
 
     @property
     def signer(self) -> Signer | None:
-        """The key that signs what trainings leave, records included; None where none is set."""
+        """The key that signs what trainings leave; None where none is set."""
         return self._signer()
+
+    @property
+    def record_signer(self) -> Signer | None:
+        """The key that signs records of trainings and versions: who releases writes some as well."""
+        return self._record_signer()
 
     def record(self, path: str) -> Record | None:
         """The record at this path, or None where there is none. Raises StoreFailed, as all that records do."""

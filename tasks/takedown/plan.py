@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
@@ -122,8 +123,11 @@ def plan_takedown(settings: Settings, store: Store, place: Blobs, index: Lineage
         InputError: neither a file nor a sha256; an image that no set holds and nobody saw; a ledger that was changed.
         StoreFailed: store, production store or DVC's remote do not answer.
     """
-    sha256 = digest_asked(asked)
-    before = read_takedowns(store).about(sha256)
+    taken = read_takedowns(store)
+    # The same command, after it was killed: the file may have left its set, and only the record knows what it was.
+    named_before = None if Path(asked).is_file() else taken.asked_as(asked)
+    sha256 = named_before.sha256 if named_before else digest_asked(asked)
+    before = taken.about(sha256)
     known = {sha256, *index.stored_of_original(sha256), *(before.images if before else ())}
     known |= {image.sha256 for sha in known for image in index.images(sha)}
     images: dict[str, str | None] = dict.fromkeys(sorted(known))
@@ -140,7 +144,7 @@ def plan_takedown(settings: Settings, store: Store, place: Blobs, index: Lineage
             continue
         sets += found
         images |= also
-    seen = who_saw(settings, store, index, asked, images)
+    seen = who_saw(settings, store, index, sha256 if named_before else asked, images)
     if not (sets or seen.found or before):
         raise InputError(unseen(seen, " and all image sets of this project"), *notes, *seen.notes)
     return TakedownPlan(

@@ -14,6 +14,7 @@ from tasks.concepts.concepts import Concept, concept_names, load_concept
 from tasks.concepts.image_edits import put_there, writing
 from tasks.concepts.image_origins import image_origins, write_origins
 from tasks.concepts.image_sets import record_file
+from tasks.concepts.takedown_memory import takedown_doubts
 from tasks.concepts.takedown_records import Takedown, begin_takedown, finish_takedown
 from tasks.dvc.command import dvc_add
 from tasks.files.names import path_inside
@@ -49,6 +50,8 @@ def take_down(
     """
     signer = signer_of(settings, "releases")
     takedown = plan.unfinished or _begun(store, plan, reason, signer)
+    for doubt in takedown_doubts(settings, store):  # where all is well, it is remembered from here on
+        tell(doubt)
     sets = tuple(dict.fromkeys((*takedown.sets, *(c.member for c in plan.sets if c.obstacle is None))))
     revoked = {
         concept: tuple(sorted({*takedown.revoked.get(concept, ()), *plan.revoked.get(concept, ())}))

@@ -67,7 +67,7 @@ def _sealed(store: Store, paths: Iterable[str], release: Signer | None) -> dict[
         previous = None
         for body in dict.fromkeys(r.body for r in sorted(same.values(), key=lambda record: record.at)):
             record = next(record for record in same.values() if record.body == body)
-            document = replace(record, previous=previous).to_json(store.signer)
+            document = replace(record, previous=previous).to_json(store.record_signer)
             previous = LastTraining.read(document).seal.digest  # type: ignore[union-attr]
             written |= {path: document for path, record in same.items() if record.body == body}
     before: dict[str, str | None] = {}
@@ -77,7 +77,7 @@ def _sealed(store: Store, paths: Iterable[str], release: Signer | None) -> dict[
             continue
         if path.startswith(REGISTRIES) and name != ADDRESS:
             version = VersionRecord.from_json(read[path])
-            written[path] = replace(version, previous=before.get(folder)).to_json(store.signer)
+            written[path] = replace(version, previous=before.get(folder)).to_json(store.record_signer)
             before[folder] = str(unsealed(written[path])[1].digest)  # type: ignore[union-attr]
         elif name == ADDRESS:
             written[path] = sealed("registry", {"schema": 2, **unsealed(read[path])[0]})
@@ -149,7 +149,7 @@ def _training(settings: Settings, store: Store, path: str, problem: str, found: 
         again = f"`conceptbooth train {concept}` writes it again"
         return Mended(path=path, state="lost", said=f"{problem}; the store has no manifests of this training; {again}")
     if not dry_run:
-        store.write_record(path, trained.to_json(store.signer))
+        store.write_record(path, trained.to_json(store.record_signer))
     return Mended(path=path, state="mended", said=f"{problem}; from the manifests of its stages")
 
 

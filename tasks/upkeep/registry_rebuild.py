@@ -6,6 +6,7 @@ placeholder first: whoever is killed leaves placeholders, which the next call fi
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from model.errors import InputError, WorkFailed
@@ -21,6 +22,7 @@ from tasks.promotion.revocation import mark_versions
 from tasks.registry.package import mend_package
 from tasks.registry.reference import CANDIDATE
 from tasks.registry.registration import MODEL_ID_TAG, make_model
+from tasks.registry.store_records import version_record_path
 from tasks.registry.training_facts import TrainingFacts
 from tasks.registry.version_records import VersionRecord, remember_version, version_records
 from tasks.registry.versions import (
@@ -33,11 +35,13 @@ from tasks.registry.versions import (
     version_damage,
     versions,
 )
+from tasks.signing.trusted_keys import load_trusted_keys
 from tasks.store.blobs import Blobs, StoreFailed
 from tasks.store.manifest import Manifest
 from tasks.store.store import Store
 from tasks.tracking.address import is_unused
 from tasks.tracking.client import connect, sorted_failures
+from tasks.verification.upgrade_records import Vouched, read_vouched
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -79,7 +83,7 @@ def rebuild(settings: Settings, store: Store, place: Blobs, *, dry_run: bool = F
         InputError: records or a ledger that cannot be read, all together; an address that cannot be used.
         TrackingUnreachable, StoreFailed: registry or stores do not answer; the same call carries on.
     """
-    records = version_records(store, settings)
+    records = _believed(store, settings)
     ledgers = {concept: read_whole_ledger(settings, place, concept) for concept in concepts_in(place)}
     found: list[Restored] = []
     for concept, numbered in sorted(records.items()):
@@ -87,6 +91,19 @@ def rebuild(settings: Settings, store: Store, place: Blobs, *, dry_run: bool = F
     for concept, ledger in sorted(ledgers.items()):
         found += _production(settings, place, ledger, records.get(concept, {}), dry_run)
     return found
+
+
+def _believed(store: Store, settings: Settings) -> dict[str, dict[int, VersionRecord]]:
+    """`version_records`, each signed, or vouched for as it is, where keys are trusted. InputError names the others."""
+    records, keys = version_records(store, settings), load_trusted_keys(settings)
+    path = partial(version_record_path, settings)
+    told = [each for numbered in records.values() for each in numbered.values() if each.unsigned(keys)]
+    vouched = read_vouched(store, keys) if told else Vouched()
+    told = [r for r in told if not (r.seal and vouched.record_words(path(r.concept, r.version), r.seal))]
+    if told:
+        hint = "whoever can write to the store can have made it; `conceptbooth upgrade` vouches for what is of before"
+        raise InputError(*(f"record {path(r.concept, r.version)}: {r.unsigned(keys)}: {hint}" for r in told))
+    return records
 
 
 def _development(
@@ -109,7 +126,7 @@ def _development(
             number: _Wanted(
                 source=record.source,
                 run_id=record.run_id,
-                tags=record.tags,
+                tags=record.own_tags,
                 description=record.description,
                 identity=KEY_TAG,
             )

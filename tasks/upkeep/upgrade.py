@@ -37,6 +37,7 @@ from tasks.store.manifest import Manifest
 from tasks.store.sealed_chain import append_record, read_chain_records
 from tasks.store.store import Store
 from tasks.upkeep.mending import mend_records, seal_records
+from tasks.upkeep.package_lists import list_packages
 from tasks.verification.records import examine_records
 from tasks.verification.upgrade_records import KIND as UPGRADE
 from tasks.verification.upgrade_records import (
@@ -78,12 +79,18 @@ def upgrade(
     earlier = read_chain_records(store, UPGRADES)
     if earlier.problems:
         raise InputError(*(f"{problem}; put it back from a copy" for problem in earlier.problems))
-    found = examine_records(store)
+    found = examine_records(store, keys=keys)
     mended = [
         *seal_records(store, found, release=signer, dry_run=dry_run),
         *mend_records(settings, store, found, dry_run=dry_run),
     ]
     steps = [UpgradeStep(what=f"record {each.path}", state=each.state, said=each.said) for each in mended]
+    steps += [
+        UpgradeStep(what=each.version, state="lost", said=f"its files are not put on record: {each.problem}")
+        if each.problem
+        else UpgradeStep(what=each.version, state="sealed", said="the list of its files is on record, as it is now")
+        for each in list_packages(settings, store, dry_run=dry_run)
+    ]
     if signer is not None:
         tell("hashing what was released")
         steps += _signed(settings, place, dry_run)
@@ -105,9 +112,22 @@ def upgrade(
     elif old:
         said = f"{len(old)} trainings and evaluations are sealed, not signed: set a signing_key to vouch for them"
         steps.append(UpgradeStep(what="stages", state="unprovable", said=said))
+    records = {
+        path: each.seal.digest for path, each in found.unsigned.items() if not (each.vouched or each.seal.signature)
+    }
+    if signer is not None:
+        steps += [
+            UpgradeStep(
+                what=f"record {path}", state="vouched for", said=f"key {signer.key} vouches for it as it is now"
+            )
+            for path in sorted(records)
+        ]
+    elif records:
+        said = f"{len(records)} records are sealed, not signed: set a signing_key to vouch for them"
+        steps.append(UpgradeStep(what="records", state="unprovable", said=said))
     done = [step for step in steps if step.state in ("sealed", "mended", "signed", "vouched for")]
     if done and not dry_run:
-        _note(store, signer, done, old if signer else {})
+        _note(store, signer, done, old if signer else {}, records if signer else {})
     return steps
 
 
@@ -159,12 +179,19 @@ def _unpack(place: Blobs, release: Release, folder: Path) -> None:
     (folder / DOCUMENT).write_bytes(release.document)
 
 
-def _note(store: Store, signer: Signer | None, done: list[UpgradeStep], manifests: dict[str, str]) -> None:
+def _note(
+    store: Store,
+    signer: Signer | None,
+    done: list[UpgradeStep],
+    manifests: dict[str, str],
+    records: dict[str, str],
+) -> None:
     facts = {
         "schema": SCHEMA,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "by": user_and_host(),
         "manifests": manifests,
+        "records": records,
         "done": [f"{step.what}: {step.state}" for step in done if step.state != "vouched for"],
     }
     append_record(store, UPGRADES, UPGRADE, lambda number: facts | {"number": number}, signer)

@@ -34,7 +34,7 @@ from tasks.store.blobs import Blobs, StoreFailed
 from tasks.store.manifest import KIND, MODELS, Manifest
 from tasks.store.store import Damaged, Store
 from tasks.verification.images import check_images
-from tasks.verification.records import examine_records
+from tasks.verification.records import check_records
 from tasks.verification.releases import check_ledger_signature, check_releases
 from tasks.verification.scores import measured_evaluation
 from tasks.verification.upgrade_records import Vouched, read_vouched
@@ -81,7 +81,7 @@ def verify(settings: Settings, store: Store, chain: Chain, *, released: bool = F
     checks += _check_content(chain)
     checks += _check_scores(store, chain)
     checks += _check_production(settings, chain, released=released)
-    checks += _check_records(store, chain.head.concept)
+    checks += check_records(settings, store, chain.head.concept, keys)
     checks += _check_models(settings, chain)
     checks += check_images(settings, chain)
     signed = keys.asks_for("trainings")
@@ -150,23 +150,6 @@ def _check_scores(store: Store, chain: Chain) -> Iterator[CheckResult]:
         return  # its files were named
     except (StoreFailed, ValueError, KeyError, TypeError) as failure:
         yield unchecked(f"{_named(evaluation)}: scores", f"cannot be derived again: {failure}")
-
-
-def _check_records(store: Store, concept: str) -> Iterator[CheckResult]:
-    """What the store has on record of the concept beside its artefacts, and of takedowns and upgrades."""
-    try:
-        found = examine_records(store, [concept])
-    except StoreFailed as failure:
-        yield unchecked("records", str(failure))
-        return
-    for path, said in found.problems.items():
-        yield fault(f"record {path}", said)
-    old = len(found.unsealed)
-    if found.whole > old:
-        yield good("records", f"{found.whole - old} are as they were sealed")
-    if old:
-        said = "are of before records were sealed; `conceptbooth upgrade` seals them as they are now"
-        yield good("records", f"{old} {said}")
 
 
 def _check_reads(manifest: Manifest, manifests: Mapping[str, Manifest]) -> Iterator[CheckResult]:

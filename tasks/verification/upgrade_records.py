@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from tasks.signing.trusted_keys import TrustedKey, TrustedKeys
 from tasks.store.manifest import Manifest
+from tasks.store.sealed import Seal
 from tasks.store.sealed_chain import read_chain_records
 from tasks.store.store import Store
 
@@ -26,6 +27,13 @@ class Vouched:
 
     manifests: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Digest of what a manifest said, and who vouched for it when, by stage and key."""
+    records: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Seal of a record, and who vouched for it when, by path."""
+
+    def record_words(self, path: str, seal: Seal) -> str | None:
+        """The same as `words` for a record of the store."""
+        digest, who = self.records.get(path, ("", ""))
+        return f"it is as it was when {who}; what was before that cannot be proved" if digest == seal.digest else None
 
     def words(self, manifest: Manifest) -> str | None:
         """Who vouched for a manifest that is as it was then; None where nobody did, or it has changed since."""
@@ -48,6 +56,7 @@ def manifest_digest(manifest: Manifest) -> str:
 def read_vouched(store: Store, keys: TrustedKeys) -> Vouched:
     """What keys that are trusted with releases have vouched for; the first counts. Raises StoreFailed."""
     manifests: dict[str, tuple[str, str]] = {}
+    records: dict[str, tuple[str, str]] = {}
     for link in read_chain_records(store, UPGRADES).links:
         if link.seal is None:
             continue
@@ -56,4 +65,5 @@ def read_vouched(store: Store, keys: TrustedKeys) -> Vouched:
             who = f"{key} vouched for it on {str(link.content.get('at'))[:10]} (upgrade {link.number})"
             there: Mapping[str, str] = link.content.get("manifests", {})
             manifests |= {place: (digest, who) for place, digest in there.items() if place not in manifests}
-    return Vouched(manifests=manifests)
+            records |= {path: (seal, who) for path, seal in link.content.get("records", {}).items()}
+    return Vouched(manifests=manifests, records=records)

@@ -56,7 +56,7 @@ def check_version(settings: Settings, chain: Chain) -> Iterator[CheckResult]:
     last = [link for link in chain.links if link.stage.startswith("train-")][-1:]
     tag = str(version.tags.get(WEIGHTS_SHA256_TAG))
     for manifest in (link.manifest for link in last if link.manifest):
-        weights = manifest.files[WEIGHTS].sha256
+        weights = manifest.files[WEIGHTS].sha256 if WEIGHTS in manifest.files else "none"
         same, named = tag == weights, f"{what}: tag {WEIGHTS_SHA256_TAG}"
         said = f"says {tag[:12]}, the last stage left {weights[:12]}"
         yield good(named, "is that of the last stage's weights") if same else fault(named, said)

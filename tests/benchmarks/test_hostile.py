@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.hostile import __main__ as hostile
 from benchmarks.hostile import changed_bytes, tested
 from benchmarks.hostile.parts import TESTED, Tried
@@ -40,6 +42,11 @@ def test_cases_that_stand_in_tests_are_counted_one_by_one(tmp_path) -> None:
         ("test_it[2]", False),
         ("test_it[3]", True),
     ]
+
+
+def test_files_that_are_gone_are_not_taken_for_cases_that_held(tmp_path) -> None:
+    with pytest.raises(RuntimeError, match="USAGE_ERROR"):
+        list(tested.attempts([str(tmp_path / "test_gone.py")]))
 
 
 def test_every_part_names_files_that_are_there() -> None:

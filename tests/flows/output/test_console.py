@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from typer.testing import CliRunner, Result
 
 from flows.cli.app import app
@@ -102,3 +103,35 @@ def test_a_command_that_takes_long_says_on_a_terminal_that_it_is_at_work(monkeyp
 def test_nothing_turns_elsewhere_or_before_a_quick_answer(seconds: float, terminal: bool, monkeypatch) -> None:
     done = at_work(seconds, terminal=terminal, monkeypatch=monkeypatch)
     assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+HOSTILE = "2026\x1b[2J\x1b]0;x\x07\x9b1A\x7f\r\u202everified"
+
+
+def test_no_terminal_obeys_what_others_wrote(capsys) -> None:
+    """The date of a record could move the cursor and write "verified" over the faults above it."""
+    table = Table(HOSTILE)
+    table.add_row(HOSTILE)
+    for console in (results(), notices()):
+        console.print(Text(HOSTILE, style="bold"), soft_wrap=True)
+        console.print(HOSTILE, table)
+        console.print(Text("two\nlines"))
+    out, err = capsys.readouterr()
+    for shown in (out, err):
+        assert "2026\\x1b[2J" in shown and "\\u202everified" in shown and "two\nlines" in shown
+        assert [letter for letter in shown if not letter.isprintable() and letter != "\n"] == []
+    print_json({"at": HOSTILE, "wo": "früher\n"})
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"at": HOSTILE, "wo": "früher\n"} and "früher" in out
+    assert [letter for letter in out if not letter.isprintable() and letter != "\n"] == []
+
+
+def test_colours_and_moves_of_ours_still_reach_a_terminal(monkeypatch) -> None:
+    stream = io.StringIO()
+    console = results()
+    monkeypatch.setattr(console, "file", stream)
+    monkeypatch.setattr(console, "_force_terminal", True)
+    monkeypatch.setattr(console, "_color_system", 1)
+    console.print(Text("red", style="red"))
+    console.show_cursor(False)
+    assert "\x1b[31mred\x1b[0m" in stream.getvalue() and "\x1b[?25l" in stream.getvalue()

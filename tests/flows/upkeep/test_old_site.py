@@ -10,15 +10,22 @@ import tasks.promotion.promotion
 from flows.cli.app import app
 from model.bases.recorded_base import BASE_VARIABLE
 from tasks.concepts.takedown_records import read_takedowns
+from tasks.files.hashing import file_digest
 from tasks.plan.plan import make_plan
 from tasks.production.ledger import read_ledger
 from tasks.production.registry import open_production, production_model
 from tasks.production.release import MODEL, read_release
 from tasks.project.settings import Settings, load_settings
 from tasks.promotion.smoke_test import smoke_test
+from tasks.registry.cleared_tags import mend_cleared_tags
+from tasks.registry.package_listing import LISTING, write_listing
 from tasks.registry.reference import VersionReference
+from tasks.registry.versions import GATE_TAG, PACKAGE_TAG, local_folder, version_damage
 from tasks.signing.keys import public_key_of
+from tasks.signing.trusted_keys import load_trusted_keys
+from tasks.store.sealed import sealed, sealed_lines
 from tasks.store.store import open_store
+from tasks.tracking.client import connect
 from tasks.verification.chain import verify_version
 from tasks.verification.records import examine_records
 from tests.old_site_project import CONCEPT, unpack_old_site
@@ -122,7 +129,7 @@ def test_with_keys_it_says_who_vouches_for_what_and_what_stays_unprovable(keyed,
     done = run("upgrade", "--json")
     assert done.exit_code == 0, done.output
     states = [step["state"] for step in json.loads(done.stdout)["steps"]]
-    assert (states.count("signed"), states.count("sealed")) == (3, 6)  # a ledger, two releases
+    assert (states.count("signed"), states.count("sealed")) == (3, 8)  # a ledger, two releases; records, two packages
     assert states.count("vouched for") == len(store.artefacts())
     assert json.loads(run("upgrade", "--json").stdout)["steps"] == []
     proof = verify_version(keyed, store, VersionReference.parse(f"{CONCEPT}/2"))
@@ -151,6 +158,85 @@ def test_what_changed_since_somebody_vouched_for_it_is_a_fault(keyed):
     address.write_text(Manifest.from_json(json.dumps(facts)).to_json())
     faults = verify_version(keyed, store, VersionReference.parse(f"{CONCEPT}/2")).of("fault")
     assert any(check.what.startswith("prepare") and "is not signed" in check.said for check in faults)
+
+
+FORGED = {
+    "a training": (f"concepts/{CONCEPT}/trained.jsonl", {"version": 7}),
+    "a version": ("registries/*/owl/000001.json", {"source": "/tmp/elsewhere"}),
+    "a takedown": ("takedowns/000001.json", {"reason": "asked by nobody"}),
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_a_record_that_somebody_without_a_key_writes_is_named_and_nothing_is_built_on_it(keyed, kind):
+    """Its seal holds: anybody can make one."""
+    assert run("upgrade").exit_code == 0
+    store = open_store(keyed)
+    assert not examine_records(store, keys=load_trusted_keys(keyed)).unsigned
+    place, changed = FORGED[kind]
+    (file,) = Path(str(keyed.store)).glob(place)
+    file.chmod(0o644)
+    file.write_bytes(forged(file.read_bytes(), changed))
+    assert not examine_records(store).problems
+    path = file.relative_to(str(keyed.store)).as_posix()
+    faults = verify_version(keyed, store, VersionReference.parse(f"{CONCEPT}/2")).of("fault")
+    assert [check.what for check in faults] == [f"record {path}: signature"]
+    doctor = run("doctor")
+    assert doctor.exit_code == 1 and f"{path}:isnotsigned" in "".join(doctor.output.split())
+    if kind == "a version":
+        rebuilt = run("registry", "rebuild", "--dry-run")
+        assert rebuilt.exit_code == 2 and "is not signed" in rebuilt.output
+
+
+def forged(content: bytes, changed: dict[str, object]) -> bytes:
+    """The record with other words, sealed by nobody."""
+    first, end, rest = content.partition(b"\n") if content.count(b"\n{") == 2 else (content, b"", b"")
+    says = {**json.loads(first), **changed}
+    if not end:
+        del says["seal"], says["signature"]
+        return sealed("x", says)
+    facts, _, told = rest.partition(b"\n")
+    return sealed_lines(
+        "x", json.dumps(says).encode() + end + facts + b"\n", {"previous": json.loads(told)["previous"]}
+    )
+
+
+def test_records_of_before_there_were_keys_are_vouched_for(settings, tmp_path, monkeypatch):
+    assert run("upgrade").exit_code == 0  # sealed, by nobody
+    monkeypatch.setenv("CONCEPTBOOTH_SIGNING_KEY", str(write_key(tmp_path / "desk.pem")))
+    monkeypatch.setenv("CONCEPTBOOTH_TRAINING_KEY", str(write_key(tmp_path / "worker.pem")))
+    keyed, store = load_settings(settings.root), open_store(settings)
+    keys = load_trusted_keys(keyed)
+    before = examine_records(store, keys=keys).unsigned
+    assert len(before) >= 6 and all(each.problem for each in before.values())
+    assert run("upgrade").exit_code == 0
+    after = examine_records(store, keys=keys).unsigned
+    assert after.keys() == before.keys() and not any(each.problem for each in after.values())
+    proof = verify_version(keyed, store, VersionReference.parse(f"{CONCEPT}/2"))
+    assert not proof.of("fault") and "vouched for it on" in str(proof.of("unprovable"))
+
+
+def test_a_cleared_tag_is_mended_by_no_forged_record(keyed):
+    assert run("upgrade").exit_code == 0
+    (file,) = Path(str(keyed.store)).glob("registries/*/owl/000001.json")
+    told = json.loads(file.read_bytes())["tags"]
+    file.chmod(0o644)
+    file.write_bytes(forged(file.read_bytes(), {"tags": {**told, GATE_TAG: "passed", "conceptbooth.own": "x"}}))
+    mend_cleared_tags(keyed, CONCEPT)
+    client = connect(keyed)
+    assert not {GATE_TAG, "conceptbooth.own"} & client.get_model_version(f"concept.{CONCEPT}", "1").tags.keys()
+
+
+def test_packages_of_before_get_the_digest_of_their_list(settings):
+    client, name = connect(settings), f"concept.{CONCEPT}"
+    assert PACKAGE_TAG not in client.get_model_version(name, "1").tags
+    assert run("upgrade").exit_code == 0
+    version = client.get_model_version(name, "1")
+    package = local_folder(client.get_model_version_download_uri(name, "1"))
+    assert version.tags[PACKAGE_TAG] == file_digest(package / LISTING)
+    (package / "code" / "model" / "planted.py").write_text("planted = True\n")
+    write_listing(package)  # it fits itself again
+    assert "is not the one that was registered" in str(version_damage(client, settings, version))
 
 
 def test_damaged_records_of_before_are_mended_where_something_else_tells_them(settings):

@@ -128,6 +128,17 @@ def test_everything_that_is_wrong_is_said_before_anything_is_written(settings: S
     assert not list(settings.home.glob("import-*"))
 
 
+@pytest.mark.parametrize("origin", ["https://ada:secret@example.org/set", "https://ada:s%40cret@example.org/set.git"])
+def test_a_password_in_the_address_is_refused_and_written_nowhere(settings: Settings, origin: str) -> None:
+    before = {path for path in settings.root.rglob("*") if path.is_file()}
+    with pytest.raises(
+        InputError, match=r"https://example\.org/set.*: a password in its address would stand"
+    ) as refused:
+        import_dreambooth(settings, origin, subjects=["teapot"], revision=None, limits=BaseLimits(min_pixels=256))
+    assert "cret" not in str(refused.value) and "ada" not in str(refused.value)
+    assert {path for path in settings.root.rglob("*") if path.is_file()} == before
+
+
 def test_the_command(settings: Settings, origin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(settings.root)
     command = ["import", "google-dreambooth", "--from", str(origin), "--subjects", "teapot", "--json"]

@@ -34,7 +34,7 @@ def published(store: Store, job: Job, folder: Path) -> dict[str, Manifest]:
         (folder / plan.stage).mkdir(parents=True)
         (folder / plan.stage / "concept.safetensors").write_text(plan.key)
         if plan.kind == "evaluate":
-            (folder / plan.stage / "scores.json").write_text(json.dumps(SCORES))
+            (folder / plan.stage / "scores.json").write_text(json.dumps(SCORES | {"prompts": []}))
         facts = {name: getattr(plan, name) for name in ("stage", "key", "parameters", "code", "packages", "seed")}
         manifests[plan.stage] = store.publish(
             folder / plan.stage,

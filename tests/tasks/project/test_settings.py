@@ -2,9 +2,11 @@ import os
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from model.errors import InputError
 from tasks.project.settings import apply_environment, environment, load_settings
+from tasks.project.settings_files import read_dotenv
 
 
 @pytest.fixture
@@ -149,3 +151,19 @@ def test_files_that_are_no_text_are_named(root, name):
     (root / name).unlink()
     os.mkfifo(root / name)
     assert problems() == (f"{root / name}: a named pipe; a file is needed",)
+
+
+def test_a_dotenv_that_doubles_itself_is_refused_at_once(tmp_path):
+    (tmp_path / "params.yaml").touch()
+    doubled = "".join(f"A{n + 1}=${{A{n}}}${{A{n}}}\n" for n in range(60))
+    for text in (f"A0=xxxxxxxx\n{doubled}", f"A={'x' * 500_000}\nB={'${A}' * 100_000}\n"):
+        (tmp_path / ".env").write_text(text)
+        with pytest.raises(InputError, match=r"\.env: [AB]\d*: with what .* more than 1 MB"):
+            load_settings(tmp_path)
+
+
+def test_a_dotenv_s_names_stand_for_earlier_lines_and_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("OUTSIDE", "out")
+    (tmp_path / ".env").write_text("A=in\nB=${A}-${OUTSIDE}-${NONE:-else}\nC='$A'\nD\nE=\n")
+    expected = {"A": "in", "B": "in-out-else", "C": "$A", "D": None, "E": ""}
+    assert read_dotenv(tmp_path) == expected == dotenv_values(tmp_path / ".env")

@@ -1,4 +1,4 @@
-"""An installation from a wheel, without a checkout: it makes a project, registers a version, draws with it."""
+"""An installation from a wheel, without a checkout: it makes a project, registers, draws, promotes and rolls back."""
 
 import json
 import os
@@ -57,6 +57,28 @@ files = read_listing(package) | {LISTING: file_digest(package / LISTING)}
 print(*smoke_test(settings, "concept.turtle", 1, files))
 """
 
+PROMOTE_AND_ROLL_BACK = """
+import os, sys
+from pathlib import Path
+import flows.cli.app
+assert flows.cli.app.__file__.startswith(sys.argv[1])
+from tasks.production.ledger import read_ledger
+from tasks.production.registry import open_production
+from tests.old_site_project import CONCEPT, unpack_old_site
+from typer.testing import CliRunner
+
+settings = unpack_old_site(Path(sys.argv[2]))
+os.chdir(settings.root)
+os.environ["CONCEPTBOOTH_BASE"] = str(settings.root / "base")
+scores = [f"not_worse_than_champion.{score}" for score in ("clip_i", "clip_t")]
+overrides = [word for gate in ("withdrawn", *scores) for word in ("--override", gate)]
+for command in (["promote", f"{CONCEPT}/2", "--reason", "again", *overrides], ["rollback", CONCEPT, "--reason", "no"]):
+    done = CliRunner().invoke(flows.cli.app.app, command)
+    assert done.exit_code == 0, done.output
+records = read_ledger(open_production(settings), CONCEPT).records
+print(*(record.action for record in records[-2:]), *(record.version for record in records[-2:]))
+"""
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
@@ -99,15 +121,20 @@ def test_a_wheel_makes_a_project_in_which_nothing_is_missing(installed, tmp_path
     assert told["concept plum-turtle"].startswith("5 images") and "constraints.txt" in told["packages"]
 
 
-def test_a_wheel_registers_a_version_and_draws_with_it(installed, tmp_path):
+def test_a_wheel_registers_a_version_draws_with_it_promotes_and_rolls_back(installed, tmp_path):
     shutil.copytree(REPOSITORY / "tests", tmp_path / "helpers" / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "-P", "-c", REGISTER_AND_DRAW, str(installed), str(tmp_path / "project")]
     path = os.pathsep.join([str(installed), str(tmp_path / "helpers")])
-    done = subprocess.run(
-        command, cwd=tmp_path, env=_environment(PYTHONPATH=path), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert all(int(side) > 0 for side in done.stdout.split()[-2:])
+
+    def ran(program: str, folder: str) -> list[str]:
+        command = [sys.executable, "-P", "-c", program, str(installed), str(tmp_path / folder)]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=_environment(PYTHONPATH=path), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout.split()
+
+    assert all(int(side) > 0 for side in ran(REGISTER_AND_DRAW, "project")[-2:])
+    assert ran(PROMOTE_AND_ROLL_BACK, "site") == ["promote", "rollback", "2", "1"]
 
 
 def _environment(**more: str) -> dict[str, str]:

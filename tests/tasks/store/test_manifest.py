@@ -17,8 +17,17 @@ MANIFEST = Manifest(
     numeric_policy={},
     device="cpu",
     wall_seconds=0.5,
-    stated={"licence": "MIT", "images": [{"file": "00.png", "original": "früher.jpg"}]},
-    images=({"file": "images/00.png", "size": 7},),
+    stated={"licence": "MIT", "images": [{"sha256": "d" * 64, "original": "früher.jpg", "original_sha256": "e" * 64}]},
+    images=(
+        {
+            "file": "images/00.png",
+            "made_from": "00.png",
+            "sha256": "d" * 64,
+            "md5": "f" * 32,
+            "size": 7,
+            "fingerprint": "0",
+        },
+    ),
     files={"images/00.png": FileRecord(sha256="b" * 64, size=7)},
     created="2026-01-01T00:00:00+00:00",
 )

@@ -87,7 +87,7 @@ def promote(settings: Settings, version: int) -> None:
     place, store = check_production(settings), open_store(settings)
     source = find_source(settings, store, VersionReference.parse(f"{CONCEPT}/{version}"))
     ledger = read_ledger(place, CONCEPT)
-    refuse_for_good(store, ledger, source)
+    refuse_for_good(settings, store, ledger, source)
     put_into_production(settings, place, ledger, source, (), {}, reason="better", approved_by=None)
 
 
@@ -166,6 +166,21 @@ STEPS = [
     (tasks.takedown.takedown, "write_origins", True),
     (tasks.takedown.takedown, "finish_takedown", False),
 ]
+
+
+@pytest.mark.parametrize("step", [("dvc_add", False), ("finish_takedown", False), ("finish_takedown", True)], ids=str)
+def test_named_by_a_file_that_has_left_its_set_the_same_command_carries_on(settings, step):
+    """Killed when the file is gone: only the record knows what its name stood for."""
+    named = str(image(settings))
+    killed_at(tasks.takedown.takedown, *step, taken, settings, named)
+    assert not Path(named).exists()
+    assert planned(settings, named).to_do is not step[1]  # killed at its very end it has nothing left to do
+    if not step[1]:
+        done = taken(settings, named)
+        assert done.takedown.number == 1 and done.takedown.finished
+    assert len(read_takedowns(open_store(settings)).takedowns) == 1
+    with pytest.raises(InputError, match="there is no such file"):
+        planned(settings, f"{named}.another")
 
 
 def test_killed_between_any_two_steps_the_same_command_carries_on(settings):

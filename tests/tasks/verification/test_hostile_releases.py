@@ -13,7 +13,7 @@ import pytest
 
 from tasks.lineage.check_results import Verification
 from tasks.production.ledger import Promotion, record_path
-from tasks.production.release import Release
+from tasks.production.release import Release, read_release, unfit
 from tasks.store.folder_blobs import FolderBlobs
 from tasks.store.manifest import FileRecord
 from tasks.verification.releases import check_place
@@ -158,6 +158,30 @@ def test_a_link_out_of_the_store_is_not_followed(name, tmp_path, public):
     (tmp_path / "secret").write_bytes((folder / name).read_bytes())
     out(folder, name, lambda path: path.symlink_to(tmp_path / "secret"))
     assert any("a link that leads out of" in fault.said for fault in checked(tmp_path, public).of("fault"))
+
+
+LINKS: dict[str, Callable[[Path, Path], None]] = {
+    "model/code/numpy": lambda path, elsewhere: path.symlink_to(elsewhere),
+    "model/code/numpy.py": lambda path, elsewhere: path.symlink_to(elsewhere / "__init__.py"),
+    "model/code": lambda path, elsewhere: path.symlink_to(elsewhere),
+    "model/code/pipe.py": lambda path, _: os.mkfifo(path),
+    "lineage": lambda path, _: (path.rename(path.with_name("other")), path.symlink_to("other")),
+}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_to_code_elsewhere_is_a_fault(name, tmp_path, public):
+    """Whoever loads the folder follows it: what runs would be what nobody signed."""
+    folder = store_with(tmp_path, document(listed(FILES)), FILES)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "__init__.py").write_text("planted = True")
+    (folder / name).parent.mkdir(exist_ok=True)
+    LINKS[name](folder / name, elsewhere)
+    faults = {fault.what: fault.said for fault in checked(tmp_path, public).of("fault")}
+    assert [said for what, said in faults.items() if what.endswith(f": {name}")], faults
+    release = read_release(FolderBlobs(tmp_path / "store"), "owl", hashlib.sha256(document(listed(FILES))).hexdigest())
+    assert unfit(FolderBlobs(tmp_path / "store"), release)  # nor does it serve
 
 
 @pytest.mark.timeout(60)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from model.errors import InputError
+from tasks.concepts.takedown_memory import current_takedowns
 from tasks.concepts.takedown_records import Takedown, begin_takedown, finish_takedown, read_takedowns
 from tasks.plan.last_training import LastTraining, last_training_path, write_last_training
 from tasks.project.settings import Settings
@@ -143,6 +145,40 @@ def test_a_damaged_takedown_is_named_and_left_to_who_has_a_copy(settings):
     shutil.copyfile(first, first.with_name("copy"))
     first.unlink()
     assert any("is missing" in said for said in examine_records(store).problems.values())
+
+
+def cut_off(store: Store, number: int) -> None:
+    for path in store.records("takedowns/"):
+        if path.startswith(f"takedowns/{number:06}"):
+            store.delete_record(path)
+
+
+@pytest.mark.parametrize("known_by", ["this machine", "the registry"])
+def test_the_newest_takedown_is_missed(settings, known_by):
+    store, memory = open_store(settings), settings.home / "takedowns.json"
+    assert len(current_takedowns(settings, store).takedowns) == 2 and memory.is_file()
+    cut_off(store, 2)
+    assert examine_records(store).problems == {}  # the chain that is left is whole
+    if known_by == "the registry":  # another machine, which never read them
+        memory.unlink()
+    said = "000002.json of the store .* was removed: " + ("this machine" if known_by == "this machine" else "the reg")
+    with pytest.raises(InputError, match=said):
+        current_takedowns(settings, store)
+    proof = verify_version(settings, store, VersionReference.parse(f"{CONCEPT}/2"))
+    assert any(check.what == "takedowns" for check in proof.of("fault"))
+    other = begin_takedown(store, lambda number: takedown(number, "7" * 64))
+    assert other.number == 2
+    with pytest.raises(InputError, match="another one than it was"):  # in its place
+        current_takedowns(settings, store)
+
+
+def test_a_memory_that_was_damaged_is_named(settings):
+    memory = settings.home / "takedowns.json"
+    current_takedowns(settings, open_store(settings))
+    for content in ("[]", "{", '{"a": 3}'):
+        memory.write_text(content)
+        with pytest.raises(InputError, match=r"takedowns\.json"):
+            current_takedowns(settings, open_store(settings))
 
 
 def test_an_unchanged_record_is_not_written_again(settings):
