@@ -9,7 +9,12 @@ from tasks.store.store import Store
 
 
 def keep_models(
-    store: Store, job: Job, kinds: Iterable[str], *, thorough: bool = False, tell: Callable[[str], None]
+    store: Store,
+    job: Job,
+    kinds: Iterable[str],
+    *,
+    thorough: bool = False,
+    tell: Callable[[str], None] = lambda said: None,
 ) -> None:
     """Have the store hold the job's models of these kinds ("base", ...), as far as they lie in folders.
 
