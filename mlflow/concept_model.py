@@ -4,8 +4,9 @@ The version holds what differs from the base model (one embedding, the changed w
 them, in code/model. MLflow runs this one file by itself; the rest is hashed here and compared with the list of the
 version's files before any of it is run or read, and what is not listed is refused.
 
-The base is found where the training found it, or where the environment variable CONCEPTBOOTH_BASE says (a folder), and
-must be the base of the training, byte for byte.
+The base is found where the training found it, or where the environment variable CONCEPTBOOTH_BASE says (a folder).
+Where there is another one by now, a store has it: that of the training, or one that CONCEPTBOOTH_STORE or
+CONCEPTBOOTH_PRODUCTION_STORE names. It must be the base of the training, byte for byte.
 
     model = mlflow.pyfunc.load_model("models:/concept.turtle@candidate")
     table = model.predict([{"prompt": "a watercolor of a {} in the snow", "n": 4, "seed": 7}])
@@ -23,10 +24,11 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -37,6 +39,8 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 SERVER = "mlflow.pyfunc.scoring_server.app"
 """The module that is being imported where `mlflow models serve` loads a model."""
+STORES = ("CONCEPTBOOTH_STORE", "CONCEPTBOOTH_PRODUCTION_STORE")
+"""Environment variables that may name stores which have the base."""
 _LISTING, _CODE, _ROOT = "sha256.json", "code", "model"
 _SHOWN = 5  # names in a message
 
@@ -55,7 +59,7 @@ class ConceptModel(PythonModel):
         artifacts = [Path(context.artifacts[name]) for name in ("facts", "weights")]
         self._code = code = _Code(*_verified(Path(__file__).resolve().parent, artifacts))
         load_base = code.load("model.bases.base").load_base
-        find_recorded_base = code.load("model.bases.recorded_base").find_recorded_base
+        recorded_base = code.load("model.bases.recorded_base")
         InputError = code.load("model.errors").InputError
         content_credentials = code.load("model.marks.content_credentials")
         open_device = code.load("model.runtime.device").open_device
@@ -68,15 +72,18 @@ class ConceptModel(PythonModel):
             self._bounds = code.load("model.serving.requests").Bounds.of(os.environ)
             key, certificates = content_credentials.KEY_VARIABLE, content_credentials.CERTIFICATES_VARIABLE
             self._signer = content_credentials.open_signer(_file_in(key), _file_in(certificates))
-            reference, revision = find_recorded_base(facts["base"], Path(facts["base"]["folder"]))
             device = open_device(os.environ.get("CONCEPTBOOTH_DEVICE", "auto"))
-            self._base = load_base(reference, revision, device=device)
+            base = facts["base"]
+            with TemporaryDirectory() as scratch:  # for one that a store keeps: its files are read when it is loaded
+                kept = partial(_kept_base, base, Path(scratch), recorded_base.assembled_base)
+                reference, revision = recorded_base.find_recorded_base(base, Path(base["folder"]), kept)
+                self._base = load_base(reference, revision, device=device)
             weights = ConceptWeights.load(Path(context.artifacts["weights"]))
             # This base serves this concept alone: it stays changed, instead of anew for every picture.
             weights.put_into(self._base)
         except InputError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
-        self._concept = replace(weights, unet={}, text={}, lora={})
+        self._concept = weights.alone
         if SERVER in sys.modules:
             code.load("model.serving.clients").watch_clients(self._bounds.bytes)
 
@@ -129,6 +136,31 @@ class ConceptModel(PythonModel):
         except clients.ClientGone as error:
             raise MlflowException("nobody waits for these pictures any more, so they were not drawn") from error
         return pd.DataFrame(rows, columns=["prompt", "seed", "index", "image"])
+
+
+def _kept_base(base: Mapping[str, Any], scratch: Path, assemble: Callable[..., Path | None]) -> Path | None:
+    """The base as a store keeps it, put together in a folder; None where no store that can be asked has all of it."""
+    stores = dict.fromkeys([os.environ.get(name) for name in STORES] + [base.get("store")])
+    for number, store in enumerate(filter(None, stores)):
+        folder, fetched = scratch / str(number), scratch / f"{number}-fetched"
+        folder.mkdir()
+        if whole := assemble(base["files"], partial(_content, store, fetched), folder):
+            return whole
+    return None
+
+
+def _content(store: str, fetched: Path, sha256: str) -> Path | None:
+    """The content of that name in a store, cas/sha256/ab/<sha256>; fetched first where that is a bucket."""
+    name = f"cas/sha256/{sha256[:2]}/{sha256}"
+    if "://" not in store:
+        return Path(store).expanduser() / name
+    from mlflow.artifacts import download_artifacts
+
+    try:
+        fetched.mkdir(exist_ok=True)
+        return Path(download_artifacts(artifact_uri=f"{store.rstrip('/')}/{name}", dst_path=str(fetched)))
+    except Exception:  # noqa: BLE001 - of whatever library reads that kind of address: then it is not to be had there
+        return None
 
 
 def _file_in(variable: str) -> Path | None:

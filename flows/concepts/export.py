@@ -10,7 +10,7 @@ from tasks.export.export import Form, export_version
 from tasks.project.settings import Settings
 from tasks.registry.cleared_tags import mend_cleared_tags
 from tasks.registry.reference import VersionReference
-from tasks.registry.versions import resolve
+from tasks.registry.versions import form_of, resolve
 
 
 def run_export(
@@ -33,12 +33,15 @@ def run_export(
     finally:
         reporter.end()
     if as_json:
-        facts = {"concept": version.concept, "version": version.version, "form": form}
+        facts = {"concept": version.concept, "version": version.version, "form": form, "made_from": form_of(version)}
         print_json({**facts, "place": str(place), "files": done.files, "lost": done.lost, "scores": done.scores})
         return
     for file in done.files:
         results().print(str(place / file), soft_wrap=True, markup=False)
     if done.lost:
         notices().print(Text(done.lost), soft_wrap=True)
-    said = f"{version.concept} version {version.version}: README.md says how it is loaded and where it comes from"
+    said = (
+        f"{version.concept} version {version.version}, made from its {form_of(version)} form: README.md says how it is "
+        "loaded and where it comes from"
+    )
     notices().print(Text(said, style="dim"), soft_wrap=True)

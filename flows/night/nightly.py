@@ -29,6 +29,7 @@ from tasks.concepts.concepts import concept_names
 from tasks.concepts.samples import unmade_samples
 from tasks.dvc.command import make_samples
 from tasks.dvc.storage import UnreadRemote, dvc_storage
+from tasks.execution.kept_models import keep_models
 from tasks.execution.reporting import Reporter, Silence
 from tasks.plan.failures import Failures, note_failure, note_passed_over
 from tasks.plan.last_training import write_last_training
@@ -123,6 +124,7 @@ def _work(night: Night) -> None:
         raise WorkFailed(f"nothing was trained: {plan.registry_unknown}")
     night.choice = choice = choose(night.settings, plan, night.options)
     _write_missing_records(night, plan)
+    _keep_models(night, plan)
     night.warnings += [
         f"{suspected.concept}: a night before was killed in the middle of its training, which may have taken all "
         "of the machine's memory; it comes last"
@@ -181,6 +183,13 @@ def _write_missing_records(night: Night, plan: Plan) -> None:
     for concept in plan.of("up to date"):
         if concept.trained and concept.trained.version is None and concept.version:
             write_last_training(night.store, night.settings, replace(concept.trained, version=concept.version.version))
+
+
+def _keep_models(night: Night, plan: Plan) -> None:
+    """Have the store hold what everything here stands on: also what was trained before stores kept models."""
+    job = next((concept.job for concept in plan.concepts if concept.job), None)  # all have the same ones
+    if job is not None:
+        keep_models(night.store, job, job.recipe.models, tell=night.reporter.tell)
 
 
 def _train(night: Night, choice: NightChoice) -> None:

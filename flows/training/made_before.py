@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 
 from flows.training.outcome import ConceptOutcome, TaskOutcome
+from tasks.execution.kept_models import keep_models
 from tasks.galleries.versions import show_versions
 from tasks.plan.plan import REGISTER, ConceptPlan, make_plan
 from tasks.project.settings import Settings
@@ -37,6 +38,7 @@ def _outcome(settings: Settings, store: Store, plan: ConceptPlan) -> ConceptOutc
         folder = show_versions(settings, store, plan.concept, version.version)
     except Damaged:
         return None
+    keep_models(store, job, job.recipe.models)  # of what was made before stores kept them
     return ConceptOutcome(
         concept=plan.concept,
         base=job.recipe.base.reference,

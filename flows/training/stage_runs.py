@@ -16,6 +16,7 @@ from prefect.utilities.annotations import opaque, quote
 
 from flows.output.progress import Both, PageReporter
 from flows.training.outcome import TaskOutcome
+from tasks.execution.kept_models import keep_models
 from tasks.execution.reporting import Reporter
 from tasks.execution.stage_context import Receipt, StageContext
 from tasks.jobs.jobs import Job
@@ -66,6 +67,9 @@ class StageRuns:
         """By stage."""
         self._doubtful = {plan.stage for plan in job.stages} if verify else set[str]()
         """Stages whose artefacts are read by every byte before they count as whole, also where that costs transfers."""
+        self._verify = verify
+        self._kept = set[str]()
+        """Kinds of pretrained models that the store was seen to have."""
 
     @property
     def manifests(self) -> Mapping[str, Manifest]:
@@ -107,7 +111,14 @@ class StageRuns:
                 self._doubtful.add(damage.stage)
                 self.obtain(next(plan for plan in self.context.job.stages if plan.stage == damage.stage))
 
+    def _keep_models(self, plan: StagePlan) -> None:
+        """Have the store hold what the stage reads of pretrained models, before anything stands on it."""
+        kinds, context = plan.models.keys() - self._kept, self.context
+        keep_models(context.store, context.job, sorted(kinds), thorough=self._verify, tell=context.reporter.tell)
+        self._kept |= kinds
+
     def _obtain(self, plan: StagePlan) -> bool:
+        self._keep_models(plan)
         state, made = self._run(plan)
         self._done[plan.stage] = _Done(state=state, manifest=self.context.store.use(plan.stage, plan.key))
         self._doubtful.discard(plan.stage)

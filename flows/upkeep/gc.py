@@ -12,6 +12,7 @@ from flows.output.console import DONE, notices, print_json, results
 from flows.output.invocation import command
 from tasks.jobs.kinds import stage_words
 from tasks.project.settings import Settings
+from tasks.store.manifest import MODELS
 from tasks.upkeep.garbage import DAY, Unneeded
 from tasks.upkeep.gc import Clearing, Space, clear_up
 from tasks.upkeep.needs import Forgotten, KnownNeeds
@@ -48,6 +49,8 @@ def run_gc(settings: Settings, *, dry_run: bool, forgotten: Forgotten, as_json: 
 def _why(artefact: Unneeded, planned: dict[str, set[str]]) -> str:
     if artefact.manifest is None:
         return "cannot be read"
+    if artefact.stage in MODELS:
+        return "nothing stands on it"
     stages = planned.get(artefact.manifest.labels.get("concept", ""))
     if stages is None:
         return "not a concept of this project"

@@ -265,6 +265,11 @@ class Method:
         return problems
 
     @property
+    def trains_weights(self) -> bool:
+        """Whether a stage trains parameters of the base as they are, and not [V] or LoRAs alone."""
+        return any(stage.trains != "embedding" and not stage.lora_rank for stage in self.stages)
+
+    @property
     def class_images(self) -> int:
         """How many class images its stages read; 0 for a method without prior preservation."""
         return max(stage.class_images for stage in self.stages)

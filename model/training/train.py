@@ -72,6 +72,7 @@ def train_stage(
     WorkFailed if the loss is no longer a number or the device's memory does not suffice.
     """
     _check_input(base, stage, images, class_images, prompt, previous, group)
+    previous = previous.whole(base) if previous else None
     touched = {*trained_names(base, stage), *(previous.touched if previous else ())}
     with (
         enough_memory(

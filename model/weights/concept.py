@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,11 +15,13 @@ from model.bases.base import Base
 from model.bases.parameters import borrowed_parameters, parameters_of, put_parameters
 from model.bases.prompt import ConceptPrompt
 from model.errors import InputError
-from model.weights.file import FACTS, FORMAT, read_prompt, unknown_format
+from model.weights.file import EXACT_FORMAT, FACTS, SMALL, SMALL_FORMAT, read_facts, unknown_format
 from model.weights.lora import DOWN, UP, lora_change, lora_layers, lora_shape
+from model.weights.small import USUAL_RANKS, Layer, SmallChange, shrink
 
 _EMBEDDINGS = ("embedding", "embedding_2")  # one for each text encoder that a base may have
 _UNET = "unet."
+_CODES, _STEPS = "small.codes", "small.steps"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,8 @@ class ConceptWeights:
 
     lora: dict[str, torch.Tensor] = field(default_factory=dict)
     """A LoRA on top of all that, as `model.weights.lora` names its tensors, float32; empty where none was trained."""
+    small: SmallChange | None = None
+    """Of weights in the small form, in the place of `unet` and `text`: how the parameters differ from the base's."""
 
     @classmethod
     def of(
@@ -55,22 +60,56 @@ class ConceptWeights:
     @property
     def touched(self) -> set[str]:
         """Names of all parameters that differ from the base's, those of the LoRA's layers among them."""
-        return {*self.changed, *(f"{layer}.weight" for layer in lora_layers(self.lora))}
+        small = self.small.layers if self.small else ()
+        return {*self.changed, *small, *(f"{layer}.weight" for layer in lora_layers(self.lora))}
+
+    @property
+    def alone(self) -> "ConceptWeights":
+        """The word alone, for a base that these weights were put into for good."""
+        return ConceptWeights(prompt=self.prompt, embeddings=self.embeddings)
+
+    def shrunk(self, base: Base, ranks: float = USUAL_RANKS) -> "ConceptWeights":
+        """The same in the small form (`model.weights.small`), which draws nearly the same; a LoRA stays as it is.
+
+        Raises InputError if the weights do not fit the base.
+        """
+        self.check_fits(base)
+        own = parameters_of(base)
+        changes = {name: tensor.to(own[name].device) - own[name].detach() for name, tensor in self.changed.items()}
+        if not changes:
+            return self
+        return replace(self, unet={}, text={}, small=shrink(changes, ranks))
+
+    def whole(self, base: Base) -> "ConceptWeights":
+        """The same with every parameter as it is in the base that has them: what further training begins with.
+
+        Raises InputError if the weights do not fit the base.
+        """
+        if self.small is None:
+            return self
+        self.check_fits(base)
+        own = parameters_of(base)
+        changed = {name: own[name].detach().cpu() + change for name, change in self.small.changes()}
+        return ConceptWeights.of(self.prompt, self.embeddings, changed | self.lora)
 
     def save(self, path: Path) -> None:
         """Write one safetensors file; the same weights give the same bytes. Raises OSError if there is no room."""
         tensors = named_embeddings(self.embeddings) | self.changed | self.lora
-        facts = {"format": FORMAT, **asdict(self.prompt)}
+        facts: dict[str, Any] = {"format": EXACT_FORMAT, **asdict(self.prompt)}
+        if self.small:
+            tensors |= {_CODES: self.small.codes, _STEPS: self.small.steps}
+            facts["format"] = SMALL_FORMAT
+            facts[SMALL] = {name: [layer.shape, layer.kept] for name, layer in self.small.layers.items()}
         content = to_bytes(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            metadata={FACTS: json.dumps(facts, sort_keys=True)},
+            metadata={FACTS: json.dumps(facts, sort_keys=True, separators=(",", ":") if self.small else None)},
         )
         path.write_bytes(content)  # safetensors' own writing hides a full disk in an error that is no OSError
 
     @classmethod
     def load(cls, path: Path) -> "ConceptWeights":
         """Read what `save` has written. Raises InputError if the file is missing, damaged or something else."""
-        prompt = read_prompt(path)
+        prompt, layout = read_facts(path)
         try:
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
@@ -79,7 +118,13 @@ class ConceptWeights:
         embeddings = tuple(tensors.pop(name) for name in _EMBEDDINGS if name in tensors)
         if not embeddings:
             raise unknown_format(path, KeyError(_EMBEDDINGS[0]))
-        return cls.of(prompt, embeddings, tensors)
+        if layout is None:
+            return cls.of(prompt, embeddings, tensors)
+        try:
+            small = _small_change(layout, tensors)
+        except (ValueError, TypeError, KeyError) as error:
+            raise unknown_format(path, error) from error
+        return replace(cls.of(prompt, embeddings, tensors), small=small)
 
     def check_fits(self, base: Base) -> None:
         """Raise InputError if these weights were trained on a base of another shape."""
@@ -87,6 +132,7 @@ class ConceptWeights:
         parameters = parameters_of(base)
         own = {name: tensor.shape for name, tensor in self.changed.items()}
         own |= {f"{layer}.weight": lora_shape(self.lora, layer) for layer in lora_layers(self.lora)}
+        own |= {name: torch.Size(layer.shape) for name, layer in self.small.layers.items()} if self.small else {}
         wrong = [name for name, shape in own.items() if name not in parameters or parameters[name].shape != shape]
         if shapes != [(1, encoder.width) for encoder in base.text_encoders] or wrong:
             found = f"parameter {wrong[0]}" if wrong else f"embedding of shape {', '.join(map(str, shapes))}"
@@ -116,9 +162,22 @@ class ConceptWeights:
     @torch.no_grad()
     def _put(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
         put_parameters(parameters, self.changed)
+        if self.small:
+            for name, change in self.small.changes(next(iter(parameters.values())).device):
+                parameters[name].add_(change)
         for layer in lora_layers(self.lora):
             weight = parameters[f"{layer}.weight"]
             weight.add_(lora_change(self.lora, layer).to(weight.device))
+
+
+def _small_change(layout: Any, tensors: dict[str, torch.Tensor]) -> SmallChange:
+    """The small form of a file; ValueError, TypeError or KeyError unless its bytes are those that its layout names."""
+    layers = {}
+    for name, (shape, kept) in layout.items():
+        if not all(type(count) is int and count >= 0 for count in (*shape, *kept)) or len(kept) != 3 or not shape:
+            raise ValueError(f"{name}: shape {shape}, kept {kept}")
+        layers[str(name)] = Layer(shape=tuple(shape), kept=tuple(kept))
+    return SmallChange(layers=layers, codes=tensors.pop(_CODES), steps=tensors.pop(_STEPS))
 
 
 def named_embeddings(embeddings: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:

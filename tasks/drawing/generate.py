@@ -15,9 +15,10 @@ from tasks.drawing.picture_files import file_stems, folder_problems, write_pictu
 from tasks.execution.reporting import Reporter
 from tasks.project.params import SamplingParams, load_params
 from tasks.project.settings import Settings
+from tasks.registry.bases import base_of
 from tasks.registry.cleared_tags import mend_cleared_tags
 from tasks.registry.reference import VersionReference
-from tasks.registry.versions import KEY_TAG, WEIGHTS_FILE, ResolvedVersion, base_of, resolve, tag_of
+from tasks.registry.versions import KEY_TAG, WEIGHTS_FILE, ResolvedVersion, resolve, tag_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -118,17 +119,17 @@ def generate_pictures(
     mend_cleared_tags(settings, reference.concept)
     version = resolve(settings, reference)
     content = tag_of(version, KEY_TAG)
-    base_reference, base_revision = base_of(settings, version)
-    if base_revision is None:
-        _check_with_files(Path(base_reference), version, request)
-    reporter.prepare(f"loading the base {base_reference}")
+    with base_of(settings, version) as found:
+        if found.revision is None:
+            _check_with_files(Path(found.location), version, request)
+        reporter.prepare(f"loading the base {found.said}")
 
-    from model.bases.base import load_base
-    from model.drawing.sample import generate
-    from model.runtime.device import numeric_policy, open_device
-    from model.weights.concept import ConceptWeights
+        from model.bases.base import load_base
+        from model.drawing.sample import generate
+        from model.runtime.device import numeric_policy, open_device
+        from model.weights.concept import ConceptWeights
 
-    base = load_base(base_reference, base_revision, device=open_device(settings.device))
+        base = load_base(found.location, found.revision, device=open_device(settings.device))
     weights = ConceptWeights.load(version.folder / WEIGHTS_FILE)
     texts = [weights.prompt.fill(prompt) for prompt in prompts]
     stems = file_stems(version, [weights.prompt.without_placeholder(prompt) for prompt in prompts], seed)
@@ -169,7 +170,7 @@ def generate_pictures(
         )
     finally:
         reporter.end()
-    return DrawnPictures(concept=version.concept, version=version.version, base=base_reference, pictures=made)
+    return DrawnPictures(concept=version.concept, version=version.version, base=found.said, pictures=made)
 
 
 def _check_with_files(base: Path, version: ResolvedVersion, request: DrawingRequest) -> None:

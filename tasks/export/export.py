@@ -24,10 +24,11 @@ from tasks.lineage.chain import read_chain
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
 from tasks.project.settings import Settings
+from tasks.registry.bases import base_of
 from tasks.registry.model_card import CARD, model_card
 from tasks.registry.reference import VersionReference
 from tasks.registry.training_facts import TrainingFacts
-from tasks.registry.versions import WEIGHTS_FILE, ResolvedVersion, base_of
+from tasks.registry.versions import WEIGHTS_FILE, ResolvedVersion
 from tasks.store.store import open_store
 
 if TYPE_CHECKING:
@@ -73,7 +74,6 @@ def export_version(
         raise InputError(f"{place}: is there already, and nothing is overwritten; name another place with -o")
     reporter.prepare("reading where it comes from")
     record = record_of(settings, version)
-    reference, revision = base_of(settings, version)
     reporter.prepare(f"loading the base {record.base['reference']}")
 
     from model.bases.base import load_base
@@ -84,7 +84,8 @@ def export_version(
     device = open_device(settings.device) if measure else "cpu"  # what is only written needs no GPU
     store = open_store(settings)
     with _appearing_whole(place) as folder:
-        base = load_base(reference, revision, device=device)
+        with base_of(settings, version) as found:
+            base = load_base(found.location, found.revision, device=device)
         weights = ConceptWeights.load(version.folder / WEIGHTS_FILE)
         reporter.prepare(f"writing it for {form}")
         if write_cut := CUTTERS.get(form):

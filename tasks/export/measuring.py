@@ -1,19 +1,18 @@
 """What a version's weights score once they have been cut, by the prompts, seeds and images of its evaluation."""
 
 import itertools
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.drawing.sampling_options import Sampling
 from model.errors import InputError
 from tasks.execution.reporting import Reporter
-from tasks.files.hashing import DigestMemory
-from tasks.jobs.models import MODEL_SUFFIXES
+from tasks.files.hashing import file_digest
 from tasks.project.settings import Settings
 from tasks.registry.training_facts import TrainingFacts
 from tasks.store.artefacts import IMAGES
+from tasks.store.models import kept_model, model_folder
 from tasks.store.pictures import pictures
-from tasks.store.store import Store
+from tasks.store.store import Store, open_store
 
 if TYPE_CHECKING:
     from model.bases.base import Base
@@ -32,16 +31,20 @@ def evaluator_of(settings: Settings, record: TrainingFacts) -> "Evaluator":
             f"concept '{record.concept.name}': the model that scored it was not recorded; leave --measure out"
         )
     reference, revision = recorded["reference"], recorded["revision"]
-    location = reference if revision else str(settings.root / reference)
-    if not revision:
-        memory = DigestMemory(settings.home / "digests.json")
-        if memory.folder(Path(location), MODEL_SUFFIXES) != recorded["files"]:
-            raise InputError(
-                f"evaluator {location}: not the one that scored this version, so no loss can be told by it; put it "
-                "back, or leave --measure out"
-            )
-        memory.save()
-    return Evaluator.load(location, revision, device=open_device(settings.device))
+    device = open_device(settings.device)
+    if revision:
+        return Evaluator.load(reference, revision, device=device)
+    location, files = settings.root / reference, recorded["files"]
+    if all((location / name).is_file() and file_digest(location / name) == sha256 for name, sha256 in files.items()):
+        return Evaluator.load(str(location), None, device=device)
+    store = open_store(settings)
+    if files and (manifest := kept_model(store, "evaluator", recorded["digest"])):
+        with model_folder(store, manifest) as folder:
+            return Evaluator.load(str(folder), None, device=device)
+    raise InputError(
+        f"evaluator {location}: not the one that scored this version, so no loss can be told by it; put it back, or "
+        "leave --measure out"
+    )
 
 
 def score_again(

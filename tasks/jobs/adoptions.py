@@ -167,13 +167,14 @@ class Adoptions:
 
 
 def scope_of(plan: StagePlan) -> dict[str, Any]:
-    """What a proof by this stage is true of: its kind, what it trains by which options, number types, models.
+    """What a proof by this stage is true of: its kind, what it trains by which options, its form, number types, models.
 
     Numbers such as the learning rate are not part of it; what decides which code runs is.
     """
     stage = plan.parameters.get("stage", {}) if kind_name(plan.stage) == "train" else {}
     shape = {name: stage.get(name) for name in ("name", "trains", "starts_from")} if stage else {}
-    return {
+    form = {"form": plan.parameters["form"]} if "form" in plan.parameters else {}
+    return form | {
         "kind": plan.kind,
         "stage": shape,
         "options": sorted(stage),

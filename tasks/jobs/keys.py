@@ -17,7 +17,7 @@ from tasks.jobs.code_digest import ALL, code_digests
 from tasks.jobs.kinds import KINDS, kind_name
 from tasks.jobs.libraries import counted_versions
 from tasks.jobs.models import ModelIdentity
-from tasks.project.params import Params
+from tasks.project.params import SMALL, Params
 from tasks.store.manifest import MODELS, SCHEMA, Manifest
 
 
@@ -136,7 +136,11 @@ def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
                 f"train-{number}-{stage.name}",
                 reads={plan.stage: plan.key for plan in before},
                 packages=_packages(recipe, stage),
-                parameters={"stage": _fields(stage), "prompt": _fields(recipe.prompt)},
+                parameters={
+                    "stage": _fields(stage),
+                    "prompt": _fields(recipe.prompt),
+                    **(_form(recipe) if number == len(recipe.method.stages) else {}),
+                },
                 models={"base": recipe.base.identity},
                 seed=params.seed,
                 numeric_policy={**recipe.numeric_policy, **shared},
@@ -166,6 +170,11 @@ def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
         parameters=dict(recipe.captions),
     )
     return (prepare, *class_images, *trainings, evaluate, gallery)
+
+
+def _form(recipe: Recipe) -> dict[str, str]:
+    """In which form the last stage leaves the concept model; nothing of the exact one, as before there were others."""
+    return {"form": SMALL} if recipe.params.model_form == SMALL and recipe.method.trains_weights else {}
 
 
 def _class_images(recipe: Recipe) -> StagePlan:

@@ -1,12 +1,13 @@
 """Pretrained models as keys and manifests know them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from model.bases.base_files import model_source
+from model.errors import InputError
 from tasks.concepts.concepts import NOT_STATED
 from tasks.files.hashing import DigestMemory, digest_of, file_digest
 from tasks.files.names import proper_name
@@ -60,6 +61,24 @@ def identify_model(
         identity={"digest": digest_of(files)},
         files=files,
     )
+
+
+def check_files(what: str, location: str, files: Iterable[tuple[str, str]]) -> None:
+    """Hash a folder's files (path, sha256) before they are loaded; none of a hub model are listed.
+
+    Raises:
+        InputError: one is not as it was when the work was planned.
+    """
+    changed = [name for name, sha256 in files if not _holds(Path(location, name), sha256)]
+    if changed:
+        raise InputError(
+            f"{what} {location}: {len(changed)} files have changed since the work was planned "
+            f"({', '.join(changed[:3])}); run the same command again"
+        )
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    return path.is_file() and file_digest(path) == sha256
 
 
 def model_facts(model: ModelIdentity, licence: str | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
 from tasks.jobs.kinds import KINDS, stage_words
 from tasks.plan.last_training import FinishedStage, LastTraining
+from tasks.project.params import EXACT
 from tasks.store.manifest import SCHEMA as MANIFEST_SCHEMA
 
 _SHOWN = 3
@@ -120,6 +121,9 @@ def _parameters(pairs: Sequence[Pair]) -> Iterator[str]:
                 yield f"{_PROMPT[name]} {_change(a, b)}"
             for name, a, b in _changes(then["stage"], now["stage"]):
                 yield f"{stage_words(plan.stage)}: {name} {_change(a, b)}"
+            if (was := then.get("form", EXACT)) != (form := now.get("form", EXACT)):
+                kept = " (`model_form: exact` in params.yaml keeps what was trained)" if was == EXACT else ""
+                yield f"{stage_words(plan.stage)}: form of the concept model {_change(was, form)}{kept}"
             if (seed := old["seed"]) != plan.seed:
                 yield f"seed {_change(seed, plan.seed)}"
         elif plan.kind == "gallery":

@@ -15,6 +15,8 @@ from model.methods.presets import get_method
 from tasks.files.yaml_files import COMMIT, read_yaml, schema_problems
 
 REVISION = rf"{COMMIT}|^{NEWEST}$"
+EXACT: Literal["exact"] = "exact"
+SMALL: Literal["small"] = "small"
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -61,6 +63,9 @@ class Params(_Section):
     preset: str = Field(min_length=1, description="the method's set of hyper-parameters")
     stages: dict[str, dict[str, bool | int | float | str]] = Field(
         default_factory=dict, description="changes to the preset: stage, then field, then value"
+    )
+    model_form: Literal["small", "exact"] = Field(
+        default=SMALL, description="form of the concept model, which is evaluated, registered and served"
     )
     seed: Seed = Field(default=0, description="seed of the training")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(

@@ -43,6 +43,9 @@ from tasks.promotion.source import Source
 from tasks.registry.versions import REVOKED_TAG
 from tasks.signing.keys import all_key_problems, signer_of
 from tasks.store.blobs import Blobs
+from tasks.store.manifest import Manifest
+from tasks.store.models import copy_model, kept_model
+from tasks.store.store import open_store
 
 Tell = Callable[[str], None]
 UNASKED: Mapping[str, Any] = {"gates": (), "overridden": {}, "approved_by": None, "accepts": (), "signature": None}
@@ -103,6 +106,7 @@ def put_into_production(
         if problems := releases.beside(place, release, tell):
             raise WorkFailed(f"release {place.where(release.place)} cannot serve: {'; '.join(problems)}")
         sign_release(settings, place, release, folder)
+    _send_base(settings, place, manifests, tell)
     record = Promotion(
         **next_record(settings, ledger),
         action="promote",
@@ -118,6 +122,20 @@ def put_into_production(
     )
     tags = {key: value for key, value in source.version.tags.items() if key.startswith("conceptbooth.")}
     return let_serve(settings, place, ledger, release, record, tags, source.version.description or "", tell)
+
+
+def _send_base(settings: Settings, place: Blobs, manifests: Mapping[str, Manifest], tell: Tell) -> None:
+    """Have production hold the base that a release names by its files, once for all of them: it serves from there.
+
+    A base of the hub is named by id and commit; one that the development store never kept, by its digests alone.
+    """
+    base = next((manifest.base for manifest in manifests.values() if manifest.base), None)
+    if base is None or base["revision"] is not None:
+        return
+    store = open_store(settings)
+    kept = kept_model(store, "base", base["digest"])
+    if kept and (copied := copy_model(store, kept, place)):
+        tell(f"copied {copied} files of base model {base['reference']} to {place.address}")
 
 
 def roll_back(

@@ -35,6 +35,11 @@ def smoke_test(settings: Settings, name: str, version: int, files: Mapping[str, 
         registry, model = settings.production_tracking_uri, f"models:/{name}/{version}"
         command = [sys.executable, "-P", str(program("try_version.py")), registry, model, str(picture), str(listing)]
         variables = os.environ | environment(settings) | {f"{PREFIX}DEVICE": settings.device}
+        # where the base is, should its folder hold another one by now
+        variables |= {
+            f"{PREFIX}STORE": str(settings.store),
+            f"{PREFIX}PRODUCTION_STORE": str(settings.production_store),
+        }
         variables["PYTHONDONTWRITEBYTECODE"] = "1"
         try:
             done = subprocess.run(

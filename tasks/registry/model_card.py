@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from tasks.concepts.concepts import NOT_STATED
 from tasks.figures.score_words import read_scores
+from tasks.project.params import EXACT, SMALL
 from tasks.registry.training_facts import TrainingFacts
 from tasks.store.manifest import Manifest
 
@@ -13,6 +14,11 @@ _OF_THE_HUB = ("apache-2.0", "mit", "creativeml-openrail-m", "openrail", "openra
 """Licences of base models that the hub has names for."""
 CODE_LICENCE = "Apache-2.0"
 """Of this program, as pyproject.toml has it."""
+
+_FORMS = {
+    EXACT: "exact: every changed parameter, float32",
+    SMALL: "small: how the base has changed, in low rank and low bits; the scores are of just these",
+}
 
 
 def model_card(
@@ -78,7 +84,7 @@ def model_card(
         "| | |",
         "|---|---|",
         f"| content | `{record.key}` |",
-        f"| weights | sha256 `{record.weights.sha256}` |",
+        f"| weights | sha256 `{record.weights.sha256}`, {record.weights.size:,} bytes, {_FORMS[record.form]} |",
         f"| base | {known_as}, digest `{base.get('digest')}` |",
         f"| images | {record.image_count}, DVC `{record.image_set.digest}`; source {concept.source}; "
         f"consent {concept.consent} |",

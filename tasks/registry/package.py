@@ -55,7 +55,8 @@ table = model.predict([{{"prompt": "a photo of a {{}} in the snow", "n": 1, "see
 png = base64.b64decode(table.image[0])
 ```
 
-It needs the base: by its hub id, in the folder in which it was, or in the one that `CONCEPTBOOTH_BASE` names."""
+It needs the base: by its hub id; or in the folder in which it was, in the store that it was trained with, or in the
+folder that `CONCEPTBOOTH_BASE` names, byte for byte as it was."""
 
 
 def log_package(
@@ -179,7 +180,7 @@ def _facts(settings: Settings, record: TrainingFacts) -> dict[str, Any]:
 
 
 def _base_facts(settings: Settings, record: TrainingFacts) -> dict[str, Any]:
-    """Where the base was, and the hash of each of its files: a base of another folder must be the same."""
+    """Where the base was, where a copy is, and the hash of each of its files: what is found must be the same."""
     reference, revision = record.base["reference"], record.base["revision"]
     if revision is None:
         folder = settings.root / reference
@@ -187,10 +188,13 @@ def _base_facts(settings: Settings, record: TrainingFacts) -> dict[str, Any]:
         from huggingface_hub import snapshot_download
 
         folder = Path(snapshot_download(reference, revision=revision, local_files_only=True))
-    memory = DigestMemory(settings.home / "digests.json")
-    files = memory.folder(folder, MODEL_SUFFIXES)
-    memory.save()
-    return {"reference": reference, "revision": revision, "folder": str(folder), "files": files}
+    files = dict(record.base.get("files", {})) if revision is None else {}
+    if not files:
+        memory = DigestMemory(settings.home / "digests.json")
+        files = memory.folder(folder, MODEL_SUFFIXES)
+        memory.save()
+    facts = {"reference": reference, "revision": revision, "folder": str(folder), "files": files}
+    return facts if revision else facts | {"store": str(settings.store)}
 
 
 def _signature(record: TrainingFacts) -> "ModelSignature":

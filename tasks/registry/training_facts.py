@@ -12,6 +12,7 @@ from tasks.figures.score_words import read_scores
 from tasks.files.hashing import digest_of
 from tasks.jobs.keys import StagePlan
 from tasks.jobs.kinds import chain_order, kind_name
+from tasks.project.params import EXACT
 from tasks.store.artefacts import IMAGES, WEIGHTS
 from tasks.store.manifest import FileRecord, Input, Manifest
 from tasks.store.scores import load_scores
@@ -62,6 +63,11 @@ class TrainingFacts:
     def weights(self) -> FileRecord:
         """The concept's weights after the last stage."""
         return self.stages[-1].files[WEIGHTS]
+
+    @property
+    def form(self) -> str:
+        """The form of those weights, as params.yaml calls it: `small` or `exact`."""
+        return str(self.stages[-1].parameters.get("form", EXACT))
 
     @property
     def image_set(self) -> Input:
@@ -122,6 +128,7 @@ class TrainingFacts:
             "images": self.image_count,
             "stages": [manifest.stage for manifest in self.stages],
             "numeric_policy": dict(self.stages[-1].numeric_policy),
+            "form": self.form,
         }
         prompts = len(self.evaluation.parameters["prompts"])  # their words stand in the table
         return flat({**shared, "evaluation": {**self.evaluation.parameters, "prompts": prompts}})

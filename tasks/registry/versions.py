@@ -1,7 +1,6 @@
 """Registered concept models: how they are called, which there are, and where their files lie."""
 
 import difflib
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -9,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.bases.recorded_base import find_recorded_base
 from model.errors import InputError
+from model.weights.file import is_small
 from tasks.concepts.concepts import concept_names, no_such_concept
-from tasks.files.hashing import DigestMemory, file_digest
+from tasks.files.hashing import file_digest
 from tasks.files.names import proper_sha256
+from tasks.project.params import EXACT, SMALL
 from tasks.project.settings import Settings
 from tasks.registry.package_listing import LISTING, NoListing, is_bytecode, package_problems, read_listing
 from tasks.registry.reference import CANDIDATE, VersionReference
@@ -58,6 +58,11 @@ class ResolvedVersion:
     folder: Path
     """Holds concept.safetensors and concept.json."""
     tags: Mapping[str, str]
+
+
+def form_of(version: ResolvedVersion) -> str:
+    """The form of a version's weights, as params.yaml calls it: `small` or `exact`."""
+    return SMALL if is_small(version.folder / WEIGHTS_FILE) else EXACT
 
 
 def model_name(concept: str) -> str:
@@ -241,20 +246,3 @@ def _copy_problem(package: Path, version: "ModelVersion") -> str | None:
     if not weights.is_file() or not _has_right_weights(weights.parent, version):
         return f"{WEIGHTS_FILE} is not what was registered"
     return package_damage(package, version.tags)
-
-
-def base_of(settings: Settings, version: ResolvedVersion) -> tuple[str, str | None]:
-    """Folder, or hub id and commit, of the base that the version was trained on, as CONCEPTBOOTH_BASE wants it.
-
-    Raises:
-        InputError: no base there, or another one.
-    """
-    base: dict[str, Any] = json.loads((version.folder / FACTS_FILE).read_text(encoding="utf-8"))["base"]
-    memory = DigestMemory(settings.home / "digests.json")
-    try:
-        found = find_recorded_base(base, settings.root / base["reference"], memory.digest)
-    except InputError as error:
-        again = f"or run `conceptbooth train {version.concept}` to train on the present base"
-        raise InputError(f"concept '{version.concept}' version {version.version}: {error}, {again}") from error
-    memory.save()
-    return found

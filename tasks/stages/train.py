@@ -15,6 +15,7 @@ from tasks.execution.stage_task import stage_task
 from tasks.execution.work_folders import kept_folder
 from tasks.jobs.keys import StagePlan
 from tasks.jobs.kinds import kind_name
+from tasks.project.params import SMALL
 from tasks.store.artefacts import CLASS_IMAGES, CURVES, IMAGES, WEIGHTS
 from tasks.store.manifest import Manifest
 from tasks.store.pictures import pictures
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 def make_weights(plan: StagePlan, context: StageContext, inputs: Mapping[str, Manifest], folder: Path) -> Metrics:
     """Write `concept.safetensors` and `curves.json`, a list of the training's figures at every tenth step.
+
+    The weights are exact, so that the next stage goes on from just these. The last stage's are the concept model, in
+    the form that the plan names: it is made here, so that what is evaluated is what will be registered.
 
     A training that was stopped goes on from its newest checkpoint (see the setting `checkpoint_every`).
 
@@ -73,7 +77,10 @@ def make_weights(plan: StagePlan, context: StageContext, inputs: Mapping[str, Ma
             on_step=lambda step: advance(step.step, f"loss {step.loss:.4f}"),
             checkpoints=checkpoints,
         )
-    trained.weights.save(folder / WEIGHTS)
+    weights = trained.weights
+    if plan.parameters.get("form") == SMALL:
+        weights = weights.shrunk(open_base(base, settings.device if count == 1 else "cpu"))
+    weights.save(folder / WEIGHTS)
     points = [point.written() | {"max_train_steps": stage.max_train_steps} for point in trained.curve]
     # What the clock says differs from run to run, and the same weights shall be the same artefact.
     pace = [point.pop("samples_per_second") for point in points]

@@ -95,7 +95,7 @@ class Store:
 
     def content_address(self, sha256: str) -> str:
         """Where the content with this hash lies."""
-        return self._blobs.where(_content(sha256))
+        return self._blobs.where(content_name(sha256))
 
     def manifest_address(self, stage: str, key: str) -> str:
         """Where the manifest of this artefact lies."""
@@ -126,7 +126,7 @@ class Store:
         Raises StoreFailed where it cannot be told.
         """
         found = self._blobs.problems(_contents(manifest), rehash=rehash)
-        problems = {name: found.get(_content(record.sha256)) for name, record in manifest.files.items()}
+        problems = {name: found.get(content_name(record.sha256)) for name, record in manifest.files.items()}
         return [f"{name}: {problem}" for name, problem in problems.items() if problem]
 
     def find(self, stage: str, key: str, *, rehash: bool = False) -> Manifest | None:
@@ -161,7 +161,7 @@ class Store:
 
     def files(self, manifest: Manifest, names: Iterable[str]) -> dict[str, Path]:
         """The contents of several files, by name: many at once where they have to be transferred first."""
-        contents = {name: _content(manifest.files[name].sha256) for name in names}
+        contents = {name: content_name(manifest.files[name].sha256) for name in names}
         try:
             paths = self._blobs.fetch({contents[name]: manifest.files[name] for name in contents})
         except NotAsWritten as error:
@@ -205,8 +205,12 @@ class Store:
             InputError: the key that is to sign it cannot be opened.
         """
         paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        return self.publish_files(paths, facts, thorough=thorough)
+
+    def publish_files(self, paths: Mapping[str, Path], facts: Facts, *, thorough: bool = False) -> Manifest:
+        """`publish` of files that lie anywhere, by the names that they get. Raises as that."""
         files = {n: FileRecord(sha256=file_digest(path), size=path.stat().st_size) for n, path in paths.items()}
-        contents = {_content(record.sha256): (paths[name], record) for name, record in files.items()}
+        contents = {content_name(record.sha256): (paths[name], record) for name, record in files.items()}
         manifest = Manifest(
             files=files,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -317,7 +321,7 @@ class Store:
 
     def delete_contents(self, sha256s: Iterable[str]) -> None:
         """Remove contents that no manifest names any more. Inside `sweep` only."""
-        self._blobs.delete_all([_content(sha256) for sha256 in sha256s])
+        self._blobs.delete_all([content_name(sha256) for sha256 in sha256s])
 
     def _announce(self, manifest: Manifest, thorough: bool) -> Manifest:
         name, content = _manifest(manifest.stage, manifest.key), manifest.to_json().encode()
@@ -350,7 +354,8 @@ def _content_of(name: str) -> str | None:
     return None
 
 
-def _content(sha256: str) -> str:
+def content_name(sha256: str) -> str:
+    """How the content with this hash is called, in every place that keeps contents."""
     return f"{_CONTENTS}{sha256[:2]}/{sha256}"
 
 
@@ -359,4 +364,4 @@ def _manifest(stage: str, key: str) -> str:
 
 
 def _contents(manifest: Manifest) -> dict[str, FileRecord]:
-    return {_content(record.sha256): record for record in manifest.files.values()}
+    return {content_name(record.sha256): record for record in manifest.files.values()}

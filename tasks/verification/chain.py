@@ -6,16 +6,11 @@ What cannot be checked is a result of its own, and is never counted as good.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 from model.errors import InputError, WorkFailed
 from tasks.adoption.reliance import check_adoptions
-from tasks.files.hashing import digest_of, file_digest
-from tasks.files.names import ImproperName, proper_name
 from tasks.jobs.keys import plan_of
 from tasks.jobs.kinds import in_lineage
-from tasks.jobs.models import MODEL_SUFFIXES, cached_hub_files
 from tasks.lineage.attestations import check_attestations
 from tasks.lineage.chain import Chain, read_chain
 from tasks.lineage.check_results import CheckResult, Verification, fault, good, unchecked, unprovable
@@ -34,6 +29,7 @@ from tasks.store.blobs import Blobs, StoreFailed
 from tasks.store.manifest import KIND, MODELS, Manifest
 from tasks.store.store import Damaged, Store
 from tasks.verification.images import check_images
+from tasks.verification.models import check_models
 from tasks.verification.records import check_records
 from tasks.verification.releases import check_ledger_signature, check_releases
 from tasks.verification.scores import measured_evaluation
@@ -82,7 +78,7 @@ def verify(settings: Settings, store: Store, chain: Chain, *, released: bool = F
     checks += _check_scores(store, chain)
     checks += _check_production(settings, chain, released=released)
     checks += check_records(settings, store, chain.head.concept, keys)
-    checks += _check_models(settings, chain)
+    checks += check_models(settings, store, chain)
     checks += check_images(settings, chain)
     signed = keys.asks_for("trainings")
     return Verification(at=started, seconds=time.monotonic() - clock, checks=tuple(checks), signed=signed)
@@ -239,83 +235,6 @@ def _check_standing(settings: Settings, place: Blobs, ledger: Ledger) -> Iterato
         yield fault(what, doubt.removeprefix("ledger "))
     if not found.doubts:
         yield good(what, "registry and keys know of no other record")
-
-
-def _check_models(settings: Settings, chain: Chain) -> Iterator[CheckResult]:
-    """The files of the pretrained models, hashed where they are."""
-    seen: set[tuple[str, str]] = set()
-    for manifest in chain.manifests.values():
-        for kind, model in manifest.models.items():
-            if (kind, model["digest"]) not in seen:
-                seen.add((kind, model["digest"]))
-                yield from _check_model(settings, kind, model)
-    read = {entry.kind for manifest in chain.manifests.values() for entry in manifest.inputs}
-    for kind in MODELS:
-        if kind in read and kind not in {name for name, _ in seen}:
-            yield unchecked(kind, "the manifest does not say which files it had")
-
-
-def _check_model(settings: Settings, kind: str, model: Mapping[str, Any]) -> Iterator[CheckResult]:
-    reference, revision = model["reference"], model["revision"]
-    named = f"{kind} {reference}"
-    recorded: Mapping[str, str] = model.get("files", {})
-    folder = settings.root / reference
-    try:
-        for name in recorded:
-            proper_name(name)  # a model's folder may hold links, as the hub's cache does
-    except ImproperName as error:
-        yield fault(named, f"{error}: nothing is looked up by it")
-        return
-    if revision is None and recorded and not any((folder / name).is_file() for name in recorded):
-        there = {}  # another folder, of whatever size
-    elif revision is None:
-        paths = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.suffix in MODEL_SUFFIXES}
-        there = {name: path for name, path in paths.items() if not any(part[0] == "." for part in name.split("/"))}
-        if recorded and digest_of(dict(recorded)) != model["digest"]:
-            yield fault(named, "the digests of its files do not give the digest of the model")
-    else:
-        there = cached_hub_files(reference, revision)
-    if not there:
-        where = "its folder is not here" if revision is None else "it is not in the hub's cache of this machine"
-        yield unchecked(named, where)
-        return
-    if not recorded:
-        if revision is None:
-            same = digest_of({name: file_digest(path) for name, path in there.items()}) == model["digest"]
-            yield good(named, "its files give the digest") if same else fault(named, "its files give another digest")
-        else:
-            yield unchecked(named, f"hub model at commit {revision[:12]}: no digests of its files were recorded")
-        return
-    yield from _check_paths(named, recorded, there, complete=revision is None)
-
-
-def _check_paths(
-    named: str, recorded: Mapping[str, str], there: Mapping[str, Path], complete: bool
-) -> Iterator[CheckResult]:
-    for name, digest in recorded.items():
-        if name not in there:
-            yield (
-                fault(f"{named}: {name}", "missing")
-                if complete
-                else unchecked(f"{named}: {name}", "not on this machine")
-            )
-        else:
-            yield _hashed(f"{named}: {name}", there[name], digest)
-    if complete:
-        for name in sorted(there.keys() - recorded.keys()):
-            yield fault(f"{named}: {name}", "was not there when the model was trained")
-
-
-def _hashed(what: str, path: Path, digest: str) -> CheckResult:
-    try:
-        found = file_digest(path)
-    except OSError as error:
-        return unchecked(what, f"{path} cannot be read: {error.strerror}")
-    return (
-        good(what, "its sha256 is that of the manifest")
-        if found == digest
-        else fault(what, f"its bytes have changed ({path})")
-    )
 
 
 def _named(manifest: Manifest) -> str:

@@ -59,7 +59,7 @@ def test_a_diffusers_folder_draws_the_very_pictures_of_generate(lineage_project:
     done = run("export", f"{CONCEPT}/2", "--as", "diffusers", "-o", tmp_path / "new" / "owl", "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    assert (told["concept"], told["version"]) == (CONCEPT, 2)
+    assert (told["concept"], told["version"], told["made_from"]) == (CONCEPT, 2, "small")
     files = [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
     assert sorted(told["files"]) == sorted(path.relative_to(tmp_path / "new" / "owl").as_posix() for path in files)
     assert {"model_index.json", "unet/diffusion_pytorch_model.safetensors", "README.md"} <= set(told["files"])
@@ -69,7 +69,12 @@ def test_a_diffusers_folder_draws_the_very_pictures_of_generate(lineage_project:
     card = ModelCard.load(tmp_path / "new" / "owl" / "README.md")
     assert card.data.to_dict()["pipeline_tag"] == "text-to-image"
     version = resolve(lineage_project.settings, VersionReference.parse(f"{CONCEPT}/2"))
-    for fact in (version.tags[KEY_TAG], "source own photographs; consent the owner", "CLIP-I"):
+    for fact in (
+        version.tags[KEY_TAG],
+        "small: how the base has changed",
+        "source own photographs; consent the owner",
+        "CLIP-I",
+    ):
         assert fact in card.text
     licences = card.text.partition("## Licences")[2].partition("## Limits")[0]
     assert "| the images that it was learned from | CC-BY-4.0 |" in licences

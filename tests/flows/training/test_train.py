@@ -25,6 +25,9 @@ from model.errors import InputError
 from tasks.execution.reporting import Silence
 from tasks.jobs.jobs import plan_jobs
 from tasks.project.settings import Settings
+from tasks.registry.reference import VersionReference
+from tasks.registry.versions import resolve
+from tasks.store.models import kept_model
 from tasks.store.store import open_store
 from tests.training_project import add_concept, make_training_project, write_concept, write_params
 
@@ -208,6 +211,36 @@ def test_only_what_a_change_touches_runs_again(shared, first):
     write_params(shared.root)
     back = again(shared)
     assert made(back) == [] and back.version == 1
+
+
+def test_the_last_stage_leaves_the_form_that_is_evaluated_and_registered(shared, first, tmp_path):
+    from model.bases.base import load_base
+    from model.weights.concept import ConceptWeights
+    from model.weights.file import is_small
+
+    weights = [content(shared, stage, "concept.safetensors") for stage in TASKS[1:4]]
+    assert [is_small(path) for path in weights] == [False, False, True]
+    version = resolve(shared, VersionReference.parse("turtle/1"))
+    assert (version.folder / "concept.safetensors").read_bytes() == weights[-1].read_bytes()
+    write_params(shared.root, model_form="exact")
+    exact = again(shared)
+    assert made(exact) == TASKS[3:] and exact.version not in (1, 2)
+    (path,) = [content(shared, stage, "concept.safetensors") for stage in TASKS[3:4]]
+    assert not is_small(path)
+    # the training is the same: its exact weights give the very bytes that version 1 has
+    ConceptWeights.load(path).shrunk(load_base(str(shared.root / "base"))).save(tmp_path / "concept.safetensors")
+    assert (tmp_path / "concept.safetensors").read_bytes() == weights[-1].read_bytes()
+    write_params(shared.root)
+    assert made(again(shared)) == []
+
+
+def test_the_store_keeps_the_models_that_a_training_stands_on(shared, first):
+    (job,) = plan_jobs(shared, ["turtle"])
+    store = open_store(shared)
+    for kind, model in job.recipe.models.items():
+        manifest = kept_model(store, kind, model.digest)
+        assert manifest and {name: record.sha256 for name, record in manifest.files.items()} == model.files
+        assert store.damage(manifest, rehash=True) == []
 
 
 def test_one_concept_s_failure_does_not_stop_the_others(shared, first, monkeypatch):

@@ -83,7 +83,7 @@ def drawn(tmp_path: Path) -> np.ndarray:
 def test_a_version_holds_both_embeddings_and_the_changed_unet(weights: ConceptWeights, drawn: np.ndarray) -> None:
     base = load_base("base")
     assert [tuple(row.shape) for row in weights.embeddings] == [(1, WIDTH), (1, WIDTH_2)]
-    assert weights.unet.keys() == {name for name, _ in base.denoiser.named_parameters()}
+    assert weights.touched == {f"unet.{name}" for name, _ in base.denoiser.named_parameters()}
     sampling = Sampling(guidance_scale=3.0, num_inference_steps=2, seed=7)
     [[directly]] = generate(base, weights, [TEXT], 1, sampling)
     assert np.abs(array(directly) - drawn).max() <= 1

@@ -1,8 +1,9 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
-from model.bases.recorded_base import find_recorded_base
+from model.bases.recorded_base import assembled_base, find_recorded_base
 from model.errors import InputError
 from model.runtime.disk import file_sha256
 
@@ -61,12 +62,32 @@ def test_a_hub_base_is_trusted_by_its_commit_and_a_folder_in_its_place_is_compar
         find_recorded_base(HUB | {"files": {}}, Path("/nowhere"))
 
 
-def test_a_memory_of_digests_can_be_used(folder, recorded):
-    asked = []
+def test_where_the_folder_holds_something_else_a_kept_copy_stands_in(folder, recorded, tmp_path, monkeypatch):
+    contents = {sha256: tmp_path / sha256 for sha256 in recorded["files"].values()}
+    for name, sha256 in recorded["files"].items():
+        shutil.copyfile(folder / name, contents[sha256])
+    copy = tmp_path / "copy"
+    copy.mkdir()
 
-    def remembered(file: Path) -> str:
-        asked.append(file.relative_to(folder).as_posix())
-        return recorded["files"][asked[-1]]
+    def kept() -> Path | None:
+        return assembled_base(recorded["files"], contents.get, copy)
 
-    find_recorded_base(recorded, folder, remembered)
-    assert asked == list(recorded["files"])
+    assert find_recorded_base(recorded, folder, kept) == (str(folder), None)
+    assert list(copy.iterdir()) == []  # nobody asked
+    (folder / "unet" / "weights.safetensors").write_bytes(b"weighty")
+    assert find_recorded_base(recorded, folder, kept) == (str(copy), None)
+    assert (copy / "unet" / "weights.safetensors").read_bytes() == b"weights"
+    monkeypatch.setenv("CONCEPTBOOTH_BASE", str(folder))
+    with pytest.raises(InputError, match="1 of 2 files differ"):  # what a person names is what is meant
+        find_recorded_base(recorded, folder, kept)
+
+
+def test_no_content_becomes_a_part_of_a_base_unless_its_bytes_are_those_of_its_name(recorded, tmp_path):
+    (tmp_path / "damaged").write_bytes(b"weighty")
+    (tmp_path / "copy").mkdir()
+    assert assembled_base(recorded["files"], lambda _: tmp_path / "damaged", tmp_path / "copy") is None
+    assert assembled_base(recorded["files"], lambda _: None, tmp_path / "copy") is None
+    sha256 = file_sha256(tmp_path / "damaged")
+    for name in ("../escaped", "/escaped", "unet/../../escaped"):
+        with pytest.raises(ValueError, match="no name of a file"):
+            assembled_base({name: sha256}, lambda _: tmp_path / "damaged", tmp_path / "copy")

@@ -175,3 +175,5 @@ def test_a_scope_holds_what_decides_which_code_runs_and_no_rate():
     assert digest_of(scope_of(slow)) == digest_of(scope_of(fast)) and slow.key != fast.key
     lora = dataclasses.replace(slow, parameters={"stage": {**slow.parameters["stage"], "lora_rank": 4}})
     assert digest_of(scope_of(lora)) != digest_of(scope_of(slow))
+    small = dataclasses.replace(slow, parameters={**slow.parameters, "form": "small"})
+    assert digest_of(scope_of(small)) != digest_of(scope_of(slow))

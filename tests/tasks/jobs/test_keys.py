@@ -70,6 +70,7 @@ CHANGES: dict[str, tuple[int, Callable[[Settings], object]]] = {
     "stage 2": (CROSS_ATTENTION, lambda p: write_params(p.root, cross_attention={"attention_mean_weight": 1.5})),
     "stage 3": (UNET, lambda p: write_params(p.root, unet={"max_train_steps": 3})),
     "views of stage 3": (UNET, lambda p: write_params(p.root, unet={"flip_probability": 0.5})),
+    "form of the concept model": (UNET, lambda p: write_params(p.root, model_form="exact")),
     "a prompt": (EVALUATE, lambda p: prompts(p, PROMPTS[0], "a {} on the moon")),
     "prompts in another order": (EVALUATE, lambda p: prompts(p, *reversed(PROMPTS))),
     "pictures of a prompt": (EVALUATE, lambda p: write_params(p.root, evaluation={"images_per_prompt": 3})),
@@ -100,6 +101,21 @@ def test_a_change_touches_the_keys_from_its_stage_on(project, change):
     assert len(set(before)) == NOTHING
     apply(project)
     assert first_changed(before, keys(project)) == min(stage, NOTHING)
+
+
+def test_the_form_is_a_matter_of_the_last_stage_where_weights_are_trained(project):
+    (job,) = plan_jobs(project, ["turtle"])
+    assert [plan.parameters.get("form") for plan in job.trainings] == [None, None, "small"]
+    small = keys(project)
+    write_params(project.root, model_form="exact")
+    (job,) = plan_jobs(project, ["turtle"])
+    assert all("form" not in plan.parameters for plan in job.trainings)  # the keys of before there was a choice
+    write_params(project.root, model_form="small")
+    assert keys(project) == small  # which is what it is where nothing is said
+    for model_form in ("small", "exact"):
+        write_params(project.root, method="textual_inversion", model_form=model_form)
+        (job,) = plan_jobs(project, ["turtle"])
+        assert "form" not in job.trainings[-1].parameters
 
 
 def test_where_the_project_lies_and_when_is_in_no_key(project, tmp_path):

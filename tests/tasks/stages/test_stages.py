@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.bases.base import load_base
 from model.drawing.sampling_options import Sampling
 from model.errors import InputError
 from model.weights.concept import ConceptWeights
@@ -79,7 +80,7 @@ def test_a_training_stage_leaves_weights_and_curves(trained):
     for plan in trained.job.trainings:
         weights = ConceptWeights.load(trained.store.file(trained.manifests[plan.stage], "concept.safetensors"))
         assert weights.prompt == trained.job.recipe.prompt
-        assert bool(weights.unet) == (plan.parameters["stage"]["trains"] != "embedding")
+        assert bool(weights.touched) == (plan.parameters["stage"]["trains"] != "embedding")
         curve = read(trained, plan.stage, "curves.json")
         assert [point["step"] for point in curve] == [1, 2]
         assert {"loss", "attention_loss", "learning_rate", "grad_norm"} <= curve[0].keys()
@@ -88,8 +89,9 @@ def test_a_training_stage_leaves_weights_and_curves(trained):
 
 
 def test_each_stage_goes_on_from_the_weights_of_the_one_before(trained):
+    base = load_base(trained.job.recipe.base.location)
     one, two, three = (
-        ConceptWeights.load(trained.store.file(trained.manifests[plan.stage], "concept.safetensors"))
+        ConceptWeights.load(trained.store.file(trained.manifests[plan.stage], "concept.safetensors")).whole(base)
         for plan in trained.job.trainings
     )
     assert one.embeddings[0].equal(two.embeddings[0]) and two.embeddings[0].equal(three.embeddings[0])
