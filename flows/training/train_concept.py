@@ -5,6 +5,7 @@ from pathlib import Path
 
 from httpx import HTTPError
 from prefect import flow
+from prefect.logging import get_run_logger
 
 from flows.server.gpu_slot import gpu_slot
 from flows.server.hand_over import prepared
@@ -21,6 +22,7 @@ from tasks.jobs.jobs import plan_jobs
 from tasks.plan.failures import forget_failures
 from tasks.plan.last_training import last_training_of, write_last_training
 from tasks.project.settings import load_settings
+from tasks.registry.live_runs import LiveRuns
 from tasks.registry.registration import RegisteredVersion
 from tasks.store.artefacts import CONTACT_SHEET, PAGE
 from tasks.store.scores import load_scores
@@ -67,10 +69,25 @@ def _planned(name: str, root: Path | None, verify: bool) -> PreparedTraining:
 
 def _carry_out(training: PreparedTraining) -> ConceptOutcome:
     started = time.monotonic()
-    stages = StageRuns(training.job, training.reporter, verify=training.verify, on_task=training.note_task)
-    _make(training, stages)
-    _show(training, stages)
+    log = get_run_logger()
+
+    def warn(said: str) -> None:  # from another thread, which knows of no flow run
+        training.reporter.warn(said)
+        log.warning("%s", said)
+
+    journal = LiveRuns(training.job, warn)
+    stages = StageRuns(
+        training.job, training.reporter, verify=training.verify, on_task=training.note_task, journal=journal
+    )
+    try:
+        _make(training, stages)
+        _show(training, stages)
+    except BaseException as error:
+        journal.close(error)
+        raise
+    journal.close()
     version = stages.register()
+    journal.settle(version.run_id)
     folder = stages.mending(
         lambda: show_versions(training.job.settings, stages.context.store, training.job.concept.name, version.version)
     )
