@@ -2,19 +2,23 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from httpx import HTTPError
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
 from flows.server.gpu_slot import gpu_slot
 from flows.server.hand_over import prepared
 from flows.server.lost_runs import sign_run
+from flows.server.plain_failures import failed, log_plainly
+from flows.training.learnt import tell_what_was_learnt
 from flows.training.outcome import ConceptOutcome, Fault
 from flows.training.prepared_training import PreparedTraining
 from flows.training.stage_runs import StageRuns
 from flows.training.worker_protocol import label_run, refuse_another_plan
-from model.errors import SetupError, WorldFailed
+from model.errors import InputError, SetupError, WorkFailed, WorldFailed
 from tasks.execution.preflight import check_jobs
 from tasks.execution.reporting import Silence
 from tasks.galleries.versions import show_versions
@@ -35,7 +39,7 @@ def train_concept(
     expected_key: str | None = None,
     expected_commit: str | None = None,
     verify: bool = False,
-) -> ConceptOutcome:
+) -> ConceptOutcome | State[Any]:
     """Train, evaluate and register a concept of the project at `root`, doing only what is not in the store.
 
     Who asks a worker for it says which key its own project gives the last stage, at which commit. On a worker the flow
@@ -45,10 +49,17 @@ def train_concept(
         InputError: something is wrong with the concept or the parameters, all of it together; another key is expected.
         WorkFailed: a stage failed; what was finished is in the store.
     """
+    log_plainly()
     sign_run()
-    if training := prepared(PreparedTraining):
-        return _carry_out(training)
-    training = _planned(name, root, verify)
+    try:
+        if training := prepared(PreparedTraining):
+            return _carry_out(training)
+        return _on_a_worker(_planned(name, root, verify), expected_key, expected_commit)
+    except (InputError, WorkFailed) as error:
+        return failed(error)
+
+
+def _on_a_worker(training: PreparedTraining, expected_key: str | None, expected_commit: str | None) -> ConceptOutcome:
     if expected_key:
         refuse_another_plan(training.job, expected_key, expected_commit)
     try:
@@ -93,12 +104,14 @@ def _carry_out(training: PreparedTraining) -> ConceptOutcome:
     )
     training.note(gallery_png=folder / CONTACT_SHEET, gallery_html=folder / PAGE)
     _remember(training, stages, version)
-    return training.note(
+    outcome = training.note(
         model_name=version.name,
         version=version.version,
         version_created=version.created,
         seconds=time.monotonic() - started,
     )
+    tell_what_was_learnt(training.job.settings, training.job.concept, outcome, version.run_id)
+    return outcome
 
 
 def _make(training: PreparedTraining, stages: StageRuns) -> None:
