@@ -164,7 +164,9 @@ def nightly(
         ),
     ] = None,
     retry: Annotated[bool, Option("--retry", help="Try now what waits because it failed in nights before.")] = False,
-    max_concepts: Annotated[int | None, Option(min=1, help="Train at most so many, those trained longest ago.")] = None,
+    max_concepts: Annotated[
+        int | None, Option(min=1, help="At most so many: forced ones, then those trained longest ago.")
+    ] = None,
     max_hours: Annotated[float | None, Option(help="Begin no concept after so many hours.")] = None,
     verbose: Verbose = False,
     as_json: AsJson = False,

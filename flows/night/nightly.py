@@ -99,7 +99,8 @@ def nightly(
     """Train what changed in the project at `root`, oldest first; returns the summary.
 
     `force` names concepts that are gone through in any case, by every byte; with `retry` those that failed in nights
-    before wait no longer; `max_concepts` says how many others, and after `max_hours` none is begun any more.
+    before wait no longer; `max_concepts` says how many there are at most, forced ones first, and after `max_hours` none
+    is begun any more.
 
     Raises:
         WorkFailed: something failed; the summary is on Prefect's pages, in MLflow, and was sent to who wants to know.
