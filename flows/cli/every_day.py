@@ -43,6 +43,7 @@ def add(
     take_good: Annotated[
         bool, Option("--take-good", help="Leave out images that are bad, and list them, as long as 3 are good.")
     ] = False,
+    push: Annotated[bool, Option("--push", help="Send the images to DVC's default remote.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Add a concept: check its images, take their metadata out, and put them under version control.
@@ -62,7 +63,7 @@ def add(
         consent=consent,
         take_good=take_good,
     )
-    run_add(project(), new, as_json=as_json)
+    run_add(project(), new, push=push, as_json=as_json)
 
 
 @panel.command(

@@ -116,9 +116,9 @@ def nightly(
     for warning in summary.warnings:
         get_run_logger().warning("%s", warning)
     if summary.failed:
-        error = WorkFailed("\n".join([summary.headline, *summary.troubles, *summary.failures]))
-        get_run_logger().error("%s", error)
-        return failed(error)
+        failure = WorkFailed("\n".join([summary.headline, *summary.troubles, *summary.failures]))
+        get_run_logger().error("%s", failure)
+        return failed(failure)
     return summary.to_json()
 
 

@@ -19,6 +19,8 @@ from flows.training.prepared_training import PreparedTraining
 from flows.training.stage_runs import StageRuns
 from flows.training.worker_protocol import label_run, refuse_another_plan
 from model.errors import InputError, SetupError, WorkFailed, WorldFailed
+from tasks.concepts.samples import unmade_samples
+from tasks.dvc.command import make_samples
 from tasks.execution.preflight import check_jobs
 from tasks.execution.reporting import Silence
 from tasks.galleries.versions import show_versions
@@ -74,6 +76,8 @@ def _on_a_worker(training: PreparedTraining, expected_key: str | None, expected_
 
 def _planned(name: str, root: Path | None, verify: bool) -> PreparedTraining:
     settings = load_settings(root)
+    if unmade := unmade_samples(settings, [name]):  # a worker's checkout is as fresh as any
+        make_samples(settings, unmade)
     (job,) = plan_jobs(settings, [name])
     return PreparedTraining(job, Silence(), checked=False, verify=verify)
 

@@ -85,22 +85,35 @@ def make_night_watches(
     if not nights:
         return []
     receiver = _receiver(settings)
-    of_nights = {
-        "match": ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-        "match_related": ResourceSpecification(
-            {"prefect.resource.id": [f"prefect.deployment.{found.id}" for _, found in nights]}
-        ),
-    }
+    runs = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
+    ours = ResourceSpecification({"prefect.resource.id": [f"prefect.deployment.{found.id}" for _, found in nights]})
     gap = max(deployment.longest_gap or timedelta() for deployment, _ in nights) + _GRACE
 
-    def trigger(posture: Posture, within: timedelta, *states: str) -> EventTrigger:
-        expect = {f"prefect.flow-run.{state}" for state in states}
-        return EventTrigger(posture=posture, expect=expect, threshold=1, within=within, **of_nights)
+    def event(*states: str) -> set[str]:
+        return {f"prefect.flow-run.{state}" for state in states}
 
+    def at_once(*states: str) -> EventTrigger:
+        return EventTrigger(
+            posture=Posture.Reactive,
+            match=runs,
+            match_related=ours,
+            expect=event(*states),
+            threshold=1,
+            within=timedelta(0),
+        )
+
+    missed = EventTrigger(
+        posture=Posture.Proactive,
+        match=runs,
+        match_related=ours,
+        expect=event("Running"),
+        threshold=1,
+        within=gap,
+    )
     watches = {
-        FAILED: (trigger(Posture.Reactive, timedelta(0), "Failed", "Crashed"), "failed; its page says why"),
-        LATE: (trigger(Posture.Reactive, timedelta(0), "Late"), "is late: is `conceptbooth worker --cpu` running?"),
-        MISSED: (trigger(Posture.Proactive, gap, "Running"), f"has not begun for {gap}: is its schedule paused?"),
+        FAILED: (at_once("Failed", "Crashed"), "failed; its page says why"),
+        LATE: (at_once("Late"), "is late: is `conceptbooth worker --cpu` running?"),
+        MISSED: (missed, f"has not begun for {gap}: is its schedule paused?"),
     }
     for name, (when, said) in watches.items():
         action: Any = DoNothing()
@@ -129,12 +142,14 @@ def _receiver(settings: Settings) -> Any:
     if not url:
         return None
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    block = CustomWebhookNotificationBlock(
-        name=_BLOCK,
-        url="{{notify_url}}",
-        secrets={"notify_url": url},
-        headers=headers,
-        json_data={"text": "{{subject}}: {{body}}"},
+    block = CustomWebhookNotificationBlock.model_validate(
+        {
+            "name": _BLOCK,
+            "url": "{{notify_url}}",
+            "secrets": {"notify_url": url},
+            "headers": headers,
+            "json_data": {"text": "{{subject}}: {{body}}"},
+        }
     )
     with temporary_settings({"api.url": settings.prefect_api_url}):
         return block.save(_BLOCK, overwrite=True)
