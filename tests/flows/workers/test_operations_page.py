@@ -136,10 +136,13 @@ def test_its_commands_in_its_order(tmp_path, base_folder, evaluator_folder, s3_s
         with running(server, root, variables, f"http://{HOST}:{mlflow}/health"):
             settings += page("mlflow_tracking_uri = ").replace("# conceptbooth.toml", "")
             (root / "conceptbooth.toml").write_text(settings)
-            findings = json.loads(shell(f"{CONCEPTBOOTH} doctor --json || true"))["findings"]
-            found = {each["what"]: (each["state"], each["found"]) for each in findings}
-            for what in ("store", "DVC remote", "MLflow", "MLflow artefacts", "Prefect"):
-                assert found[what][0] == "ok", found
+            for _ in range(3):  # on a busy machine the clients of two servers take longer than doctor waits
+                findings = json.loads(shell(f"{CONCEPTBOOTH} doctor --json || true"))["findings"]
+                places = ("store", "DVC remote", "MLflow", "MLflow artefacts", "Prefect")
+                unwell = [each for each in findings if each["what"] in places and each["state"] != "ok"]
+                if not any("no answer within" in each["found"] for each in unwell):
+                    break
+            assert unwell == [] and {each["what"] for each in findings} >= set(places)
             other = load_settings(root).model_copy(update={"mlflow_tracking_uri": f"http://127.0.0.2:{mlflow}"})
             with pytest.raises(InputError, match=r"Invalid Host header.*--allowed-hosts 127\.0\.0\.2"):
                 connect(other)
