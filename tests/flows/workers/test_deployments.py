@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import httpx
@@ -180,9 +180,21 @@ def test_prefect_s_own_command_makes_the_same_of_the_same_file(site, deployed):
 
 @pytest.mark.usefixtures("silent")
 def test_a_night_without_workers_ends_and_says_what_to_start(site, deployed):
+    class Log(Silence):
+        said: ClassVar[list[str]] = []
+
+        def warn(self, message: str) -> None:
+            self.said.append(message)
+
     jobs = plan_jobs(site.settings, ["turtle", "cup"])
-    patience = Patience(look=0.2, worker=0.5, cancel=30)
-    outcomes = list(on_workers(site.settings, Silence(), patience)(jobs, None, verified=["cup"]))
+    assert Patience().word < 60, "it is told in the first minute"
+    outcomes = list(
+        on_workers(site.settings, Log(), Patience(look=0.2, word=0.2, worker=2, cancel=30))(
+            jobs, None, verified=["cup"]
+        )
+    )
+    (told,) = Log.said
+    assert told.startswith("2 to train, and no worker of pool 'gpu'") and "conceptbooth worker --gpu N" in told
     assert {outcome.concept for outcome in outcomes} == {"turtle", "cup"}
     for outcome in outcomes:
         assert "conceptbooth worker --gpu N" in outcome.error and "'gpu'" in outcome.error
@@ -190,6 +202,7 @@ def test_a_night_without_workers_ends_and_says_what_to_start(site, deployed):
         runs = runs_of(client, DEPLOYMENT)
     assert {run.state_name for run in runs} == {"Cancelled"}
     assert {run.parameters["name"]: run.parameters["verify"] for run in runs} == {"turtle": False, "cup": True}
+    assert all(run.name == run.parameters["name"] and f"concept:{run.name}" in run.tags for run in runs)
 
 
 def test_what_has_not_begun_in_time_has_no_outcome_and_leaves_the_queue(site, deployed):
