@@ -43,6 +43,7 @@ def add(
     take_good: Annotated[
         bool, Option("--take-good", help="Leave out images that are bad, and list them, as long as 3 are good.")
     ] = False,
+    push: Annotated[bool, Option("--push", help="Send the images to DVC's default remote.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Add a concept: check its images, take their metadata out, and put them under version control.
@@ -62,7 +63,7 @@ def add(
         consent=consent,
         take_good=take_good,
     )
-    run_add(project(), new, as_json=as_json)
+    run_add(project(), new, push=push, as_json=as_json)
 
 
 @panel.command(
@@ -164,7 +165,9 @@ def nightly(
         ),
     ] = None,
     retry: Annotated[bool, Option("--retry", help="Try now what waits because it failed in nights before.")] = False,
-    max_concepts: Annotated[int | None, Option(min=1, help="Train at most so many, those trained longest ago.")] = None,
+    max_concepts: Annotated[
+        int | None, Option(min=1, help="At most so many: forced ones, then those trained longest ago.")
+    ] = None,
     max_hours: Annotated[float | None, Option(help="Begin no concept after so many hours.")] = None,
     verbose: Verbose = False,
     as_json: AsJson = False,

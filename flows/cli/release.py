@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Exit, Option
+from typer import Argument, BadParameter, Exit, Option
 
-from flows.cli.panel import AsJson, Panel, TrainedConcept, complete_concept, project
+from flows.cli.panel import AsJson, Panel, complete_concept, project
 
 panel = Panel("Release")
 Reason = Annotated[str | None, Option(help="Why; the ledger keeps it for ever.")]
@@ -14,10 +14,17 @@ Reason = Annotated[str | None, Option(help="Why; the ledger keeps it for ever.")
 @panel.command(
     'promote red-teapot --reason "likeness is better than ever"',
     "promote red-teapot --version 3",
+    'promote --all-passing --reason "the week\'s release"',
     'promote red-teapot --override not_worse_than_champion.clip_t --reason "the new prompts are harder"',
 )
 def promote(
-    concept: TrainedConcept,
+    concept: Annotated[
+        str | None,
+        Argument(metavar="[NAME]", help="NAME, NAME@alias or NAME/version.", autocompletion=complete_concept),
+    ] = None,
+    all_passing: Annotated[
+        bool, Option("--all-passing", help="All concepts whose candidate passes the gates, instead of NAME.")
+    ] = False,
     version: Annotated[int | None, Option(min=1, help="A registered version; else what came last.")] = None,
     reason: Reason = None,
     override: Annotated[
@@ -37,6 +44,16 @@ def promote(
     from flows.production.promote import run_promotion
     from tasks.registry.reference import VersionReference
 
+    if all_passing:
+        from flows.production.promote_all import promote_all
+
+        if concept or version or override:
+            raise BadParameter("--all-passing goes without NAME, --version and --override: each is asked by its gates")
+        raise Exit(
+            promote_all(project(), reason=reason, approved_by=approved_by, measure_again=measure_again, as_json=as_json)
+        )
+    if concept is None:
+        raise BadParameter("say NAME, or --all-passing")
     raise Exit(
         run_promotion(
             project(),

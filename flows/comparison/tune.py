@@ -1,8 +1,10 @@
 """`conceptbooth tune`: what settings suit each method, tried on concepts that no result is reported on."""
 
+import json
 import time
 from pathlib import Path
 
+import yaml
 from rich.text import Text
 
 from flows.comparison.command import Output, command_line, said_part
@@ -58,6 +60,12 @@ def best(grid: Grid, table: MethodTable) -> dict[str, MethodChoice]:
     }
 
 
+def params_of(choice: MethodChoice) -> str:
+    """What to paste into params.yaml to train this way."""
+    stages = json.loads(json.dumps(choice.stages or {}))  # plain dicts and lists, as YAML has them
+    return yaml.safe_dump({"method": choice.method, "preset": choice.preset, "stages": stages}, sort_keys=False)
+
+
 def _show(grid: Grid, compared: Comparison, *, as_json: bool) -> None:
     chosen = best(grid, compared.table)
     if as_json:
@@ -69,6 +77,7 @@ def _show(grid: Grid, compared: Comparison, *, as_json: bool) -> None:
                 "samples": samples(choice),
                 "scores": {score: compared.table.mean(choice.label, score).mean for score in compared.table.scores},
                 "best": chosen[choice.method] == choice,
+                "params": params_of(choice),
             }
             for choice in grid.choices
         ]
@@ -82,7 +91,9 @@ def _show(grid: Grid, compared: Comparison, *, as_json: bool) -> None:
         line.stylize("green" if chosen[choice.method] == choice else "dim")
         console.print(line, soft_wrap=True)
     for method, choice in chosen.items():
-        console.print(Text.assemble((f"Best of {method}  ", "bold"), words(choice.stages)), soft_wrap=True)
+        console.print(Text.assemble((f"\nBest of {method}  ", "bold"), words(choice.stages)), soft_wrap=True)
+        console.print(Text("in params.yaml:", style="dim"))
+        console.print(Text(params_of(choice).rstrip(), style="cyan"), soft_wrap=True)
 
 
 def _write(file: Path, grid: Grid, compared: Comparison, seconds: float) -> None:

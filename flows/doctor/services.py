@@ -14,11 +14,12 @@ from urllib.request import url2pathname
 from flows.doctor.diagnosis import Diagnosis, Probe
 from model.errors import InputError
 from tasks.concepts.takedown_memory import takedown_doubts
-from tasks.dvc.storage import UnreadRemote, dvc_storage
+from tasks.dvc.storage import S3Remote, UnreadRemote, dvc_storage
 from tasks.files.s3_url import SCHEME, S3Url
 from tasks.lineage.check_results import NOT_SIGNED
 from tasks.production.registry import open_production, placement_problem
 from tasks.project.settings import Settings, shown_api, shown_path
+from tasks.project.settings_files import read_dotenv, read_settings_file
 from tasks.signing.keys import ROLES, all_key_problems, signer_of
 from tasks.signing.trusted_keys import load_trusted_keys
 from tasks.store.probes import prove_folder, prove_s3
@@ -157,7 +158,23 @@ def _dvc_remote(settings: Settings) -> Iterator[Diagnosis]:
         )
     else:
         remote.probe()
-        yield Diagnosis(what="DVC remote", state="ok", found=f"{remote.address}: writes and reads")
+        lost = isinstance(remote, S3Remote) and not remote.names_endpoint and _dvc_alone_misses_s3(settings)
+        yield Diagnosis(
+            what="DVC remote",
+            state="note" if lost else "ok",
+            found=f"{remote.address}: writes and reads" + ("; but `dvc push` would go to Amazon" if lost else ""),
+            way_out=f"`dvc remote modify NAME endpointurl {settings.s3_endpoint_url}`, or `conceptbooth add --push`"
+            if lost
+            else "",
+        )
+
+
+def _dvc_alone_misses_s3(settings: Settings) -> bool:
+    """Whether S3's address is known by our own settings only, which DVC's commands do not read."""
+    ours = [*read_settings_file(settings.root), *(name.lower() for name in read_dotenv(settings.root))]
+    return bool(settings.s3_endpoint_url) and any(
+        name in ours for name in ("s3_endpoint_url", "aws_endpoint_url_s3", "aws_endpoint_url")
+    )
 
 
 def _mlflow(settings: Settings) -> Iterator[Diagnosis]:

@@ -16,6 +16,7 @@ from tasks.concepts.concepts import concept_names, load_concept
 from tasks.concepts.image_notes import ImageNotes
 from tasks.concepts.image_sets import ImagesMissing, git_state, image_set
 from tasks.files.hashing import DigestMemory
+from tasks.jobs.code_digest import PROJECT
 from tasks.pictures.kinds import named_as_picture
 from tasks.project.git import GitState, git_problem, git_status
 from tasks.project.settings import Settings
@@ -34,6 +35,7 @@ def diagnose(settings: Settings, seconds: float) -> Iterator[Diagnosis]:
     """Findings in the order in which a person would ask, each that is there within so many seconds."""
     looks: dict[str, Probe] = {
         "project": lambda: [Diagnosis(what="project", state="ok", found=str(settings.root))],
+        "code": lambda: _code(settings.root),
         DOTENV_FILE: lambda: _dotenv(settings.root),
         "packages": lambda: [_packages(settings.root / "constraints.txt")],
         "git": lambda: [_git(settings)],
@@ -42,6 +44,20 @@ def diagnose(settings: Settings, seconds: float) -> Iterator[Diagnosis]:
         "concepts": lambda: _concepts(settings),
     }
     yield from diagnosed_at_once(looks, seconds)
+
+
+def _code(root: Path, running: Path = PROJECT) -> list[Diagnosis]:
+    """Whether the code that runs is the project's own, where that is a checkout of conceptbooth itself."""
+    if not (root / "tasks" / "jobs" / "code_digest.py").is_file() or running.resolve() == root.resolve():
+        return []
+    return [
+        Diagnosis(
+            what="code",
+            state="note",
+            found=f"runs from {running}, and the project has code of its own: what is changed there has no say",
+            way_out=f"`pip install -e {root}` in this environment, or use that of the project",
+        )
+    ]
 
 
 def _dotenv(root: Path) -> list[Diagnosis]:

@@ -19,7 +19,7 @@ class NightOptions:
     retry: bool = False
     """Whether those that failed in nights before are tried now, instead of waiting for their turn."""
     max_concepts: int | None = None
-    """Most concepts beside the forced ones; None for all."""
+    """Most concepts, the forced ones among them, which come first; None for all."""
     max_hours: float | None = None
     """After so long no concept is begun any more."""
 
@@ -72,7 +72,7 @@ def choose(settings: Settings, plan: Plan, options: NightOptions) -> NightChoice
         (concept for concept in others if concept not in waiting),
         key=lambda concept: (concept in suspected, concept.trained_at or "", concept.concept),
     )
-    room = len(ready) if options.max_concepts is None else options.max_concepts
+    room = len(ready) if options.max_concepts is None else max(0, options.max_concepts - len(forced))
     return NightChoice(
         tonight=(*forced, *ready[:room]),
         waiting=tuple(waiting),

@@ -1,5 +1,7 @@
 """`conceptbooth nightly`: a night by hand, what it would do, or when the scheduled one comes."""
 
+from dataclasses import replace
+
 from rich.padding import Padding
 from rich.text import Text
 
@@ -15,6 +17,9 @@ from model.errors import InputError
 from tasks.concepts.concepts import concept_names
 from tasks.plan.plan import make_plan
 from tasks.project.settings import Settings, shown_api
+
+_NAMED = 12
+"""Concepts of one lot that a dry run names; the others are counted. `--json` has them all."""
 
 
 def run_night(settings: Settings, options: NightOptions, *, verbose: bool, as_json: bool) -> int:
@@ -58,7 +63,8 @@ def show_dry_run(settings: Settings, options: NightOptions, *, as_json: bool) ->
             }
         )
     else:
-        show_plan(plan)
+        later = {each.concept for each in choice.deferred}
+        show_plan(replace(plan, concepts=tuple(each for each in plan.concepts if each.concept not in later)))
         _show_choice(choice)
     return DONE
 
@@ -72,7 +78,9 @@ def _show_choice(choice: NightChoice) -> None:
     )
     for words, concepts in groups:
         if concepts:
-            results().print(Text.assemble((f"\n{words}: ", "bold"), ", ".join(each.concept for each in concepts)))
+            named = ", ".join(each.concept for each in concepts[:_NAMED])
+            more = f" and {len(concepts) - _NAMED} more" if len(concepts) > _NAMED else ""
+            results().print(Text.assemble((f"\n{words}: ", "bold"), named, more))
 
 
 def show_schedule(settings: Settings, *, as_json: bool) -> int:

@@ -14,7 +14,7 @@ from flows.night.dispatch import Dispatch
 from flows.output.errors import error_lines
 from flows.server.shared_server import fitting_server, server_client
 from flows.training.outcome import ConceptOutcome
-from flows.training.worker_protocol import expectation, with_labels
+from flows.training.worker_protocol import expectation, run_tags, with_labels
 from model.errors import InputError, WorkFailed
 from tasks.execution.reporting import Reporter
 from tasks.jobs.jobs import Job
@@ -40,6 +40,8 @@ class Patience:
 
     look: float = 5.0
     """Between two looks at all runs together."""
+    word: float = 20.0
+    """Until it is told that no worker is online."""
     worker: float = 300.0
     """For any worker to be online while runs wait."""
     start: float = 600.0
@@ -101,6 +103,7 @@ class _Night:
         self.settings, self.reporter, self.patience, self.client = settings, reporter, patience, client
         self.dispatched: _DispatchedJobs = {}
         self._answered = self._seen_worker = time.monotonic()
+        self._said_who_is_missing = False
 
     def train(self, jobs: Sequence[Job], seconds: float | None, verified: Collection[str]) -> Iterator[ConceptOutcome]:
         """One outcome each, as it ends."""
@@ -151,6 +154,8 @@ class _Night:
                         parameters=parameters,
                         # Of this night: a run of that key which failed in another must not be given back as this one.
                         idempotency_key=f"{parameters['name']}/{parameters['expected_key']}/{night}",
+                        flow_run_name=parameters["name"],
+                        tags=run_tags(parameters["name"]),
                         timeout=0,
                     )
             except TransportError as error:
@@ -217,12 +222,21 @@ class _Night:
         waiting = [run_id for run_id, dispatched in self.dispatched.items() if dispatched.waits and run_id in runs]
         pools = {str(runs[run_id].work_pool_name) for run_id in waiting}
         if not waiting or _online(self.client, pools):
-            self._seen_worker = time.monotonic()
-        elif time.monotonic() - self._seen_worker > self.patience.worker:
+            if self._said_who_is_missing:
+                self.reporter.tell("a worker is online now")
+            self._seen_worker, self._said_who_is_missing = time.monotonic(), False
+            return
+        alone = time.monotonic() - self._seen_worker
+        named = " and ".join(f"'{pool}'" for pool in sorted(pools))
+        nobody = f"no worker of pool {named} at {shown_api(self.settings)} is online"
+        how = "start one on each GPU's machine with `conceptbooth worker --gpu N`"
+        if alone > self.patience.worker:
             for run_id in waiting:
-                where = f"pool '{runs[run_id].work_pool_name}' at {shown_api(self.settings)}"
-                how = "start one on each GPU's machine with `conceptbooth worker --gpu N`"
-                self._give_up(run_id, f"it never began, for no worker of {where} is online: {how}")
+                self._give_up(run_id, f"it never began, for {nobody}: {how}")
+        elif alone >= min(self.patience.word, self.patience.worker / 2) and not self._said_who_is_missing:
+            self._said_who_is_missing = True
+            left = f"{(self.patience.worker - alone) / 60:.0f} minutes more"
+            self.reporter.warn(f"{len(waiting)} to train, and {nobody}: {how}; the night waits {left}")
 
     def _give_up(self, run_id: UUID, why: str) -> None:
         self.dispatched[run_id].given_up = (why, time.monotonic())

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
+from prefect import flow, tags
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
 from flows.night.choice import NightChoice, NightOptions, choose
@@ -23,6 +24,7 @@ from flows.output.errors import error_lines
 from flows.output.webhook import post_summary
 from flows.server.hand_over import handed_over, prepared
 from flows.server.lost_runs import sign_run
+from flows.server.plain_failures import failed
 from flows.training.outcome import ConceptOutcome
 from model.errors import InputError, WorkFailed
 from tasks.concepts.concepts import concept_names
@@ -42,6 +44,9 @@ from tasks.registry.reference import CANDIDATE
 from tasks.store.store import Store, open_store
 from tasks.tracking.client import connect
 from tasks.upkeep.reconciliation import reconcile
+
+NIGHT_TAGS = ("conceptbooth", "night")
+"""Those of prefect.yaml: a night by hand is found by the same."""
 
 
 class Night:
@@ -66,7 +71,7 @@ def carry_out(night: Night) -> NightSummary:
     """Run the flow for this night. However that ends, the night ends with its summary."""
     options = night.options
     try:
-        with handed_over(night):
+        with handed_over(night), tags(*NIGHT_TAGS):
             nightly(night.settings.root, list(options.force), options.retry, options.max_concepts, options.max_hours)
     except WorkFailed:  # the summary says what failed
         pass
@@ -80,18 +85,23 @@ def carry_out(night: Night) -> NightSummary:
     return night.summary
 
 
-@flow(name="nightly", persist_result=False)
+def _night_name() -> str:
+    return f"night of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+@flow(name="nightly", flow_run_name=_night_name, persist_result=False)
 def nightly(
     root: Path | None = None,
     force: list[str] | None = None,
     retry: bool = False,
     max_concepts: int | None = None,
     max_hours: float | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any] | State[Any]:
     """Train what changed in the project at `root`, oldest first; returns the summary.
 
     `force` names concepts that are gone through in any case, by every byte; with `retry` those that failed in nights
-    before wait no longer; `max_concepts` says how many others, and after `max_hours` none is begun any more.
+    before wait no longer; `max_concepts` says how many there are at most, forced ones first, and after `max_hours` none
+    is begun any more.
 
     Raises:
         WorkFailed: something failed; the summary is on Prefect's pages, in MLflow, and was sent to who wants to know.
@@ -107,7 +117,9 @@ def nightly(
     for warning in summary.warnings:
         get_run_logger().warning("%s", warning)
     if summary.failed:
-        raise WorkFailed("\n".join([summary.headline, *summary.troubles, *summary.failures]))
+        failure = WorkFailed("\n".join([summary.headline, *summary.troubles, *summary.failures]))
+        get_run_logger().error("%s", failure)
+        return failed(failure)
     return summary.to_json()
 
 

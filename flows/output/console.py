@@ -91,17 +91,30 @@ def print_json(value: Any) -> None:
 class ReportingCommand(TyperCommand):
     """A command whose failures reach the person as one message and an exit code, never as a stack trace.
 
-    Exit codes: 1 work failed, 2 bad input or usage, 130 interrupted. With ``--json`` the message is a JSON object on
-    standard error, ``{"error": kind, "problems": [...]}``, so that standard output holds results only.
+    Exit codes: 1 work failed, 2 bad input or usage, 130 interrupted. With ``--json`` what is said of either is a JSON
+    object on standard error, ``{"error": kind, "problems": [...]}``, so that standard output holds results only.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        as_json = "--json" in args
+        try:
+            return list(super().parse_args(ctx, args))
+        except TyperException as error:
+            if not as_json or ctx.resilient_parsing:
+                raise  # Typer shows a box with the usage
+            raise Exit(_report("usage", [error.format_message()], BAD_INPUT, as_json=True)) from error
 
     def invoke(self, ctx: Any) -> Any:  # a Context of the Click inside Typer, which it does not export
         as_json = bool(ctx.params.get("as_json"))
         _wheels.append(Wheel(_plain(stderr=True), f"{ctx.info_name}: at work ..."))
         try:
             return super().invoke(ctx)
-        except (TyperException, Exit):
+        except Exit:
             raise
+        except TyperException as error:
+            if not as_json:
+                raise
+            raise Exit(_report("usage", [error.format_message()], BAD_INPUT, as_json=True)) from error
         except InputError as error:
             raise Exit(_report("input", error.problems, BAD_INPUT, as_json=as_json)) from error
         except WorkFailed as error:

@@ -41,6 +41,8 @@ def _emit(record: Promotion, facts: dict[str, Any]) -> None:
     from prefect.events import emit_event
     from prefect.events.worker import EventsWorker
 
+    from flows.server.drain import drain_quietly
+
     resource = {"prefect.resource.id": f"{RESOURCE}.{record.concept}", "prefect.resource.name": record.concept}
     emit_event(event=EVENT, resource=resource, payload=facts, id=uuid5(NAMESPACE_URL, record.seal))
-    EventsWorker.drain_all(timeout=10)
+    drain_quietly(EventsWorker, 10)

@@ -1,7 +1,7 @@
 """`conceptbooth promote` and `conceptbooth rollback`: the gates, the steps, and who is told."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.text import Text
@@ -17,7 +17,7 @@ from tasks.production.ledger import Ledger
 from tasks.production.whole_ledger import read_whole_ledger
 from tasks.project.settings import Settings
 from tasks.promotion.gates import Evidence, gate_names, promotion_checks
-from tasks.promotion.policy import GateCheck, Policy, load_policy
+from tasks.promotion.policy import POLICY_FILE, GateCheck, Policy, load_policy
 from tasks.promotion.promotion import Promoted, check_production, put_into_production, roll_back
 from tasks.promotion.repair import repair_ledger
 from tasks.promotion.source import Source, find_source, refuse_for_good, serving_evaluation
@@ -42,31 +42,75 @@ def run_promotion(
     """Promote the version that is meant; the exit code says whether it serves.
 
     Raises:
-        InputError: an unknown, unevaluated or revoked version, unknown gates, a place or key that cannot be used.
+        InputError: an unknown, unevaluated or revoked version, unknown gates, no reason where the policy asks for
+            one, a place or key that cannot be used.
         WorkFailed: a step failed; what served before still serves, and the same command carries on.
     """
-    concept = reference.concept
     if version is not None:
         if reference.alias or reference.version:
             raise InputError(f"{reference} and --version {version}: name the version once")
         reference = replace(reference, version=version)
     policy = load_policy(settings)
     _check_overrides(policy, overrides, reason)
-    store, place = open_store(settings), check_production(settings)
+    wanted = Wanted(
+        policy=policy,
+        store=open_store(settings),
+        place=check_production(settings),
+        reason=reason,
+        overrides=tuple(overrides),
+        approved_by=approved_by,
+        measure_again=measure_again,
+    )
+    tried = try_promotion(settings, reference, wanted, _teller(as_json))
+    if tried.done is None:
+        return _refuse(reference.concept, tried, as_json)
+    return _show(settings, wanted.place, tried.done, as_json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is asked for of one promotion, or of several."""
+
+    policy: Policy
+    store: Store
+    place: Blobs
+    reason: str | None
+    overrides: tuple[str, ...] = ()
+    approved_by: str | None
+    measure_again: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """What a promotion came to."""
+
+    version: int
+    checks: tuple[GateCheck, ...]
+    done: Promoted | None
+    """None where a gate did not let it pass."""
+    failed: tuple[GateCheck, ...] = ()
+    """Gates that did not, and were not passed over."""
+
+
+def try_promotion(
+    settings: Settings, reference: VersionReference, wanted: Wanted, tell: Callable[[str], None]
+) -> Tried:
+    """Ask the gates, and put the version into production if they let it pass. Raises as `run_promotion`."""
+    concept, place = reference.concept, wanted.place
     ledger = read_whole_ledger(settings, place, concept)
-    source = find_source(settings, store, reference)
-    refuse_for_good(settings, store, ledger, source)
-    tell = _teller(as_json)
-    serving = ledger.serving
-    if serving and (serving.content, serving.version) == (source.content, int(source.version.version)):
+    source = find_source(settings, wanted.store, reference)
+    refuse_for_good(settings, wanted.store, ledger, source)
+    serving, version = ledger.serving, int(source.version.version)
+    if serving and (serving.content, serving.version) == (source.content, version):
         checks, used = tuple(GateCheck(**check) for check in serving.gates), dict(serving.overridden)  # asked then
     else:
-        checks = _asked(settings, store, policy, source, ledger, place, approved_by, measure_again, tell)
-        used = {check.gate: str(reason) for check in checks if not check.passed}
-        failed = [check for check in checks if not check.passed and check.gate not in overrides]
+        check_reason(wanted.policy, wanted.reason)
+        checks = _asked(settings, wanted, source, ledger, tell)
+        used = {check.gate: str(wanted.reason) for check in checks if not check.passed}
+        failed = tuple(check for check in checks if not check.passed and check.gate not in wanted.overrides)
         if failed:
-            return _refuse(concept, source, checks, failed, as_json)
-        for gate in sorted(set(overrides) - used.keys()):
+            return Tried(version=version, checks=checks, done=None, failed=failed)
+        for gate in sorted(set(wanted.overrides) - used.keys()):
             tell(f"gate {gate} is passed: nothing to override")
     done = put_into_production(
         settings,
@@ -75,11 +119,20 @@ def run_promotion(
         source,
         checks,
         used,
-        reason=reason or NOT_STATED,
-        approved_by=approved_by,
+        reason=wanted.reason or NOT_STATED,
+        approved_by=wanted.approved_by,
         tell=tell,
     )
-    return _show(settings, place, done, as_json)
+    return Tried(version=version, checks=checks, done=done)
+
+
+def check_reason(policy: Policy, reason: str | None) -> None:
+    """InputError where the policy asks for a reason, and none is given."""
+    if policy.promotion_reason and not (reason or "").strip():
+        raise InputError(
+            "--reason TEXT is needed: say why this goes into production; the ledger keeps it for ever "
+            f"({POLICY_FILE} can waive it: promotion_reason: false)"
+        )
 
 
 def run_rollback(settings: Settings, concept: str, *, to: int | None, reason: str | None, as_json: bool) -> int:
@@ -109,17 +162,10 @@ def run_repair(settings: Settings, concept: str, *, reason: str, as_json: bool) 
 
 
 def _asked(
-    settings: Settings,
-    store: Store,
-    policy: Policy,
-    source: Source,
-    ledger: Ledger,
-    place: Blobs,
-    approved_by: str | None,
-    measure_again: bool,
-    tell: Callable[[str], None],
+    settings: Settings, wanted: Wanted, source: Source, ledger: Ledger, tell: Callable[[str], None]
 ) -> tuple[GateCheck, ...]:
     """What the gates say."""
+    policy, store = wanted.policy, wanted.store
     verification = None
     if policy.lineage:
         tell("hashing everything that the version was made from")
@@ -128,7 +174,7 @@ def _asked(
         for record in attest(settings, store, [source.concept]):
             tell(f"commit {record.commit[:12]} holds what it was made from: attestation {record.number}")
     measured = source.measured
-    if measure_again or policy.measured_again == "pictures":
+    if wanted.measure_again or policy.measured_again == "pictures":
         tell("measuring the pictures of its evaluation again")
         measured = (*measured, *check_pictures(settings, store, source.chain.manifests))
     return promotion_checks(
@@ -138,9 +184,9 @@ def _asked(
             verification=verification,
             evaluation=source.evaluation,
             measured=measured,
-            champion=serving_evaluation(store, place, ledger),
+            champion=serving_evaluation(store, wanted.place, ledger),
             ledger=ledger,
-            approved_by=approved_by,
+            approved_by=wanted.approved_by,
             adoptions=adoptions_of(settings, store, source.chain.manifests),
             attested=attestations_of(settings, store, source.concept, source.chain.manifests),
         ),
@@ -160,15 +206,14 @@ def _check_overrides(policy: Policy, overrides: Sequence[str], reason: str | Non
         raise InputError(*problems)
 
 
-def _refuse(
-    concept: str, source: Source, checks: Sequence[GateCheck], failed: Sequence[GateCheck], as_json: bool
-) -> int:
+def _refuse(concept: str, tried: Tried, as_json: bool) -> int:
+    checks, failed = tried.checks, tried.failed
     if as_json:
         gates = [{"gate": check.gate, "passed": check.passed, "said": check.said} for check in checks]
-        print_json({"concept": concept, "version": int(source.version.version), "promoted": False, "gates": gates})
+        print_json({"concept": concept, "version": tried.version, "promoted": False, "gates": gates})
         return FAILED
     console = notices()
-    line = f"{concept} version {source.version.version} is not promoted: {len(failed)} of {len(checks)} gates failed"
+    line = f"{concept} version {tried.version} is not promoted: {len(failed)} of {len(checks)} gates failed"
     console.print(Text(line, style="bold red"), soft_wrap=True)
     for check in failed:
         console.print(Text.assemble("  ", (check.gate, "bold"), f"  {check.said}"), soft_wrap=True)
@@ -201,14 +246,15 @@ def _show(settings: Settings, place: Blobs, done: Promoted, as_json: bool) -> in
         print_json(facts)
         return DONE
     console = results()
-    how = "serves now" if done.changed else "serves already; nothing was changed"
+    since = f"in production since record {record.seq}"
+    how = f"serves now, {since}" if done.changed else f"serves already, {since}; nothing was changed"
     if record.release is None:
         console.print(Text(f"{record.concept}: nothing serves (record {record.seq})", style="bold"), soft_wrap=True)
         return DONE
     console.print(
         Text.assemble(
             (f"{record.concept} version {record.version}", "bold"),
-            f" {how}: models:/{record.model}@champion (version {record.production_version}, record {record.seq})",
+            f" {how}: models:/{record.model}@champion",
         ),
         soft_wrap=True,
     )

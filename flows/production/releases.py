@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +14,8 @@ from tasks.production.ledger import Ledger, Promotion, concepts_in
 from tasks.production.registry import open_production
 from tasks.project.settings import Settings
 from tasks.upkeep.reconciliation import compare_with_registries, read_ledgers
+
+_SCORES = {"clip_i": "CLIP-I", "clip_t": "CLIP-T"}
 
 
 def show_releases(settings: Settings, concept: str | None, *, as_json: bool) -> int:
@@ -70,37 +73,41 @@ def _show(ledgers: Sequence[Ledger]) -> None:
     if not ledgers:
         results().print("Nothing was promoted yet: `conceptbooth promote NAME`")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("Concept", "#", "When", "What", "Version", "CLIP-I", "CLIP-T"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("Why", overflow="fold")
-    for ledger in ledgers:
+    console = results()
+    for number, ledger in enumerate(ledgers):
+        console.print(Text(("\n" if number else "") + ledger.concept, style="bold"))
+        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+        for column in range(5):
+            table.add_column(no_wrap=True, justify="right" if column == 0 else "left")
         for record in reversed(ledger.records):
-            serves = record is ledger.serving
-            table.add_row(
-                record.concept,
-                str(record.seq),
-                record.at[:10],
-                record.action,
-                _version(ledger, record),
-                *(_score(record, name) for name in ("clip_i", "clip_t")),
-                _why(record),
-                style="bold green" if serves else None,
-            )
-    results().print(table)
+            style = "bold green" if record is ledger.serving else None
+            scores = [f"{title} {_score(record, name)}" for name, title in _SCORES.items() if name in record.scores]
+            row = (str(record.seq), record.at[:10], record.action, _version(ledger, record), " ".join(scores))
+            table.add_row(*row, style=style)
+        for line, record in zip(_lines(table), reversed(ledger.records), strict=True):
+            console.print(line, soft_wrap=True)
+            console.print(Padding(Text(_why(record), style="dim"), (0, 0, 0, 5)))
     unsigned = [ledger.concept for ledger in ledgers if ledger.head and ledger.head.signature is None]
     if unsigned:
         results().print(Text(f"{', '.join(unsigned)}: {NOT_SIGNED}", style="dim"), soft_wrap=True)
 
 
+def _lines(table: Table) -> list[Text]:
+    """A table's rows one by one: each is followed by words of its own."""
+    with (console := results()).capture() as capture:
+        console.print(table)
+    return [Text.from_ansi(line) for line in capture.get().splitlines()]
+
+
 def _version(ledger: Ledger, record: Promotion) -> str:
     if record.release is None:
-        return "none"
+        return "nothing serves"
+    version = f"version {record.version}"
     if record is ledger.serving:
-        return f"{record.version} (serves)"
+        return f"{version} (serves)"
     if record.content in ledger.revoked:
-        return f"{record.version} (revoked)"
-    return f"{record.version} (taken back)" if record.content in ledger.withdrawn else str(record.version)
+        return f"{version} (revoked)"
+    return f"{version} (taken back)" if record.content in ledger.withdrawn else version
 
 
 def _score(record: Promotion, name: str) -> str:

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.server.drain import drain_quietly
 from flows.server.prefect_database import DatabaseUnfit, make_prefect_database
 from flows.server.result_storage import save_result_block
 from flows.server.server_process import (
@@ -118,8 +119,8 @@ def flows_run_at(api: PrefectApi) -> Iterator[None]:
         try:
             yield
         finally:
-            APILogWorker.drain_all(timeout=_DRAIN_SECONDS)
-            EventsWorker.drain_all(timeout=_DRAIN_SECONDS)
+            for worker in (APILogWorker, EventsWorker):
+                drain_quietly(worker, _DRAIN_SECONDS)
 
 
 def _reach(url: str) -> None:

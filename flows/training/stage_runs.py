@@ -16,6 +16,7 @@ from prefect.utilities.annotations import opaque, quote
 
 from flows.output.progress import Both, PageReporter
 from flows.training.outcome import TaskOutcome
+from tasks.execution.journal import Journal
 from tasks.execution.kept_models import keep_models
 from tasks.execution.reporting import Reporter
 from tasks.execution.stage_context import Receipt, StageContext
@@ -60,8 +61,9 @@ class StageRuns:
         *,
         verify: bool = False,
         on_task: Callable[[TaskOutcome], None] = lambda done: None,
+        journal: Journal | None = None,
     ) -> None:
-        self.context = StageContext(job, Both(reporter, PageReporter(reporter.warn)))
+        self.context = StageContext(job, Both(reporter, PageReporter(reporter.warn)), journal)
         self._on_task = on_task
         self._done: dict[str, _Done] = {}
         """By stage."""

@@ -2,18 +2,25 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from httpx import HTTPError
 from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
 
 from flows.server.gpu_slot import gpu_slot
 from flows.server.hand_over import prepared
 from flows.server.lost_runs import sign_run
+from flows.server.plain_failures import failed, log_plainly
+from flows.training.learnt import tell_what_was_learnt
 from flows.training.outcome import ConceptOutcome, Fault
 from flows.training.prepared_training import PreparedTraining
 from flows.training.stage_runs import StageRuns
 from flows.training.worker_protocol import label_run, refuse_another_plan
-from model.errors import SetupError, WorldFailed
+from model.errors import InputError, SetupError, WorkFailed, WorldFailed
+from tasks.concepts.samples import unmade_samples
+from tasks.dvc.command import make_samples
 from tasks.execution.preflight import check_jobs
 from tasks.execution.reporting import Silence
 from tasks.galleries.versions import show_versions
@@ -21,6 +28,7 @@ from tasks.jobs.jobs import plan_jobs
 from tasks.plan.failures import forget_failures
 from tasks.plan.last_training import last_training_of, write_last_training
 from tasks.project.settings import load_settings
+from tasks.registry.live_runs import LiveRuns
 from tasks.registry.registration import RegisteredVersion
 from tasks.store.artefacts import CONTACT_SHEET, PAGE
 from tasks.store.scores import load_scores
@@ -33,7 +41,7 @@ def train_concept(
     expected_key: str | None = None,
     expected_commit: str | None = None,
     verify: bool = False,
-) -> ConceptOutcome:
+) -> ConceptOutcome | State[Any]:
     """Train, evaluate and register a concept of the project at `root`, doing only what is not in the store.
 
     Who asks a worker for it says which key its own project gives the last stage, at which commit. On a worker the flow
@@ -43,10 +51,17 @@ def train_concept(
         InputError: something is wrong with the concept or the parameters, all of it together; another key is expected.
         WorkFailed: a stage failed; what was finished is in the store.
     """
+    log_plainly()
     sign_run()
-    if training := prepared(PreparedTraining):
-        return _carry_out(training)
-    training = _planned(name, root, verify)
+    try:
+        if training := prepared(PreparedTraining):
+            return _carry_out(training)
+        return _on_a_worker(_planned(name, root, verify), expected_key, expected_commit)
+    except (InputError, WorkFailed) as error:
+        return failed(error)
+
+
+def _on_a_worker(training: PreparedTraining, expected_key: str | None, expected_commit: str | None) -> ConceptOutcome:
     if expected_key:
         refuse_another_plan(training.job, expected_key, expected_commit)
     try:
@@ -61,27 +76,46 @@ def train_concept(
 
 def _planned(name: str, root: Path | None, verify: bool) -> PreparedTraining:
     settings = load_settings(root)
+    if unmade := unmade_samples(settings, [name]):  # a worker's checkout is as fresh as any
+        make_samples(settings, unmade)
     (job,) = plan_jobs(settings, [name])
     return PreparedTraining(job, Silence(), checked=False, verify=verify)
 
 
 def _carry_out(training: PreparedTraining) -> ConceptOutcome:
     started = time.monotonic()
-    stages = StageRuns(training.job, training.reporter, verify=training.verify, on_task=training.note_task)
-    _make(training, stages)
-    _show(training, stages)
+    log = get_run_logger()
+
+    def warn(said: str) -> None:  # from another thread, which knows of no flow run
+        training.reporter.warn(said)
+        log.warning("%s", said)
+
+    journal = LiveRuns(training.job, warn)
+    stages = StageRuns(
+        training.job, training.reporter, verify=training.verify, on_task=training.note_task, journal=journal
+    )
+    try:
+        _make(training, stages)
+        _show(training, stages)
+    except BaseException as error:
+        journal.close(error)
+        raise
+    journal.close()
     version = stages.register()
+    journal.settle(version.run_id)
     folder = stages.mending(
         lambda: show_versions(training.job.settings, stages.context.store, training.job.concept.name, version.version)
     )
     training.note(gallery_png=folder / CONTACT_SHEET, gallery_html=folder / PAGE)
     _remember(training, stages, version)
-    return training.note(
+    outcome = training.note(
         model_name=version.name,
         version=version.version,
         version_created=version.created,
         seconds=time.monotonic() - started,
     )
+    tell_what_was_learnt(training.job.settings, training.job.concept, outcome, version.run_id)
+    return outcome
 
 
 def _make(training: PreparedTraining, stages: StageRuns) -> None:

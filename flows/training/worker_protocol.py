@@ -23,6 +23,11 @@ def expectation(job: Job, *, verify: bool = False) -> dict[str, Any]:
     return agreed | {"verify": verify}
 
 
+def run_tags(concept: str) -> list[str]:
+    """Tags of a concept's runs, by which Prefect's pages filter them; there from the moment that a run waits."""
+    return ["conceptbooth", f"concept:{concept}"]
+
+
 def refuse_another_plan(job: Job, expected_key: str, expected_commit: str | None) -> None:
     """InputError if the project here makes another key of the last stage than the one who asked for it expects.
 

@@ -18,20 +18,18 @@ from flows.output.console import notices, print_json, results
 from flows.output.invocation import command
 from flows.server.result_storage import save_result_block
 from flows.server.shared_server import PrefectServer, fitting_server, server_client
+from flows.workers.automations import make_night_watches, make_watch
 from flows.workers.deployments import FILE, Deployment, read_deployments, unknown_pool
-from flows.workers.worker import CPU_POOL, GPU_POOL, HEARTBEAT_SECONDS, POOL_TYPE, pool_type
+from flows.workers.worker import CPU_POOL, GPU_POOL, POOL_TYPE, pool_type
 from model.errors import InputError, WorkFailed
 from model.runtime.device import left_to_the_machine
 from tasks.project.params import load_params
 from tasks.project.settings import Settings, shown_api
 
 if TYPE_CHECKING:
-    from prefect.automations import AutomationCore
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
-WATCH = "conceptbooth: a run that says nothing any more has crashed"
-SILENT_SECONDS = 4 * HEARTBEAT_SECONDS
 SCHEDULER_SECONDS = 60
 """Within this time a server's scheduler makes the runs of a new schedule: it looks every five seconds."""
 _HORIZON = timedelta(days=90)
@@ -63,7 +61,8 @@ def run_deploy(settings: Settings, *, as_json: bool) -> None:
         made = [name for name in _pools(deployments) if _make_pool(client, name)]
         _make_deployments(settings)
         present = [_present(client, deployment) for deployment in deployments]
-        _make_watch(client, present)
+        make_watch(client, present)
+        night_watches = make_night_watches(client, settings, deployments, present)
         save_result_block(settings)
         with notices().status("waiting for the server to schedule the first run"):
             found = [_deployed(client, settings, *pair) for pair in zip(deployments, present, strict=True)]
@@ -75,12 +74,14 @@ def run_deploy(settings: Settings, *, as_json: bool) -> None:
                 "version": server.version,
                 "pools_made": made,
                 "deployments": [asdict(deployed) for deployed in found],
+                "automations": night_watches,
                 "warnings": [warning for warning in [server.lease_warning()] if warning],
                 "next": next_commands,
             }
         )
     else:
         _show(server, found, next_commands)
+        _show_watches(settings, night_watches)
 
 
 def _checked(settings: Settings) -> tuple[PrefectServer, list[Deployment]]:
@@ -152,55 +153,6 @@ def _present(client: "SyncPrefectClient", deployment: Deployment) -> "Deployment
     return found
 
 
-def _make_watch(client: "SyncPrefectClient", deployments: Sequence["DeploymentResponse"]) -> None:
-    """Have the server call a run crashed that sends no heartbeats any more: nobody else notices a machine that died.
-
-    Only runs of these deployments; others on the server may have heartbeats of another pace.
-    """
-    from prefect.automations import AutomationCore
-    from prefect.client.schemas.objects import StateType
-    from prefect.events.actions import ChangeFlowRunState
-    from prefect.events.schemas.automations import EventTrigger, Posture
-    from prefect.events.schemas.events import ResourceSpecification
-
-    heartbeat, ends = "prefect.flow-run.heartbeat", ("Completed", "Failed", "Cancelled", "Crashed")
-    automation = AutomationCore(
-        name=WATCH,
-        description="Made by `conceptbooth deploy`.",
-        trigger=EventTrigger(
-            posture=Posture.Proactive,
-            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=ResourceSpecification(
-                {"prefect.resource.id": [f"prefect.deployment.{deployment.id}" for deployment in deployments]}
-            ),
-            for_each={"prefect.resource.id"},
-            after={heartbeat},
-            expect={heartbeat, *(f"prefect.flow-run.{end}" for end in ends)},
-            threshold=1,
-            within=timedelta(seconds=SILENT_SECONDS),
-        ),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.CRASHED,
-                name=None,
-                force=False,
-                message=f"no sign of life for {SILENT_SECONDS} s: its machine or process has died",
-            )
-        ],
-    )
-    present = client.read_automations_by_name(WATCH)
-    if not present:
-        client.create_automation(automation)
-    for found in present:
-        if not _same(found, automation):  # an update would forget whom it has been watching
-            client.update_automation(found.id, automation)
-
-
-def _same(one: "AutomationCore", other: "AutomationCore") -> bool:
-    fields = set(type(other).model_fields)
-    return one.model_dump(include=fields) == other.model_dump(include=fields)
-
-
 def _deployed(
     client: "SyncPrefectClient", settings: Settings, deployment: Deployment, found: "DeploymentResponse"
 ) -> Deployed:
@@ -245,6 +197,14 @@ def _words(schedule: Any) -> str:
     """A schedule as people write it: its cron line, interval or rule, and its time zone."""
     rule = next(getattr(schedule, kind) for kind in ("cron", "interval", "rrule") if hasattr(schedule, kind))
     return f"{rule} {schedule.timezone}" if schedule.timezone else str(rule)
+
+
+def _show_watches(settings: Settings, names: Sequence[str]) -> None:
+    if not names:
+        return
+    told = "tell notify_url" if settings.notify_url.get_secret_value() else "rest: set notify_url and deploy again"
+    results().print()
+    results().print(Text.assemble(("Automations ", "bold"), f"for nights that failed, are late or missed {told}"))
 
 
 def _show(server: PrefectServer, deployments: Sequence[Deployed], next_commands: Sequence[str]) -> None:

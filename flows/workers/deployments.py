@@ -4,7 +4,8 @@ import asyncio
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
@@ -46,6 +47,8 @@ _SCHEDULE_WORDS = [
     "replaces",
 ]
 """What Prefect reads of a deployment and of a schedule; it passes over everything else without a word."""
+_LOOKED_AT = 8
+"""Next runs of a schedule: of a week, where it runs every night but some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,8 @@ class Deployment:
     pool: str
     next_runs: tuple[datetime, ...]
     """When each of its active schedules begins to run it."""
+    longest_gap: timedelta | None = None
+    """Longest time between two of its next runs; None without a schedule."""
 
 
 def read_deployments(file: Path) -> list[Deployment]:
@@ -89,7 +94,15 @@ def read_deployments(file: Path) -> list[Deployment]:
         problems += wrong
         if not missing:
             name, entrypoint, pool_name = map(str, facts.values())
-            deployments.append(Deployment(name=name, entrypoint=entrypoint, pool=pool_name, next_runs=next_runs))
+            deployments.append(
+                Deployment(
+                    name=name,
+                    entrypoint=entrypoint,
+                    pool=pool_name,
+                    next_runs=tuple(dates[0] for dates in next_runs),
+                    longest_gap=_longest_gap(next_runs),
+                )
+            )
     names = [deployment.name for deployment in deployments]
     problems += [f"{FILE}: two deployments are called '{name}'" for name in {n for n in names if names.count(n) > 1}]
     if problems:
@@ -115,23 +128,29 @@ def _unknown_words(entry: Mapping[str, Any], known: Sequence[str]) -> Iterator[s
             yield f"{word} is unknown; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}")
 
 
-def _next_runs(label: str, schedules: Any) -> tuple[tuple[datetime, ...], list[str]]:
+def _longest_gap(runs: Sequence[Sequence[datetime]]) -> timedelta | None:
+    """Between two next runs of the schedule that runs most often."""
+    gaps = [max(after - before for before, after in pairwise(dates)) for dates in runs if len(dates) > 1]
+    return min(gaps, default=None)
+
+
+def _next_runs(label: str, schedules: Any) -> tuple[tuple[Sequence[datetime], ...], list[str]]:
     """When each active schedule runs next, by the code of Prefect's own scheduler; and what is wrong with them."""
     if not isinstance(schedules, Sequence) or not all(isinstance(schedule, Mapping) for schedule in schedules):
         return (), [f'{label}: schedules is a list, such as [{{cron: "0 2 * * *", timezone: Europe/Berlin}}]']
-    found: list[datetime] = []
+    found: list[Sequence[datetime]] = []
     problems: list[str] = []
     for schedule in schedules:
         if not schedule.get("active", True):
             continue
         try:
-            found.append(_next_run(schedule))
+            found.append(_next_dates(schedule))
         except InputError as error:
             problems += [f"{label}: {problem}" for problem in error.problems]
     return tuple(found), problems
 
 
-def _next_run(schedule: Mapping[str, Any]) -> datetime:
+def _next_dates(schedule: Mapping[str, Any]) -> Sequence[datetime]:
     from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
     from pydantic import ValidationError
 
@@ -146,7 +165,7 @@ def _next_run(schedule: Mapping[str, Any]) -> datetime:
         problems.append(f"there is no time zone {zone!r}; zones are called as in Europe/Berlin or Etc/UTC")
         del facts["timezone"]
     try:
-        dates = asyncio.run(kinds[kind](**facts).get_dates(n=1))
+        dates = asyncio.run(kinds[kind](**facts).get_dates(n=_LOOKED_AT))
         if not dates:
             raise ValueError
     except ValidationError as error:
@@ -158,4 +177,4 @@ def _next_run(schedule: Mapping[str, Any]) -> datetime:
         )
     if problems:
         raise InputError(*problems)
-    return dates[0]
+    return dates

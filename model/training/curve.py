@@ -51,6 +51,8 @@ class Step(CurvePoint):
 
     stage: str
     max_train_steps: int
+    is_point: bool = False
+    """Whether the curve has a point at this step."""
 
 
 def term_names(stage: Stage) -> tuple[str, ...]:
@@ -87,9 +89,10 @@ class Figures:
         figures = {"loss": loss, "grad_norm": grad_norm, **terms}
         self._sums += torch.stack([figures[name].detach() for name in self._names])
         self._steps += 1
-        if step == 1 or step % _POINT_EVERY == 0 or step == self._stage.max_train_steps:
+        is_point = step == 1 or step % _POINT_EVERY == 0 or step == self._stage.max_train_steps
+        if is_point:
             self.curve.append(self._point(step))
-        facts = asdict(self.curve[-1]) | {"step": step}
+        facts = asdict(self.curve[-1]) | {"step": step, "is_point": is_point}
         return Step(**facts, stage=self._stage.name, max_train_steps=self._stage.max_train_steps)
 
     def to_json(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,16 @@ from model.weights.concept import ConceptWeights, named_embeddings
 _ALONE = ProcessGroup()
 
 
+class Painter(Protocol):
+    """Draws on the way what the base has learnt so far (`model.drawing.training_pictures`), and changes nothing."""
+
+    def due(self, step: int) -> bool:
+        """Whether it wants to after this step."""
+
+    def draw(self, step: int, base: Base, embeddings: Sequence[torch.Tensor]) -> None:
+        """Draw with the base as it is, and [V] as (1, width) in each text encoder."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainedStage:
     """What a stage leaves."""
@@ -55,6 +66,7 @@ def train_stage(
     autocast: str = "none",
     on_step: Callable[[Step], None] = lambda step: None,
     checkpoints: Checkpoints | None = None,
+    painter: Painter | None = None,
     group: ProcessGroup = _ALONE,
 ) -> TrainedStage:
     """Train one stage on the instance images, from the weights that the stage before has left.
@@ -113,7 +125,7 @@ def train_stage(
                 for parameter in state.parameters.values():
                     parameter.requires_grad_(True)
                 with _parting_checkpoint(state, checkpoints):
-                    run_loop(setup, state, on_step, checkpoints)
+                    run_loop(setup, state, on_step, checkpoints, painter)
             finally:
                 for parameter in state.parameters.values():
                     parameter.requires_grad_(False)
@@ -124,9 +136,13 @@ def train_stage(
 
 
 def run_loop(
-    setup: LoopSetup, state: LoopState, on_step: Callable[[Step], None], checkpoints: Checkpoints | None = None
+    setup: LoopSetup,
+    state: LoopState,
+    on_step: Callable[[Step], None],
+    checkpoints: Checkpoints | None = None,
+    painter: Painter | None = None,
 ) -> None:
-    """Take optimizer steps from `state.step` until the stage is done, and keep checkpoints on the way."""
+    """Take optimizer steps from `state.step` until the stage is done; keep checkpoints and draw on the way."""
     base, stage = setup.base, setup.stage
     # What is read of the prompts may stay the same all the time; then it is encoded once for all steps.
     with torch.no_grad(), autocast_to(setup.autocast, base.device):
@@ -146,6 +162,9 @@ def run_loop(
                 state.optimizer.zero_grad(set_to_none=True)
                 state.step += 1
                 done = state.figures.add(state.step, grad_norm=grad_norm, **losses)
+            if painter and painter.due(state.step):  # before a checkpoint, so that a resumed training lacks none
+                with columns.closed() if columns else nullcontext():
+                    painter.draw(state.step, base, state.embeddings)
             if checkpoints and state.step < stage.max_train_steps and checkpoints.due(state.step):
                 checkpoints.keep(state.checkpoint(checkpoints.identity))
             on_step(done)

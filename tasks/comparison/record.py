@@ -7,7 +7,7 @@ from tasks.comparison.choice import ComparedTraining
 from tasks.comparison.table import MethodTable
 from tasks.jobs.jobs import Job
 from tasks.project.settings import Settings
-from tasks.registry.runs import PARENT_TAG
+from tasks.registry.run_facts import PARENT_TAG
 from tasks.registry.training_facts import with_interval
 from tasks.tracking.client import connect, experiment_id, sorted_failures
 

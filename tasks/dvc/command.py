@@ -60,6 +60,15 @@ def dvc_add(settings: Settings, folder: Path) -> None:
     run_dvc(settings, "add", shown_path(settings, folder))
 
 
+def push_folder(settings: Settings, folder: Path) -> None:
+    """Send a folder that DVC has on record to the default remote, by the settings' own S3.
+
+    Raises:
+        WorkFailed: DVC could not, with what it said; the same again sends what is missing.
+    """
+    run_dvc(settings, "push", f"{shown_path(settings, folder)}.dvc")
+
+
 def dvc_import(settings: Settings, url: str, commit: str, folders: Mapping[str, Path]) -> None:
     """Import folders of a git repository at a commit, each to its place, and write `<place>.dvc` beside it.
 

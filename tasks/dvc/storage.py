@@ -84,6 +84,8 @@ class S3Remote:
     url: S3Url
     endpoint_url: str
     options: tuple[tuple[str, str], ...] = field(repr=False)  # may hold a key
+    names_endpoint: bool = False
+    """Whether .dvc/config itself says where S3 is; DVC's own commands read none of our settings."""
 
     @property
     def address(self) -> str:
@@ -205,7 +207,13 @@ def dvc_storage(settings: Settings) -> DvcStorage:
         options = tuple((ours, remote[theirs]) for theirs, ours in _CLIENT_OPTIONS.items() if theirs in remote)
         endpoint_url = remote.get("endpointurl", settings.s3_endpoint_url)
         return DvcStorage(
-            cache=cache, remote=S3Remote(url=S3Url.parse(url), endpoint_url=endpoint_url, options=options)
+            cache=cache,
+            remote=S3Remote(
+                url=S3Url.parse(url),
+                endpoint_url=endpoint_url,
+                options=options,
+                names_endpoint="endpointurl" in remote,
+            ),
         )
     if url.partition("://")[0] in _READ_BY_DVC:
         return DvcStorage(cache=cache, remote=UnreadRemote(address=without_credentials(url)))

@@ -63,6 +63,8 @@ def keep(
             shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed once it had published
             return _receipt(plan, manifest, made=False)
         read = _read(context, plan, inputs)
+        if plan.kind != "gallery":  # that is drawn again where nothing is trained
+            context.journal.begin()
         if not (folder / FINISHED).exists():
             _work(folder, plan, lambda files: make(plan, context, read, files))
         outcome = json.loads((folder / FINISHED).read_text(encoding="utf-8"))

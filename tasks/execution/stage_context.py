@@ -8,6 +8,7 @@ from typing import TypedDict
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging import get_run_logger
 
+from tasks.execution.journal import Journal, NoJournal
 from tasks.execution.reporting import Reporter
 from tasks.jobs.jobs import Job
 from tasks.jobs.keys import StagePlan
@@ -32,9 +33,10 @@ class StageContext:
     No dataclass, so that Prefect hands it on untouched instead of looking inside.
     """
 
-    def __init__(self, job: Job, reporter: Reporter) -> None:
+    def __init__(self, job: Job, reporter: Reporter, journal: Journal | None = None) -> None:
         self.job = job
         self.reporter = reporter
+        self.journal: Journal = journal or NoJournal()
         self.store = open_store(job.settings)
 
     def warn(self, message: str) -> None:

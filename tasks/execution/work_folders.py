@@ -31,6 +31,19 @@ def kept_folder(settings: Settings, plan: StagePlan) -> Path:
     return work_folder(settings, plan) / KEPT
 
 
+def pictures_folder(settings: Settings, plan: StagePlan) -> Path:
+    """Where a training stage's pictures lie that were drawn while it ran; of no artefact, and of this machine alone."""
+    return settings.home / "training-pictures" / f"{plan.stage}-{plan.key[:16]}"
+
+
+def sweep_pictures(settings: Settings) -> None:
+    """Remove the pictures of trainings that nobody has looked after for `gc_keep_days`: galleries hold their own."""
+    for folder in (settings.home / "training-pictures").glob("*/"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > settings.gc_keep_days * 24 * 3600:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def lock_of(folder: Path) -> Path:
     """The lock of a work folder."""
     return folder.with_name(f"{folder.name}.lock")

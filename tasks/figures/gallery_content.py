@@ -54,6 +54,16 @@ class GalleryFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnTheWay:
+    """What the model drew of one prompt while a stage trained, always from the same noise."""
+
+    prompt: str
+    """With one ``{}`` where the concept goes."""
+    pictures: Sequence[tuple[int, Image]]
+    """Each with the step after which it was drawn."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageView:
     """One picture drawn after a training stage, and where the model looked for each word meanwhile."""
 
@@ -62,6 +72,8 @@ class StageView:
     placeholder: Image
     super_category: Image | None
     """None if the prompt does not name it."""
+    on_the_way: Sequence[OnTheWay] = ()
+    """One a prompt, where the machine that trained it has drawn any."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,8 @@ WITHOUT_SAY: dict[str, str] = {
     "model.families.config_values": DESCRIBES,
     "model.families.unet_configs": DESCRIBES,
     "model.drawing.sampling_options": NUMBERS_ARE_IN_THE_KEY,
+    "model.drawing.training_pictures": "it draws beside the training (tests/model/training/test_training_pictures.py)",
+    "model.training.picture_steps": "it says when a picture is due",
     "model.runtime.device": NUMBERS_ARE_IN_THE_KEY,
     "model.runtime.disk": "it moves bytes",
     "model.runtime.memory": DESCRIBES,

@@ -101,6 +101,11 @@ class Recipe:
         return [f"a photo of a {self.prompt.super_category} {scene}" for scene in self.scenes]
 
     @property
+    def picture_prompts(self) -> tuple[str, ...]:
+        """What is drawn while a stage trains: the instance prompt, and the evaluation's first. In no key."""
+        return (self.prompt.template, *self.prompts[:1])
+
+    @property
     def models(self) -> dict[str, ModelIdentity]:
         """The pretrained models, by kind."""
         models = {"base": self.base, "evaluator": self.evaluator}

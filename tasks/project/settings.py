@@ -31,6 +31,7 @@ from pydantic_settings import (
 from model.bases.recorded_base import BASE_VARIABLE
 from model.errors import InputError
 from model.training.checkpoint_interval import CheckpointInterval
+from model.training.picture_steps import PictureInterval
 from tasks.files.addresses import parse_address, without_credentials
 from tasks.files.s3_url import S3Url
 from tasks.project.settings_files import CREDENTIALS, SETTINGS_FILE, read_dotenv, read_settings_file
@@ -110,6 +111,11 @@ class Settings(BaseSettings):
         default="60 seconds",
         description="how often a training keeps a checkpoint: '60 seconds' (less often where it takes longer than 2 % "
         "of the time), '25 steps', 'never'",
+    )
+    training_pictures: str = Field(
+        default="auto",
+        description="pictures of a training on its way, in MLflow and in the gallery: 'auto' (up to four times a "
+        "stage, for at most 5 % of its work), '50 steps' (for at most half), 'never'",
     )
     prefect_home: Path = Field(
         default_factory=lambda known: known["home"] / "prefect", description="Prefect's database and results"
@@ -208,6 +214,12 @@ class Settings(BaseSettings):
     @classmethod
     def _rhythm(cls, words: str) -> str:
         CheckpointInterval.parse(words)
+        return words
+
+    @field_validator("training_pictures")
+    @classmethod
+    def _pictures(cls, words: str) -> str:
+        PictureInterval.parse(words)
         return words
 
     @field_validator("s3_endpoint_url")

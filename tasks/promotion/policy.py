@@ -49,6 +49,7 @@ class Policy(BaseModel):
     evaluated_on: Enough = Enough()
     measured_again: Literal["scores", "pictures"] = "scores"
     approval_by: tuple[str, ...] = ()
+    promotion_reason: bool = True
     adopted: Literal["allowed", "refused"] = "allowed"
     adoption_reason: bool = False
 

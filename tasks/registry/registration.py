@@ -18,6 +18,7 @@ from tasks.registry.runs import (
     RecordedRun,
     discard,
     discard_interrupted,
+    name_runs,
     record_training,
     recorded_run,
     replace_gallery,
@@ -135,6 +136,7 @@ def _register(client: "MlflowClient", settings: Settings, store: Store, record: 
         redrawn = True
         replace_gallery(client, store, experiment_id(client, settings), version.run_id, record)
         client.set_model_version_tag(version.name, version.version, GALLERY_TAG, record.gallery.key)
+    name_runs(client, experiment_id(client, settings), version.run_id, record.concept.name, version.version)
     told = {name: value for name, value in version.tags.items() if name.startswith(TAGS)}
     remember_version(store, settings, version, told | {GALLERY_TAG: record.gallery.key})
     _name_candidate(client, version)
@@ -206,7 +208,10 @@ def _create_version(client: "MlflowClient", run: RecordedRun, record: TrainingFa
     first = next(v for v in versions(client, record.concept.name, record.key) if same in v.tags.items())
     if first.version != made.version:
         client.delete_model_version(name, made.version)
-        discard(client, client.get_run(run.run_id), "another machine registered the same content first")
+        if first.run_id == run.run_id:  # both have completed the run that the training had left
+            client.delete_logged_model(run.model_id)
+        else:
+            discard(client, client.get_run(run.run_id), "another machine registered the same content first")
     return first
 
 

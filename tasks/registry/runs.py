@@ -1,17 +1,30 @@
 """A training as MLflow shows it: a run with scores, gallery and data set, and below it one run for each stage."""
 
 import json
-import socket
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from tasks.files.hashing import digest_of
 from tasks.project.settings import Settings
 from tasks.registry.package import log_package
+from tasks.registry.run_facts import (
+    ENDED_TAG,
+    FIGURES,
+    MOST_METRICS,
+    PARENT_TAG,
+    REGISTRAR_TAG,
+    STAGE_KEY_TAG,
+    TRAINING_TAG,
+    batches,
+    live_run,
+    log_parameters,
+    registrar,
+    run_by_stage,
+    source_tags,
+    stage_title,
+)
 from tasks.registry.training_facts import TrainingFacts, copy_out, flat, with_interval
 from tasks.registry.versions import GALLERY_TAG, KEY_TAG, WEIGHTS_SHA256_TAG
 from tasks.store.artefacts import (
@@ -33,20 +46,6 @@ from tasks.tracking.client import artifacts_at
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.tracking import MlflowClient
-
-MOST_METRICS, MOST_PARAMETERS = 1000, 100  # of one request to MLflow
-FIGURES = (
-    "loss",
-    "attention_loss",
-    "prior_loss",
-    "context_loss",
-    "semantic_loss",
-    "learning_rate",
-    "grad_norm",
-    "samples_per_second",
-)
-PARENT_TAG = "mlflow.parentRunId"
-REGISTRAR_TAG = "conceptbooth.registrar"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,31 +93,50 @@ def discard(client: "MlflowClient", run: "Run", why: str) -> None:
         client.delete_run(each.info.run_id)
 
 
-def registrar(settings: Settings) -> str:
-    """Who writes a run: all that share this project's locks, on this machine. Others may be at work right now."""
-    return digest_of([socket.gethostname(), str(settings.home)])[:16]
-
-
 def record_training(
     client: "MlflowClient", settings: Settings, store: Store, experiment: str, record: TrainingFacts
 ) -> RecordedRun:
-    """Write the runs of a training and its logged model; the run is FINISHED only once everything is there."""
-    from mlflow.entities import Metric
+    """Complete the run that the training has left, or write one, with those of its stages and its logged model.
 
-    run = client.create_run(experiment, tags=record.tags() | _run_tags(settings, record), run_name=record.concept.name)
-    run_id = run.info.run_id
+    It is FINISHED only once everything is there.
+    """
+    from mlflow.entities import Metric, RunTag
+
+    end = _milliseconds(record.evaluation)
+    taken = sum(manifest.wall_seconds for manifest in (*record.stages, record.evaluation))
+    tags = record.tags() | _run_tags(settings, record)
+    live = live_run(client, experiment, record.key)
+    if live is not None:
+        run_id = live.info.run_id
+        client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        if ENDED_TAG in live.data.tags:
+            client.delete_tag(run_id, ENDED_TAG)
+    else:
+        start = end - int(taken * 1000)
+        run_id = client.create_run(experiment, start_time=start, tags=tags, run_name=record.concept.name).info.run_id
     for manifest in record.stages:
-        _record_stage(client, store, experiment, run_id, manifest, record.evaluation)
-    _log_parameters(client, run_id, record.parameters())
+        _record_stage(client, store, experiment, run_id, manifest, record)
+    log_parameters(client, run_id, record.parameters())
     _log_image_set(client, settings, run_id, record)
     _log_gallery(client, store, run_id, record)
     client.log_table(run_id, _table(store, record), "prompts.json")
     model = log_package(client, settings, store, experiment, run_id, record)
-    now = run.info.start_time
-    metrics = [Metric(name, value, now, 0, model_id=model.model_id) for name, value in record.metrics().items()]
+    metrics = [Metric(name, value, end, 0, model_id=model.model_id) for name, value in record.metrics().items()]
     client.log_batch(run_id, metrics=metrics)
-    client.set_terminated(run_id)
+    client.set_terminated(run_id, end_time=None if live else end)
     return RecordedRun(run_id=run_id, model_id=model.model_id, files=model.artifact_location)
+
+
+def name_runs(client: "MlflowClient", experiment: str, run_id: str, concept: str, version: str) -> None:
+    """Call a training's run and those of its stages after the version that came of it."""
+    for run in client.search_runs([experiment], f"attributes.run_id = '{run_id}'"):  # somebody may have deleted it
+        name = f"{concept} v{version}"
+        if run.info.run_name == name:
+            return
+        for stage in client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{run_id}'"):
+            title = stage_title(stage.data.tags.get("conceptbooth.stage", ""))
+            client.update_run(stage.info.run_id, name=f"{name}: {title}")
+        client.update_run(run_id, name=name)  # last: where this was stopped, it is done again
 
 
 def replace_gallery(client: "MlflowClient", store: Store, experiment: str, run_id: str, record: TrainingFacts) -> None:
@@ -135,28 +153,47 @@ def _log_gallery(client: "MlflowClient", store: Store, run_id: str, record: Trai
 
 
 def _record_stage(
-    client: "MlflowClient", store: Store, experiment: str, parent: str, manifest: Manifest, evaluation: Manifest
+    client: "MlflowClient", store: Store, experiment: str, parent: str, manifest: Manifest, record: TrainingFacts
 ) -> None:
-    """One stage's run, with the times at which the stage itself ran."""
-    end = int(datetime.fromisoformat(manifest.created).timestamp() * 1000)
+    """One stage's run, with the times at which the stage itself ran; what it has of its training is kept."""
+    end = _milliseconds(manifest)
     start = end - int(manifest.wall_seconds * 1000)
+    known = run_by_stage(client, experiment, parent, manifest.key)
     tags = {
         PARENT_TAG: parent,
         "conceptbooth.stage": manifest.stage,
-        "conceptbooth.stage_key": manifest.key,
+        STAGE_KEY_TAG: manifest.key,
         "conceptbooth.code_digest": manifest.code_digest,
         "conceptbooth.device": manifest.device,
     }
-    run_id = client.create_run(experiment, start_time=start, tags=tags, run_name=manifest.stage).info.run_id
-    _log_parameters(client, run_id, flat({**manifest.parameters["stage"], "seed": manifest.seed}))
-    for batch in _batches(_curves(store, manifest, start, end), MOST_METRICS):
+    if known is not None:
+        run_id = known.info.run_id
+        for name, value in tags.items():
+            if known.data.tags.get(name) != value:
+                client.set_tag(run_id, name, value)
+    else:
+        name = f"{record.concept.name}: {stage_title(manifest.stage)}"
+        tags |= source_tags(record.concept.name)
+        run_id = client.create_run(experiment, start_time=start, tags=tags, run_name=name).info.run_id
+    log_parameters(client, run_id, flat({**manifest.parameters["stage"], "seed": manifest.seed}))
+    drawn = 0
+    if known is not None and "loss" in known.data.metrics:
+        drawn = max(point.step for point in client.get_metric_history(run_id, "loss"))
+    missing = [point for point in _curves(store, manifest, start, end) if point.step > drawn]
+    for batch in batches(missing, MOST_METRICS):
         client.log_batch(run_id, metrics=batch)
     with TemporaryDirectory() as folder:
         for name in (PREVIEW, PLACEHOLDER_MAP, CATEGORY_MAP):
-            drawn = f"{STAGES}/{manifest.parameters['stage']['name']}/{name}"
-            if drawn in evaluation.files:  # not every method's prompts name the super-category
-                client.log_artifact(run_id, str(copy_out(store, evaluation, drawn, Path(folder))))
-    client.set_terminated(run_id, end_time=end)
+            file = f"{STAGES}/{manifest.parameters['stage']['name']}/{name}"
+            if file in record.evaluation.files:  # not every method's prompts name the super-category
+                client.log_artifact(run_id, str(copy_out(store, record.evaluation, file, Path(folder))))
+    if known is None or known.info.status != "FINISHED":
+        client.set_terminated(run_id, end_time=end)
+
+
+def _milliseconds(manifest: Manifest) -> int:
+    """When the stage was done."""
+    return int(datetime.fromisoformat(manifest.created).timestamp() * 1000)
 
 
 def _curves(store: Store, manifest: Manifest, start: int, end: int) -> list[Any]:
@@ -173,13 +210,6 @@ def _curves(store: Store, manifest: Manifest, start: int, end: int) -> list[Any]
         for name in FIGURES
         if name in point  # not every stage has every part of the loss
     ]
-
-
-def _log_parameters(client: "MlflowClient", run_id: str, parameters: Mapping[str, str]) -> None:
-    from mlflow.entities import Param
-
-    for batch in _batches([Param(name, value) for name, value in parameters.items()], MOST_PARAMETERS):
-        client.log_batch(run_id, params=batch)
 
 
 def _log_image_set(client: "MlflowClient", settings: Settings, run_id: str, record: TrainingFacts) -> None:
@@ -199,14 +229,14 @@ def _log_image_set(client: "MlflowClient", settings: Settings, run_id: str, reco
 
 
 def _table(store: Store, record: TrainingFacts) -> dict[str, list[Any]]:
-    """One row a prompt: its scores, its first picture and what the untrained base draws with the same noise."""
+    """One row a prompt: its first picture, what the untrained base draws with the same noise, and then its scores."""
     table: dict[str, list[Any]] = {}
     for index, scored in enumerate(record.scores["prompts"]):
         row: dict[str, Any] = {"prompt": scored["prompt"]}
-        for name in ("clip_i", "clip_t"):
-            row |= with_interval(name, scored[name])
         for column, room in (("picture", GENERATIONS), ("untrained_base", BASE_GENERATIONS)):
             row[column] = picture(store, record.evaluation, f"{room}/{index:02}/00.png")
+        for name in ("clip_i", "clip_t"):
+            row |= with_interval(name, scored[name])
         for column, value in row.items():
             table.setdefault(column, []).append(value)
     return table
@@ -216,8 +246,8 @@ def _run_tags(settings: Settings, record: TrainingFacts) -> dict[str, str]:
     """Who writes the run, and MLflow's own tags: what its pages show as source, commit and description."""
     tags = {
         REGISTRAR_TAG: registrar(settings),
-        "mlflow.source.name": f"conceptbooth train {record.concept.name}",
-        "mlflow.source.type": "LOCAL",
+        TRAINING_TAG: record.key,
+        **source_tags(record.concept.name),
         "mlflow.note.content": record.description(),
     }
     commit = (record.evaluation.git or {}).get("commit")
@@ -227,7 +257,3 @@ def _run_tags(settings: Settings, record: TrainingFacts) -> dict[str, str]:
 def _models(client: "MlflowClient", run: "Run") -> "list[LoggedModel]":
     query = f"source_run_id = '{run.info.run_id}'"
     return client.search_logged_models([run.info.experiment_id], filter_string=query)
-
-
-def _batches(values: list[Any], size: int) -> Iterator[list[Any]]:
-    return (values[start : start + size] for start in range(0, len(values), size))

@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from model.methods.method import Stage
 from tasks.concepts.concepts import Concept
 from tasks.figures.score_words import read_scores
 from tasks.files.hashing import digest_of
@@ -22,6 +23,8 @@ RECORD_SCHEMA = 1
 SCORE_NAMES = ("clip_i", "clip_t", "base_clip_i", "base_clip_t")
 MORE_SCORES = ("retrieval", "dino", "base_retrieval", "base_dino")
 """Not in every evaluation: those of before they were measured, or without an identity model."""
+MAIN_SETTINGS = ("learning_rate", "max_train_steps", "batch_size", "attention_mean_weight", "attention_variance_weight")
+"""Of a stage; told even where they are what every stage has."""
 StageT = TypeVar("StageT", bound=StagePlan | Manifest)
 
 
@@ -119,7 +122,7 @@ class TrainingFacts:
         return {f"conceptbooth.{name}": _text(value) for name, value in facts.items() if value not in (None, "")}
 
     def parameters(self) -> dict[str, str]:
-        """Parameters of the whole training: those of the evaluation, and what all stages share."""
+        """Parameters of the whole training: the evaluation's, what all stages share, and each stage's settings."""
         shared = {
             "method": self.method,
             "base": self.base["reference"],
@@ -131,14 +134,24 @@ class TrainingFacts:
             "form": self.form,
         }
         prompts = len(self.evaluation.parameters["prompts"])  # their words stand in the table
-        return flat({**shared, "evaluation": {**self.evaluation.parameters, "prompts": prompts}})
+        told = flat({**shared, "evaluation": {**self.evaluation.parameters, "prompts": prompts}})
+        return told | stage_settings([manifest.parameters["stage"] for manifest in self.stages])
 
     def metrics(self) -> dict[str, float]:
-        """Scores with the ends of their 95 % intervals, and what the training took, in seconds."""
-        metrics = {"training_seconds": sum(manifest.wall_seconds for manifest in self.stages)}
+        """Scores, each with the ends of its 95 % interval, the base's, and what the training took, in seconds.
+
+        MLflow draws a chart of each, and gathers those that share what stands before a slash: the scores come first,
+        by themselves, and what explains them is folded away below.
+        """
+        metrics: dict[str, float] = {}
         for name in (*SCORE_NAMES, *(name for name in MORE_SCORES if name in self.scores)):
-            metrics |= with_interval(name, self.scores[name])
-        return metrics
+            figures = with_interval(name, self.scores[name])
+            if name.startswith("base_"):
+                metrics[f"untrained_base/{name.removeprefix('base_')}"] = figures[name]
+            else:
+                ends = {f"interval_95/{end}": value for end, value in figures.items() if end != name}
+                metrics |= {name: figures[name], **ends}
+        return metrics | {"time/training_seconds": sum(manifest.wall_seconds for manifest in self.stages)}
 
     def description(self) -> str:
         """The version in a few lines of Markdown."""
@@ -188,6 +201,18 @@ def with_interval(name: str, score: Mapping[str, float | None]) -> dict[str, flo
     """A score and the ends of its 95 % interval, if it has them, as figures of their own."""
     figures = {name: score["mean"], f"{name}_low": score["low"], f"{name}_high": score["high"]}
     return {figure: value for figure, value in figures.items() if value is not None}
+
+
+def stage_settings(stages: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Settings of stages for the run of the whole, `unet.learning_rate`: the main ones, and what is not as ever."""
+    usual = {field.name: field.default for field in fields(Stage) if field.default is not MISSING}
+    return {
+        said: text
+        for stage in stages
+        for name, value in stage.items()
+        if name != "name" and (name in MAIN_SETTINGS or name not in usual or value != usual[name])
+        for said, text in flat({name: value}, f"{stage['name']}.").items()
+    }
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

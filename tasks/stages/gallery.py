@@ -1,12 +1,17 @@
 """The gallery of a training: what people look at, drawn from the evaluation's pictures and scores."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from PIL import Image
+
+from model.reading.pictures import OURS, open_picture
 from tasks.execution.stage_context import Metrics, StageContext
 from tasks.execution.stage_task import stage_task
+from tasks.execution.work_folders import pictures_folder
 from tasks.figures.gallery import write_gallery
-from tasks.figures.gallery_content import GalleryFacts, StageView
+from tasks.figures.gallery_content import GalleryFacts, OnTheWay, StageView
 from tasks.jobs.keys import StagePlan
 from tasks.registry.training_facts import content_key_of
 from tasks.store.artefacts import (
@@ -31,7 +36,7 @@ def make_gallery(plan: StagePlan, context: StageContext, inputs: Mapping[str, Ma
     """
     job, store, evaluation = context.job, context.store, inputs["evaluate"]
     numbers = range(len(job.recipe.prompts))
-    names = [training.parameters["stage"]["name"] for training in job.trainings]
+    trainings = {training.parameters["stage"]["name"]: training for training in job.trainings}
     write_gallery(
         folder,
         facts=GalleryFacts(
@@ -53,12 +58,28 @@ def make_gallery(plan: StagePlan, context: StageContext, inputs: Mapping[str, Ma
                 super_category=picture(store, evaluation, f"{STAGES}/{name}/{CATEGORY_MAP}")
                 if job.recipe.prompt.names_category
                 else None,
+                on_the_way=_on_the_way(context, training),
             )
-            for name in names
+            for name, training in trainings.items()
         ],
         scores=load_scores(store, evaluation),
     )
     return {}
+
+
+def _on_the_way(context: StageContext, training: StagePlan) -> list[OnTheWay]:
+    """What was drawn while a stage trained, as far as this machine has it: no artefact holds it."""
+    folder = pictures_folder(context.job.settings, training)
+    found: dict[int, list[tuple[int, Image.Image]]] = {}
+    for path in sorted(folder.glob("*-*.png")):
+        step, _, number = path.stem.partition("-")
+        with suppress(OSError, SyntaxError, ValueError), open_picture(path, OURS) as picture:  # cut off, or no longer
+            picture.load()
+            found.setdefault(int(number), []).append((int(step), picture.copy()))
+    prompts = context.job.recipe.picture_prompts
+    return [
+        OnTheWay(prompt=prompts[number], pictures=drawn) for number, drawn in found.items() if number < len(prompts)
+    ]
 
 
 gallery = stage_task("gallery", make_gallery)

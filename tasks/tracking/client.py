@@ -173,6 +173,8 @@ def _translated(error: Exception, where: str, words: Callable[[BaseException], s
     lost = (RequestException, ConnectionError, TimeoutError, socket.gaierror, BotoCoreError)
     for seen in _causes(error):  # the outermost that tells what happened decides
         status = _status(seen)
+        if status == 403 and _refuses_our_name(str(seen)):
+            return InputError(f"{where} does not know itself by that name ({words(error)}): see its --allowed-hosts")
         if status in (401, 403):
             return InputError(
                 f"{where} refuses our credentials ({words(error)}): set MLFLOW_TRACKING_USERNAME and "
@@ -243,6 +245,10 @@ def _ask_server(settings: Settings) -> None:
         raise_on_status=False,
     )
     said = f"{answer.status_code} {answer.reason}"
+    if own_words := shorten(" ".join(answer.text.split()), 200, placeholder=" ..."):
+        said += "" if own_words.startswith("<") else f" ({own_words})"  # a page of HTML tells a person nothing
+    if _refuses_our_name(answer.text):
+        raise InputError(_allow_name(settings, said))
     if answer.status_code in (429, 500, 502, 503, 504):
         raise TrackingUnreachable(f"MLflow at {shown(settings)} cannot work now: it answers {said}")
     if answer.status_code in (401, 403) or not _speaks_mlflow(answer.text):
@@ -250,6 +256,19 @@ def _ask_server(settings: Settings) -> None:
             f"{shown(settings)} answers {said}, not as an MLflow server that knows us: check MLFLOW_TRACKING_URI, and "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, if it wants them"
         )
+
+
+def _refuses_our_name(text: str) -> bool:
+    """Whether MLflow's server does not answer to the name by which it was asked."""
+    return "Invalid Host header" in text
+
+
+def _allow_name(settings: Settings, said: str) -> str:
+    place = urlsplit(settings.mlflow_tracking_uri).netloc.rpartition("@")[2]
+    return (
+        f"{shown(settings)} answers {said}: MLflow's server does not know itself by that name; start it with "
+        f"`mlflow server --allowed-hosts {place} ...` (docs/operations.md)"
+    )
 
 
 def _speaks_mlflow(text: str) -> bool:

@@ -53,6 +53,22 @@ def everything(project: Settings) -> dict[str, bytes]:
     return tree(project.root) | kept
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("train", "Missing argument 'NAME'."),
+        ("plan --jsn", "No such option: --jsn"),
+        ("nightly --now --dry-run", "say either --now or --dry-run"),
+    ],
+)
+def test_wrong_usage_is_told_in_json_where_json_is_asked_for(line: str, said: str) -> None:
+    done = command(*line.split(), "--json")
+    assert (done.exit_code, done.stdout) == (2, ""), done.output
+    report = json.loads(done.stderr)
+    assert report["error"] == "usage" and said in report["problems"][0]
+    assert "Usage:" in command(*line.split()).output  # for people, as ever
+
+
 # --- train ---
 
 

@@ -317,6 +317,8 @@ def test_tuning_says_what_was_best_of_each_method_and_writes_it_down(shared, mon
         (best,) = [each for each in tries if each["best"]]
         assert best["scores"]["identity_x_text"] == max(each["scores"]["identity_x_text"] for each in tries)
         assert tries[0]["scores"] != tries[1]["scores"]
+        pasted = yaml.safe_load(best["params"])
+        assert (pasted["method"], pasted["stages"]) == (method, best["changes"])
     page = (tmp_path / "tuning.md").read_text()
     assert "conceptbooth tune grid.yaml" in page and "| unet.learning_rate 0.001 | 4 |" in page
     assert page.count("| **") == 2

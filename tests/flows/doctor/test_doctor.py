@@ -23,6 +23,8 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from flows.doctor.diagnosis import Diagnosis, diagnosed_at_once, diagnosed_by
 from flows.doctor.services import service_probes
+from flows.doctor.setup import diagnose
+from tasks.jobs.code_digest import PROJECT
 from tasks.project.settings import load_settings
 from tasks.store.s3 import s3_client
 from tasks.tracking.table_forms import MIGRATIONS
@@ -90,6 +92,16 @@ def test_variables_in_dotenv_that_nobody_reads_are_a_note(project: Path) -> None
     assert found["state"] == "note" and found["found"].endswith(": MLFLOW_HTTP_REQUEST_TIMEOUT")
     (project / ".env").write_text("MLFLOW_TRACKING_TOKEN=a\n")
     assert ".env" not in examined()
+
+
+def test_code_of_another_checkout_than_the_project_s_is_a_note(project: Path) -> None:
+    own = project / "tasks" / "jobs" / "code_digest.py"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    (note,) = [each for each in diagnose(load_settings(project), 30) if each.what == "code"]
+    assert note.state == "note" and str(PROJECT) in note.found and f"pip install -e {project}" in note.way_out
+    own.unlink()
+    assert not [each for each in diagnose(load_settings(project), 30) if each.what == "code"]
 
 
 def test_the_same_for_people(project: Path) -> None:

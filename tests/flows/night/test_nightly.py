@@ -123,6 +123,10 @@ def test_before_the_first_night_everything_is_stale_and_the_dry_run_says_so(shar
     assert [each["concept"] for each in would["would_train"]] == [BAD, DIVERGES]
     assert [each["concept"] for each in would["deferred"]] == [TURTLE]
     assert would["would_train"][0]["causes"] == ["never trained"]
+    one = command("nightly", "--dry-run", "--max-concepts", "1", "--force", TURTLE, "--json")
+    assert [each["concept"] for each in json.loads(one.stdout)["would_train"]] == [TURTLE], "a forced one counts too"
+    shown = command("nightly", "--dry-run", "--max-concepts", "1").output
+    assert shown.count("never trained") == 1 and f"left for another night: {DIVERGES}, {TURTLE}" in shown
     assert not list((shared.store / "stages").glob("*"))
 
 

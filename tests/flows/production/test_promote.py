@@ -36,6 +36,7 @@ POLICY = {
     "git_clean": True,
     "stated": ["licence", "consent"],
     "evaluated_on": {"prompts": 2, "images": 4},
+    "promotion_reason": False,
 }
 
 
@@ -130,6 +131,40 @@ def test_a_version_is_promoted_drawn_rolled_back_shown_and_proved(project, tmp_p
     s3_client().put_object(Bucket=s3_bucket, Key=manifest, Body=content.replace(b"0.0", b"0.1", 1))
     result = run("verify-release", place, "--key", tmp_path / "public.pem")
     assert result.exit_code == 1 and "lineage/train-2-cross_attention.json: its bytes have changed" in result.stdout
+
+
+def at_80_columns(*arguments: str) -> str:
+    done = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "80"})
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_a_promotion_says_why_and_several_at_once_have_one_summary(project):
+    asks = {name: value for name, value in POLICY.items() if name != "promotion_reason"}
+    (project / POLICY_FILE).write_text(yaml.safe_dump(asks))
+    for arguments in ([CONCEPT], ["--all-passing"]):
+        (problem,) = refused("promote", *arguments)
+        assert problem.startswith("--reason TEXT is needed") and "promotion_reason: false" in problem
+
+    held = run("promote", "--all-passing", "--reason", "the week's release")
+    assert held.exit_code == 0 and f"{CONCEPT} version 2: held back" in held.stdout, held.output
+    assert "git_clean: train-3-unet was made from files that differ" in held.stdout and "1 held back" in held.stderr
+
+    (project / POLICY_FILE).write_text(yaml.safe_dump(asks | {"git_clean": False}))
+    (promoted,) = done("promote", "--all-passing", "--reason", "the week's release, as it was shown to everybody")
+    assert (promoted["concept"], promoted["result"], promoted["seq"]) == (CONCEPT, "promoted", 1)
+    (again,) = done("promote", "--all-passing", "--reason", "once more")
+    assert again["result"] == "serves already"
+    said = run("promote", CONCEPT).stdout  # nothing is promoted, so nobody asks why
+    assert f"{CONCEPT} version 2 serves already, in production since record 1; nothing was changed" in said
+    assert run("promote", CONCEPT, "--all-passing", "--reason", "x").exit_code == 2
+
+    shown = at_80_columns("releases")
+    assert max(len(line) for line in shown.splitlines()) <= 80 and "version 2 (serves)" in shown
+    assert "the week's release, as it was shown to everybody (" in " ".join(shown.split())
+    compared = at_80_columns("diff", CONCEPT, "1", "2")
+    scores = [line for line in compared.splitlines() if "CLIP-" in line]
+    assert len(scores) > 4 and max(map(len, scores)) <= 80
 
 
 def test_what_the_ledger_names_is_not_deleted_and_said_where_others_did(

@@ -96,3 +96,12 @@ def test_a_command_that_is_stopped_goes_on_and_registers_once(project):
     with closing(sqlite3.connect(project.home / "prefect" / "prefect.db")) as database:
         ends = database.execute("SELECT state_type FROM flow_run ORDER BY created").fetchall()
     assert ends == [("CRASHED",), ("CRASHED",), ("COMPLETED",)]
+    client = MlflowClient(project.mlflow_tracking_uri)
+    runs = client.search_runs([client.get_experiment_by_name("conceptbooth").experiment_id])
+    assert sorted(run.info.run_name for run in runs if run.info.status == "FINISHED") == [
+        "turtle v1",
+        "turtle v1: 1 embedding",
+        "turtle v1: 2 cross attention",
+        "turtle v1: 3 unet",
+    ]
+    assert len(runs) == 4  # none was doubled

@@ -108,6 +108,54 @@ def test_the_first_run_makes_everything_and_leaves_it_where_a_person_looks(share
     json.dumps(first.to_json())
 
 
+def newest_run(client):
+    (run,) = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+    return run
+
+
+def log_of(client, run, until: str) -> str:
+    """What the log of a run and of its tasks says, once it says this; Prefect writes it down a little later."""
+    from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+    from prefect.logging.handlers import APILogWorker
+
+    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
+    for _ in range(50):
+        APILogWorker.drain_all(timeout=1)
+        said = "\n".join(line.message for line in client.read_logs(wanted))
+        if until in said:
+            break
+        time.sleep(0.2)
+    return said
+
+
+def test_the_pages_call_a_run_by_its_concept_and_say_what_was_learnt(shared, first, prefect_url):
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+    with temporary_settings({"api.url": prefect_url}), get_client(sync_client=True) as client:
+        run = newest_run(client)
+        assert run.name == "turtle" and {"conceptbooth", "concept:turtle"} <= set(run.tags)
+        said = log_of(client, run, "turtle v1")
+        assert "turtle v1, registered now: CLIP-I" in said and str(first.gallery_html) in said
+        learnt = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["turtle-learnt"])))
+        assert "| CLIP-T |" in learnt[0].data
+
+
+def test_a_failure_is_a_failed_state_with_its_sentence_and_no_traceback(shared, first, prefect_url):
+    broken = add_concept(shared.root, "cut-off", first_photo=40) / "images" / "03.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    (job,) = plan_jobs(shared, ["cut-off"])
+    try:
+        outcome = train_here(job, Silence(), checked=True)  # so that a task fails, and not the check before
+        assert outcome.error and outcome.fault == "concept" and "03.png" in outcome.error
+        with temporary_settings({"api.url": prefect_url}), get_client(sync_client=True) as client:
+            run = newest_run(client)
+            assert (run.name, run.state.name) == ("cut-off", "Failed")
+            assert "03.png" in run.state.message and "encountered an exception" not in run.state.message
+            assert "Traceback" not in log_of(client, run, "Finished in state")
+    finally:
+        shutil.rmtree(job.concept.folder)
+
+
 def test_a_run_without_changes_starts_neither_prefect_nor_torch(shared, first):
     gallery = first.gallery_html.read_bytes()
     first.gallery_html.unlink()

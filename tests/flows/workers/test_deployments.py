@@ -9,10 +9,10 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import httpx
@@ -28,13 +28,15 @@ from prefect.events import emit_event
 from prefect.events.worker import EventsWorker
 from prefect.settings import temporary_settings
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Running
+from pydantic import SecretStr
 
 from flows.night.dispatch_workers import DEPLOYMENT, Patience, on_workers
 from flows.server.gpu_slot import slot_name
 from flows.server.server_process import LOOPBACK, free_port, start_server
 from flows.server.shared_server import LEASES_ON_DISK
 from flows.training.worker_protocol import expectation
-from flows.workers.deploy import WATCH, _make_watch
+from flows.workers.automations import FAILED, LATE, MISSED, WATCH, make_night_watches, make_watch
+from flows.workers.deployments import read_deployments
 from tasks.execution.reporting import Silence
 from tasks.execution.work_folders import kept_folder
 from tasks.jobs.jobs import plan_jobs
@@ -98,9 +100,9 @@ def silent(site, deployed) -> tuple[UUID, UUID]:
     def somebody_else_s() -> None: ...
 
     with site.client() as client, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flows.workers.deploy.SILENT_SECONDS", 10)
+        patch.setattr("flows.workers.automations.SILENT_SECONDS", 10)
         deployment = client.read_deployment_by_name("nightly/nightly")
-        _make_watch(client, [deployment])
+        make_watch(client, [deployment])
         ours = client.create_flow_run_from_deployment(deployment.id).id
         client.set_flow_run_state(ours, Running(), force=True)
         other = client.create_flow_run(somebody_else_s, state=Running()).id
@@ -141,8 +143,24 @@ def test_deploy_makes_pools_deployments_and_schedules_that_run(site, deployed):
         assert watch.enabled
         address = f"{site.settings.prefect_api_url}/automations/{watch.id}"
         before = httpx.get(address).json()
-        _make_watch(client, [client.read_deployment_by_name(name) for name in ("nightly/nightly", DEPLOYMENT)])
+        make_watch(client, [client.read_deployment_by_name(name) for name in ("nightly/nightly", DEPLOYMENT)])
         assert httpx.get(address).json() == before, "it forgets whom it watches when it is written again"
+
+
+def test_nights_that_failed_are_late_or_missed_have_automations_ready(site, deployed):
+    assert deployed["automations"] == [FAILED, LATE, MISSED]
+    told = site.settings.model_copy(update={"notify_url": SecretStr("http://127.0.0.1:9/notices")})
+    (night,) = (each for each in read_deployments(site.settings.root / "prefect.yaml") if each.name == "nightly")
+    assert night.longest_gap == timedelta(days=1)
+    with site.client() as client:
+        resting = [client.read_automations_by_name(name)[0] for name in (FAILED, LATE, MISSED)]
+        assert not any(automation.enabled for automation in resting)
+        make_night_watches(client, told, [night], [client.read_deployment_by_name("nightly/nightly")])
+        found = [client.read_automations_by_name(name)[0] for name in (FAILED, LATE, MISSED)]
+        assert [automation.id for automation in found] == [automation.id for automation in resting]
+        assert all(automation.enabled for automation in found)
+        assert {automation.actions[0].type for automation in found} == {"send-notification"}
+        assert found[2].trigger.within == timedelta(hours=26)
 
 
 def test_prefect_s_own_command_makes_the_same_of_the_same_file(site, deployed):
@@ -162,9 +180,21 @@ def test_prefect_s_own_command_makes_the_same_of_the_same_file(site, deployed):
 
 @pytest.mark.usefixtures("silent")
 def test_a_night_without_workers_ends_and_says_what_to_start(site, deployed):
+    class Log(Silence):
+        said: ClassVar[list[str]] = []
+
+        def warn(self, message: str) -> None:
+            self.said.append(message)
+
     jobs = plan_jobs(site.settings, ["turtle", "cup"])
-    patience = Patience(look=0.2, worker=0.5, cancel=30)
-    outcomes = list(on_workers(site.settings, Silence(), patience)(jobs, None, verified=["cup"]))
+    assert Patience().word < 60, "it is told in the first minute"
+    outcomes = list(
+        on_workers(site.settings, Log(), Patience(look=0.2, word=0.2, worker=2, cancel=30))(
+            jobs, None, verified=["cup"]
+        )
+    )
+    (told,) = Log.said
+    assert told.startswith("2 to train, and no worker of pool 'gpu'") and "conceptbooth worker --gpu N" in told
     assert {outcome.concept for outcome in outcomes} == {"turtle", "cup"}
     for outcome in outcomes:
         assert "conceptbooth worker --gpu N" in outcome.error and "'gpu'" in outcome.error
@@ -172,6 +202,7 @@ def test_a_night_without_workers_ends_and_says_what_to_start(site, deployed):
         runs = runs_of(client, DEPLOYMENT)
     assert {run.state_name for run in runs} == {"Cancelled"}
     assert {run.parameters["name"]: run.parameters["verify"] for run in runs} == {"turtle": False, "cup": True}
+    assert all(run.name == run.parameters["name"] and f"concept:{run.name}" in run.tags for run in runs)
 
 
 def test_what_has_not_begun_in_time_has_no_outcome_and_leaves_the_queue(site, deployed):

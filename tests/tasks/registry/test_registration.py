@@ -15,7 +15,8 @@ from tasks.project.settings import Settings
 from tasks.registry.cleared_tags import mend_cleared_tags
 from tasks.registry.reference import CANDIDATE, VersionReference
 from tasks.registry.registration import MODEL_ID_TAG, _create_version, confirm, register
-from tasks.registry.runs import PARENT_TAG, REGISTRAR_TAG, record_training
+from tasks.registry.run_facts import PARENT_TAG, REGISTRAR_TAG
+from tasks.registry.runs import record_training
 from tasks.registry.training_facts import TrainingFacts
 from tasks.registry.versions import (
     GALLERY_TAG,
@@ -31,6 +32,7 @@ from tasks.tracking.client import MlflowRefused, connect, experiment_id
 from tests.tasks.finished_training import DATA_VERSION, PROMPTS, STAGES, STEPS, concept, project, training
 
 NAME = "concept.turtle"
+STAGE_NAMES = ("1 embedding", "2 cross attention", "3 unet")
 ROOT = Path(__file__).resolve().parents[3]
 REGISTER = """
 import sys
@@ -82,8 +84,11 @@ def test_a_training_becomes_a_run_for_each_stage_under_one_that_tells_the_whole(
     assert run.data.params["images"] == "4"
     assert run.data.params["evaluation.prompts"] == str(len(PROMPTS))
     assert run.data.metrics["clip_i"] == 0.71
-    assert run.data.metrics["clip_t_low"] == pytest.approx(0.29)
-    assert run.data.metrics["base_clip_i_high"] == pytest.approx(0.47)
+    assert run.data.metrics["interval_95/clip_t_low"] == pytest.approx(0.29)
+    assert {name for name in run.data.metrics if "/" not in name} == {"clip_i", "clip_t"}  # charts that stand alone
+    assert run.data.params["unet.learning_rate"] == str(10.0**-5)
+    assert run.info.run_name == "turtle v1" and run.data.tags["mlflow.user"]
+    assert run.info.end_time - run.info.start_time == 4 * 12_500  # as long as its stages and its evaluation took
     assert run.data.tags["conceptbooth.data_version"] == DATA_VERSION
     assert run.data.tags["mlflow.source.git.commit"] == "a" * 40
     assert "**CLIP-I 0.71 [0.69, 0.73]**" in run.data.tags["mlflow.note.content"]
@@ -94,17 +99,18 @@ def test_a_training_becomes_a_run_for_each_stage_under_one_that_tells_the_whole(
     assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "prompts.json", "type": "table"}]
     table = pd.read_json(client.download_artifacts(run.info.run_id, "prompts.json"), orient="split")
     assert list(table["prompt"]) == list(PROMPTS)
+    assert list(table.columns[:3]) == ["prompt", "picture", "untrained_base"]
     assert table["clip_t_high"][0] == pytest.approx(0.32)
     pictures = {client.download_artifacts(run.info.run_id, cell["filepath"]) for cell in table["picture"]}
     others = {client.download_artifacts(run.info.run_id, cell["filepath"]) for cell in table["untrained_base"]}
     assert len({Path(file).read_bytes() for file in pictures | others}) == 2 * len(PROMPTS)
 
     stages = sorted(runs_of(client, settings, registered.run_id), key=lambda stage: stage.info.run_name)
-    assert [stage.info.run_name for stage in stages] == list(STAGES)
+    assert [stage.info.run_name for stage in stages] == [f"turtle v1: {n}" for n in STAGE_NAMES]
     for number, stage in enumerate(stages):
         assert stage.info.status == "FINISHED"
         assert stage.data.params["learning_rate"] == str(10.0 ** -(3 + number))
-        assert stage.data.tags["conceptbooth.stage_key"] == training(settings)[stage.info.run_name].key
+        assert stage.data.tags["conceptbooth.stage_key"] == training(settings)[STAGES[number]].key
         assert stage.info.end_time - stage.info.start_time == 12_500
         assert {entry.path for entry in client.list_artifacts(stage.info.run_id)} == {
             "preview.png",
