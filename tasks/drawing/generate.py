@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,12 @@ from tasks.project.params import SamplingParams, load_params
 from tasks.project.settings import Settings
 from tasks.registry.cleared_tags import mend_cleared_tags
 from tasks.registry.reference import VersionReference
-from tasks.registry.versions import KEY_TAG, WEIGHTS_FILE, ResolvedVersion, base_of, resolve, tag_of
+from tasks.registry.versions import BASE_DIGEST_TAG, KEY_TAG, WEIGHTS_FILE, ResolvedVersion, base_of, resolve, tag_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from model.bases.base import Base
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,12 +126,11 @@ def generate_pictures(
         _check_with_files(Path(base_reference), version, request)
     reporter.prepare(f"loading the base {base_reference}")
 
-    from model.bases.base import load_base
     from model.drawing.sample import generate
-    from model.runtime.device import numeric_policy, open_device
+    from model.runtime.device import numeric_policy
     from model.weights.concept import ConceptWeights
 
-    base = load_base(base_reference, base_revision, device=open_device(settings.device))
+    base = _open_base(base_reference, base_revision, version.tags.get(BASE_DIGEST_TAG), settings.device)
     weights = ConceptWeights.load(version.folder / WEIGHTS_FILE)
     texts = [weights.prompt.fill(prompt) for prompt in prompts]
     stems = file_stems(version, [weights.prompt.without_placeholder(prompt) for prompt in prompts], seed)
@@ -170,6 +172,15 @@ def generate_pictures(
     finally:
         reporter.end()
     return DrawnPictures(concept=version.concept, version=version.version, base=base_reference, pictures=made)
+
+
+@lru_cache(maxsize=1)  # the booth draws one order after the other, nearly always with one base
+def _open_base(reference: str, revision: str | None, digest: str | None, device: str) -> "Base":
+    """The base in memory. Its digest is an argument because a folder's files may change while a process lives."""
+    from model.bases.base import load_base
+    from model.runtime.device import open_device
+
+    return load_base(reference, revision, device=open_device(device))
 
 
 def _check_with_files(base: Path, version: ResolvedVersion, request: DrawingRequest) -> None:
