@@ -15,7 +15,7 @@ from flows.booth.guard import GALLERY_POLICY
 from tasks.booth.concept_view import newest_picture, view_images, view_version
 from tasks.booth.orders import most_pictures
 from tasks.booth.words import words_at_hand
-from tasks.concepts.concepts import check_name
+from tasks.concepts.concepts import IMAGES_FOLDER, check_name
 from tasks.registry.all_versions import KnownVersion
 from tasks.registry.reference import CANDIDATE
 from tasks.registry.versions import EVALUATION_TAG, REVOKED_TAG
@@ -58,6 +58,15 @@ def router_of(booth: Booth) -> APIRouter:
             if path := newest_picture(booth.store, manifest, sha256) if manifest else None:
                 return FileResponse(path, media_type="image/png", headers=_NEVER_CHANGES)
         raise HTTPException(404)
+
+    @router.get("/c/{name}/first-image")
+    def first_image(name: str) -> FileResponse:
+        check_name(name)
+        card = booth.card(name)
+        kind = mimetypes.guess_type(card.image or "")[0]
+        if card.image is None or kind not in _PICTURES:
+            raise HTTPException(404)
+        return FileResponse(booth.settings.concepts_dir / name / IMAGES_FOLDER / card.image, media_type=kind)
 
     @router.get("/c/{name}/{number}/evaluate/{file:path}")
     def evaluated(name: str, number: int, file: str) -> FileResponse:

@@ -1,7 +1,7 @@
 """Routes of a new concept: pictures are brought one by one, looked at as `add` looks at them, and added together."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -13,6 +13,8 @@ from tasks.booth.draft_checks import Findings, add_draft, check_draft
 from tasks.booth.visitors import MOST_FILE_BYTES, Visitor, place_for, remove_brought
 from tasks.booth.words import words_at_hand
 from tasks.project.base_limits import base_limits
+
+Asked = Annotated[dict[str, Any], Body()]
 
 
 def router_of(booth: Booth) -> APIRouter:
@@ -59,7 +61,7 @@ def router_of(booth: Booth) -> APIRouter:
         return {}
 
     @router.post("/drafts/{identity}/check")
-    def check(request: Request, identity: str, asked: dict[str, Any] = Body()) -> dict[str, Any]:
+    def check(request: Request, identity: str, asked: Asked) -> dict[str, Any]:
         _refuse_read_only(booth)
         draft = _draft(booth, request, identity)
         with booth.checking:
@@ -67,7 +69,7 @@ def router_of(booth: Booth) -> APIRouter:
         return {"problems": checked.problems.to_json(), "hints": checked.hints.to_json(), "good": checked.good}
 
     @router.post("/drafts/{identity}/add", response_model=None)
-    def add(request: Request, identity: str, asked: dict[str, Any] = Body()) -> dict[str, Any] | JSONResponse:
+    def add(request: Request, identity: str, asked: Asked) -> dict[str, Any] | JSONResponse:
         _refuse_read_only(booth)
         draft = _draft(booth, request, identity)
         with booth.checking:

@@ -34,8 +34,6 @@ class DrawingState:
     """Pictures, of both sides."""
     note: str = ""
     """What is being prepared."""
-    versions: tuple[int, ...] = ()
-    """Which versions drew, side by side."""
     problems: tuple[str, ...] = ()
 
     @property
@@ -89,8 +87,8 @@ class Drawer:
                 return known
         try:
             values: dict[str, Any] = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-            return DrawingState(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
-        except (OSError, ValueError, TypeError):
+            return DrawingState(**{**values, "problems": tuple(values["problems"])})
+        except (OSError, ValueError, TypeError, KeyError):
             return DrawingState(state="stopped")
 
     def ahead(self, identity: str) -> int:
@@ -152,7 +150,7 @@ class Drawer:
                     case "advance":
                         state = replace(state, done=said["side"] * job.order.count + said["done"])
                     case "done":
-                        self._finish(identity, replace(state, state="done", versions=tuple(said["versions"]), note=""))
+                        self._finish(identity, replace(state, state="done", note=""))
                         return
                     case "failed":
                         failed = replace(state, state="failed", problems=tuple(said["problems"]), note="")

@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import FileResponse
@@ -14,6 +14,7 @@ from tasks.booth.orders import Order, read_order
 from tasks.booth.visitors import Visitor
 from tasks.concepts.concepts import check_name
 
+Asked = Annotated[dict[str, Any], Body()]
 _NUMBER = re.compile(r"-(\d+)\.png")
 _SHOWN = 8
 """Drawings of a concept that a page begins with."""
@@ -24,9 +25,9 @@ def router_of(booth: Booth) -> APIRouter:
     router = APIRouter()
 
     @router.post("/c/{name}/drawings")
-    def draw(request: Request, name: str, asked: dict[str, Any] = Body()) -> dict[str, Any]:
+    def draw(request: Request, name: str, asked: Asked) -> dict[str, Any]:
         check_name(name)
-        order, visitor = read_order(booth.settings, name, asked), _visitor(booth, request)
+        order, visitor = read_order(booth.settings, name, booth.versions(name), asked), _visitor(booth, request)
         identity, folder = visitor.new_drawing(order.to_json())
         booth.drawer.take(identity, visitor.name, folder, order)
         return _told(booth, identity, folder, order) | {"hints": list(order.hints)}
@@ -90,8 +91,7 @@ def _told(booth: Booth, identity: str, folder: Path, order: Order) -> dict[str, 
     state = booth.drawer.state(identity, folder)
     sides = []
     for side, reference in enumerate(order.references):
-        version = state.versions[side] if side < len(state.versions) else None
-        called = f"version {version}" if version else reference.partition(order.concept)[2].strip("@/") or "newest"
+        called = f"version {reference.rpartition('/')[2]}"
         pictures = [f"/drawings/{identity}/{side}/{number}.png" for number in sorted(_pictures(folder, side))]
         sides.append({"called": called, "pictures": pictures})
     return {

@@ -1,7 +1,7 @@
 """The program that trains one concept for the booth, as `conceptbooth train` does, and keeps a note of how far it is.
 
-`python -m flows.booth.training_program NAME NOTE` runs in a session of its own: neither a closed page nor the end of the
-booth stops it. One trains at a time; another waits for it.
+`python -m flows.booth.training_program NAME NOTE` runs in a session of its own: neither a closed page nor the end of
+the booth stops it. One trains at a time; another waits for it.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""One concept as its page shows it: its versions, what each drew at its evaluation, where [V] looked, and its images."""
+"""One concept as its page shows it: what a version drew at its evaluation, where [V] looked, and the images."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

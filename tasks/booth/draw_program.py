@@ -1,7 +1,7 @@
 """The program that draws for the booth, in a process of its own: a crash of it takes no page down.
 
-`python -m tasks.booth.draw_program` reads orders from standard input, a JSON object a line ({"id", "folder", "order"}),
-and answers on standard output, also a line each: {"id", "event": "begin" | "advance" | "done" | "failed", ...}. The base
+`python -m tasks.booth.draw_program` reads orders from standard input, a JSON object a line: {"id", "folder", "order"}.
+It answers on standard output, also a line each: {"id", "event": "begin" | "advance" | "done" | "failed", ...}. The base
 stays in memory between orders. It ends when its input does.
 """
 
@@ -44,14 +44,13 @@ class LineReporter:
 
 def draw(settings: Settings, identity: str, folder: Path, order: Order, out: TextIO) -> None:
     """Draw an order into `folder`/0, and `folder`/1 where two versions are compared. Never raises for it."""
-    said: dict[str, Any] = {"id": identity, "event": "done", "versions": []}
+    said: dict[str, Any] = {"id": identity, "event": "done"}
     try:
         for side, reference in enumerate(versions_asked(order)):
             request = DrawingRequest(
                 prompts=[order.prompt], count=order.count, seed=order.seed, folder=folder / str(side)
             )
-            drawn = generate_pictures(settings, reference, request, LineReporter(out, identity, side))
-            said["versions"].append(drawn.version)
+            generate_pictures(settings, reference, request, LineReporter(out, identity, side))
     except InputError as error:
         said |= {"event": "failed", "problems": list(error.problems)}
     except WorkFailed as error:

@@ -8,9 +8,12 @@ from typing import Any, Self
 from model.bases.prompt import prompt_hints, prompt_problems
 from model.errors import InputError
 from model.serving.requests import Bounds, read_requests
+from tasks.lineage.head import picked
 from tasks.project.params import load_params
 from tasks.project.settings import Settings
+from tasks.registry.all_versions import KnownVersion
 from tasks.registry.reference import VersionReference
+from tasks.registry.versions import REVOKED_TAG
 
 MOST_SIDES = 2
 MOST_SEED = 2**32 - 1
@@ -22,7 +25,7 @@ class Order:
 
     concept: str
     references: tuple[str, ...]
-    """What draws, as people write it: one version, or two to be compared."""
+    """What draws, NAME/version: one, or two to be compared."""
     prompt: str
     negative_prompt: str = ""
     count: int
@@ -44,10 +47,10 @@ class Order:
         return tuple(prompt_hints(self.prompt))
 
 
-def read_order(settings: Settings, concept: str, asked: Mapping[str, Any]) -> Order:
+def read_order(settings: Settings, concept: str, versions: Sequence[KnownVersion], asked: Mapping[str, Any]) -> Order:
     """The order that a page sent: `prompt`, `negative_prompt`, `count`, `seed` and `versions`, a list of one or two.
 
-    A version is an alias or a number, or nothing: what the last training registered.
+    Each of them is an alias or a number, or nothing: what the last training registered. `versions` are the concept's.
 
     Raises:
         InputError: anything in it is wrong, all of it together, or it is beyond the bounds that the environment sets.
@@ -55,14 +58,14 @@ def read_order(settings: Settings, concept: str, asked: Mapping[str, Any]) -> Or
     bounds = Bounds.of(os.environ)
     problems: list[str] = []
     prompt, negative = _text(asked, "prompt", problems), _text(asked, "negative_prompt", problems)
-    versions = asked.get("versions")
-    named = [str(version).strip() for version in versions] if isinstance(versions, list) else [""]
+    chosen = asked.get("versions")
+    named = [str(version).strip() for version in chosen] if isinstance(chosen, list) else [""]
     if not 1 <= len(named) <= MOST_SIDES:
         problems.append(f"{len(named)} versions: one draws, or two side by side")
     references = []
     for version in named[:MOST_SIDES]:
         try:
-            references.append(str(VersionReference.parse(_reference(concept, version))))
+            references.append(_exactly(concept, version, versions))
         except InputError as error:
             problems += error.problems
     if not problems and len(set(references)) < len(references):
@@ -103,10 +106,15 @@ def versions_asked(order: Order) -> Sequence[VersionReference]:
     return [VersionReference.parse(reference) for reference in order.references]
 
 
-def _reference(concept: str, version: str) -> str:
-    if not version:
-        return concept
-    return f"{concept}/{version}" if version.isdigit() else f"{concept}@{version}"
+def _exactly(concept: str, named: str, versions: Sequence[KnownVersion]) -> str:
+    """The version that is meant, by its number: an alias may name another while the order waits."""
+    if not versions:
+        raise InputError(f"concept '{concept}' has no registered version yet: train it first")
+    written = f"{concept}{'/' if named.isdigit() else '@'}{named}" if named else concept
+    version = picked(VersionReference.parse(written), versions)
+    if revoked := version.tags.get(REVOKED_TAG):
+        raise InputError(f"concept '{concept}' version {version.version} was revoked on {revoked}")
+    return f"{concept}/{version.version}"
 
 
 def _text(asked: Mapping[str, Any], name: str, problems: list[str]) -> str:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from model.errors import InputError, WorkFailed
-from tasks.concepts.concepts import concept_names, load_concept
+from tasks.concepts.concepts import IMAGES_FOLDER, concept_names, load_concept
+from tasks.pictures.kinds import is_picture
 from tasks.plan.plan import ConceptPlan, make_plan
 from tasks.production.ledger import concepts_in, examine_ledger
 from tasks.production.registry import open_production
@@ -41,6 +42,8 @@ class ConceptCard:
     """UTC, ISO 8601."""
     picture: str | None = None
     """sha256 of the newest picture, by which a browser keeps it; None where it has none."""
+    image: str | None = None
+    """Name of the first image of its folder, to be shown where there is no picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +97,7 @@ def _card(settings: Settings, plan: ConceptPlan, versions: list[KnownVersion], s
         scores={name: score["mean"] for name, score in trained.scores.items()} if trained else {},
         trained_at=plan.trained_at,
         picture=str(evaluation.files[pictures[0]][0]) if evaluation and pictures else None,
+        image=None if pictures else _first_image(settings, plan.concept),
     )
 
 
@@ -105,6 +109,11 @@ def _state(plan: ConceptPlan, versions: list[KnownVersion]) -> State:
     if plan.state == "up to date":
         return "up to date"
     return "to train" if plan.trained or versions else "not trained"
+
+
+def _first_image(settings: Settings, name: str) -> str | None:
+    folder = settings.concepts_dir / name / IMAGES_FOLDER
+    return min((path.name for path in folder.iterdir() if is_picture(path)), default=None) if folder.is_dir() else None
 
 
 def _category(settings: Settings, name: str) -> str | None:

@@ -14,6 +14,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,16 +121,19 @@ def place_for(draft: Path, name: str) -> tuple[str, Path]:
     Raises:
         InputError: the draft has enough of them.
     """
-    there = brought(draft)
+    there = [int(folder.name) for folder in draft.iterdir() if folder.name.isdigit()]
     if len(there) >= MOST_FILES:
         raise InputError(f"{len(there)} files: a new concept is chosen from at most {MOST_FILES}; leave some out first")
-    if sum(file.size for file in there) >= MOST_DRAFT_BYTES:
+    if sum(file.size for file in brought(draft)) >= MOST_DRAFT_BYTES:
         raise InputError(f"{MOST_DRAFT_BYTES / 2**20:,.0f} MB were brought, which is enough; leave some out first")
-    number = f"{max((int(file.number) for file in there), default=0) + 1:03}"
     plain = _IN_NAMES.sub("-", name.replace("\\", "/").rpartition("/")[2]).strip(" .")[-120:] or "picture"
-    folder = draft / number
-    folder.mkdir()
-    return number, folder / proper_name(plain)
+    number = max(there, default=0)
+    while True:  # several come at once
+        number += 1
+        folder = draft / f"{number:03}"
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder.name, folder / proper_name(plain)
 
 
 def brought(draft: Path) -> list[BroughtFile]:
