@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from flows.booth import concept_routes, draft_routes, drawing_routes
 from flows.booth.booth import Booth
-from flows.booth.guard import Guard
+from flows.booth.guard import POLICY, Guard
 from flows.output.errors import error_lines
 from model.errors import InputError, WorkFailed
 from tasks.booth.pages import static_folder
@@ -44,7 +44,12 @@ def booth_app(booth: Booth, host: str) -> FastAPI:
 
     @app.exception_handler(Exception)
     def unforeseen(request: Request, error: Exception) -> Response:
-        return _told(booth, request, 500, error_lines(error, booth.settings, "booth"))
+        try:
+            raise error  # so that its traceback is written down
+        except Exception as met:  # noqa: BLE001 - whatever it is, the person is told
+            answer = _told(booth, request, 500, error_lines(met, booth.settings, "booth"))
+        answer.headers["content-security-policy"] = POLICY  # it does not pass the guard
+        return answer
 
     return app
 

@@ -96,6 +96,12 @@ class Drawer:
         with self._changed:
             return list(self._jobs).index(identity) if identity in self._jobs else 0
 
+    @property
+    def process_id(self) -> int | None:
+        """Of the program that draws; None where none runs."""
+        with self._changed:
+            return self._process.pid if self._process else None
+
     def stop(self, identity: str) -> None:
         """Give an order up; what is drawn of it stays."""
         with self._changed:

@@ -47,8 +47,9 @@ def draw(settings: Settings, identity: str, folder: Path, order: Order, out: Tex
     said: dict[str, Any] = {"id": identity, "event": "done"}
     try:
         for side, reference in enumerate(versions_asked(order)):
+            more: dict[str, Any] = {"negative_prompt": order.negative_prompt} if order.negative_prompt else {}
             request = DrawingRequest(
-                prompts=[order.prompt], count=order.count, seed=order.seed, folder=folder / str(side)
+                prompts=[order.prompt], count=order.count, seed=order.seed, folder=folder / str(side), **more
             )
             generate_pictures(settings, reference, request, LineReporter(out, identity, side))
     except InputError as error:

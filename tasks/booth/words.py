@@ -63,7 +63,9 @@ def whole_words(vocabulary: Iterable[str], merges: Iterable[tuple[str, str]]) ->
 def _words(folder: Path) -> tuple[str, ...]:
     from model.bases.tokens import base_tokenizers
 
-    tokenizer = base_tokenizers(folder, str(folder))[0]
-    written = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
-    merges = (pair.split(" ", 1) if isinstance(pair, str) else pair for pair in written["merges"])
-    return whole_words(written["vocab"], [(first, second) for first, second in merges])
+    tokenizer = base_tokenizers(folder, str(folder))[0].tokenizer
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    if model.get("type") != "BPE":  # other kinds mark their words otherwise, and are of languages
+        return ()
+    merges = (pair.split(" ", 1) if isinstance(pair, str) else pair for pair in model["merges"])
+    return whole_words(model["vocab"], [(first, second) for first, second in merges])
