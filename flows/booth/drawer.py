@@ -163,6 +163,8 @@ class Drawer:
                         self._finish(identity, failed)
                         return
                 self._states[identity] = state
+        if answers:
+            answers.close()
         with self._changed:
             if not self._states[identity].is_over:
                 said = ("the program that draws has ended (out of memory?); the next drawing starts it anew",)
@@ -200,4 +202,7 @@ class Drawer:
         if self._process is not None:
             self._process.kill()  # whoever waits for its answers finds their end
             self._process.wait()
+            with contextlib.suppress(OSError):
+                if self._process.stdin:
+                    self._process.stdin.close()
             self._process = None

@@ -22,7 +22,8 @@ from tasks.store.store import open_store
 from tests.browser import Page, find_browser, open_browser
 from tests.data_project import photo
 from tests.flows.booth.served import serving
-from tests.lineage_project import Trained, copy_of
+from tests.lineage_project import Trained, under_version_control
+from tests.training_project import make_training_project
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine")
 PHONE, DESK = 390, 1280
@@ -41,7 +42,7 @@ def address(lineage_project: Trained) -> Iterator[str]:
     apply_environment(lineage_project.settings)
     with serving(Booth(lineage_project.settings, read_only=False)) as place:
         yield place
-    shutil.rmtree(lineage_project.settings.home / "booth")
+    shutil.rmtree(lineage_project.settings.home / "booth", ignore_errors=True)
 
 
 def assert_readable(browser: Page, width: int, address: str) -> None:
@@ -88,7 +89,7 @@ def test_two_versions_draw_side_by_side_and_only_their_visitor_sees_it(
     for field, value in {"version": "1", "other": "2", "count": "2", "seed": "7"}.items():
         browser.value(f"document.getElementById('{field}').value = '{value}'")
     browser.value("document.querySelector('#drawing button[type=submit]').click()")
-    browser.until(DRAWN)
+    browser.until(DRAWN, seconds=240)
     called = browser.value("[...document.querySelectorAll('.side h3')].map(e => e.textContent)")
     pictures = browser.value("[...document.querySelectorAll('.side img')].map(e => e.getAttribute('src'))")
     assert called == ["version 1", "version 2"] and len(pictures) == 4
@@ -100,7 +101,7 @@ def test_two_versions_draw_side_by_side_and_only_their_visitor_sees_it(
     assert {(mark.prompt, mark.seed) for mark in marks} == {("a {} on the beach", 7)}
 
     browser.show(f"{address}/c/owl", DESK)  # the same visitor finds it again
-    browser.until(DRAWN)
+    browser.until(DRAWN, seconds=240)
     identity = pictures[0].split("/")[2]
     for place in (f"/drawings/{identity}", *pictures):  # another browser does not, whatever it knows
         with pytest.raises(urllib.error.HTTPError, match="404"):
@@ -109,9 +110,7 @@ def test_two_versions_draw_side_by_side_and_only_their_visitor_sees_it(
         assert json.load(answer) == []
 
 
-def test_a_thousand_concepts_are_filtered_and_sorted(
-    browser: Page, address: str, lineage_project: Trained, monkeypatch
-):
+def test_a_thousand_concepts_are_filtered_and_sorted(browser: Page, lineage_project: Trained, monkeypatch):
     cards = [
         ConceptCard(
             name=f"thing-{number:04}",
@@ -132,7 +131,8 @@ def test_a_thousand_concepts_are_filtered_and_sorted(
             "document.getElementById('find').dispatchEvent(new Event('input'))"
         )
         shown = "[...document.querySelectorAll('.card:not([hidden]) strong')].map(e => e.textContent)"
-        assert browser.value(f"{shown}.length") == 55  # thing-x09x and thing-09xx, the odd ones
+        wanted = [card.name for card in cards if card.category == "teapot" and "09" in card.name]
+        assert browser.value(shown) == wanted and 50 < len(wanted) < 100
         browser.value("document.querySelector('.chip[data-state=\"to train\"]').click()")
         assert browser.value(f"{shown}.length") == 0 and not browser.value("document.getElementById('nothing').hidden")
         browser.value("document.getElementById('clear').click()")
@@ -145,48 +145,48 @@ def test_a_thousand_concepts_are_filtered_and_sorted(
         assert browser.value("document.getElementById('count').textContent") == "250 of 1000 concepts"
         assert time.monotonic() - began < 10
         assert browser.value("document.documentElement.scrollWidth") <= PHONE
+    shutil.rmtree(lineage_project.settings.home / "booth", ignore_errors=True)
 
 
 def test_pictures_are_dropped_mended_added_and_trained(
-    browser: Page, lineage_project: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    browser: Page, base_folder: Path, evaluator_folder: Path, tmp_path: Path
 ):
-    settings = copy_of(lineage_project.settings, tmp_path / "project")
+    settings = make_training_project(tmp_path / "project", base_folder, evaluator_folder)
+    under_version_control(settings.root)
     apply_environment(settings)
-    monkeypatch.setenv("CONCEPTBOOTH_MLFLOW_ARTIFACT_ROOT", (tmp_path / "artifacts").as_uri())
     brought = tmp_path / "brought"
     brought.mkdir()
     for number in range(4):
         photo(70 + number, 64, 48).save(brought / f"fox-{number}.png")
     photo(70, 64, 48).save(brought / "fox-again.jpg", quality=90)
-    photo(80, 20, 20).save(brought / "tiny.png")
+    photo(80, 12, 12).save(brought / "tiny.png")
     with serving(Booth(settings, read_only=False)) as address:
         browser.show(f"{address}/new", DESK)
         browser.choose_files("#files", [brought / n for n in ("fox-0.png", "fox-1.png", "fox-again.jpg", "tiny.png")])
-        _write(browser, name="Red Fox", category="owl")
+        _write(browser, name="Red Fox", category="turtle")
         notes = "Object.fromEntries([...document.querySelectorAll('.brought li')].map(e => [e.children[1].textContent,"
         said = f"{notes} e.querySelector('.notes').textContent]))"
         browser.until("document.querySelectorAll('.brought li.bad').length == 3")
         told = browser.value(said)
         assert "nearly the same picture" in told["fox-0.png"] and told["fox-0.png"] == told["fox-again.jpg"]
-        assert told["tiny.png"].startswith("20 x 20 pixels") and str(tmp_path) not in str(told)
+        assert told["tiny.png"].startswith("12 x 12 pixels") and str(tmp_path) not in str(told)
         assert told["fox-1.png"] == ""
         assert "'red-fox'" in browser.until("document.querySelector('.problems[data-for=name]').textContent")
 
         _press(browser, "fox-again.jpg", "Leave out")
         _press(browser, "tiny.png", "Replace")
         browser.choose_files("#replacement", [brought / "fox-2.png"])
-        _write(browser, name="red-fox", category="owl")
+        _write(browser, name="red-fox", category="turtle")
         browser.until("document.getElementById('status').textContent == 'all good'")
-        assert list(browser.value(said)) == ["fox-0.png", "fox-1.png", "fox-2.png"] or browser.complaints
+        assert list(browser.value(said)) == ["fox-0.png", "fox-1.png", "fox-2.png"]
         browser.value("document.getElementById('add-train').click()")
         browser.until("location.pathname == '/c/red-fox' && !!document.querySelector('#progress progress')")
         concept = load_concept(settings, "red-fox")
         assert [origin.original for origin in image_origins(concept)] == ["fox-0.png", "fox-1.png", "fox-2.png"]
-        assert concept.super_category == "owl" and concept.licence == "not stated"
+        assert concept.super_category == "turtle" and concept.licence == "not stated"
         assert not list((settings.home / "booth" / "visitors").rglob("fox-*"))
-        browser.until(
-            "!!document.querySelector('#gallery .scene')", seconds=240
-        )  # the page comes anew with the version
+        # the page comes anew with the version
+        browser.until("!!document.querySelector('#gallery .scene')", seconds=240)
         record = read_last_training(open_store(settings), settings, "red-fox")
         assert record is not None and record.version == 1
         progress = browser.until("document.getElementById('progress').innerText")

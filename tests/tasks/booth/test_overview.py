@@ -12,11 +12,11 @@ from tests.tasks.lineage.test_lineage import promoted
 
 def test_cards_say_state_scores_picture_and_what_serves(lineage_project: Trained, tmp_path: Path):
     settings = copy_of(lineage_project.settings, tmp_path / "project")
-    promoted(settings, lineage_project.last)
     broken = settings.concepts_dir / "broken"
     shutil.copytree(settings.concepts_dir / "turtle", broken)
     (broken / "concept.yaml").write_text("super_category: 3\n")
-    overview = read_overview(settings)
+    with promoted(settings, lineage_project.last):
+        overview = read_overview(settings)
     owl, turtle, bad = (overview.card(name) for name in ("owl", "turtle", "broken"))
     assert owl and turtle and bad and [card.name for card in overview.cards] == ["broken", "owl", "turtle"]
     assert (owl.state, owl.version, owl.serving, owl.category) == ("up to date", 2, "version 2", "turtle")
@@ -44,8 +44,7 @@ def test_each_sentence_stands_at_its_picture_or_field_without_folders():
         files,
     )
     assert found.files["001"] == ["empty, 0 bytes", "a.png and a.png hold the same picture: keep one of them"]
-    assert (
-        found.files["002"] == ["a.png and a.png hold the same picture: keep one of them"] and "003" not in found.files
-    )
+    assert found.files["002"] == ["a.png and a.png hold the same picture: keep one of them"]
+    assert "003" not in found.files
     assert found.fields["name"] and found.fields["category"] == ['category is empty; such as category "stuffed animal"']
     assert found.others == ("0 usable images",)
