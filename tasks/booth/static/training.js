@@ -17,7 +17,7 @@
       parts.push(make("p", {}, `${work.title}${counted}`, make("span", { class: "dim" }, [work.note, work.left].filter(Boolean).map((said) => `, ${said}`).join(""))));
       parts.push(make("progress", { max: work.total || 1, ...(work.total ? { value: work.done } : {}), "aria-label": work.title }));
     }
-    if (note.state === "done") parts.push(make("p", { class: "notice" }, `Trained: ${note.said}. `, make("a", { href: location.pathname }, "Load the page with it")));
+    if (note.state === "done") parts.push(make("p", { class: "notice" }, `Trained: ${note.said}.`));
     if (note.state === "failed") parts.push(make("p", { class: "notice bad" }, `The training failed: ${note.said}`));
     if (note.lines?.length) parts.push(make("ol", { class: "steps dim" }, ...note.lines.map((line) => make("li", {}, line))));
     progress.replaceChildren(...parts);
