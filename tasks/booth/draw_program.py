@@ -47,9 +47,12 @@ def draw(settings: Settings, identity: str, folder: Path, order: Order, out: Tex
     said: dict[str, Any] = {"id": identity, "event": "done"}
     try:
         for side, reference in enumerate(versions_asked(order)):
-            more: dict[str, Any] = {"negative_prompt": order.negative_prompt} if order.negative_prompt else {}
             request = DrawingRequest(
-                prompts=[order.prompt], count=order.count, seed=order.seed, folder=folder / str(side), **more
+                prompts=[order.prompt],
+                negative_prompt=order.negative_prompt or None,
+                count=order.count,
+                seed=order.seed,
+                folder=folder / str(side),
             )
             generate_pictures(settings, reference, request, LineReporter(out, identity, side))
     except InputError as error:

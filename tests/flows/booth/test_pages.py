@@ -86,6 +86,7 @@ def test_two_versions_draw_side_by_side_and_only_their_visitor_sees_it(
 ):
     browser.show(f"{address}/c/owl", PHONE)
     browser.value("document.querySelector('[data-prompt=\"a {} on the beach\"]').click()")
+    browser.value("document.getElementById('negative').value = 'snow'")
     for field, value in {"version": "1", "other": "2", "count": "2", "seed": "7"}.items():
         browser.value(f"document.getElementById('{field}').value = '{value}'")
     browser.value("document.querySelector('#drawing button[type=submit]').click()")
@@ -98,7 +99,7 @@ def test_two_versions_draw_side_by_side_and_only_their_visitor_sees_it(
     files = sorted((lineage_project.settings.home / "booth").rglob("*.png"))
     marks = [read_mark(file) for file in files]
     assert sorted((mark.version, mark.index) for mark in marks) == [(1, 0), (1, 1), (2, 0), (2, 1)]
-    assert {(mark.prompt, mark.seed) for mark in marks} == {("a {} on the beach", 7)}
+    assert {(mark.prompt, mark.negative_prompt, mark.seed) for mark in marks} == {("a {} on the beach", "snow", 7)}
 
     browser.show(f"{address}/c/owl", DESK)  # the same visitor finds it again
     browser.until(DRAWN, seconds=240)
