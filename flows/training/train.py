@@ -35,8 +35,8 @@ def run_training(
     """Train, evaluate and register concepts, doing only what is not in the store; one outcome each, in order.
 
     One concept's failure does not stop the others. Where everything is there, Prefect is not even started. `verbose`
-    shows Prefect's own log on the terminal, `also_told` hears of the progress beside it. The outcomes' seconds add up to
-    what this call took. Apply `tasks.project.settings.apply_environment` before.
+    shows Prefect's own log on the terminal, `also_told` hears of the progress beside it. The outcomes' seconds add up
+    to what this call took. Apply `tasks.project.settings.apply_environment` before.
 
     Raises:
         InputError: something is wrong with what was asked for, all of it together; no work was started.
