@@ -2,9 +2,10 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from flows.booth.drawer import Drawer
+from flows.booth.training_note import TrainingNote
 from flows.booth.trainings import Trainings
 from model.errors import InputError
 from tasks.booth.overview import ConceptCard, Overview, read_overview
@@ -32,8 +33,11 @@ class Booth:
         """Pictures that were brought are decoded by one visitor at a time: each may need a gigabyte."""
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="overview")
         self._overview: tuple[float, Overview] | None = None
-        self._reading = threading.Lock()
+        self._reading: Future[Overview] | None = None
+        self._lock = threading.Lock()
+        self._noticed: set[tuple[str, str]] = set()
         sweep_visitors(settings)
+        self._read_soon()  # the first page need not wait for all of it
 
     @property
     def store(self) -> Store:
@@ -46,15 +50,20 @@ class Booth:
         age = time.monotonic() - known[0] if known else float("inf")
         if known and age < FRESH_SECONDS:
             return known[1]
-        if known and age < USABLE_SECONDS:
-            if self._reading.acquire(blocking=False):
-                self._reader.submit(self._read_aside)
-            return known[1]
-        return self._reader.submit(self._read).result()
+        reading = self._read_soon()
+        return known[1] if known and age < USABLE_SECONDS else reading.result()
 
     def forget_overview(self) -> None:
         """Something has changed that the next page must show."""
-        self._overview = None
+        with self._lock:
+            self._overview = self._reading = None
+
+    def notice(self, training: TrainingNote) -> None:
+        """A training that is over has changed the overview, once."""
+        known = (training.concept, training.began)
+        if not training.is_running and known not in self._noticed:
+            self._noticed.add(known)
+            self.forget_overview()
 
     def card(self, name: str) -> ConceptCard:
         """One concept as it is now. InputError where there is none."""
@@ -75,16 +84,17 @@ class Booth:
         self.drawer.close()
         self._reader.shutdown(wait=False, cancel_futures=True)
 
+    def _read_soon(self) -> "Future[Overview]":
+        """The reading that goes on, or a new one."""
+        with self._lock:
+            if self._reading is None or self._reading.done():
+                self._reading = self._reader.submit(self._read)
+            return self._reading
+
     def _read(self) -> Overview:
         overview = read_overview(self.settings)
         self._overview = (time.monotonic(), overview)
         return overview
-
-    def _read_aside(self) -> None:
-        try:
-            self._read()
-        finally:
-            self._reading.release()
 
 
 def _base(settings: Settings) -> str:

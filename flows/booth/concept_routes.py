@@ -101,8 +101,7 @@ def router_of(booth: Booth) -> APIRouter:
         note = booth.trainings.of(name)
         if note is None:
             return {"state": "none"}
-        if not note.is_running:
-            booth.forget_overview()
+        booth.notice(note)
         told = asdict(note)
         del told["process"]
         return told

@@ -85,7 +85,8 @@ def test_an_order_is_refused_with_all_that_is_wrong_with_it(client: TestClient, 
     assert beyond.json()["problems"] == ["8 pictures: a request may ask for 6"]
     twice = client.post("/c/owl/drawings", json=ORDER | {"versions": ["2", "candidate"]}, headers=OWN)
     assert "the same version twice" in twice.text
-    assert client.post("/c/owl/drawings", content=b"{" * 70_000, headers=OWN).status_code == 413
+    for path in ("/c/owl/drawings", "/drafts/0/check"):
+        assert client.post(path, content=b"{" * 70_000, headers=OWN).status_code == 413
     assert not (booth.settings.home / "booth" / "visitors").exists()
 
 
