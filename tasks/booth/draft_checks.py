@@ -66,7 +66,9 @@ def new_concept(files: Sequence[BroughtFile], asked: Mapping[str, Any]) -> NewCo
         name=said["name"],
         images=[file.path for file in files],
         category=said["category"],
-        **{name: said[name] or None for name in ("licence", "source", "consent")},
+        licence=said["licence"] or None,
+        source=said["source"] or None,
+        consent=said["consent"] or None,
     )
 
 
