@@ -94,7 +94,7 @@ def _card(settings: Settings, plan: ConceptPlan, versions: list[KnownVersion], s
         version=versions[-1].version if versions else None,
         champion=next((version.version for version in versions if CHAMPION in version.aliases), None),
         serving=serving,
-        scores={name: score["mean"] for name, score in trained.scores.items()} if trained else {},
+        scores=_means(trained.scores) if trained else {},
         trained_at=plan.trained_at,
         picture=str(evaluation.files[pictures[0]][0]) if evaluation and pictures else None,
         image=None if pictures else _first_image(settings, plan.concept),
@@ -109,6 +109,10 @@ def _state(plan: ConceptPlan, versions: list[KnownVersion]) -> State:
     if plan.state == "up to date":
         return "up to date"
     return "to train" if plan.trained or versions else "not trained"
+
+
+def _means(scores: Mapping[str, Mapping[str, float | None]]) -> dict[str, float]:
+    return {name: mean for name, score in scores.items() if (mean := score["mean"]) is not None}
 
 
 def _first_image(settings: Settings, name: str) -> str | None:
