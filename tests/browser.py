@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,12 +32,12 @@ class Page:
         self.complaints: list[str] = []
         self.requests: list[str] = []
 
-    def show(self, file: Path, width: int, height: int = 900) -> None:
-        """Open a file in a window of this size and wait until it is loaded."""
+    def show(self, place: Path | str, width: int, height: int = 900) -> None:
+        """Open a file, or an address, in a window of this size and wait until it is loaded."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **metrics)
         self._loaded = False
-        self.call("Page.navigate", url=file.as_uri())
+        self.call("Page.navigate", url=place.as_uri() if isinstance(place, Path) else place)
         while not self._loaded:
             self._receive()
 
@@ -45,6 +46,20 @@ class Page:
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def until(self, expression: str, seconds: float = SECONDS) -> Any:
+        """Wait until a JavaScript expression says something true; what it says."""
+        deadline = time.monotonic() + seconds
+        while not (value := self.value(expression)):
+            assert time.monotonic() < deadline, (expression, self.value("document.body.innerText"))
+            time.sleep(0.1)
+        return value
+
+    def choose_files(self, selector: str, files: list[Path]) -> None:
+        """Put files into a field for files, as the dialogue of the browser would."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
 
     def screenshot(self, file: Path) -> None:
         """The whole page, not only what the window shows, as PNG."""

@@ -38,10 +38,7 @@ class Trained:
 def make_lineage_project(root: Path, base_folder: Path, evaluator_folder: Path) -> Trained:
     """Bring three photographs, train on them twice with tiny models, and register what came out."""
     settings = make_training_project(root, base_folder, evaluator_folder)
-    (root / ".dvc").mkdir()
-    for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", "data/concepts/.gitignore"):
-        shutil.copyfile(REPOSITORY / name, root / name)
-    git(root, "init", "--quiet")
+    under_version_control(root)
     apply_environment(settings)
     originals = tuple(_photograph(root.parent / "brought", number) for number in range(3))
     brought = NewConcept(
@@ -61,6 +58,14 @@ def make_lineage_project(root: Path, base_folder: Path, evaluator_folder: Path) 
     version = register(settings, last.job.concept, last.manifests)
     remember(last, version.version)
     return Trained(settings=settings, first=first, last=last, version=version, originals=originals)
+
+
+def under_version_control(root: Path) -> None:
+    """Make a project one of git and DVC; nothing is committed yet."""
+    (root / ".dvc").mkdir()
+    for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", "data/concepts/.gitignore"):
+        shutil.copyfile(REPOSITORY / name, root / name)
+    git(root, "init", "--quiet")
 
 
 def copy_of(settings: Settings, root: Path) -> Settings:

@@ -264,3 +264,20 @@ def generate(
         size=size,
     )
     run_generate(settings, reference, request, as_json=as_json)
+
+
+@panel.command("booth", "booth --read-only", "booth --host 0.0.0.0 --port 8080 --read-only")
+def booth(
+    host: Annotated[str | None, Option(help="Address to listen on; without it only this machine reaches it.")] = None,
+    port: Annotated[int | None, Option(min=1, max=65535, help="Without it 7860, or a free one.")] = None,
+    read_only: Annotated[
+        bool, Option("--read-only", help="Nothing can be added or trained there, only drawn.")
+    ] = False,
+) -> None:
+    """Open a page to draw, compare, add concepts and train in the browser, on this machine until Ctrl-C.
+
+    It asks nothing of any other machine. What visitors have drawn is theirs alone.
+    """
+    from flows.booth.command import run_booth
+
+    run_booth(project(), host=host, port=port, read_only=read_only)

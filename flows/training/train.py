@@ -8,7 +8,7 @@ from flows.output.console import notices, warn
 from flows.output.image_notes import tell_notes
 from flows.output.invocation import command
 from flows.output.names import some_names
-from flows.output.progress import TerminalReporter
+from flows.output.progress import Both, TerminalReporter
 from flows.server.command_flows import flows_of_command
 from flows.training.made_before import made_before
 from flows.training.outcome import ConceptOutcome
@@ -20,6 +20,7 @@ from tasks.concepts.image_notes import notes_of
 from tasks.concepts.samples import unmade_samples
 from tasks.dvc.command import make_samples
 from tasks.execution.preflight import check_jobs
+from tasks.execution.reporting import Reporter
 from tasks.jobs.jobs import Job, plan_jobs
 from tasks.lineage.attest import attest
 from tasks.project.git import git_facts
@@ -28,18 +29,21 @@ from tasks.promotion.policy import load_policy
 from tasks.store.store import Store, open_store
 
 
-def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = False) -> list[ConceptOutcome]:
+def run_training(
+    settings: Settings, names: Sequence[str], *, verbose: bool = False, also_told: Reporter | None = None
+) -> list[ConceptOutcome]:
     """Train, evaluate and register concepts, doing only what is not in the store; one outcome each, in order.
 
     One concept's failure does not stop the others. Where everything is there, Prefect is not even started. `verbose`
-    shows Prefect's own log on the terminal. The outcomes' seconds add up to what this call took. Apply
-    `tasks.project.settings.apply_environment` before.
+    shows Prefect's own log on the terminal, `also_told` hears of the progress beside it. The outcomes' seconds add up
+    to what this call took. Apply `tasks.project.settings.apply_environment` before.
 
     Raises:
         InputError: something is wrong with what was asked for, all of it together; no work was started.
         WorkFailed: Prefect's API does not start, or DVC could not make the images of a bundled sample.
     """
-    started, reporter = time.monotonic(), TerminalReporter(notices())
+    started, terminal = time.monotonic(), TerminalReporter(notices())
+    reporter: Reporter = Both(terminal, also_told) if also_told else terminal
     unmade = unmade_samples(settings, names)
     jobs = plan_jobs(settings, [name for name in names if name not in unmade])
     store = open_store(settings)
@@ -72,7 +76,7 @@ def run_training(settings: Settings, names: Sequence[str], *, verbose: bool = Fa
     return judged(settings, _as_waited(done, started))
 
 
-def _warn(settings: Settings, store: Store, jobs: Sequence[Job], reporter: TerminalReporter) -> None:
+def _warn(settings: Settings, store: Store, jobs: Sequence[Job], reporter: Reporter) -> None:
     """Say before any time is spent what is out of order and hinders no training, but perhaps what comes after it."""
     noted = notes_of(settings, [(job.concept, job.images) for job in jobs])
     tell_notes(note for notes in noted.values() for note in notes)

@@ -135,6 +135,15 @@ def add_concept(settings: Settings, new: NewConcept, limits: BaseLimits) -> Adde
     )
 
 
+def check_new_concept(settings: Settings, new: NewConcept, limits: BaseLimits) -> tuple[str, ...]:
+    """Look at a new concept as `add_concept` does, and write nothing; the hints that it would give.
+
+    Raises:
+        InputError: anything is wrong, all of it together.
+    """
+    return _check(settings, new, limits).hints
+
+
 def _check(settings: Settings, new: NewConcept, limits: BaseLimits) -> _Intake:
     """Everything that can be wrong, before anything is written."""
     name, stated = new.name, new.stated

@@ -15,13 +15,15 @@ from tasks.drawing.picture_files import file_stems, folder_problems, write_pictu
 from tasks.execution.reporting import Reporter
 from tasks.project.params import SamplingParams, load_params
 from tasks.project.settings import Settings
-from tasks.registry.bases import base_of
+from tasks.registry.bases import FoundBase, base_of
 from tasks.registry.cleared_tags import mend_cleared_tags
 from tasks.registry.reference import VersionReference
-from tasks.registry.versions import KEY_TAG, WEIGHTS_FILE, ResolvedVersion, resolve, tag_of
+from tasks.registry.versions import BASE_DIGEST_TAG, KEY_TAG, WEIGHTS_FILE, ResolvedVersion, resolve, tag_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from model.bases.base import Base
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +126,11 @@ def generate_pictures(
             _check_with_files(Path(found.location), version, request)
         reporter.prepare(f"loading the base {found.said}")
 
-        from model.bases.base import load_base
         from model.drawing.sample import generate
-        from model.runtime.device import numeric_policy, open_device
+        from model.runtime.device import numeric_policy
         from model.weights.concept import ConceptWeights
 
-        base = load_base(found.location, found.revision, device=open_device(settings.device))
+        base = _open_base(found, version.tags.get(BASE_DIGEST_TAG), settings.device)
     weights = ConceptWeights.load(version.folder / WEIGHTS_FILE)
     texts = [weights.prompt.fill(prompt) for prompt in prompts]
     stems = file_stems(version, [weights.prompt.without_placeholder(prompt) for prompt in prompts], seed)
@@ -171,6 +172,22 @@ def generate_pictures(
     finally:
         reporter.end()
     return DrawnPictures(concept=version.concept, version=version.version, base=found.said, pictures=made)
+
+
+_opened: "dict[tuple[str, ...], Base]" = {}
+"""The base that was drawn with last: the booth draws one order after the other, nearly always with one base."""
+
+
+def _open_base(found: FoundBase, digest: str | None, device: str) -> "Base":
+    """The base in memory, by its digest: files of a folder may change while a process lives."""
+    from model.bases.base import load_base
+    from model.runtime.device import open_device
+
+    known = (digest or found.location, found.revision or "", device)
+    if known not in _opened:
+        _opened.clear()  # before the next is loaded, or two would be in memory
+        _opened[known] = load_base(found.location, found.revision, device=open_device(device))
+    return _opened[known]
 
 
 def _check_with_files(base: Path, version: ResolvedVersion, request: DrawingRequest) -> None:

@@ -147,6 +147,10 @@ class Settings(BaseSettings):
         description="artefacts of new MLflow experiments in the embedded database (a server has its own)",
     )
 
+    booth_read_only: bool = Field(
+        default=False, description="whether nobody can add concepts or train on the page of `conceptbooth booth`"
+    )
+
     notify_url: SecretStr = Field(
         default=SecretStr(""),
         description="where each night's summary is sent: POST of JSON; a secret, since many such addresses are",
