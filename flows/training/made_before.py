@@ -13,16 +13,21 @@ from tasks.registry.whole_version import is_whole
 from tasks.store.artefacts import CONTACT_SHEET, PAGE
 from tasks.store.scores import load_scores
 from tasks.store.store import Damaged, Store
+from tasks.tracking.client import TrackingUnreachable
 
 
 def made_before(settings: Settings, store: Store, names: Iterable[str]) -> dict[str, ConceptOutcome]:
-    """The outcomes of those concepts for which a training would do nothing; none where that cannot be told.
+    """The outcomes of those concepts for which a training would do nothing; none where MLflow does not answer.
+
+    A training asks it again, more patiently, and keeps what it has made until then.
 
     Raises:
         StoreFailed: the store cannot be read.
-        WorkFailed: MLflow does not answer.
     """
-    plan = make_plan(settings, names)
+    try:
+        plan = make_plan(settings, names)
+    except TrackingUnreachable:
+        return {}
     found = {concept.concept: _outcome(settings, store, concept) for concept in plan.of("up to date")}
     return {name: outcome for name, outcome in found.items() if outcome is not None}
 
