@@ -88,7 +88,9 @@ def load_base(reference: str, revision: str | None = None, *, device: torch.devi
     check_base_folder(folder, with_weights=source.folder is not None)
     family = family_of(read_json(folder / INDEX, INDEX))
     if source.folder is None:  # gigabytes come only once it is known that they can be used
-        weights = [f"{part}/{name}.safetensors" for part, name in family.models.items()]
+        names = (f"{part}/{name}" for part, name in family.models.items())
+        ends = (".safetensors", ".safetensors.index.json", "-*-of-*.safetensors")
+        weights = [f"{name}{end}" for name in names for end in ends]
         folder = fetch(source, _HUB_CONFIGS + weights)
         check_base_folder(folder)
     device = torch.device(device)

@@ -43,6 +43,8 @@ def model_source(reference: str, revision: str | None = None, *, what: str = "ba
                 f"{what} '{reference}' is a folder: its revision '{revision}' has no meaning, leave it out"
             )
         return ModelSource(reference, None)
+    if Path(reference).is_file():
+        raise InputError(f"{what} '{reference}': a single file; a diffusers pipeline folder is needed")
     if not HUB_ID.fullmatch(reference):
         raise InputError(f"{what} '{reference}': no such folder, and no hub id of the form owner/name")
     if revision == NEWEST:
@@ -119,10 +121,10 @@ def base_resolution(folder: Path) -> int:
 
 
 def base_size_step(folder: Path) -> int:
-    """Pixels to one latent of a checked base, along one side."""
+    """What the sides of a checked base's pictures are multiples of, in pixels."""
     family = base_family(folder)
     denoiser, vae = (_checked(folder / part.folder / "config.json") for part in (family.denoiser, family.vae))
-    return family.resolution(denoiser, vae) // family.latent_shape(denoiser, vae)[-1]
+    return family.resolution(denoiser, vae) // family.latent_shape(denoiser, vae)[-1] * family.patch
 
 
 def _shapes(folder: Path, family: Family, problems: list[str]) -> dict[str, dict[str, TensorShape]]:

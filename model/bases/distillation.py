@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
+from model.families.known import family_of
 from model.reading.documents import read_json
 
 _SCHEDULERS = ("LCMScheduler", "TCDScheduler")
@@ -14,8 +15,12 @@ _NAMES = re.compile(r"(?<![a-z])(turbo|lcm|lightning|hyper-?sd|flash|dmd2?|pcm)(
 
 def distilled(folder: Path) -> str | None:
     """What shows that the checked base in `folder` was distilled; None if nothing does."""
-    files = ("scheduler/scheduler_config.json", "model_index.json", "unet/config.json")
-    scheduler, *others = (_content(folder / file) for file in files)
+    index = _content(folder / "model_index.json")
+    family = family_of(index)
+    scheduler = _content(folder / "scheduler/scheduler_config.json")
+    others = (index, _content(folder / family.denoiser.folder / "config.json"))
+    if shown := family.distilled(scheduler):
+        return shown
     if (kind := scheduler.get("_class_name")) in _SCHEDULERS:
         return f"its scheduler is a {kind}"
     for content in others:

@@ -171,7 +171,7 @@ def _tokenize(tokenizer: PromptReader, text: str, prompt: ConceptPrompt | None) 
             ids.append(category_ids[0])
             ends.append(start)
         # Where words hold the space before them, [V] holds the one before it.
-        own = part.removesuffix(tokenizer.space) if number < len(parts) - 1 else part
+        own = part.rstrip() if tokenizer.space and number < len(parts) - 1 else part
         its_ids, its_ends = tokenizer.ids_and_ends(own)
         ids += its_ids
         ends += [start + end for end in its_ends]

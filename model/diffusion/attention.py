@@ -67,9 +67,13 @@ def recorded_columns(base: Base, prompt: TokenizedPrompt, word: Sequence[int] = 
     if len(prompt.placeholder) != 1 or places != list(range(places[0], places[0] + len(places))):
         raise ValueError("the prompt does not hold [V] once, and its super-category nowhere but right behind it")
     columns = AttentionColumns()
+
+    def see(scores: torch.Tensor) -> None:
+        columns.add(base.family.comparable(word_columns(scores, words), prompt))
+
     # slices, not lists: those would be copied to the device in every layer of every step
     words = [slice(each[0], each[-1] + 1) for each in (prompt.placeholder, prompt.super_category, word) if each]
-    with base.family.watching(base.denoiser, prompt, lambda scores: columns.add(word_columns(scores, words))):
+    with base.family.watching(base.denoiser, prompt, see):
         yield columns
 
 

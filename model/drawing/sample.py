@@ -135,7 +135,8 @@ def _tokenize_all(
     size: PictureSize | None,
 ) -> tuple[list[TokenizedPrompt], TokenizedPrompt | None]:
     """The prompts, and the negative one if there is one."""
-    problems = sampling.problems() + (size.problems(base.resolution, base.size_step) if size else [])
+    problems = sampling.problems()
+    problems += size.problems(base.resolution, base.size_step * base.family.patch) if size else []
     away_from = None
     tokenized = []
     for text in prompts:

@@ -25,8 +25,8 @@ def kohya_lora(base: Base, layers: Mapping[str, torch.Tensor]) -> dict[str, torc
     All layers have one rank and that as their alpha: the scale is 1 for whoever reads the alphas, and for whoever does
     not. Raises InputError for a base whose family has no names there.
     """
-    if reason := base.family.without_original():
-        raise InputError(f"base model '{base.source.reference}': {reason}; `--as lora` is the form for diffusers")
+    if reason := base.family.without_form("kohya"):
+        raise InputError(f"base model '{base.source.reference}': {reason}")
     even, names = of_one_rank(layers), _kohya_names(base)
     tensors: dict[str, torch.Tensor] = {}
     for layer in lora_layers(even):

@@ -96,6 +96,10 @@ class Family(ABC):
     """Class in diffusers of what draws."""
     zero_option: str | None = None
     """What of model_index.json says whether zeros stand for the empty prompt; they do where it says nothing."""
+    opened_with: str | None = None
+    """The only libraries with which exports were opened; None for those of the usual."""
+    patch: int = 1
+    """Latents that the denoiser reads as one, along one side: pictures have sides of whole ones."""
     samples_posterior: bool
     """Whether latents of pictures are drawn from what the VAE makes of them, or are its mode."""
 
@@ -127,6 +131,10 @@ class Family(ABC):
     @abstractmethod
     def latent_shape(self, denoiser: Config, vae: Config) -> tuple[int, int, int]:
         """Channels, height and width of such a picture's latents."""
+
+    def distilled(self, scheduler: Config) -> str | None:
+        """What in a scheduler's file shows that a base was distilled to draw in a few steps; None if nothing does."""
+        return None
 
     # Words.
 
@@ -212,13 +220,17 @@ class Family(ABC):
 
     @abstractmethod
     def watching(
-        self, denoiser: nn.Module, prompt: TokenizedPrompt | None, see: Callable[[Tensor], None]
+        self, denoiser: nn.Module, prompt: TokenizedPrompt, see: Callable[[Tensor], None]
     ) -> AbstractContextManager[None]:
         """Inside, `see` is given what each layer makes of picture and text, in the layers' order.
 
         That are the scores (batch, heads, pixels, tokens) of which a softmax over the tokens is the attention of the
         picture to the text, in float32 or better; tokens stand where they stand in `prompt`.
         """
+
+    def comparable(self, shares: Tensor, prompt: TokenizedPrompt) -> Tensor:
+        """Shares of attention, as large as the weights of methods are meant for."""
+        return shares
 
     # What a stage may ask for.
 
@@ -236,9 +248,18 @@ class Family(ABC):
     def word_usage(self, part: TextPart, token: str) -> list[str]:
         """Lines of Python that give a text model of `pipeline` the word out of `embeddings`."""
 
-    @abstractmethod
-    def without_original(self) -> str | None:
-        """Why there is no single file of the base under the original's names; None where there is."""
+    @property
+    def usage_imports(self) -> tuple[str, ...]:
+        """Lines of Python that those lines need."""
+        return ()
+
+    def call_options(self, resolution: int) -> dict[str, object]:
+        """What else the pipeline has to be asked for such a picture."""
+        return {}
+
+    def without_form(self, form: str) -> str | None:
+        """Why a version cannot be exported in a form; None where it can."""
+        return None
 
 
 def of_diffusers(name: str) -> Any:

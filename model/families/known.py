@@ -5,24 +5,28 @@ from typing import Any
 
 from model.families.family import Family
 from model.families.stable_diffusion import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
+from model.families.z_image import Z_IMAGE
 
-FAMILIES: tuple[Family, ...] = (STABLE_DIFFUSION, STABLE_DIFFUSION_XL)
+FAMILIES: tuple[Family, ...] = (STABLE_DIFFUSION, STABLE_DIFFUSION_XL, Z_IMAGE)
 NAMES = ", ".join(family.name for family in FAMILIES)
 
 
 def family_of(index: Mapping[str, Any]) -> Family:
     """The family of a pipeline, by its model_index.json."""
+    if index.get("_class_name") == Z_IMAGE.pipeline:
+        return Z_IMAGE
     return STABLE_DIFFUSION_XL if _holds(index, "text_encoder_2") else STABLE_DIFFUSION
 
 
 def other_kind(index: Mapping[str, Any]) -> str | None:
     """Why a pipeline cannot be a base whatever its parts are; None if it may be one."""
     kind = index.get("_class_name")
-    if _holds(index, "transformer"):
+    if _holds(index, "transformer") and kind != Z_IMAGE.pipeline:
+        if str(kind).startswith("ZImage"):
+            return f"it is a {kind}, which draws from pictures beside text; name the base that draws from text alone"
         return (
             f"it is a {kind}, whose transformer ({index['transformer'][-1]}) reads text and picture by joint "
-            "attention, as Stable Diffusion 3 and FLUX do; the training works on the cross-attention of a UNet, which "
-            "it has not"
+            f"attention, as Stable Diffusion 3 and FLUX do; of such bases only {Z_IMAGE.name} can be taught here"
         )
     only_the_second = _holds(index, "text_encoder_2") and not _holds(index, "text_encoder")
     if index.get("requires_aesthetics_score") or only_the_second:

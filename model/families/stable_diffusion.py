@@ -116,7 +116,7 @@ class StableDiffusion(Family):
         return ".attn2." in parameter
 
     def watching(
-        self, denoiser: nn.Module, prompt: TokenizedPrompt | None, see: Callable[[Tensor], None]
+        self, denoiser: nn.Module, prompt: TokenizedPrompt, see: Callable[[Tensor], None]
     ) -> AbstractContextManager[None]:
         """Only cross-attention (`attn2`) is touched, and it has its own processors back afterwards."""
         from model.families.cross_attention import watched
@@ -139,9 +139,6 @@ class StableDiffusion(Family):
                 f"pipeline.{part.folder}.text_model.eos_token_id = pipeline.{part.tokenizer}.eos_token_id",
             ]
         return lines
-
-    def without_original(self) -> str | None:
-        return None
 
 
 def _pixels_to_a_latent(vae: Config) -> int:

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from model.errors import InputError
+from model.methods import joint_presets
 from model.methods.method import STAGE_SETTINGS, Method, Stage, StartsFrom
 
 Presets = dict[str, Method]
 
-PUBLISHED, DIFFUSERS, TOYWORLD = "published", "diffusers", "toyworld"
+PUBLISHED, DIFFUSERS, TOYWORLD, JOINT = "published", "diffusers", "toyworld", "joint_attention"
 # Objects of the toy world always stand upright and look one way: its base has never seen a turned or mirrored picture.
 # They were tuned with as many views as there were then.
 _TOYWORLD_VIEWS: dict[str, Any] = {
@@ -53,6 +54,7 @@ _TOYWORLD_FIRST = (
 _ATTNDREAMBOOTH = {
     PUBLISHED: _attndreambooth(*_PUBLISHED_FIRST, {"learning_rate": 2e-6, "max_train_steps": 500}),
     TOYWORLD: _attndreambooth(*_TOYWORLD_FIRST, {"learning_rate": 2e-4, "max_train_steps": 75, **_TOYWORLD_VIEWS}),
+    JOINT: _attndreambooth(*joint_presets.ATTNDREAMBOOTH),
 }
 # From a rare token the lowest rate of stage 1 that was tried is the best. Tuned: docs/tuning-start.md.
 _ATTNDREAMBOOTH_RARE_TOKEN = _ATTNDREAMBOOTH | {
@@ -74,12 +76,14 @@ _ATTNDREAMBOOTH_FAST = {
 
 
 def _as_lora(name: str, presets: Presets, changes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Presets:
-    """A method whose UNet stages train LoRAs; `changes` by preset and stage."""
+    """A method whose UNet stages train LoRAs; `changes` by preset and stage, of presets that have none already."""
     return {
         preset: dataclasses.replace(
             method,
             name=name,
-            stages=tuple(dataclasses.replace(stage, **changes[preset].get(stage.name, {})) for stage in method.stages),
+            stages=tuple(
+                dataclasses.replace(stage, **changes.get(preset, {}).get(stage.name, {})) for stage in method.stages
+            ),
         )
         for preset, method in presets.items()
     }
@@ -143,14 +147,16 @@ _TEXTUAL_INVERSION: dict[str, dict[str, Any]] = {
         "templates": _SAID_OF_PICTURES,
     },
     TOYWORLD: {"learning_rate": 2e-2, "max_train_steps": 150, "templates": _SAID_OF_TOYS, **_TOYWORLD_VIEWS},
+    JOINT: {"templates": _SAID_OF_PICTURES, **joint_presets.TEXTUAL_INVERSION},
 }
 _DREAMBOOTH: dict[str, dict[str, Any]] = {
     # arXiv 2208.12242, Stable Diffusion.
     PUBLISHED: {"learning_rate": 5e-6, "max_train_steps": 1000, "batch_size": 1, **_UNTURNED},
     DIFFUSERS: {"learning_rate": 5e-6, "max_train_steps": 400, "batch_size": 1, **_UNTURNED},
     TOYWORLD: {"learning_rate": 4e-4, "max_train_steps": 60, **_TOYWORLD_VIEWS},
+    JOINT: joint_presets.DREAMBOOTH,
 }
-_RARE_TOKEN = {PUBLISHED: "sks", DIFFUSERS: "sks", TOYWORLD: "q"}
+_RARE_TOKEN = {PUBLISHED: "sks", DIFFUSERS: "sks", TOYWORLD: "q", JOINT: joint_presets.RARE_TOKEN}
 """What the toy world's base has no use for is a single letter."""
 
 
@@ -174,6 +180,7 @@ _PRIOR: dict[str, dict[str, Any]] = {
     PUBLISHED: {"prior_weight": 1.0, "class_images": 1000},
     DIFFUSERS: {"prior_weight": 1.0, "class_images": 200, "max_train_steps": 800},
     TOYWORLD: {"prior_weight": 1.0, "class_images": 100},
+    JOINT: joint_presets.PRIOR,
 }
 
 
@@ -296,7 +303,7 @@ def _starting_from(start: StartsFrom, name: str, presets: Presets) -> Presets:
 
 
 def _presets(make: Callable[[str], Method]) -> Presets:
-    return {preset: make(preset) for preset in (PUBLISHED, DIFFUSERS, TOYWORLD)}
+    return {preset: make(preset) for preset in (PUBLISHED, DIFFUSERS, TOYWORLD, JOINT)}
 
 
 METHODS: dict[str, Presets] = {
@@ -323,7 +330,13 @@ METHODS: dict[str, Presets] = {
     "attndreambooth_dop": _changed(
         "attndreambooth_dop", _with(["cross_attention", "unet"], class_prediction_weight=1.0)
     ),
-    "attndreambooth_pull": _changed("attndreambooth_pull", _with(["cross_attention", "unet"], weight_pull=1.0)),
+    "attndreambooth_pull": {  # a LoRA is not pulled to the base's parameters, which it leaves as they are
+        preset: method
+        for preset, method in _changed(
+            "attndreambooth_pull", _with(["cross_attention", "unet"], weight_pull=1.0)
+        ).items()
+        if preset != JOINT
+    },
     # What the word is good for that [V] starts from.
     "attndreambooth_rare_token": _starting_from("rare_token", "attndreambooth_rare_token", _ATTNDREAMBOOTH_RARE_TOKEN),
     "dreambooth_super_category": _starting_from("super_category", "dreambooth_super_category", _presets(_dreambooth)),

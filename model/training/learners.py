@@ -35,6 +35,12 @@ def learners(base: Base, stage: Stage, seed: int) -> Iterator[dict[str, torch.nn
         yield {name: every[name] for name in names}
         return
     layers = matrix_layers(base) & {name.rpartition(".")[0] for name in names}
+    denoiser = f"{base.family.denoiser.folder}."
+    layers = {
+        layer
+        for layer in layers
+        if not layer.startswith(denoiser) or base.family.takes_lora(layer.removeprefix(denoiser))
+    }
     with adapted(base, sorted(layers), rank=stage.lora_rank, alpha=stage.lora_alpha, seed=seed) as adapters:
         yield adapters
 

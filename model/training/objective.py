@@ -199,7 +199,8 @@ def _context_loss(
     prompt = anchors.contexts[chosen]
     words = other_words(prompt)
     ours, theirs = encode_text(base, [prompt], embeddings), anchors.read.each(lambda part: part[chosen : chosen + 1])
-    distance = context_embedding_distance(ours.states, theirs.states, words)
+    as_long = theirs.states[:, : ours.states.shape[1]]  # it was read beside longer prompts
+    distance = context_embedding_distance(ours.states, as_long, words)
     loss = stage.context_embedding_weight * distance
     if stage.context_attention_weight:
         latents, time_ids = setup.banks[0].sample(stage.batch_size, generator)

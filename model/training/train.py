@@ -244,7 +244,7 @@ def _check_input(
     previous: ConceptWeights | None,
     group: ProcessGroup,
 ) -> None:
-    problems = stage.problems()
+    problems = [*stage.problems(), *base.family.stage_problems(stage)]
     if uneven := stage.uneven_share(group.size):
         problems.append(uneven)
     if not images:

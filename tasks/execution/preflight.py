@@ -106,6 +106,8 @@ def _check_base_reads(job: Job) -> None:
     with _setting_up():
         base = open_base(recipe.base, job.settings.device)
         check_short_side(job.settings, recipe.params, base.resolution)  # of a base on the hub it is known only now
+    if problems := [said for stage in recipe.method.stages for said in base.family.stage_problems(stage)]:
+        raise InputError(*problems)
     check_concept(base.tokenizers, recipe.prompt, recipe.prompts)
     for stage in recipe.method.stages:
         if stage.starts_from == "rare_token":

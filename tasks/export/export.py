@@ -18,7 +18,7 @@ from tasks.execution.reporting import Reporter
 from tasks.export.lora import Cut, embeddings_for_others, write_kohya, write_lora
 from tasks.export.measuring import evaluator_of, score_again
 from tasks.export.samples import write_samples
-from tasks.export.usage import LEAST_VERSIONS, diffusers_usage
+from tasks.export.usage import diffusers_usage, tried
 from tasks.export.written import Written, called_elsewhere, file_stem
 from tasks.lineage.chain import read_chain
 from tasks.lineage.head import find_head
@@ -86,6 +86,8 @@ def export_version(
     with _appearing_whole(place) as folder:
         with base_of(settings, version) as found:
             base = load_base(found.location, found.revision, device=device)
+        if reason := base.family.without_form(form):
+            raise InputError(f"concept '{record.concept.name}': {reason}")
         weights = ConceptWeights.load(version.folder / WEIGHTS_FILE)
         reporter.prepare(f"writing it for {form}")
         if write_cut := CUTTERS.get(form):
@@ -121,8 +123,8 @@ def _write_diffusers(base: "Base", weights: "ConceptWeights", record: TrainingFa
     from model.exports.diffusers_pipeline import write_pipeline
 
     write_pipeline(base, weights, folder)
-    usage = diffusers_usage(record, 'pipeline = DiffusionPipeline.from_pretrained("PATH_OF_THIS_FOLDER")')
-    return Written(library="diffusers", usage=f"{usage}\n\nOpened with {LEAST_VERSIONS}, and with later ones.")
+    usage = diffusers_usage(base, record, 'pipeline = DiffusionPipeline.from_pretrained("PATH_OF_THIS_FOLDER")')
+    return Written(library="diffusers", usage=f"{usage}\n\n{tried(base)}")
 
 
 def _write_a1111(base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path) -> Written:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.errors import InputError
-from tasks.export.usage import LEAST_VERSIONS, diffusers_usage
+from tasks.export.usage import diffusers_usage, tried
 from tasks.export.written import Written, called_elsewhere, file_stem
 from tasks.registry.training_facts import TrainingFacts
 
@@ -52,6 +52,7 @@ def write_lora(base: "Base", weights: "ConceptWeights", record: TrainingFacts, f
     options = base.family.sampler_options(base.noise_scheduler)
     solver = ", ".join(f"{name}={value!r}" for name, value in options.items())
     usage = diffusers_usage(
+        base,
         record,
         f"pipeline = DiffusionPipeline.from_pretrained({origin})",
         f"pipeline.scheduler = {base.family.sampler}({solver})",
@@ -60,19 +61,22 @@ def write_lora(base: "Base", weights: "ConceptWeights", record: TrainingFacts, f
         *(line for part in base.family.text for line in base.family.word_usage(part, record.concept.placeholder_token)),
         imports=[
             f"from diffusers import DiffusionPipeline, {base.family.sampler}",
+            *base.family.usage_imports,
             "from safetensors.torch import load_file",
         ],
     )
-    tried = f"Opened with {LEAST_VERSIONS} and peft 0.17, and with later ones."
+    opened = tried(base, " and peft 0.17")
     folder_of_base = base.source.folder
-    if folder_of_base and not all(
-        (folder_of_base / part.tokenizer / "vocab.json").is_file() for part in base.family.text
+    if (
+        not base.family.opened_with
+        and folder_of_base
+        and not all((folder_of_base / part.tokenizer / "vocab.json").is_file() for part in base.family.text)
     ):
-        tried += (
+        opened += (
             " The base's folder was written by transformers 5 and opens with no older one; what the form `diffusers` "
             "writes does."
         )
-    return Written(library="diffusers", usage=f"{usage}\n\n{tried}\n\n{said}", lost=said, scores=scores)
+    return Written(library="diffusers", usage=f"{usage}\n\n{opened}\n\n{said}", lost=said, scores=scores)
 
 
 def write_kohya(base: "Base", weights: "ConceptWeights", record: TrainingFacts, folder: Path, cut: Cut) -> Written:

@@ -24,6 +24,7 @@ WITHOUT_SAY: dict[str, str] = {
     "model.bases.near_words": DESCRIBES,
     "model.families.config_values": DESCRIBES,
     "model.families.unet_configs": DESCRIBES,
+    "model.families.z_image_configs": DESCRIBES,
     "model.drawing.sampling_options": NUMBERS_ARE_IN_THE_KEY,
     "model.drawing.training_pictures": "it draws beside the training (tests/model/training/test_training_pictures.py)",
     "model.training.picture_steps": "it says when a picture is due",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TypeVar
 
-from model.bases.base_files import base_resolution
+from model.bases.base_files import base_family, base_resolution
 from model.bases.prompt import ConceptPrompt
 from model.errors import InputError
 from model.methods.method import Method
@@ -222,6 +222,9 @@ def _all(problems: Mapping[str, tuple[str, ...]]) -> list[str]:
 def _base(settings: Settings, params: Params, memory: DigestMemory) -> ModelIdentity:
     if folder := base_folder(settings, params):
         check_short_side(settings, params, base_resolution(folder))
+        family = base_family(folder)
+        if problems := [said for stage in params.training().stages for said in family.stage_problems(stage)]:
+            raise InputError(*(f"{settings.params_file.name}: {problem}" for problem in problems))
     return identify_model(settings, memory, params.base, params.base_revision, "base model")
 
 

@@ -13,8 +13,8 @@ from tasks.files.hashing import DigestMemory, digest_of, file_digest
 from tasks.files.names import proper_name
 from tasks.project.settings import Settings
 
-MODEL_SUFFIXES = (".json", ".safetensors", ".txt")
-"""Files of a model folder that are read; pictures, notes and pickles beside them change no result."""
+MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".jinja")
+"""Files of a model folder that are read, chat templates too; pictures, notes and pickles change no result."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from model.bases.base import Base, load_base
 from model.bases.prompt import ConceptPrompt
 from model.methods.method import Stage
 from tests.model.tiny import write_tiny_base, write_tiny_clip, write_tiny_xl_base
+from tests.model.tiny_z_image import write_tiny_z_image
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -74,3 +75,9 @@ def make_stage():
         return Stage(trains=trains, **(plain | settings))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def z_image_folder(tmp_path_factory):
+    """A base with joint attention that draws 64 pixels."""
+    return write_tiny_z_image(tmp_path_factory.mktemp("bases") / "z-image")
