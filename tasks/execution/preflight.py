@@ -15,6 +15,7 @@ from tasks.project.base_limits import base_folder, check_short_side, fewest_pixe
 from tasks.project.settings import Settings
 from tasks.signing.keys import key_problems
 from tasks.store.store import Damaged, Store, open_store
+from tasks.tracking.client import TrackingUnreachable
 
 
 def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
@@ -30,7 +31,7 @@ def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
         raise SetupError(*problems)
     store = open_store(settings)
     sweep_work_folders(settings, [plan for job in jobs for plan in job.stages])
-    taken = current_takedowns(settings, store)
+    taken = _takedowns(settings, store)
     needy = [job for job in jobs if not all(_whole(store, p.stage, p.key) for p in job.stages if p.kind != "gallery")]
     _together(
         [*(partial(_check_not_taken_down, taken, job) for job in jobs), *(partial(check_job, job) for job in needy)]
@@ -75,6 +76,13 @@ def _setting_up() -> Iterator[None]:
         yield
     except InputError as error:
         raise SetupError(*error.problems) from error
+
+
+def _takedowns(settings: Settings, store: Store) -> Takedowns:
+    try:
+        return current_takedowns(settings, store)
+    except TrackingUnreachable:  # a training need not wait for MLflow: the registration asks what it remembers
+        return current_takedowns(settings, store, ask_registry=False)
 
 
 def _check_not_taken_down(taken: Takedowns, job: Job) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from model.errors import InputError, WorkFailed
 from tasks.concepts.concepts import Concept
+from tasks.concepts.takedown_memory import current_takedowns
 from tasks.files.locks import file_lock
 from tasks.project.settings import Settings
 from tasks.registry.cleared_tags import mend_cleared_tags
@@ -83,7 +84,7 @@ def register(settings: Settings, concept: Concept, manifests: Mapping[str, Manif
     Raises:
         TrackingUnreachable: MLflow does not answer, or stopped answering; nothing is lost.
         WorkFailed: MLflow refuses, files cannot be written, or the version of this content was revoked.
-        InputError: the address in the settings cannot be used.
+        InputError: the address in the settings cannot be used; records of takedowns were removed from the store.
     """
     store = open_store(settings)
     record = TrainingFacts.read(store, concept, manifests)
@@ -91,6 +92,7 @@ def register(settings: Settings, concept: Concept, manifests: Mapping[str, Manif
     # alone: two processes of this machine must not tidy up each other's half-written runs
     with _saying_what_is_kept(settings, concept), file_lock(lock):
         client = connect(settings)
+        current_takedowns(settings, store)  # asked only now, where MLflow was away when the training began
         with sorted_failures(settings):
             return _register(client, settings, store, record)
 
