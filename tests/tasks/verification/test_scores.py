@@ -1,6 +1,7 @@
 """Scores that somebody wrote into the store: what the embeddings, the pictures and the keys say of them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tasks.lineage.chain import Chain, read_chain
 from tasks.lineage.check_results import Verification
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
+from tasks.plan.last_training import CONCEPTS, LastTraining
 from tasks.production.ledger import Ledger
 from tasks.project.settings import Settings
 from tasks.promotion.challengers import challengers, gate
@@ -21,9 +23,12 @@ from tasks.promotion.policy import Policy
 from tasks.promotion.source import find_source
 from tasks.registry.all_versions import registered_versions
 from tasks.registry.reference import VersionReference
+from tasks.registry.store_records import ADDRESS, REGISTRIES
+from tasks.registry.version_records import VersionRecord
 from tasks.signing.keys import public_key_of, signer_of
 from tasks.store.artefacts import EMBEDDINGS, SCORES
 from tasks.store.manifest import FileRecord, Manifest
+from tasks.store.sealed import unsealed
 from tasks.store.store import Store, open_store
 from tasks.verification.chain import verify
 from tasks.verification.scores import check_pictures, measured_evaluation
@@ -162,11 +167,22 @@ def keyed(settings: Settings, tmp_path: Path) -> Settings:
     keys = settings.model_copy(
         update={"training_key": write_key(tmp_path / "worker.pem"), "signing_key": write_key(tmp_path / "desk.pem")}
     )
-    store = open_store(settings)
+    store, signer = open_store(settings), signer_of(keys, "trainings")
     for manifest in chain_of(settings).manifests.values():
         address = Path(store.manifest_address(manifest.stage, manifest.key))
         address.unlink()
-        address.write_text(manifest.signed_by(signer_of(keys, "trainings")).to_json())
+        address.write_text(manifest.signed_by(signer).to_json())
+    records = store.read_records([*store.records(CONCEPTS), *store.records(REGISTRIES)])
+    before = None  # each version's record names the seal of the one before it
+    for path, record in sorted(records.items()):
+        if path.endswith(".jsonl"):
+            content = LastTraining.read(record.content).to_json(signer)
+        elif path.endswith(ADDRESS):
+            continue
+        else:
+            content = replace(VersionRecord.from_json(record.content), previous=before).to_json(signer)
+            before = unsealed(content)[1].digest
+        store.write_record(path, content)
     return keys
 
 
