@@ -36,6 +36,13 @@ def _environment_put_back():
         os.environ.update(before)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _environment_of_the_module():
+    """What fixtures of a module leave in it is for its own tests."""
+    with _environment_put_back():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_environment():
     """Commands put settings into the environment for the libraries; the next test has another project."""

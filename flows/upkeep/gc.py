@@ -116,7 +116,7 @@ def _rows(clearing: Clearing) -> dict[tuple[str, str], _Row]:
     planned = _planned(clearing)
     rows: dict[tuple[str, str], _Row] = {}
     for artefact in clearing.verdict.artefacts:
-        concept = artefact.manifest.labels.get("concept", "") if artefact.manifest else ""
+        concept = artefact.manifest.labels.get("concept", "models") if artefact.manifest else ""
         row = rows.setdefault((concept, _why(artefact, planned)), _Row())
         row.stages[artefact.stage] = row.stages.get(artefact.stage, 0) + 1
         row.idle_days = min(row.idle_days, artefact.idle_seconds / DAY)

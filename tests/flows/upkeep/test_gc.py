@@ -19,6 +19,7 @@ from tasks.tracking.client import connect
 from tasks.upkeep.garbage import DAY
 from tests.training_project import make_training_project, write_params
 
+MODELS = {"base", "evaluator", "identity_model"}
 STAGES = ("train-1-embedding", "train-2-cross_attention", "train-3-unet")
 
 
@@ -44,6 +45,12 @@ def night(settings: Settings) -> Inventory:
 def places(settings: Settings) -> set[tuple[str, str]]:
     (job,) = plan_jobs(settings, ["turtle"])
     return {(plan.stage, plan.key) for plan in job.stages}
+
+
+def models(settings: Settings) -> set[tuple[str, str]]:
+    """The base and what measures, which the store keeps as long as anything stands on them."""
+    (job,) = plan_jobs(settings, ["turtle"])
+    return {(kind, model.digest) for kind, model in job.recipe.models.items()}
 
 
 def age(settings: Settings, days: float) -> None:
@@ -83,7 +90,7 @@ def grown(settings) -> tuple[Inventory, Inventory, set[tuple[str, str]]]:
     assert again.manifests.keys() == once_more.manifests.keys() == first.manifests.keys()
     assert again.contents == once_more.contents == first.contents
     before = places(settings)
-    assert first.manifests.keys() == before
+    assert first.manifests.keys() == before | models(settings)
     write_params(settings.root, unet={"learning_rate": 1e-5})
     return first, night(settings), before
 
@@ -131,8 +138,9 @@ def test_only_what_is_superseded_and_unregistered_goes(settings, grown):
     done = gc()
     assert done == asked | {"dry_run": False, "artefacts": done["artefacts"]} and removed(done) == superseded
     left = open_store(settings).inventory()
-    assert left.manifests.keys() == places(settings)
-    assert left.contents.keys() == second.contents.keys() - own == named(settings, places(settings))
+    stays = places(settings) | models(settings)
+    assert left.manifests.keys() == stays
+    assert left.contents.keys() == second.contents.keys() - own == named(settings, stays)
     assert night(settings).contents.keys() == left.contents.keys()
     assert removed(gc()) == set()
 
@@ -170,7 +178,8 @@ def test_a_concept_that_is_gone_is_kept_until_it_is_forgotten(copy, settings):
         "--forget rabbit: the store has no record of a concept of that name; others on record: turtle",
     )
     gone = gc("--forget", "turtle", "--forget-registry", other["id"])["artefacts"]
-    assert len(gone) == 6 and {artefact["why"] for artefact in gone} == {"not a concept of this project"}
+    assert {artefact["why"] for artefact in gone if artefact["concept"]} == {"not a concept of this project"}
+    assert len(gone) == 9 and {artefact["stage"] for artefact in gone if not artefact["concept"]} == MODELS
     left = open_store(copy).inventory()
     assert not left.manifests and not left.contents
     assert open_store(copy).records("concepts/") == open_store(copy).records("registries/") == []
@@ -186,6 +195,7 @@ def test_it_says_what_goes_and_why_in_words(copy, settings):
     said = " ".join(result.stdout.split())
     assert result.exit_code == 0
     assert "turtle evaluate, gallery, stage 3 30 days" in said and "superseded" in said
-    assert "3 artefacts" in said and "would be" not in said
+    assert "models evaluator, identity model" in said and "nothing stands on it" in said
+    assert "5 artefacts" in said and "would be" not in said
     assert "3 in today's plan" in " ".join(result.stderr.split())
-    assert {stage for stage, _ in open_store(copy).inventory().manifests} == {"prepare", *STAGES[:2]}
+    assert {stage for stage, _ in open_store(copy).inventory().manifests} == {"prepare", "base", *STAGES[:2]}
