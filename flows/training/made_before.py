@@ -39,7 +39,8 @@ def _outcome(settings: Settings, store: Store, plan: ConceptPlan) -> ConceptOutc
         return None
     stages = {stage.stage: stage.key for stage in job.stages}
     try:
-        scores = load_scores(store, store.get("evaluate", stages["evaluate"]))
+        found = {stage: store.use(stage, key) for stage, key in stages.items()}  # as for any run: no sweep takes them
+        scores = load_scores(store, found["evaluate"])
         folder = show_versions(settings, store, plan.concept, version.version)
     except Damaged:
         return None

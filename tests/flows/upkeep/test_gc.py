@@ -197,5 +197,5 @@ def test_it_says_what_goes_and_why_in_words(copy, settings):
     assert "turtle evaluate, gallery, stage 3 30 days" in said and "superseded" in said
     assert "models evaluator, identity model" in said and "nothing stands on it" in said
     assert "5 artefacts" in said and "would be" not in said
-    assert "3 in today's plan" in " ".join(result.stderr.split())
+    assert "4 in today's plan" in " ".join(result.stderr.split())
     assert {stage for stage, _ in open_store(copy).inventory().manifests} == {"prepare", "base", *STAGES[:2]}
