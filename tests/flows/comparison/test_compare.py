@@ -175,7 +175,7 @@ def test_a_sheet_shows_the_same_noise_in_a_column(shared, done):
     sheet = np.asarray(Image.open(done.folder / "turtle.png"))
     for cell in (each for each in done.table.cells if (each.concept, each.seed) == ("turtle", 0)):
         drawn = picture(store, store.get("evaluate", cell.evaluation), "generations/00/00.png")
-        tile = np.asarray(drawn.resize((TILE, TILE), Image.Resampling.NEAREST))[8:-8, 8:-8]
+        tile = np.asarray(drawn.resize((TILE, TILE), Image.Resampling.LANCZOS))[8:-8, 8:-8]
         height, width = tile.shape[:2]
         rows = [y for y in range(sheet.shape[0] - height) if (sheet[y, 48 + 240 + 8, :] == tile[0, 0]).all()]
         assert any((sheet[y : y + height, 296 : 296 + width] == tile).all() for y in rows)
@@ -198,7 +198,7 @@ def test_maps_are_of_every_stage_and_of_the_prompts_that_have_a_word(shared, don
     shown = picture(store, own, "stages/unet/00/picture.png")
     assert np.abs(np.asarray(scored).astype(int) - np.asarray(shown)).max() <= 1
     sheet = np.asarray(Image.open(done.folder / "turtle-stages.png"))
-    tile = np.asarray(shown.resize((128, 128), Image.Resampling.NEAREST))[8:-8, 8:-8]
+    tile = np.asarray(shown.resize((128, 128), Image.Resampling.LANCZOS))[8:-8, 8:-8]
     assert any(
         (sheet[y : y + len(tile), x : x + len(tile)] == tile).all()
         for y, x in np.argwhere((sheet == tile[0, 0]).all(axis=-1))

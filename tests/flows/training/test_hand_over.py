@@ -94,7 +94,7 @@ def test_images_must_not_be_shrunk_below_what_the_base_learns_from(project):
     assert before <= 64 < after
     with pytest.raises(InputError, match=rf"max_short_side = 64.*{after} pixels"):
         plan_jobs(project, ["turtle"])
-    told = next(finding for finding in diagnose(project) if finding.what == "base model")
+    told = next(finding for finding in diagnose(project, seconds=30) if finding.what == "base model")
     assert told.state == "problem" and f"{after} pixels" in told.found
 
 
