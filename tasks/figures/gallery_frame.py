@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 from jinja2 import PackageLoader
-from PIL import Image
 
 from model.marks.marking import Mark, marked_png
+from model.reading.pictures import open_picture
 from model.scores.interval import Interval
 from tasks.figures.contact_sheet import MARGIN, TILE
 from tasks.figures.html import page_environment
@@ -78,7 +78,7 @@ def framed_page(page: str, frame: GalleryFrame, *, up: str = "../") -> str:
 
 def framed_sheet(file: Path, frame: GalleryFrame, mark: Mark) -> bytes:
     """The sheet as a PNG with the frame above it, marked as what it shows."""
-    with Image.open(file) as opened:
+    with open_picture(file, ("PNG",)) as opened:
         drawn = opened.convert("RGB")
     sheet = Sheet(drawn.width, drawn.height + _STRIP, margin=MARGIN, tile=TILE)
     sheet.image.paste(drawn, (0, _STRIP))

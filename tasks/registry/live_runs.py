@@ -215,12 +215,12 @@ class _LiveStage:
             client.log_batch(self._run_id, metrics=new)
 
     def _log_picture(self, step: int, prompt: str, file: Path) -> None:
-        from PIL import Image
+        from model.reading.pictures import open_picture
 
         name = picture_name(prompt)
         if (name, step) not in self._known_pictures:
             self._known_pictures.add((name, step))
-            with Image.open(file) as picture:
+            with open_picture(file, ("PNG",)) as picture:
                 self._runs._client.log_image(self._run_id, picture.convert("RGB"), key=name, step=step)
 
 
