@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 from flows.booth.drawer import Drawer
 from flows.booth.training_note import TrainingNote
@@ -11,9 +12,11 @@ from model.errors import InputError
 from tasks.booth.overview import ConceptCard, Overview, read_overview
 from tasks.booth.pages import Pages
 from tasks.booth.visitors import sweep_visitors
+from tasks.concepts.concepts import check_name
 from tasks.project.params import load_params
 from tasks.project.settings import Settings
 from tasks.registry.all_versions import KnownVersion, registered_versions
+from tasks.store.artefacts import PAGE
 from tasks.store.store import Store, open_store
 
 FRESH_SECONDS = 2.0
@@ -78,6 +81,12 @@ class Booth:
     def versions(self, name: str) -> list[KnownVersion]:
         """Its registered versions, oldest first. Raises RegistryUnknown."""
         return registered_versions(self.settings).get(name, [])
+
+    def gallery_page(self, name: str, number: int | None) -> Path:
+        """Where the page of a version's gallery lies, or the last training's. InputError for no concept's name."""
+        check_name(name)
+        folder = self.settings.gallery_dir / name
+        return (folder if number is None else folder / f"v{number}") / PAGE
 
     def close(self) -> None:
         """Draw no more; trainings go on."""

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from flows.booth.booth import Booth
 from flows.booth.guard import GALLERY_POLICY
+from flows.concepts.gallery import index_page
 from tasks.booth.concept_view import newest_picture, view_images, view_version
 from tasks.booth.orders import most_pictures
 from tasks.booth.words import words_at_hand
 from tasks.concepts.concepts import IMAGES_FOLDER, check_name
+from tasks.execution.reporting import Silence
+from tasks.figures.gallery_index import index_policy
 from tasks.registry.all_versions import KnownVersion
 from tasks.registry.reference import CANDIDATE
 from tasks.registry.versions import EVALUATION_TAG, REVOKED_TAG
@@ -76,12 +79,27 @@ def router_of(booth: Booth) -> APIRouter:
         return FileResponse(booth.store.file(manifest, file), media_type="image/png", headers=_NEVER_CHANGES)
 
     @router.get("/c/{name}/{number}/gallery")
-    def gallery(name: str, number: int) -> FileResponse:
+    def gallery(name: str, number: int) -> Response:
+        if booth.gallery_page(name, number).is_file():  # with its verdict, and with links
+            return RedirectResponse(f"/gallery/{name}/v{number}/{PAGE}")
         manifest = _manifest(booth, "gallery", _exact(booth.versions(name), number))
         if manifest is None or PAGE not in manifest.files:
             raise HTTPException(404)
-        told = {"content-security-policy": GALLERY_POLICY}
-        return FileResponse(booth.store.file(manifest, PAGE), media_type="text/html; charset=utf-8", headers=told)
+        return _gallery(booth.store.file(manifest, PAGE))
+
+    @router.get(f"/gallery/{PAGE}")
+    def index() -> HTMLResponse:
+        # As `gallery --index` writes it, and as things are now
+        page, _ = index_page(booth.settings, booth.settings.gallery_dir / PAGE, Silence())
+        return HTMLResponse(page, headers={"content-security-policy": index_policy()})
+
+    @router.get(f"/gallery/{{name}}/{PAGE}")
+    def newest_gallery(name: str) -> FileResponse:
+        return _gallery(booth.gallery_page(name, None))
+
+    @router.get(f"/gallery/{{name}}/v{{number:int}}/{PAGE}")
+    def framed_gallery(name: str, number: int) -> FileResponse:
+        return _gallery(booth.gallery_page(name, number))
 
     @router.get("/c/{name}/images/{sha256}")
     def image(name: str, sha256: str) -> FileResponse:
@@ -115,6 +133,13 @@ def router_of(booth: Booth) -> APIRouter:
         return {"state": booth.trainings.start(name).state}
 
     return router
+
+
+def _gallery(page: Path) -> FileResponse:
+    if not page.is_file():
+        raise HTTPException(404)
+    told = {"content-security-policy": GALLERY_POLICY}
+    return FileResponse(page, media_type="text/html; charset=utf-8", headers=told)
 
 
 def _manifest(booth: Booth, stage: str, version: KnownVersion | None) -> Manifest | None:

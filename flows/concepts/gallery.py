@@ -6,11 +6,12 @@ from pathlib import Path
 
 from rich.text import Text
 
-from flows.concepts.overview import ConceptRow, overview
+from flows.concepts.overview import ConceptRow, Overview, overview
 from flows.output.console import notices, print_json, results
 from flows.output.invocation import command, path_from_here
 from flows.output.progress import TerminalReporter
 from model.errors import InputError, WorkFailed
+from tasks.execution.reporting import Reporter
 from tasks.figures.gallery_index import IndexCard, render_index
 from tasks.galleries.thumbnails import thumbnails
 from tasks.project.settings import Settings
@@ -45,7 +46,20 @@ def write_index(settings: Settings, place: Path | None, *, as_json: bool) -> Non
         WorkFailed: the page cannot be written.
     """
     file = place or settings.gallery_dir / PAGE
-    reporter = TerminalReporter(notices())
+    page, found = index_page(settings, file, TerminalReporter(notices()))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise WorkFailed(f"{file}: cannot be written ({error.strerror or error})") from error
+    if as_json:
+        print_json({"page": str(file), "concepts": len(found.rows), "unknown": list(found.unknown)})
+        return
+    results().print(path_from_here(file), soft_wrap=True)
+
+
+def index_page(settings: Settings, file: Path, reporter: Reporter) -> tuple[str, Overview]:
+    """The page of all concepts, whose links lead from `file`, and what it was made from. StoreFailed as above."""
     reporter.prepare("asking store and registry")
     try:
         found = overview(settings)
@@ -64,16 +78,7 @@ def write_index(settings: Settings, place: Path | None, *, as_json: bool) -> Non
         reporter.end()
     cards = [_card(settings, file, row, pictures.get(row.name)) for row in found.rows]
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    page = render_index(cards, made_at=now, notes=[f"Not known: {said}" for said in found.unknown])
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise WorkFailed(f"{file}: cannot be written ({error.strerror or error})") from error
-    if as_json:
-        print_json({"page": str(file), "concepts": len(cards), "unknown": list(found.unknown)})
-        return
-    results().print(path_from_here(file), soft_wrap=True)
+    return render_index(cards, made_at=now, notes=[f"Not known: {said}" for said in found.unknown]), found
 
 
 def _card(settings: Settings, file: Path, row: ConceptRow, picture: str | None) -> IndexCard:

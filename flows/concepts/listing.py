@@ -81,12 +81,22 @@ def _show(rows: Sequence[ConceptRow], *, fold: bool) -> None:
     shown = sorted((row for row in rows if row not in plain), key=_weight)
     if not shown:
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     right = ("images", "version", "serves", "CLIP-I", "CLIP-T")
-    for heading in ("concept", "category", "images", "state", "version", "serves", "CLIP-I", "CLIP-T", "trained", ""):
-        table.add_column(heading, no_wrap=heading != "category", justify="right" if heading in right else "left")
-    for row in shown:
-        table.add_row(*_cells(row))
+    headings = ("concept", "category", "images", "state", "version", "serves", "CLIP-I", "CLIP-T", "trained")
+    columns = zip(headings, zip(*map(_cells, shown), strict=True), strict=True)
+    filled = [(heading, cells) for heading, cells in columns if any(cells)]  # 80 characters are few
+    for heading, _ in filled:
+        wraps = heading in ("concept", "category", "state")
+        table.add_column(
+            heading,
+            no_wrap=not wraps,
+            overflow="fold",
+            min_width=len("uncommitted") if heading == "state" else None,
+            justify="right" if heading in right else "left",
+        )
+    for cells in zip(*(cells for _, cells in filled), strict=True):
+        table.add_row(*cells)
     results().print(table)
 
 
@@ -104,16 +114,18 @@ def _cells(row: ConceptRow) -> list[Text]:
         version += f" (candidate {row.candidate})"
     marks = [row.state] if row.state in _STATES else []
     marks += ["images out of order"] if row.notes else []
+    state = Text(row.training, _STYLES.get(row.training, "dim"))
+    for mark in marks:
+        state.append(", ").append(mark, "yellow")
     return [
         Text(row.name, "bold"),
         Text(row.super_category or ""),
         Text("" if row.images is None else str(row.images)),
-        Text(row.training, _STYLES.get(row.training, "dim")),
+        state,
         Text(version),
         Text("" if row.champion is None else str(row.champion)),
         *(Text("" if score is None else f"{score:.2f}") for score in (row.clip_i, row.clip_t)),
         Text((row.trained_at or "")[:10]),
-        Text(", ".join(marks), "yellow"),
     ]
 
 

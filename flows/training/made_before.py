@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 
 from flows.training.outcome import ConceptOutcome, TaskOutcome
+from flows.training.verdict import judge_of
 from tasks.execution.kept_models import keep_models
 from tasks.galleries.versions import show_versions
 from tasks.plan.plan import REGISTER, ConceptPlan, make_plan
@@ -41,7 +42,7 @@ def _outcome(settings: Settings, store: Store, plan: ConceptPlan) -> ConceptOutc
     try:
         found = {stage: store.use(stage, key) for stage, key in stages.items()}  # as for any run: no sweep takes them
         scores = load_scores(store, found["evaluate"])
-        folder = show_versions(settings, store, plan.concept, version.version)
+        folder = show_versions(settings, store, plan.concept, version.version, judge_of(settings))
     except Damaged:
         return None
     keep_models(store, job, job.recipe.models)  # of what was made before stores kept them

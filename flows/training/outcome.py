@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.promotion.score_verdict import ScoreVerdict
+from tasks.figures.score_words import ScoreVerdict
 
 Fault = Literal["concept", "world"]
 """Who has to change for a training to go well: the concept's images and parameters, or the world around it."""

@@ -10,8 +10,7 @@ from flows.output.console import notices, results
 from flows.output.invocation import command, path_from_here
 from flows.training.outcome import ConceptOutcome
 from tasks.concepts.domain import PHOTOGRAPH_BASE
-from tasks.figures.score_words import Reading, read_scores
-from tasks.promotion.score_verdict import ScoreVerdict
+from tasks.figures.score_words import Reading, ScoreVerdict, read_scores
 
 
 def show_outcomes(outcomes: Sequence[ConceptOutcome]) -> None:

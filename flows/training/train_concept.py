@@ -17,6 +17,7 @@ from flows.training.learnt import tell_what_was_learnt
 from flows.training.outcome import ConceptOutcome, Fault
 from flows.training.prepared_training import PreparedTraining
 from flows.training.stage_runs import StageRuns
+from flows.training.verdict import judge_of
 from flows.training.worker_protocol import label_run, refuse_another_plan
 from model.errors import InputError, SetupError, WorkFailed, WorldFailed
 from tasks.concepts.samples import unmade_samples
@@ -104,7 +105,13 @@ def _carry_out(training: PreparedTraining) -> ConceptOutcome:
     version = stages.register()
     journal.settle(version.run_id)
     folder = stages.mending(
-        lambda: show_versions(training.job.settings, stages.context.store, training.job.concept.name, version.version)
+        lambda: show_versions(
+            training.job.settings,
+            stages.context.store,
+            training.job.concept.name,
+            version.version,
+            judge_of(training.job.settings),
+        )
     )
     training.note(gallery_png=folder / CONTACT_SHEET, gallery_html=folder / PAGE)
     _remember(training, stages, version)

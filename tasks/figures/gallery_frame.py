@@ -16,13 +16,14 @@ from model.reading.pictures import open_picture
 from model.scores.interval import Interval
 from tasks.figures.contact_sheet import MARGIN, TILE
 from tasks.figures.html import page_environment
-from tasks.figures.sheet import FAINT, LINE, Sheet
+from tasks.figures.score_words import ScoreVerdict
+from tasks.figures.sheet import BAD, FAINT, GOOD, LINE, Sheet
 
 _BODY = "<body>\n"
 _SQUARE = "image-rendering: pixelated; "
 """How pages of before enlarged small pictures."""
-_STRIP = 92
-"""Height of what goes above a sheet, in pixels."""
+_STRIP, _LINE = 92, 44
+"""Height of what goes above a sheet, and of one line more, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,8 @@ class GalleryFrame:
     """UTC, ISO 8601."""
     domain: str | None
     """The small world of its base; None where the base draws whatever people photograph."""
+    verdict: ScoreVerdict | None
+    """By the gates of when this was written; None where they ask no scores."""
     before: int | None
     """The version before it that has a gallery."""
     after: int | None
@@ -80,10 +83,14 @@ def framed_sheet(file: Path, frame: GalleryFrame, mark: Mark) -> bytes:
     """The sheet as a PNG with the frame above it, marked as what it shows."""
     with open_picture(file, ("PNG",)) as opened:
         drawn = opened.convert("RGB")
-    sheet = Sheet(drawn.width, drawn.height + _STRIP, margin=MARGIN, tile=TILE)
-    sheet.image.paste(drawn, (0, _STRIP))
+    strip = _STRIP + (_LINE if frame.verdict else 0)
+    sheet = Sheet(drawn.width, drawn.height + strip, margin=MARGIN, tile=TILE)
+    sheet.image.paste(drawn, (0, strip))
     end = sheet.write((MARGIN, 30), f"version {frame.version}", 30, bold=True)
     said = f"   trained on {frame.date}   {f'base of {frame.domain}   ' if frame.domain else ''}pictures made by AI"
     sheet.write((end, 30), said, 30, FAINT)
-    sheet.draw.line([(MARGIN, _STRIP - 8), (drawn.width - MARGIN, _STRIP - 8)], fill=LINE, width=2)
+    if frame.verdict:
+        colour = GOOD if frame.verdict.passed else BAD
+        sheet.write((MARGIN, 30 + _LINE), f"Verdict: {frame.verdict.said}", 30, colour, bold=True)
+    sheet.draw.line([(MARGIN, strip - 8), (drawn.width - MARGIN, strip - 8)], fill=LINE, width=2)
     return marked_png(sheet.image, mark)

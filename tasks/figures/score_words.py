@@ -30,6 +30,15 @@ class Reading:
         return "about the same as the untrained base"
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoreVerdict:
+    """Whether scores reach what a project's promotion policy asks of them."""
+
+    passed: bool
+    said: str
+    """In words, with the scores that failed, or all that were asked for."""
+
+
 def interval(score: Mapping[str, Any]) -> Interval:
     """An interval from its JSON form ``{"mean", "low", "high"}``."""
     return Interval(mean=score["mean"], low=score["low"], high=score["high"])

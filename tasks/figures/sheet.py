@@ -5,6 +5,7 @@ from functools import cache
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 PAPER, INK, FAINT, LINE, ACCENT = "#fbfaf7", "#1b1a1f", "#67636e", "#dcd8cf", "#6a3fb5"
+GOOD, BAD = "#1d6b3a", "#a3262f"
 
 
 class Sheet:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from model.errors import InputError, WorldFailed
 from model.marks.marking import Mark
 from model.reading.documents import read_toml
 from tasks.figures.gallery_frame import GalleryFrame, ScoreChange, framed_page, framed_sheet
-from tasks.figures.score_words import interval
+from tasks.figures.score_words import ScoreVerdict, interval
 from tasks.files.hashing import digest_of
 from tasks.project.settings import Settings
 from tasks.registry.all_versions import KnownVersion, RegistryUnknown, registered_versions
@@ -23,14 +23,17 @@ from tasks.store.scores import load_scores
 from tasks.store.store import Damaged, Store
 
 _FRAME_SCHEMA = 1
+Judge = Callable[[Mapping[str, Any]], ScoreVerdict | None]
+"""What the project's policy says of a scores document (``scores.json``)."""
 _STATE = ".frame.json"
 """What a folder's files were made from, so that what is right is not drawn again."""
 
 
-def show_versions(settings: Settings, store: Store, concept: str, version: int) -> Path:
+def show_versions(settings: Settings, store: Store, concept: str, version: int, judge: Judge) -> Path:
     """Write the galleries of a concept's versions that are not there as they should be; the folder of the concept.
 
-    `version` is the one that was trained now; its gallery lies in the folder itself too. Versions whose galleries the
+    `version` is the one that was trained now; its gallery lies in the folder itself too. `judge` says whether scores
+    are enough for a release, which stands above each gallery. Versions whose galleries the
     store no longer has keep the pages that they have.
 
     Raises:
@@ -48,7 +51,7 @@ def show_versions(settings: Settings, store: Store, concept: str, version: int) 
         before, after = (shown[near] if 0 <= near < len(shown) else None for near in (place - 1, place + 1))
         try:
             gallery, evaluation = (_manifest(store, known[number], stage) for stage in ("gallery", "evaluate"))
-            frame = _frame(settings, store, evaluation, concept, number, known.get(before or 0), after)
+            frame = _frame(settings, store, evaluation, concept, number, known.get(before or 0), after, judge)
             _write(store, pages[number].parent, gallery, evaluation, frame, up="../")
             if number == version:
                 _write(store, folder, gallery, evaluation, frame, up="")
@@ -86,14 +89,16 @@ def _frame(
     number: int,
     before: KnownVersion | None,
     after: int | None,
+    judge: Judge,
 ) -> GalleryFrame:
+    now = load_scores(store, evaluation)
     changes: tuple[ScoreChange, ...] = ()
     incomparable = None
     if before is not None:
         old = _manifest(store, before, "evaluate")
         incomparable = _incomparable(old, evaluation)
         if incomparable is None:
-            then, now = load_scores(store, old), load_scores(store, evaluation)
+            then = load_scores(store, old)
             changes = tuple(
                 ScoreChange(name=name, before=interval(then[key]), now=interval(now[key]))
                 for key, name in (("clip_i", "CLIP-I"), ("clip_t", "CLIP-T"))
@@ -103,6 +108,7 @@ def _frame(
         version=number,
         trained_at=evaluation.created,
         domain=_domain(settings, evaluation.base),
+        verdict=judge(now),
         before=before.version if before else None,
         after=after,
         changes=changes,

@@ -4,20 +4,11 @@ A promotion asks for more (tasks/promotion/gates.py), among others that the cham
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from model.errors import InputError
+from tasks.figures.score_words import ScoreVerdict
 from tasks.project.settings import Settings
 from tasks.promotion.policy import CALLED, Policy, load_policy
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoreVerdict:
-    """Whether scores reach what the policy asks of them."""
-
-    passed: bool
-    said: str
-    """In words, with the scores that failed, or all that were asked for."""
 
 
 def score_verdict(policy: Policy, scores: Mapping[str, float]) -> ScoreVerdict | None:

@@ -1,5 +1,6 @@
 """Who may ask the booth what, without a browser: strangers' pages, bounds, read-only, orders and files of others."""
 
+import html
 import json
 import os
 import shutil
@@ -71,6 +72,23 @@ def test_what_is_sent_along_keeps_browsers_from_asking_elsewhere(client: TestCli
     assert "HttpOnly" in cookie and "SameSite=strict" in cookie
     gallery = client.get("/c/owl/2/gallery")
     assert gallery.status_code == 200 and "script-src" not in gallery.headers["content-security-policy"]
+
+
+def test_galleries_are_the_pages_that_train_and_gallery_index_write(client: TestClient, booth: Booth):
+    assert 'href="/gallery/index.html"' in client.get("/c/owl").text
+    index = client.get("/gallery/index.html")
+    assert "<h1>All concepts" in index.text and "owl" in index.text
+    assert html.unescape(index.text).count(index.headers["content-security-policy"]) == 1
+    folder = booth.settings.gallery_dir / "owl"
+    for page in (folder / "index.html", folder / "v2" / "index.html"):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text("framed")
+    try:
+        assert client.get("/c/owl/2/gallery").text == client.get("/gallery/owl/index.html").text == "framed"
+    finally:
+        shutil.rmtree(folder)
+    assert client.get("/gallery/owl/v2/index.html").status_code == 404
+    assert client.get("/gallery/..%2F..%2Fparams.yaml/index.html").status_code in (404, 422)
 
 
 def test_an_order_is_refused_with_all_that_is_wrong_with_it(client: TestClient, booth: Booth, monkeypatch):

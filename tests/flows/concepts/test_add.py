@@ -71,7 +71,7 @@ def test_add_list_and_commit(settings: Settings, tmp_path: Path) -> None:
     ]
 
     listed = run(settings, "list").stdout
-    assert listed.splitlines()[1].split() == ["red-teapot", "teapot", "3", "stale", "uncommitted"]
+    assert listed.splitlines()[1].split() == ["red-teapot", "teapot", "3", "stale,", "uncommitted"]
     commit(settings.root)
     assert "uncommitted" not in run(settings, "list").stdout
 

@@ -2,27 +2,35 @@
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from model.marks.marking import read_mark
 from tasks.figures.gallery_frame import GalleryFrame, ScoreChange, framed_page
-from tasks.figures.score_words import interval
+from tasks.figures.score_words import ScoreVerdict, interval
 from tasks.galleries.versions import show_versions
 from tasks.project.settings import Settings
 from tasks.registry.versions import REVOKED_TAG
+from tasks.store.scores import load_scores
 from tasks.store.store import open_store
 from tasks.tracking.client import connect
 from tests.lineage_project import CONCEPT, Trained, copy_of
+
+
+def judge(scores: Mapping[str, Any]) -> ScoreVerdict:
+    """A gate that both versions are held against, each with its own figure."""
+    return ScoreVerdict(passed=False, said=f"would not be released: CLIP-I {scores['clip_i']['mean']:.6f}, at least 1")
 
 
 @pytest.fixture(scope="module")
 def settings(lineage_project: Trained, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The shared project, with a folder of its own for galleries, in which version 2 is shown."""
     settings = lineage_project.settings.model_copy(update={"gallery_dir": tmp_path_factory.mktemp("galleries")})
-    show_versions(settings, open_store(settings), CONCEPT, 2)
+    show_versions(settings, open_store(settings), CONCEPT, 2, judge)
     return settings
 
 
@@ -55,6 +63,22 @@ def test_each_version_has_its_page_which_names_it_and_leads_to_its_neighbours(
     assert "against" not in words(first)
 
 
+def test_each_page_begins_with_what_the_gates_say_of_its_own_scores(
+    settings: Settings, lineage_project: Trained
+) -> None:
+    folder, made = settings.gallery_dir / CONCEPT, lineage_project.last
+    said = judge(load_scores(made.store, made.manifests["evaluate"])).said
+    for place in ("v2", "."):
+        assert f"Verdict: {said}" in words(folder / place / "index.html")
+    assert "Verdict: would not be released" in words(folder / "v1" / "index.html")
+
+
+def test_gates_that_ask_no_scores_leave_no_verdict(lineage_project: Trained, tmp_path: Path) -> None:
+    settings = lineage_project.settings.model_copy(update={"gallery_dir": tmp_path})
+    folder = show_versions(settings, open_store(settings), CONCEPT, 2, lambda _: None)
+    assert "Verdict" not in words(folder / "index.html")
+
+
 def test_its_sheet_is_the_drawn_one_under_a_strip_and_says_which_version_it_shows(
     settings: Settings, lineage_project: Trained
 ) -> None:
@@ -72,19 +96,19 @@ def test_its_sheet_is_the_drawn_one_under_a_strip_and_says_which_version_it_show
 def test_what_is_right_is_not_drawn_again_and_what_is_gone_is(settings: Settings) -> None:
     folder = settings.gallery_dir / CONCEPT
     files = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
-    show_versions(settings, open_store(settings), CONCEPT, 2)
+    show_versions(settings, open_store(settings), CONCEPT, 2, judge)
     assert {file: file.stat().st_mtime_ns for file in files} == files
     page = (folder / "v1" / "index.html").read_bytes()
     shutil.rmtree(folder / "v1")
     (folder / "index.html").unlink()
-    show_versions(settings, open_store(settings), CONCEPT, 2)
+    show_versions(settings, open_store(settings), CONCEPT, 2, judge)
     assert (folder / "v1" / "index.html").read_bytes() == page
     assert (folder / "index.html").is_file()
 
 
 def test_a_project_that_goes_back_to_a_version_shows_that_one(settings: Settings, tmp_path: Path) -> None:
     back = settings.model_copy(update={"gallery_dir": tmp_path})
-    show_versions(back, open_store(back), CONCEPT, 1)
+    show_versions(back, open_store(back), CONCEPT, 1, judge)
     assert "version 1 trained on" in words(tmp_path / CONCEPT / "index.html")
     assert "version 2 →" in links(tmp_path / CONCEPT / "index.html")
 
@@ -92,7 +116,7 @@ def test_a_project_that_goes_back_to_a_version_shows_that_one(settings: Settings
 def test_a_revoked_version_is_not_shown(lineage_project: Trained, tmp_path: Path) -> None:
     settings = copy_of(lineage_project.settings, tmp_path / "project")
     connect(settings).set_model_version_tag(f"concept.{CONCEPT}", "1", REVOKED_TAG, "2026-12-01")
-    folder = show_versions(settings, open_store(settings), CONCEPT, 2)
+    folder = show_versions(settings, open_store(settings), CONCEPT, 2, judge)
     assert not (folder / "v1").exists()
     assert list(links(folder / "index.html")) == ["all concepts"]
 
@@ -102,7 +126,7 @@ def test_a_base_of_a_small_world_is_called_so(lineage_project: Trained, tmp_path
     file = settings.root / "base" / "domain.toml"
     file.write_text('name = "the toy world"\npicture_side = 64\n')
     try:
-        show_versions(settings, open_store(settings), CONCEPT, 2)
+        show_versions(settings, open_store(settings), CONCEPT, 2, judge)
     finally:
         file.unlink()
     assert "base of the toy world" in words(tmp_path / CONCEPT / "index.html")
@@ -120,9 +144,15 @@ def test_a_score_changed_only_where_the_intervals_do_not_overlap(now: tuple[floa
 
 def test_words_from_elsewhere_stay_words() -> None:
     frame = GalleryFrame(
-        concept="owl", version=1, trained_at="2026-11-30T20:00:00+00:00", domain="<b>x</b>", before=None, after=None
+        concept="owl",
+        version=1,
+        trained_at="2026-11-30T20:00:00+00:00",
+        domain="<b>x</b>",
+        verdict=ScoreVerdict(passed=True, said="<i>y</i>"),
+        before=None,
+        after=None,
     )
     page = framed_page("<body>\n<header></header>", frame)
     assert "30 November 2026" in page
-    assert "&lt;b&gt;x&lt;/b&gt;" in page
+    assert "&lt;b&gt;x&lt;/b&gt;" in page and "Verdict: &lt;i&gt;y&lt;/i&gt;" in page
     assert page.endswith("<header></header>")
