@@ -23,6 +23,16 @@ from tasks.store.scores import load_scores
 from tasks.store.store import Damaged, Store
 
 _FRAME_SCHEMA = 1
+_NO_INDEX = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>All concepts</title>
+<body style="font: 16px/1.5 system-ui, sans-serif; margin: 3em auto; padding: 0 1em; max-width: 60ch">
+<h1>All concepts</h1>
+<p>This page is not made yet: <code>conceptbooth gallery --index</code> makes it.</p>
+"""
 Judge = Callable[[Mapping[str, Any]], ScoreVerdict | None]
 """What the project's policy says of a scores document (``scores.json``)."""
 _STATE = ".frame.json"
@@ -58,7 +68,18 @@ def show_versions(settings: Settings, store: Store, concept: str, version: int, 
         except Damaged:
             if number == version:
                 raise
+    _hold_place_of_index(settings.gallery_dir / PAGE)
     return folder
+
+
+def _hold_place_of_index(index: Path) -> None:
+    """Galleries link to the page of all concepts, which nobody may have made yet."""
+    try:
+        if not index.exists():
+            index.parent.mkdir(parents=True, exist_ok=True)
+            _replace(index, _NO_INDEX.encode())
+    except OSError as error:
+        raise _cannot_write(index, error) from error
 
 
 def _registered(settings: Settings, concept: str) -> list[KnownVersion]:
@@ -161,10 +182,13 @@ def _write(
         _replace(folder / CONTACT_SHEET, framed_sheet(store.file(gallery, CONTACT_SHEET), frame, mark))
         _replace(folder / _STATE, json.dumps({"made_from": state}).encode())
     except OSError as error:
-        raise WorldFailed(
-            f"{folder}: cannot be written: {error.strerror}; mend it and run the same command again, nothing else is "
-            "lost"
-        ) from error
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(place: Path, error: OSError) -> WorldFailed:
+    return WorldFailed(
+        f"{place}: cannot be written: {error.strerror}; mend it and run the same command again, nothing else is lost"
+    )
 
 
 def _state_of(folder: Path) -> str | None:

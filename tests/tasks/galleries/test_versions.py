@@ -79,6 +79,18 @@ def test_gates_that_ask_no_scores_leave_no_verdict(lineage_project: Trained, tmp
     assert "Verdict" not in words(folder / "index.html")
 
 
+def test_the_link_to_all_concepts_leads_somewhere_and_a_page_that_is_there_stays(
+    settings: Settings, tmp_path: Path
+) -> None:
+    elsewhere = settings.model_copy(update={"gallery_dir": tmp_path})
+    show_versions(elsewhere, open_store(elsewhere), CONCEPT, 2, judge)
+    index = links(tmp_path / CONCEPT / "index.html")["all concepts"]
+    assert "conceptbooth gallery --index" in index.read_text()
+    index.write_text("made")
+    show_versions(elsewhere, open_store(elsewhere), CONCEPT, 1, judge)
+    assert index.read_text() == "made"
+
+
 def test_its_sheet_is_the_drawn_one_under_a_strip_and_says_which_version_it_shows(
     settings: Settings, lineage_project: Trained
 ) -> None:
