@@ -11,7 +11,7 @@ from flows.lineage.tree import SHORT
 from flows.output.console import notices, print_json, results
 from model.errors import InputError
 from tasks.lineage.index import open_index
-from tasks.lineage.sightings import Sighting, Sightings, unseen, who_saw, who_saw_alike
+from tasks.lineage.sightings import LOOKED_FOR, NOT_LOOKED_FOR, Sighting, Sightings, unseen, who_saw, who_saw_alike
 from tasks.project.settings import Settings
 from tasks.store.store import open_store
 
@@ -45,6 +45,9 @@ def show_sightings(settings: Settings, *, image: str | None, near: Path | None, 
 def _headline(answer: Sightings) -> Text:
     asked = Text.assemble((answer.asked, "bold"), f" (sha256 {answer.sha256[:SHORT]})" if answer.sha256 else "")
     looked = f" {answer.trainings} training{'' if answer.trainings == 1 else 's'} in the store looked through"
+    if not answer.found and answer.sha256 is None:
+        asked.append(f": no image on record looks like it;{looked}\n{LOOKED_FOR}\n{NOT_LOOKED_FOR}")
+        return asked
     if not answer.found:
         return asked.append(f": no model saw it;{looked}")
     serving = sum(sighting.in_production for sighting in answer.found)

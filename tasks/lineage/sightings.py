@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from model.errors import InputError
 from tasks.concepts.image_checks import FINGERPRINT, NEAR_BITS, named_fingerprint
@@ -104,25 +105,42 @@ def who_saw(settings: Settings, store: Store, index: LineageIndex, asked: str, s
     return _answer(settings, store, index, asked, sha256, matches)
 
 
+LOOKED_FOR = "looked for: the same picture resized, recompressed, slightly trimmed, and each of these mirrored"
+NOT_LOOKED_FOR = (
+    "not looked for: a part of the picture (a tenth cut off is too much), turned, redrawn, in other colours"
+)
+"""What a perceptual hash can and cannot tell, for whoever reads that nothing was found."""
+
+
 def who_saw_alike(settings: Settings, store: Store, index: LineageIndex, file: Path) -> Sightings:
-    """Every training on a picture that looks like this one: recompressed, resized, slightly trimmed.
+    """Every training on a picture that looks like this one: recompressed, resized, slightly trimmed, or mirrored.
 
     Raises:
         InputError: no picture in a form that is read.
         StoreFailed: the store cannot be read.
     """
-    wanted = named_fingerprint(read_picture(file).pixels)
+    picture = read_picture(file).pixels
     images = [image for image in index.images() if image.fingerprint.startswith(f"{FINGERPRINT}:")]
     patterns = "".join(image.fingerprint.partition(":")[2] for image in images)
     stored = np.frombuffer(bytes.fromhex(patterns), np.uint8).reshape(len(images), 32)
-    asked = np.frombuffer(bytes.fromhex(wanted.partition(":")[2]), np.uint8)  # (32,) bytes of 8 bits
-    distances = np.bitwise_count(stored ^ asked).sum(axis=1, dtype=np.int64)  # (images,)
-    near = [(images[i], _alike(int(distances[i])), int(distances[i])) for i in np.flatnonzero(distances <= NEAR_BITS)]
-    return _answer(settings, store, index, str(file), None, _gathered(near))
+    near = {}
+    for mirrored in (True, False):  # as it is goes before mirrored where both are near
+        asked = _pattern(ImageOps.mirror(picture) if mirrored else picture)
+        distances = np.bitwise_count(stored ^ asked).sum(axis=1, dtype=np.int64)  # (images,)
+        for i in np.flatnonzero(distances <= NEAR_BITS):
+            bits = int(distances[i])
+            near[int(i)] = (images[i], _alike(bits, mirrored=mirrored), bits)
+    return _answer(settings, store, index, str(file), None, _gathered(near[i] for i in sorted(near)))
 
 
-def _alike(bits: int) -> str:
-    return f"looks like it ({bits} of 255 fingerprint bits differ)" if bits else "looks the same"
+def _pattern(picture: Image.Image) -> np.ndarray:
+    """The bits of its fingerprint: (32,) bytes of 8."""
+    return np.frombuffer(bytes.fromhex(named_fingerprint(picture).partition(":")[2]), np.uint8)
+
+
+def _alike(bits: int, *, mirrored: bool) -> str:
+    how = f"looks like it ({bits} of 255 fingerprint bits differ)" if bits else "looks the same"
+    return f"mirrored, {how}" if mirrored else how
 
 
 def unseen(answer: Sightings, also: str = "") -> str:

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
 from flows.cli.app import app
@@ -83,6 +83,20 @@ def test_a_copy_is_found_by_its_looks_and_another_picture_is_not(lineage_project
     ]
     assert all(0 <= match.bits <= 40 for sighting in found for match in sighting.matches)
     assert alike(lineage_project.settings, tmp_path / "other.png").found == ()
+
+
+def test_a_mirrored_copy_is_found_and_what_is_not_looked_for_is_said(lineage_project, tmp_path, monkeypatch):
+    with Image.open(lineage_project.originals[0]) as picture:
+        ImageOps.mirror(picture).resize((200, 150)).save(tmp_path / "mirrored.jpg", quality=80)
+    found = alike(lineage_project.settings, tmp_path / "mirrored.jpg").found
+    assert [s.version for s in found] == [2, 1]
+    assert all(match.how.startswith("mirrored, looks ") for s in found for match in s.matches)
+
+    photo(99, 64, 48).save(tmp_path / "other.png")
+    monkeypatch.chdir(lineage_project.settings.root)
+    shown = CliRunner().invoke(app, ["lineage", "--near", str(tmp_path / "other.png")]).stdout
+    assert "no model saw it" not in shown and "no image on record looks like it" in shown
+    assert "looked for: the same picture resized" in shown and "not looked for: a part of the picture" in shown
 
 
 def test_without_the_registry_the_store_s_record_names_the_version(lineage_project):
