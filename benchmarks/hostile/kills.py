@@ -97,7 +97,8 @@ def start(project: Settings, command: Sequence[str]) -> "subprocess.Popen[bytes]
 
 def _was_done(project: Settings) -> bool:
     """Whether a command has refused to do again what it had done when it was killed at its very end."""
-    return "exists already" in (project.root / "log").read_text(errors="replace")[-300:]
+    said = (project.root / "log").read_text(errors="replace")[-300:]
+    return "exists already" in said or "is there already" in said  # a concept, an export: both appear whole
 
 
 def kill(project: Settings, command: Sequence[str], moment: float) -> bool:
