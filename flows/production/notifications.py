@@ -5,6 +5,8 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from flows.output.webhook import post_summary
+from flows.server.shared_server import server_client
+from tasks.files.addresses import hide_credentials, without_credentials
 from tasks.production.ledger import Promotion
 from tasks.project.settings import Settings
 from tasks.store.blobs import Blobs
@@ -23,12 +25,11 @@ def notify_of_change(settings: Settings, place: Blobs, record: Promotion) -> str
     if not (settings.notify_url.get_secret_value() or settings.prefect_api_url) or place.read(path):
         return None
     facts = _facts(record)
-    problem = post_summary(settings, {"event": EVENT, **facts})
-    if settings.prefect_api_url:
-        _emit(record, facts)
-    if problem is None:
-        place.create(path, json.dumps({"seal": record.seal}).encode())
-    return problem
+    problems = (post_summary(settings, {"event": EVENT, **facts}), _post_event(settings, record, facts))
+    if problem := "; ".join(filter(None, problems)):
+        return problem
+    place.create(path, json.dumps({"seal": record.seal}).encode())
+    return None
 
 
 def _facts(record: Promotion) -> dict[str, Any]:
@@ -37,12 +38,22 @@ def _facts(record: Promotion) -> dict[str, Any]:
     return {**facts, "overridden": dict(record.overridden), "seal": record.seal}
 
 
-def _emit(record: Promotion, facts: dict[str, Any]) -> None:
-    from prefect.events import emit_event
-    from prefect.events.worker import EventsWorker
-
-    from flows.server.drain import drain_quietly
+def _post_event(settings: Settings, record: Promotion, facts: dict[str, Any]) -> str | None:
+    """What went wrong, or None. `prefect.events.emit_event` would not say: it leaves sending to a thread."""
+    if not settings.prefect_api_url:
+        return None
+    from httpx import HTTPError
+    from prefect.events import Event
+    from prefect.events.schemas.events import Resource
 
     resource = {"prefect.resource.id": f"{RESOURCE}.{record.concept}", "prefect.resource.name": record.concept}
-    emit_event(event=EVENT, resource=resource, payload=facts, id=uuid5(NAMESPACE_URL, record.seal))
-    drain_quietly(EventsWorker, 10)
+    event = Event(
+        event=EVENT, resource=Resource.model_validate(resource), payload=facts, id=uuid5(NAMESPACE_URL, record.seal)
+    )
+    try:
+        with server_client(settings) as client:
+            client.request("POST", "/events", json=[event.model_dump(mode="json")])
+    except HTTPError as error:
+        said = hide_credentials(str(error), settings.prefect_api_url)
+        return f"the event was not sent: Prefect at {without_credentials(settings.prefect_api_url)}: {said}"
+    return None

@@ -76,6 +76,16 @@ def test_prefect_gets_an_event_that_automations_can_wait_for(tmp_path, prefect_u
     ]
 
 
+def test_an_event_that_prefect_does_not_take_is_told_and_sent_again(tmp_path, prefect_url):
+    place, entry = FolderBlobs(tmp_path / "store"), record(1, "a")
+    away = Settings(root=tmp_path, prefect_api_url="http://127.0.0.1:9/api")
+    problem = notify_of_change(away, place, entry)
+    assert problem is not None and problem.startswith("the event was not sent: Prefect at http://127.0.0.1:9/api: ")
+    there = Settings(root=tmp_path, prefect_api_url=prefect_url)
+    assert notify_of_change(there, place, entry) is None
+    assert len(list(place.entries("announced/owl/"))) == 1
+
+
 @pytest.fixture(autouse=True)
 def _root(tmp_path) -> None:
     (tmp_path / "params.yaml").touch()

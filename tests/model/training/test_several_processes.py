@@ -35,8 +35,14 @@ def jointly(tmp_path, base_folders, images, prompt, previous):
 
 
 def at_work(folder) -> list[psutil.Process]:
+    def command(process: psutil.Process) -> list[str]:
+        try:
+            return process.cmdline()
+        except psutil.NoSuchProcess:  # it has ended, and nobody has waited for it yet
+            return []
+
     return [
-        process for process in psutil.Process().children(recursive=True) if str(folder / "joint") in process.cmdline()
+        process for process in psutil.Process().children(recursive=True) if str(folder / "joint") in command(process)
     ]
 
 
