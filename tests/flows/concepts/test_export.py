@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from typer.testing import CliRunner, Result
 
 from flows.cli.app import app
 from model.bases.base import load_base
+from model.diffusion.text_encoding import category_embeddings
 from model.drawing.sample import generate
 from model.drawing.sampling_options import Sampling
 from model.exports.low_rank import low_rank, restored
@@ -29,8 +31,10 @@ from model.weights.concept import ConceptWeights
 from tasks.execution.reporting import Silence
 from tasks.export.export import record_of
 from tasks.export.measuring import evaluator_of, score_again
+from tasks.project.settings import Settings
 from tasks.registry.reference import VersionReference
-from tasks.registry.versions import KEY_TAG, resolve
+from tasks.registry.training_facts import TrainingFacts
+from tasks.registry.versions import KEY_TAG, WEIGHTS_FILE, ResolvedVersion, resolve
 from tests.exported import drawn_as_the_card_says
 from tests.lineage_project import CONCEPT, Trained
 from tests.training_project import PROMPTS
@@ -79,6 +83,26 @@ def test_a_diffusers_folder_draws_the_very_pictures_of_generate(lineage_project:
     licences = card.text.partition("## Licences")[2].partition("## Limits")[0]
     assert "| the images that it was learned from | CC-BY-4.0 |" in licences
     assert "ConceptBooth | Apache-2.0 |" in licences
+
+
+def test_a_word_that_the_evaluation_moved_goes_out_as_it_was_scored(
+    lineage_project: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def scored_with_moves(settings: Settings, version: ResolvedVersion) -> TrainingFacts:
+        record = record_of(settings, version)
+        parameters = {**record.evaluation.parameters, "word_norm": 1.0, "word_turn": 1.0}
+        return replace(record, evaluation=replace(record.evaluation, parameters=parameters))
+
+    monkeypatch.setattr("tasks.export.export.record_of", scored_with_moves)
+    done = run("export", f"{CONCEPT}/2", "--as", "comfyui", "-o", tmp_path / "owl", "--json")
+    assert done.exit_code == 0, done.output
+    [embedding] = load_file(tmp_path / "owl" / "models/embeddings" / "cb-owl.safetensors").values()
+    base = load_base(str(lineage_project.settings.root / "base"))
+    version = resolve(lineage_project.settings, VersionReference.parse(f"{CONCEPT}/2"))
+    learnt = ConceptWeights.load(version.folder / WEIGHTS_FILE)
+    [category] = category_embeddings(base, learnt.prompt)
+    torch.testing.assert_close(embedding, category)
+    assert (embedding - learnt.embeddings[0]).abs().max() > 1e-4
 
 
 def test_others_may_read_every_file_and_the_samples_say_where_they_come_from(tmp_path: Path):

@@ -46,7 +46,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     last = manifests[STAGES[-1]]
     weights = settings.home / "weights"
     weights.mkdir()
-    embedding = torch.full((1, WIDTH), 0.5)
+    embedding = torch.linspace(-0.5, 1.0, WIDTH)[None]
     ConceptWeights(prompt=ConceptPrompt("<turtle>", "turtle"), embeddings=(embedding,)).save(
         weights / "concept.safetensors"
     )
@@ -244,7 +244,7 @@ def test_steps_guidance_size_and_negative_prompt_change_what_is_drawn_and_stand_
         assert done.exit_code == 0, done.output
         return Path(done.stdout.strip())
 
-    asked = {"steps": 5, "guidance": 6.0, "negative_prompt": "a red box"}
+    asked = {"steps": 5, "guidance": 6.0, "negative_prompt": "a red box", "word_norm": 50.0, "word_turn": 1.0}
     plain = pixels(drawn())
     for name, value in asked.items():
         changed = drawn(f"--{name.replace('_', '-')}", value)
@@ -266,6 +266,8 @@ def test_steps_guidance_size_and_negative_prompt_change_what_is_drawn_and_stand_
         (("--steps", 0), "from 1 to 1,000"),
         (("--guidance", 0.5), "from 1 to 50"),
         (("--guidance", 1, "--negative-prompt", "a box"), "guidance 1 is none"),
+        (("--word-norm", -1), "from 0 to 100"),
+        (("--word-turn", 1.5), "from 0 to 1"),
         (("--negative-prompt", "no {}"), "leave {} out"),
         (("--negative-prompt", "a box " * 20), "the base takes 14"),
     ],

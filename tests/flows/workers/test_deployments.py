@@ -42,6 +42,7 @@ from tasks.execution.work_folders import kept_folder
 from tasks.jobs.jobs import plan_jobs
 from tasks.project.settings import load_settings
 from tests.data_project import REPOSITORY, commit, git
+from tests.flows.postgresql import INITDB, postgresql
 from tests.flows.site import Site, logged, runs_of, state, until
 from tests.training_project import add_concept, make_training_project, write_params
 
@@ -52,7 +53,21 @@ pytestmark = pytest.mark.timeout(600)  # a dozen processes on two cores that oth
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory, base_folder, evaluator_folder) -> Iterator[Site]:
+def database() -> Iterator[dict[str, str]]:
+    """PostgreSQL, as docs/operations.md advises for several workers; Prefect's own SQLite where there is none.
+
+    On SQLite the server can stand still for a minute: its event loop waits for a connection that waits for a lock of
+    the event loop's own.
+    """
+    if INITDB is None:
+        yield {}
+        return
+    with postgresql("prefect") as server:
+        yield {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{server}/prefect"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, base_folder, evaluator_folder, database) -> Iterator[Site]:
     """A project of two concepts, whose settings leave trainings to workers, and a server."""
     root = tmp_path_factory.mktemp("site") / "project"
     make_training_project(root, base_folder, evaluator_folder)
@@ -73,6 +88,7 @@ def site(tmp_path_factory, base_folder, evaluator_folder) -> Iterator[Site]:
             "PREFECT_HOME": str(root.parent / "server"),
             "PREFECT_UI_ENABLED": "0",
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES_ON_DISK,
+            **database,
         },
     )
     found = Site(load_settings(root))

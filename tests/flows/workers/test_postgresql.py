@@ -1,49 +1,23 @@
 """Prefect and MLflow on PostgreSQL, as docs/operations.md sets them up; skipped where no server can be started."""
 
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from flows.server.server_process import free_port, start_server
+from tests.flows.postgresql import INITDB, postgresql
 from tests.tasks.finished_training import concept, project, training
 
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-INITDB = shutil.which("initdb") or (str(BINARIES[-1]) if BINARIES else None)
 pytestmark = pytest.mark.skipif(INITDB is None, reason="PostgreSQL's initdb is not here (Debian: postgresql)")
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
-    """user@host:port of a server with the databases `prefect` and `mlflow`."""
-    binaries, port = Path(INITDB).resolve().parent, free_port(0)
-    folder = Path(tempfile.mkdtemp(prefix="conceptbooth-postgres-"))  # pytest's folders are closed to other users
-    owner = "nobody" if os.getuid() == 0 else None  # it refuses to run as root, which tests in a container often are
-    if owner:
-        shutil.chown(folder, owner)
-
-    def run(*command: str) -> None:
-        done = subprocess.run(command, user=owner, cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr + done.stdout
-
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    run(str(binaries / "initdb"), "-D", f"{folder}/data", "-U", "tester", "--auth=trust", "-E", "UTF8", "--no-sync")
-    control = (str(binaries / "pg_ctl"), "-D", f"{folder}/data", "-w")
-    run(*control, "-l", f"{folder}/log", "-o", options, "start")
-    try:
-        for name in ("prefect", "mlflow"):
-            run(str(binaries / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "tester", name)
-        yield f"tester@127.0.0.1:{port}"
-    finally:
-        run(*control, "-m", "immediate", "stop")
-        shutil.rmtree(folder)
+    with postgresql("prefect", "mlflow") as server:
+        yield server
 
 
 def test_prefect_records_many_flows_at_once(postgres, tmp_path, monkeypatch):
