@@ -93,9 +93,9 @@ class ConceptModel(PythonModel):
         """Pictures for each row.
 
         Columns: `prompt` holds one {} where the concept stands; `n` pictures, 1 where a row says nothing; `seed`, 0
-        where a row says nothing: the same seed draws the same pictures. `params`: guidance_scale, num_inference_steps;
-        those of the training's evaluation by default. Returns one row a picture: prompt as the model read it, seed,
-        index, image (PNG, base64).
+        where a row says nothing: the same seed draws the same pictures. `params`: guidance_scale, num_inference_steps,
+        word_norm, word_turn; those of the training's evaluation by default. Returns one row a picture: prompt as the
+        model read it, seed, index, image (PNG, base64).
 
         Raises:
             MlflowException: a prompt without {}, with two or longer than the base reads; numbers out of range; more

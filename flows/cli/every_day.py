@@ -238,6 +238,12 @@ def generate(
     size: Annotated[
         str | None, Option(metavar="WxH", help="Such as 768x512, near what the base draws; else its own.")
     ] = None,
+    word_norm: Annotated[
+        float | None, Option(help="Where the scene is lost: 1 gives [V] no more weight than its category; 0 off.")
+    ] = None,
+    word_turn: Annotated[
+        float | None, Option(help="The same by direction: 0.2 turns [V] a fifth of the way to its category; 0 off.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make pictures of a trained concept in new scenes.
@@ -262,6 +268,8 @@ def generate(
         steps=steps,
         guidance=guidance,
         size=size,
+        word_norm=word_norm,
+        word_turn=word_turn,
     )
     run_generate(settings, reference, request, as_json=as_json)
 

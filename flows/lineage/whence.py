@@ -66,7 +66,11 @@ def _tell(mark: Mark, credentials: Credentials | None, lineage: Mapping[str, Any
     if mark.negative_prompt:
         say("negative", mark.negative_prompt)
     say("seed", f"{mark.seed}, picture {mark.index}")
-    if options := [f"{name} {value}" for name in ("steps", "guidance", "size") if (value := getattr(mark, name))]:
+    if options := [
+        f"{name} {value}"
+        for name in ("steps", "guidance", "word_norm", "word_turn", "size")
+        if (value := getattr(mark, name))
+    ]:
         say("options", ", ".join(options))
     if credentials is None:
         say("C2PA", "no manifest: what stands here is not signed", "dim")

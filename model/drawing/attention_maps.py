@@ -15,6 +15,7 @@ from model.diffusion.latents import decode
 from model.diffusion.text_encoding import encode_nothing, encode_text
 from model.drawing.sample import denoise, initial_noise
 from model.drawing.sampling_options import Sampling
+from model.drawing.word_adjustment import drawn_embeddings
 from model.runtime.memory import enough_memory
 from model.runtime.numerics import autocast_to
 from model.weights.concept import ConceptWeights
@@ -54,7 +55,10 @@ def attention_maps(
     places = word_places(base.tokenizers, prompt, word) if word else ()
     with enough_memory("drawing attention maps", base.device, "the batch size here", 1), weights.applied(base):
         with autocast_to(autocast, base.device):
-            wanted, no_text = encode_text(base, [prompt], weights.embeddings), encode_nothing(base)
+            wanted, no_text = (
+                encode_text(base, [prompt], drawn_embeddings(base, weights, sampling)),
+                encode_nothing(base),
+            )
         noise = initial_noise(base, sampling.seed, image_index)
         with recorded_columns(base, prompt, places) as columns:
             latents = denoise(base, noise, wanted, no_text, sampling, autocast)

@@ -14,6 +14,7 @@ from model.diffusion.predict import predict
 from model.diffusion.text_encoding import encode_nothing, encode_text
 from model.drawing.picture_size import PictureSize
 from model.drawing.sampling_options import Sampling
+from model.drawing.word_adjustment import drawn_embeddings
 from model.errors import InputError
 from model.families.prompt_embeds import PromptEmbeds
 from model.families.tokenized import TokenizedPrompt
@@ -64,7 +65,7 @@ def generate(
         weights.applied(base) if weights else nullcontext(),
     ):
         with autocast_to(autocast, base.device):
-            text = _encode_all(base, weights, tokenized)
+            text = _encode_all(base, weights, tokenized, sampling)
             no_text = encode_text(base, [away_from]) if away_from else encode_nothing(base)
         for start in range(0, len(jobs), sampling.batch_size):
             batch = jobs[start : start + sampling.batch_size]
@@ -154,8 +155,10 @@ def _tokenize_all(
     return tokenized, away_from
 
 
-def _encode_all(base: Base, weights: ConceptWeights | None, prompts: Sequence[TokenizedPrompt]) -> PromptEmbeds:
+def _encode_all(
+    base: Base, weights: ConceptWeights | None, prompts: Sequence[TokenizedPrompt], sampling: Sampling
+) -> PromptEmbeds:
     """Each prompt encoded once."""
-    embeddings = weights.embeddings if weights else ()
+    embeddings = drawn_embeddings(base, weights, sampling) if weights else ()
     parts = [prompts[start : start + _TEXT_BATCH] for start in range(0, len(prompts), _TEXT_BATCH)]
     return PromptEmbeds.joined([encode_text(base, part, embeddings) for part in parts])

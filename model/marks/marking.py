@@ -48,8 +48,10 @@ class Mark:
     index: int
     negative_prompt: str | None = None
     steps: int | None = None
-    """With the next two: where they were asked for, and are not those of the project."""
+    """With the next four: where they were asked for, and are not those of the project."""
     guidance: float | None = None
+    word_norm: float | None = None
+    word_turn: float | None = None
     size: str | None = None
     """Width and height in pixels, `768x512`."""
 
@@ -139,6 +141,6 @@ def _from_xmp(text: str) -> Mark:
         index=int(found["index"]),
         negative_prompt=found.get("negative_prompt"),
         steps=int(found["steps"]) if "steps" in found else None,
-        guidance=float(found["guidance"]) if "guidance" in found else None,
+        **{name: float(found[name]) for name in ("guidance", "word_norm", "word_turn") if name in found},
         size=found.get("size"),
     )

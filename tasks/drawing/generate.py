@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from model.bases.prompt import prompt_problems
 from model.drawing.picture_size import PictureSize
-from model.drawing.sampling_options import Sampling
+from model.drawing.sampling_options import MOVES, Sampling
 from model.errors import InputError
 from model.marks.content_credentials import PictureSigner, open_signer
 from model.marks.marking import Mark, marked_png
@@ -40,8 +40,10 @@ class DrawingRequest:
     negative_prompt: str | None = None
     """What guidance leads away from."""
     steps: int | None = None
-    """Those of params.yaml unless given; so are the next two."""
+    """Those of params.yaml unless given; so are the next four."""
     guidance: float | None = None
+    word_norm: float | None = None
+    word_turn: float | None = None
     size: str | None = None
     """Width and height, as in `768x512`; the base's own unless given."""
 
@@ -57,6 +59,7 @@ class DrawingRequest:
             options["num_inference_steps"] = self.steps
         if self.guidance is not None:
             options["guidance_scale"] = self.guidance
+        options |= {name: value for name in MOVES if (value := getattr(self, name)) is not None}
         return Sampling(seed=self.seed, **options)
 
     def problems(self, usual: SamplingParams) -> list[str]:
@@ -148,6 +151,8 @@ def generate_pictures(
             negative_prompt=request.negative_prompt or None,
             steps=request.steps,
             guidance=request.guidance,
+            word_norm=request.word_norm,
+            word_turn=request.word_turn,
             size=request.size,
         )
         sign = (lambda png: signer.signed(png, mark)) if signer else None

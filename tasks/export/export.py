@@ -5,12 +5,13 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from model.bases.prompt import ConceptPrompt
+from model.drawing.sampling_options import Sampling, moves_of
 from model.errors import InputError, WorkFailed
 from model.weights.file import read_prompt
 from tasks.concepts.concepts import NOT_STATED, Concept
@@ -77,6 +78,7 @@ def export_version(
     reporter.prepare(f"loading the base {record.base['reference']}")
 
     from model.bases.base import load_base
+    from model.drawing.word_adjustment import drawn_embeddings
     from model.runtime.device import open_device
     from model.weights.concept import ConceptWeights
 
@@ -89,6 +91,9 @@ def export_version(
         if reason := base.family.without_form(form):
             raise InputError(f"concept '{record.concept.name}': {reason}")
         weights = ConceptWeights.load(version.folder / WEIGHTS_FILE)
+        # Who draws with the files knows nothing of such options, so [V] goes out as it was scored.
+        scored = Sampling(**moves_of(record.evaluation.parameters))
+        weights = replace(weights, embeddings=drawn_embeddings(base, weights, scored))
         reporter.prepare(f"writing it for {form}")
         if write_cut := CUTTERS.get(form):
             score = partial(score_again, store, evaluator, base, record, reporter=reporter) if evaluator else None

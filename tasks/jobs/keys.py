@@ -11,13 +11,14 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from model.bases.prompt import ConceptPrompt
+from model.drawing.sampling_options import MOVES
 from model.methods.method import Method, Stage
 from tasks.files.hashing import digest_of
 from tasks.jobs.code_digest import ALL, code_digests
 from tasks.jobs.kinds import KINDS, kind_name
 from tasks.jobs.libraries import counted_versions
 from tasks.jobs.models import ModelIdentity
-from tasks.project.params import SMALL, Params
+from tasks.project.params import SMALL, Params, SamplingParams
 from tasks.store.manifest import MODELS, SCHEMA, Manifest
 
 
@@ -163,6 +164,7 @@ def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
             "num_inference_steps": params.sampling.num_inference_steps,
             # What is drawn side by side is rounded otherwise than what is drawn alone.
             "batch_size": params.sampling.batch_size,
+            **_moves(params.sampling),
         },
         models={kind: model.identity for kind, model in recipe.models.items()},
         seed=params.evaluation.seed,
@@ -180,6 +182,11 @@ def plan_stages(recipe: Recipe) -> tuple[StagePlan, ...]:
 def _form(recipe: Recipe) -> dict[str, str]:
     """In which form the last stage leaves the concept model; nothing of the exact one, as before there were others."""
     return {"form": SMALL} if recipe.params.model_form == SMALL and recipe.method.trains_weights else {}
+
+
+def _moves(sampling: SamplingParams) -> dict[str, float]:
+    """How [V] is moved at drawing; nothing where it is not, as before it could be."""
+    return {name: value for name in MOVES if (value := getattr(sampling, name))}
 
 
 def _class_images(recipe: Recipe) -> StagePlan:
@@ -213,6 +220,7 @@ def plan_maps(recipe: Recipe, trainings: Sequence[StagePlan]) -> StagePlan:
             "prompts": [[prompt, word] for prompt, word in recipe.words.items()] or [[recipe.prompts[0], None]],
             "guidance_scale": params.sampling.guidance_scale,
             "num_inference_steps": params.sampling.num_inference_steps,
+            **_moves(params.sampling),
         },
         models={"base": recipe.base.identity},
         seed=params.evaluation.seed,

@@ -40,6 +40,8 @@ class SamplingParams(_Section):
     guidance_scale: float = _sampling("guidance_scale", "classifier-free guidance; 1 is none")
     num_inference_steps: int = _sampling("num_inference_steps", "DPM-Solver++ steps")
     batch_size: int = _sampling("batch_size", "pictures drawn at a time; they differ only by rounding", default=16)
+    word_norm: float = _sampling("word_norm", "[V]'s length in those of its super-category; 0: as learnt", default=0.0)
+    word_turn: float = _sampling("word_turn", "[V] turned to its super-category: 0 not, 1 onto it", default=0.0)
 
 
 class EvaluationParams(_Section):

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from model.drawing.sampling_options import MOVES
 from model.errors import WorkFailed
 from tasks.files.hashing import DigestMemory, file_digest
 from tasks.jobs.models import MODEL_SUFFIXES
@@ -214,6 +215,7 @@ def _signature(record: TrainingFacts) -> "ModelSignature":
             [
                 ParamSpec("guidance_scale", number, float(sampling["guidance_scale"])),
                 ParamSpec("num_inference_steps", whole, int(sampling["num_inference_steps"])),
+                *(ParamSpec(name, number, float(sampling.get(name, 0))) for name in MOVES),
             ]
         ),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from model.drawing.sampling_options import Sampling
+from model.drawing.sampling_options import Sampling, moves_of
 from tasks.execution.kept_pictures import KeptPictures
 from tasks.execution.stage_context import Metrics, StageContext
 from tasks.execution.stage_task import stage_task
@@ -68,7 +68,7 @@ def make_evaluation(plan: StagePlan, context: StageContext, inputs: Mapping[str,
     weights = [ConceptWeights.load(context.store.file(training, WEIGHTS)) for training in trainings]
     concept, prompts = weights[-1].prompt, facts["prompts"]
     assert plan.seed is not None  # what draws has one
-    sampling = Sampling(seed=plan.seed, **{name: facts[name] for name in _SAMPLING})
+    sampling = Sampling(seed=plan.seed, **{name: facts[name] for name in _SAMPLING}, **moves_of(facts))
     autocast = plan.numeric_policy["autocast"]
     base = open_base(job.recipe.base, device)
     per_prompt, base_per_prompt = facts["images_per_prompt"], facts["base_images_per_prompt"]

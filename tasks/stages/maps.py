@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.drawing.sampling_options import Sampling
+from model.drawing.sampling_options import Sampling, moves_of
 from tasks.execution.stage_context import Metrics, StageContext
 from tasks.execution.stage_task import stage_task
 from tasks.jobs.keys import StagePlan
@@ -34,7 +34,10 @@ def make_maps(plan: StagePlan, context: StageContext, inputs: Mapping[str, Manif
     assert plan.seed is not None  # what draws has one
     # Each picture is drawn alone, so the batch size has no say.
     sampling = Sampling(
-        seed=plan.seed, guidance_scale=facts["guidance_scale"], num_inference_steps=facts["num_inference_steps"]
+        seed=plan.seed,
+        guidance_scale=facts["guidance_scale"],
+        num_inference_steps=facts["num_inference_steps"],
+        **moves_of(facts),
     )
     autocast = plan.numeric_policy["autocast"]
     base = open_base(context.job.recipe.base, context.job.settings.device)

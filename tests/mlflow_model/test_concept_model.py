@@ -121,7 +121,7 @@ def test_the_signature_is_what_predict_does(loaded):
     assert [column.name for column in loaded.metadata.get_input_schema()] == ["prompt", "n", "seed"]
     assert loaded.metadata.get_input_schema().required_input_names() == ["prompt"]
     defaults = {param.name: param.default for param in loaded.metadata.get_params_schema()}
-    assert defaults == {"guidance_scale": 3.0, "num_inference_steps": 4}
+    assert defaults == {"guidance_scale": 3.0, "num_inference_steps": 4, "word_norm": 0.0, "word_turn": 0.0}
     table = loaded.predict([{"prompt": PROMPT}])
     assert list(table.columns) == [column.name for column in loaded.metadata.get_output_schema()]
     assert len(table) == 1
