@@ -174,15 +174,19 @@ def delete(
 
 @panel.command(
     "verify-release s3://models/production --key public.pem",
-    "verify-release .conceptbooth/store --key public.pem",
+    "verify-release .conceptbooth/store --key public.pem --html releases.html",
     name="verify-release",
 )
 def verify_release(
     place: Annotated[str, Argument(metavar="PLACE", help="The production store: s3://bucket/prefix, or a folder.")],
     key: Annotated[Path, Option(metavar="PUB", help="Public half of the signing key (PEM).")],
+    html: Annotated[Path | None, Option(metavar="FILE", help="Write a page for auditors.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every promoted model and the ledger with nothing but the public key: no project, registry or server."""
+    """Check every promoted model and the ledger with nothing but the public key: no project, registry or server.
+
+    It lists the releases with their files, the images that they were learnt from, and whose signature they carry.
+    """
     from flows.production.verify_release import verify_releases
 
-    raise Exit(verify_releases(place, key, as_json=as_json))
+    raise Exit(verify_releases(place, key, as_json=as_json, page=html))

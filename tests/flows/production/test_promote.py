@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 import tasks.promotion.promotion
 from flows.cli.app import app
+from tasks.files.hashing import file_digest
 from tasks.production.ledger import read_ledger, record_path
 from tasks.production.registry import open_production
 from tasks.project.settings import load_settings
@@ -122,9 +123,26 @@ def test_a_version_is_promoted_drawn_rolled_back_shown_and_proved(project, tmp_p
     place = f"s3://{s3_bucket}/production"
     monkeypatch.chdir(tmp_path)  # no project here
     proved = done("verify-release", place, "--key", tmp_path / "public.pem")
+    [owl] = proved["concepts"]
+    assert (owl["concept"], owl["serves"], owl["newest"]["seq"]) == (CONCEPT, 1, 3)
+    assert proved["newest_records"] == {CONCEPT: owl["newest"]}
+    assert [record["signed_by"] for record in owl["records"]] == [proved["key"]] * 3
+    states = {release["version"]: (release["state"], release["signed_by"]) for release in owl["releases"]}
+    assert states == {1: ("serves", proved["key"]), 2: ("taken back", proved["key"])}
+    [serving] = [release for release in owl["releases"] if release["state"] == "serves"]
+    assert serving["records"] == [1, 3] and serving["id"] == first["release"]
+    assert {"model/MLmodel", "lineage/evaluate.json", "provenance.json"} <= {file["name"] for file in serving["files"]}
+    images = sorted((project / "data" / "concepts" / CONCEPT / "images").iterdir())
+    assert {image["sha256"] for image in serving["images"]} == {file_digest(image) for image in images}
+    told = run("verify-release", place, "--key", tmp_path / "public.pem", "--html", tmp_path / "releases.html").stdout
+    assert f"version 1, serves; release {first['release'][:12]}; signed by key {proved['key']}" in told
+    page = (tmp_path / "releases.html").read_text()
+    for said in (place, proved["key"], first["release"], serving["images"][0]["sha256"], "handles come out twice"):
+        assert said in page
     assert (proved["verified"], proved["faults"], proved["unchecked"]) == (True, [], [])
     result = run("verify-release", place, "--key", tmp_path / "stranger.pem")
     assert result.exit_code == 1
+    assert "not signed by this key" in result.stdout and f"signed by key {proved['key']}" not in result.stdout
     assert result.stdout.count("does not match") == 3, result.output  # two releases and the ledger
     manifest = f"production/releases/owl/{first['release'][:16]}/lineage/train-2-cross_attention.json"
     content = s3_client().get_object(Bucket=s3_bucket, Key=manifest)["Body"].read()

@@ -16,6 +16,8 @@ from tasks.production.ledger import Promotion, record_path
 from tasks.production.release import Release, read_release, unfit
 from tasks.store.folder_blobs import FolderBlobs
 from tasks.store.manifest import FileRecord
+from tasks.verification.contents import read_contents
+from tasks.verification.page import write_place_page
 from tasks.verification.releases import check_place
 from tests.tasks.verification.test_releases import write_key
 
@@ -84,9 +86,13 @@ def listed(files: dict[str, bytes]) -> dict[str, list[object]]:
 def checked(root: Path, public: bytes) -> Verification:
     """What is said of the store, from which nothing was written anywhere."""
     before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
-    verification = check_place(FolderBlobs(root / "store"), public)
+    place = FolderBlobs(root / "store")
+    verification, contents = check_place(place, public), read_contents(place, public)
     assert {path: path.lstat().st_mtime_ns for path in root.rglob("*")} == before
     assert not Path("/planted").exists()
+    write_place_page(page := root / "page.html", "<store>", "0" * 16, verification, contents)
+    assert "<store>" not in page.read_text(), "what a stranger wrote is text"
+    page.unlink()
     assert all(check.what.isprintable() and check.said.isprintable() for check in verification.of("fault"))
     return verification
 
