@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from flows.booth.booth import Booth
 from flows.booth.guard import GALLERY_POLICY
 from flows.concepts.gallery import index_page
+from flows.training.verdict import judge_of
 from tasks.booth.concept_view import newest_picture, view_images, view_version
 from tasks.booth.orders import most_pictures
 from tasks.booth.words import words_at_hand
@@ -46,7 +47,7 @@ def router_of(booth: Booth) -> APIRouter:
         page = booth.pages.concept(
             card,
             _choices(versions),
-            view_version(booth.store, shown) if shown else None,
+            view_version(booth.store, shown, judge_of(booth.settings)) if shown else None,
             view_images(booth.settings, booth.store, name, versions),
             words_at_hand(booth.settings),
             most_pictures(booth.settings),

@@ -1,6 +1,6 @@
 """One concept as its page shows it: what a version drew at its evaluation, where [V] looked, and the images."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from model.errors import InputError
 from tasks.concepts.concepts import load_concept
 from tasks.concepts.image_checks import pictures_among
 from tasks.figures.gallery_content import STAGE_LESSONS
-from tasks.figures.score_words import Reading, interval, read_scores
+from tasks.figures.score_words import Reading, ScoreVerdict, interval, read_scores
 from tasks.files.hashing import file_digest
 from tasks.lineage.prepared_images import prepared_images
 from tasks.project.settings import Settings
@@ -55,6 +55,8 @@ class VersionView:
     evaluation: Manifest | None = None
     gallery: Manifest | None = None
     readings: tuple[Reading, ...] = ()
+    verdict: ScoreVerdict | None = None
+    """None where the policy asks nothing of scores, or there are none."""
     scenes: tuple[Scene, ...] = ()
     looks: tuple[Look, ...] = ()
     problems: tuple[str, ...] = ()
@@ -88,8 +90,13 @@ class Images:
     problems: tuple[str, ...] = ()
 
 
-def view_version(store: Store, version: KnownVersion) -> VersionView:
-    """All that the page shows of a version; what is missing or damaged becomes a problem. Raises StoreFailed."""
+def view_version(
+    store: Store, version: KnownVersion, judge: Callable[[Mapping[str, Any]], ScoreVerdict | None]
+) -> VersionView:
+    """All that the page shows of a version; what is missing or damaged becomes a problem. Raises StoreFailed.
+
+    `judge` holds a scores document against the project's policy.
+    """
     problems: list[str] = []
     evaluation = _manifest(store, "evaluate", version, problems)
     gallery = _manifest(store, "gallery", version, problems)
@@ -106,6 +113,7 @@ def view_version(store: Store, version: KnownVersion) -> VersionView:
         evaluation=evaluation,
         gallery=gallery,
         readings=read_scores(scores) if scores else (),
+        verdict=judge(scores) if scores else None,
         scenes=tuple(_scenes(evaluation, scores)) if evaluation and scores else (),
         looks=tuple(_looks(evaluation)) if evaluation else (),
         problems=tuple(problems),

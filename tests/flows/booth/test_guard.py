@@ -3,6 +3,7 @@
 import html
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ from flows.booth.app import booth_app
 from flows.booth.booth import Booth
 from flows.booth.guard import COOKIE, HEADER, is_loopback
 from tasks.project.settings import apply_environment
+from tasks.promotion.policy import POLICY_FILE
 from tests.lineage_project import Trained
 
 ORIGIN = "http://127.0.0.1:7860"
@@ -72,6 +74,17 @@ def test_what_is_sent_along_keeps_browsers_from_asking_elsewhere(client: TestCli
     assert "HttpOnly" in cookie and "SameSite=strict" in cookie
     gallery = client.get("/c/owl/2/gallery")
     assert gallery.status_code == 200 and "script-src" not in gallery.headers["content-security-policy"]
+
+
+def test_a_version_is_held_against_the_project_s_gates(client: TestClient, booth: Booth):
+    policy = booth.settings.root / POLICY_FILE
+    usual = policy.read_text()
+    for minimum, state in (("-1", "good"), ("0.999", "bad")):
+        policy.write_text(f"minimum: {{clip_i: {minimum}}}\n")
+        page = client.get("/c/owl?version=2").text
+        policy.write_text(usual)
+        (said,) = re.findall(f'<p class="notice {state}">Verdict: ([^<]*)</p>', page)
+        assert "CLIP-I" in said and ("at least 0.999" in said) == (state == "bad"), said
 
 
 def test_galleries_are_the_pages_that_train_and_gallery_index_write(client: TestClient, booth: Booth):
