@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -126,7 +125,6 @@ def test_a_thousand_concepts_are_filtered_and_sorted(browser: Page, lineage_proj
     monkeypatch.setattr(booth_module, "read_overview", lambda settings: Overview(cards=tuple(cards)))
     with serving(Booth(lineage_project.settings, read_only=True)) as crowded:
         browser.show(f"{crowded}/", PHONE)
-        began = time.monotonic()
         browser.value(
             "document.getElementById('find').value = 'teapot 09';"
             "document.getElementById('find').dispatchEvent(new Event('input'))"
@@ -144,7 +142,6 @@ def test_a_thousand_concepts_are_filtered_and_sorted(browser: Page, lineage_proj
         )
         assert browser.value(shown)[:2] == ["thing-0996", "thing-0992"]
         assert browser.value("document.getElementById('count').textContent") == "250 of 1000 concepts"
-        assert time.monotonic() - began < 10
         assert browser.value("document.documentElement.scrollWidth") <= PHONE
     shutil.rmtree(lineage_project.settings.home / "booth", ignore_errors=True)
 

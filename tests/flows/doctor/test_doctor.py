@@ -417,7 +417,7 @@ def test_the_process_ends_in_time_and_whole_though_a_place_never_answers(project
         began = time.monotonic()
         done = command(project, "--json", "--within", "4", CONCEPTBOOTH_PRODUCTION_STORE="s3://bucket/prod", **there)
         took = time.monotonic() - began
-    assert done.returncode == 1 and took < 25, (done.returncode, took, done.stderr)
+    assert done.returncode == 1 and took < 60, (done.returncode, took, done.stderr)
     found = {each["what"]: each for each in json.loads(done.stdout)["findings"]}
     assert found["production store"]["found"] == "no answer within 4 seconds"
     assert found["store"]["state"] == "ok"

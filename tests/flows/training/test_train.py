@@ -166,7 +166,7 @@ def test_a_run_without_changes_starts_neither_prefect_nor_torch(shared, first):
         f"(done,) = run_training(Settings(root=pathlib.Path({str(shared.root)!r})), ['turtle'])\n"
         "waited = time.monotonic() - started\n"
         "assert not {'prefect', 'torch', 'mlflow.tracking'} & set(sys.modules), sorted(sys.modules)\n"
-        "assert abs(done.seconds - waited) < 0.5, (done.seconds, waited)\n"
+        "assert waited / 2 < done.seconds <= waited, (done.seconds, waited)\n"
         "assert {task.state for task in done.tasks} == {'cached'}\n"
         "print(done.model_name, done.version, done.version_created, done.scores['clip_i']['mean'])"
     )

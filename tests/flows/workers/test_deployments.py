@@ -339,9 +339,9 @@ def test_two_train_at_once_cancelling_frees_a_gpu_and_a_killed_worker_s_training
         of_cup = ArtifactFilter(flow_run_id={"any_": [cup]}, key={"any_": ["cup-train-1-embedding"]})
         until(lambda: any(shown.data for shown in client.read_artifacts(artifact_filter=of_cup)), "cup's first steps")
         client.set_flow_run_state(cup, Cancelling())
-        until(lambda: not Path(f"/proc/{cancelled}").exists(), "the end of the process", 30)
-        until(lambda: held(other) == 0, "the GPU's release", 30)
-        until(lambda: state(client, cup) == "Cancelled", "the cancelled state", 60)
+        until(lambda: not Path(f"/proc/{cancelled}").exists(), "the end of the process")
+        until(lambda: held(other) == 0, "the GPU's release")
+        until(lambda: state(client, cup) == "Cancelled", "the cancelled state")
         (job,) = plan_jobs(site.settings, ["cup"])
         checkpoints = kept_folder(site.settings, job.trainings[0]) / "checkpoints"
         assert list(checkpoints.glob("step-*")), "the next training goes on from here"

@@ -2,7 +2,6 @@
 
 import resource
 import shutil
-import time
 
 import pytest
 import torch
@@ -33,7 +32,7 @@ def pixels(folder) -> bytes:
 def test_what_becomes_of_it(base_folders, drawn, tmp_path, case: Case):
     folder = shutil.copytree(base_folders["sd2"], tmp_path / "base")
     case.change(folder)
-    started, memory = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if case.says:
         with pytest.raises(InputError) as caught:
             load_base(str(folder))
@@ -43,7 +42,6 @@ def test_what_becomes_of_it(base_folders, drawn, tmp_path, case: Case):
     else:
         assert pixels(folder) == drawn
     assert not (folder / RUN).exists()
-    assert time.monotonic() - started < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 300_000, "kilobytes"
 
 
