@@ -15,7 +15,7 @@ from tasks.new_project.shipped import embedded_world, shipped
 from tasks.project.params import load_params
 from tasks.project.settings import PARAMS_FILE
 
-SAMPLE = "plum-turtle"
+SAMPLE = "rose-backpack"
 """The sample that a project on the embedded base begins with."""
 POLICY = "mlflow/promotion.yaml"
 FILES = (".dvc/config", ".dvc/.gitignore", ".dvcignore", "constraints.txt", "prefect.yaml", "data/concepts/.gitignore")

@@ -37,21 +37,21 @@ def call(folder: Path, *arguments: str) -> str:
 
 
 def test_it_has_the_sample_of_its_demo_committed_and_nothing_is_wrong(toyworld):
-    assert concept_names(load_settings(toyworld)) == ["plum-turtle"]
+    assert concept_names(load_settings(toyworld)) == ["rose-backpack"]
     assert git(toyworld, "status", "--porcelain") == ""
     found = json.loads(call(toyworld, "doctor", "--json"))
     assert found["ok"], [each for each in found["findings"] if each["state"] == "problem"]
-    (concept,) = (each for each in found["findings"] if each["what"] == "concept plum-turtle")
+    (concept,) = (each for each in found["findings"] if each["what"] == "concept rose-backpack")
     assert (concept["state"], "in git's newest commit" in concept["found"]) == ("ok", True)
     (plan,) = json.loads(call(toyworld, "plan", "--json"))["concepts"]
-    assert plan["concept"] == "plum-turtle" and plan["state"] == "stale", "ready to be trained"
+    assert plan["concept"] == "rose-backpack" and plan["state"] == "stale", "ready to be trained"
 
 
 def test_more_samples_are_listed_and_taken_in(toyworld):
     rows = json.loads(call(toyworld, "samples", "--json"))
-    assert len(rows) >= 14 and [row["name"] for row in rows if row["in_project"]] == ["plum-turtle"]
-    said = call(toyworld, "samples", "jade-teapot", "plum-turtle")
-    assert "There before: plum-turtle" in said and "Added: jade-teapot" in said
+    assert len(rows) >= 14 and [row["name"] for row in rows if row["in_project"]] == ["rose-backpack"]
+    said = call(toyworld, "samples", "jade-teapot", "rose-backpack")
+    assert "There before: rose-backpack" in said and "Added: jade-teapot" in said
     (row,) = (row for row in json.loads(call(toyworld, "list", "--json")) if row["name"] == "jade-teapot")
     assert (row["super_category"], row["images"], row["licence"]) == ("teapot", 5, "MIT")
 

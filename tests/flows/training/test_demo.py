@@ -23,17 +23,17 @@ PARAMS = Path(__file__).resolve().parents[3] / "params.yaml"
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("demo: plum-turtle", "concept 'plum-turtle': there is none"),
-        ("demo: null", "demo = null; write one of plum-turtle, rose-backpack, mint-teddy"),
-        ("demo: nobody", "demo = 'nobody'; write one of plum-turtle, rose-backpack, mint-teddy"),
+        ("demo: rose-backpack", "concept 'rose-backpack': there is none"),
+        ("demo: null", "demo = null; write one of rose-backpack, mint-teddy, plum-turtle"),
+        ("demo: nobody", "demo = 'nobody'; write one of rose-backpack, mint-teddy, plum-turtle"),
     ],
 )
 def test_a_demo_without_its_concept_is_refused(
     line: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = PARAMS.read_text(encoding="utf-8")
-    assert "\ndemo: plum-turtle\n" in text
-    (tmp_path / "params.yaml").write_text(text.replace("\ndemo: plum-turtle\n", f"\n{line}\n"), encoding="utf-8")
+    assert "\ndemo: rose-backpack\n" in text
+    (tmp_path / "params.yaml").write_text(text.replace("\ndemo: rose-backpack\n", f"\n{line}\n"), encoding="utf-8")
     monkeypatch.setattr(os, "environ", os.environ.copy())  # what a command sets must not reach the next test
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["demo"])

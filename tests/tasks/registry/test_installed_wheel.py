@@ -118,7 +118,7 @@ def test_a_wheel_makes_a_project_in_which_nothing_is_missing(installed, tmp_path
     found = json.loads(call(project, "doctor", "--json"))["findings"]
     assert not [each for each in found if each["state"] == "problem"]
     told = {each["what"]: each["found"] for each in found}
-    assert told["concept plum-turtle"].startswith("5 images") and "constraints.txt" in told["packages"]
+    assert told["concept rose-backpack"].startswith("5 images") and "constraints.txt" in told["packages"]
 
 
 def test_a_wheel_registers_a_version_draws_with_it_promotes_and_rolls_back(installed, tmp_path):
