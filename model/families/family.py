@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from model.runtime.quiet import quiet_libraries
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor, device, nn
+    from torch import Generator, Tensor, nn
 
     from model.families.prompt_embeds import PromptEmbeds
     from model.families.reader import PromptReader
@@ -116,6 +116,10 @@ class Family(ABC):
 
     # What its folder must hold, told without torch.
 
+    def refused(self, index: Config) -> str | None:
+        """Why a pipeline of its class cannot be a base, by its model_index.json; None if it may be one."""
+        return None
+
     @abstractmethod
     def problems(self, configs: Configs, scheduler: Config) -> list[str]:
         """What is wrong with the configurations of the parts, which are read, and of the scheduler."""
@@ -195,8 +199,8 @@ class Family(ABC):
         return of_diffusers(self.sampler)(**self.sampler_options(scheduler))
 
     @abstractmethod
-    def walk(self, scheduler: Any, steps: int, where: device) -> Walk:
-        """The way from noise to a picture in so many steps."""
+    def walk(self, scheduler: Any, steps: int, noise: Tensor) -> Walk:
+        """The way from noise (batch, channels, height, width) to pictures in so many steps, where the noise is."""
 
     # Latents.
 
