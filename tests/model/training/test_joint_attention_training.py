@@ -23,6 +23,8 @@ from model.training.checkpoint import Checkpoints
 from model.training.checkpoint_interval import CheckpointInterval
 from model.training.train import train_stage
 from model.weights.concept import ConceptWeights
+from model.weights.lora import DOWN, UP, lora_layers
+from tests.model.comfyui_names import comfyui_place
 from tests.model.tiny_joint import SIDE
 
 SAMPLING = Sampling(num_inference_steps=3, guidance_scale=4.0)
@@ -194,6 +196,9 @@ def test_a_lora_that_diffusers_loads_draws_what_we_draw(joint_folder, base, stag
         for name in layer.scaling
     }
     assert scales == {1.0}, "alpha is the rank"
+    assert all(name.endswith((DOWN, UP)) and name.startswith("transformer.") for name in wanted), "without alphas"
+    for layer in lora_layers(wanted):
+        comfyui_place(base.family.name, layer.removeprefix("transformer."))
     card = [*base.family.usage_imports, *base.family.word_usage(base.family.text[0], "<v>")]
     exec("\n".join(card), {"pipeline": pipeline, "embeddings": {"qwen3_4b": weights.embeddings[0]}})
     close(drawn_by(base, pipeline), latents(base, weights))
@@ -225,3 +230,9 @@ def test_every_method_takes_a_step(base, pictures, train):
 def test_a_language_model_is_not_trained(train, make_stage, stages):
     with pytest.raises(InputError, match=r"train_text_encoder = true: the text model of .* is a language model"):
         train(make_stage("unet", train_text_encoder=True), stages[1])
+
+
+def test_a_lora_of_layers_that_the_base_has_not_is_refused(base, stages):
+    other = {name.replace(".attn", ".attn1").replace(".attention", ".attn"): t for name, t in stages[2].lora.items()}
+    with pytest.raises(InputError, match=r"parameter transformer\..* does not fit base model"):
+        generate(base, dataclasses.replace(stages[2], lora=other), [PROMPT.text], 1, SAMPLING)
