@@ -60,6 +60,19 @@ class TextPart:
     """How the name of its weights' file begins."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A base of a family that a new project may begin with, and how it is drawn with."""
+
+    called: str
+    """A short name."""
+    hub_id: str
+    licence: str
+    guidance_scale: float
+    """As `Family.guided` counts it."""
+    num_inference_steps: int
+
+
 class Walk(Protocol):
     """The way from noise to a picture, step by step."""
 
@@ -96,6 +109,9 @@ class Family(ABC):
     """Class in diffusers of what draws."""
     zero_option: str | None = None
     """What of model_index.json says whether zeros stand for the empty prompt; they do where it says nothing."""
+    preset: str = "published"
+    """Of methods (`model.methods.presets`): the one meant for its bases."""
+    published: Published | None = None
     opened_with: str | None = None
     """The only libraries with which exports were opened; None for those of the usual."""
     patch: int = 1

@@ -26,6 +26,7 @@ class JointFamily(Family):
     """What is left to say is how prompts are read, what latents are, and what the transformer is given."""
 
     sampler: str = CLASS
+    preset: str = "joint_attention"
     opened_with: str | None = "diffusers 0.42.1 and transformers 5"
     samples_posterior: bool = False
     shifts_by_size: bool = False

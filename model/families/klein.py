@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from model.families.family import Config, Configs, Part, Promise, TextPart, Walk
+from model.families.family import Config, Configs, Part, Promise, Published, TextPart, Walk
 from model.families.joint_family import LONGEST, PATCH, JointFamily, pixels_to_a_latent
 from model.families.klein_configs import config_problems, promised
 from model.families.reader import PromptReader
@@ -158,4 +158,11 @@ KLEIN = Klein(
         ),
     ),
     shifts_by_size=True,
+    published=Published(
+        called="klein",
+        hub_id="black-forest-labs/FLUX.2-klein-base-4B",
+        licence="Apache-2.0",
+        guidance_scale=4.0,
+        num_inference_steps=50,
+    ),
 )

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from model.families.family import Config, Configs, Part, Promise, TextPart
+from model.families.family import Config, Configs, Part, Promise, Published, TextPart
 from model.families.joint_family import LONGEST, PATCH, JointFamily, pixels_to_a_latent
 from model.families.reader import PromptReader
 from model.families.tokenized import TokenizedPrompt
@@ -120,4 +120,11 @@ Z_IMAGE = ZImage(
         ),
     ),
     patch=PATCH,
+    published=Published(
+        called="z-image",
+        hub_id="Tongyi-MAI/Z-Image",
+        licence="Apache-2.0",
+        guidance_scale=5.0,
+        num_inference_steps=28,
+    ),
 )
