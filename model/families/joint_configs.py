@@ -51,6 +51,8 @@ def text_problems(text: Sequence[TextPart], configs: Configs, key: str, layers: 
 
 def side_problems(vae: Config) -> list[str]:
     """Nothing in the folder but its VAE says how large pictures are."""
+    if not vae.get("block_out_channels"):
+        return ["vae/: block_out_channels is not said, and with it not how many pixels are one latent"]
     side, step = vae.get("sample_size"), PATCH * pixels_to_a_latent(vae)
     if not isinstance(side, int) or isinstance(side, bool) or not step <= side <= _MOST_PIXELS or side % step:
         return [

@@ -70,7 +70,7 @@ def _parts_problems(text: Sequence[TextPart], read: Sequence[int], configs: Conf
     transformer, vae = configs["transformer"], configs["vae"]
     problems = _transformer_problems(transformer, vae) if transformer else []
     problems += side_problems(vae) if vae else []
-    if vae and (patch := vae.get("patch_size", [PATCH, PATCH])) != [PATCH, PATCH]:
+    if vae and (patch := vae.get("patch_size") or [PATCH, PATCH]) != [PATCH, PATCH]:
         problems.append(f"vae/ has patch_size {patch!r}; {[PATCH, PATCH]} is needed")
     problems += text_problems(text, configs, "joint_attention_dim", len(read))
     for part in text:
@@ -89,17 +89,17 @@ def _transformer_problems(transformer: Config, vae: Config) -> list[str]:
             "transformer/ is given the scale of guidance (guidance_embeds): it was distilled to draw by itself as if "
             "guided, as FLUX.2 dev was; name the klein base that was not"
         )
-    if (patch := transformer.get("patch_size", 1)) != 1:
+    if (patch := transformer.get("patch_size") or 1) != 1:
         problems.append(f"transformer/ has patch_size {patch!r}; 1 is needed")
-    channels = transformer.get("in_channels", _CHANNELS)
+    channels = transformer.get("in_channels") or _CHANNELS
     if (made := transformer.get("out_channels") or channels) != channels:
         problems.append(f"transformer/ takes {channels} channels and makes {made}; as many are needed")
-    if vae and PATCH**2 * vae.get("latent_channels", 32) != channels:
+    if vae and PATCH**2 * (vae.get("latent_channels") or 0) != channels:
         problems.append(
             f"transformer/ takes {channels} channels and vae/ makes {vae.get('latent_channels')}, of which "
             f"{PATCH} x {PATCH} are read as one"
         )
-    axes, width = transformer.get("axes_dims_rope", _AXES), transformer.get("attention_head_dim", _HEAD)
+    axes, width = transformer.get("axes_dims_rope") or _AXES, transformer.get("attention_head_dim") or _HEAD
     if not all(isinstance(axis, int) for axis in axes) or sum(axes) != width:
         problems.append(f"transformer/ has axes_dims_rope {axes!r}; their sum has to be {width}, the width of a head")
     return problems

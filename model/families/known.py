@@ -23,7 +23,7 @@ def family_of(index: Mapping[str, Any]) -> Family:
 
 
 def other_kind(index: Mapping[str, Any]) -> str | None:
-    """Why a pipeline cannot be a base whatever its parts are; None if it may be one."""
+    """Why a pipeline cannot be a base whatever its parts are, and the way out; None if it may be one."""
     kind, family = index.get("_class_name"), family_of(index)
     if family in _JOINT:
         return family.refused(index)
@@ -33,13 +33,13 @@ def other_kind(index: Mapping[str, Any]) -> str | None:
         return (
             f"it is a {kind}, whose transformer ({index['transformer'][-1]}) reads text and picture by joint "
             "attention, as Stable Diffusion 3 and FLUX do; of such bases only "
-            f"{' and '.join(family.name for family in _JOINT)} can be taught here"
+            f"{' and '.join(family.name for family in _JOINT)} can be taught here: name one of {NAMES}"
         )
     only_the_second = _holds(index, "text_encoder_2") and not _holds(index, "text_encoder")
     if index.get("requires_aesthetics_score") or only_the_second:
         return (
             f"it is a {kind} with one text encoder of two and an aesthetic score, the refiner of Stable Diffusion XL; "
-            "it finishes what the XL base has begun, and draws nothing by itself"
+            f"it finishes what the XL base has begun, and draws nothing by itself; name one of {NAMES}"
         )
     return family.refused(index)
 
