@@ -76,7 +76,7 @@ def check_base_folder(folder: Path, *, with_weights: bool = True) -> Family:
     problems: list[str] = []
     index = _read_json(folder / INDEX, problems)
     if refusal := other_kind(index):
-        raise InputError(f"base model '{folder}': {refusal}; name one of {NAMES}")
+        raise InputError(f"base model '{folder}': {refusal}")
     family = family_of(index)
     configs = {part: _read_json(folder / part / "config.json", problems) for part in family.models}
     scheduler = _read_json(folder / "scheduler" / "scheduler_config.json", problems)

@@ -25,19 +25,20 @@ def encode_text(
     """
     if any(prompt.placeholder for prompt in prompts) and len(embeddings) != len(base.text_encoders):
         raise ValueError("a prompt holds [V], and no embedding of it for each text encoder was given")
-    lengths = [len(prompt.ids[0]) for prompt in prompts]
-    is_placeholder = torch.zeros(len(prompts), max(lengths), dtype=torch.bool, device=base.device)
+    longest = max(len(prompt.ids[0]) for prompt in prompts)
+    is_placeholder = torch.zeros(len(prompts), longest, dtype=torch.bool, device=base.device)
     for row, prompt in enumerate(prompts):
         is_placeholder[row, list(prompt.placeholder)] = True  # (prompts, tokens)
     ids, rows = [], []
     for number, encoder in enumerate(base.text_encoders):
-        filled = [[*prompt.ids[number], *[0] * (max(lengths) - len(prompt.ids[number]))] for prompt in prompts]
+        filled = [[*prompt.ids[number], *[0] * (longest - len(prompt.ids[number]))] for prompt in prompts]
         ids.append(torch.tensor(filled, device=base.device))  # (prompts, tokens)
         words = encoder.model.get_input_embeddings()(ids[-1])  # (prompts, tokens, width)
         if embeddings:
             learned = embeddings[number].to(device=base.device, dtype=words.dtype)
             words = torch.where(is_placeholder[..., None], learned, words)
         rows.append(words)
+    lengths = [prompt.words.stop + len(base.tokenizers[0].after) for prompt in prompts]
     return base.family.read([encoder.model for encoder in base.text_encoders], ids, rows, lengths)
 
 

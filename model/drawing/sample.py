@@ -109,7 +109,7 @@ def denoise(
     `text` is what to draw, one prompt for each picture, `no_text` the one prompt that guidance leads away from. With
     guidance both halves go through the denoiser as one batch, the empty prompt's first.
     """
-    walk = base.family.walk(base.noise_scheduler, sampling.num_inference_steps, base.device)
+    walk = base.family.walk(base.noise_scheduler, sampling.num_inference_steps, noise)
     guided = sampling.guidance_scale != 1
     read = PromptEmbeds.joined([no_text.expanded(len(noise)), text]) if guided else text
     height, width = (edge * base.size_step for edge in noise.shape[-2:])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from model.runtime.quiet import quiet_libraries
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor, device, nn
+    from torch import Generator, Tensor, nn
 
     from model.families.prompt_embeds import PromptEmbeds
     from model.families.reader import PromptReader
@@ -60,6 +60,19 @@ class TextPart:
     """How the name of its weights' file begins."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A base of a family that a new project may begin with, and how it is drawn with."""
+
+    called: str
+    """A short name."""
+    hub_id: str
+    licence: str
+    guidance_scale: float
+    """As `Family.guided` counts it."""
+    num_inference_steps: int
+
+
 class Walk(Protocol):
     """The way from noise to a picture, step by step."""
 
@@ -96,6 +109,9 @@ class Family(ABC):
     """Class in diffusers of what draws."""
     zero_option: str | None = None
     """What of model_index.json says whether zeros stand for the empty prompt; they do where it says nothing."""
+    preset: str = "published"
+    """Of methods (`model.methods.presets`): the one meant for its bases."""
+    published: Published | None = None
     opened_with: str | None = None
     """The only libraries with which exports were opened; None for those of the usual."""
     patch: int = 1
@@ -115,6 +131,10 @@ class Family(ABC):
         return of_diffusers(self.pipeline)
 
     # What its folder must hold, told without torch.
+
+    def refused(self, index: Config) -> str | None:
+        """Why a pipeline of its class cannot be a base, by its model_index.json; None if it may be one."""
+        return None
 
     @abstractmethod
     def problems(self, configs: Configs, scheduler: Config) -> list[str]:
@@ -195,8 +215,8 @@ class Family(ABC):
         return of_diffusers(self.sampler)(**self.sampler_options(scheduler))
 
     @abstractmethod
-    def walk(self, scheduler: Any, steps: int, where: device) -> Walk:
-        """The way from noise to a picture in so many steps."""
+    def walk(self, scheduler: Any, steps: int, noise: Tensor) -> Walk:
+        """The way from noise (batch, channels, height, width) to pictures in so many steps, where the noise is."""
 
     # Latents.
 

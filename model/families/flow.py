@@ -8,7 +8,7 @@ import torch
 
 
 def drawn_timesteps(scheduler: Any, count: int, generator: torch.Generator) -> torch.Tensor:
-    """Timesteps (count), float32, evenly from the scheduler's table; that is shifted, so most of them are noisy."""
+    """Timesteps (count), float32, evenly from the scheduler's table: most are noisy if its file shifts it."""
     table: torch.Tensor = scheduler.timesteps
     return table[torch.randint(len(table), (count,), generator=generator)]
 
@@ -22,11 +22,14 @@ def noised(
 
 
 class FlowWalk:
-    """Euler's steps from noise to a picture, by as many evenly spread sigmas, which the scheduler shifts."""
+    """Euler's steps from noise to a picture, by as many evenly spread sigmas, which the scheduler shifts.
 
-    def __init__(self, scheduler: Any, steps: int, where: torch.device) -> None:
+    `mu` says by how much, to one that has no shift of its own.
+    """
+
+    def __init__(self, scheduler: Any, steps: int, where: torch.device, mu: float | None = None) -> None:
         self._scheduler = scheduler
-        scheduler.set_timesteps(sigmas=torch.linspace(1.0, 1 / steps, steps).tolist(), device=where)
+        scheduler.set_timesteps(sigmas=torch.linspace(1.0, 1 / steps, steps).tolist(), device=where, mu=mu)
         scheduler.set_begin_index(0)
         self.timesteps: torch.Tensor = scheduler.timesteps
 

@@ -11,8 +11,10 @@ from model.families.reader import PromptReader
 _WORDS = "words of a prompt"
 
 
-def qwen_reader(tokenizer: Any, longest: int, **template: Any) -> PromptReader:
+def qwen_reader(tokenizer: Any, longest: int, *, padded: bool = False, **template: Any) -> PromptReader:
     """One turn of a user, of at most `longest` tokens, and the beginning of an answer; `template` are its options.
+
+    `padded` prompts are filled up to `longest` by the tokenizer's own token for that.
 
     Qwen's tokenizer works on bytes, and a word holds the space before it: " dog" is another token than "dog".
     """
@@ -27,21 +29,27 @@ def qwen_reader(tokenizer: Any, longest: int, **template: Any) -> PromptReader:
     around = tuple(reader.ids(before)), tuple(reader.ids(after))
     if not around[1] or sum(map(len, around)) >= longest:
         raise InputError("its tokenizer's chat template ends no prompt, or leaves no room for one")
-    return PromptReader(tokenizer=tokenizer, before=around[0], after=around[1], longest=longest, space=" ")
+    padding = tokenizer.pad_token_id if padded else None
+    if padded and padding is None:
+        raise InputError("its tokenizer has no token to fill prompts up with (pad_token in tokenizer_config.json)")
+    return PromptReader(
+        tokenizer=tokenizer, before=around[0], after=around[1], longest=longest, padding=padding, space=" "
+    )
 
 
-def read_layers(model: Any, rows: Any, wanted: Sequence[int]) -> list[Any]:
+def read_layers(model: Any, rows: Any, wanted: Sequence[int], attended: Any = None) -> list[Any]:
     """The states (prompts, tokens, width) behind the layers of these numbers, counted from 1; later ones do not run.
 
     `rows` are the embeddings of the words. The forward pass of transformers' Qwen3Model (5.23) without its last norm.
-    It is causal: padding on the right reaches no word, so it needs no mask.
+    It is causal: padding on the right reaches no word, so it needs no mask for them. `attended` (prompts, tokens) says
+    what tokens are none, for a base that reads the states of padding too.
     """
     import torch
     from transformers.masking_utils import create_causal_mask
 
     places = torch.arange(rows.shape[1], device=rows.device)[None]
     mask = create_causal_mask(
-        config=model.config, inputs_embeds=rows, attention_mask=None, past_key_values=None, position_ids=places
+        config=model.config, inputs_embeds=rows, attention_mask=attended, past_key_values=None, position_ids=places
     )
     turned = model.rotary_emb(rows, places)
     states, kept = rows, {}

@@ -13,7 +13,7 @@ from model.families.tokenized import TokenizedPrompt
 from model.families.unet_configs import config_problems, promised
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor, device, nn
+    from torch import Generator, Tensor, nn
 
     from model.families.prompt_embeds import PromptEmbeds
 
@@ -98,11 +98,11 @@ class StableDiffusion(Family):
 
         return solver_options(scheduler)
 
-    def walk(self, scheduler: Any, steps: int, where: device) -> Walk:
+    def walk(self, scheduler: Any, steps: int, noise: Tensor) -> Walk:
         """DPM-Solver++ (arXiv 2211.01095) along the base's own noise."""
         from model.families.noise_schedule import SolverWalk
 
-        return SolverWalk(scheduler, steps, where)
+        return SolverWalk(scheduler, steps, noise.device)
 
     def normalised(self, vae: Any, latents: Tensor) -> Tensor:
         scaled: Tensor = latents * vae.config.scaling_factor

@@ -1,4 +1,4 @@
-"""Settings for bases of billions of parameters with joint attention, whose text model is a language model (Z-Image).
+"""Settings for bases of billions of parameters with joint attention, whose text model is Qwen3 (Z-Image, FLUX.2 klein).
 
 Nobody has published any, and none was tuned: no published weights were at hand. What they follow from is said here.
 """

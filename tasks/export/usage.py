@@ -41,7 +41,7 @@ def diffusers_usage(
             "# picture 0 of seed 7, as `conceptbooth generate --seed 7` begins it",
             'seed = int.from_bytes(hashlib.sha256(b"7/0").digest()[:7], "big")',
             "picture = pipeline(",
-            f'    "{prompt}",',
+            f'    prompt="{prompt}",',  # not every pipeline takes it first
             "    generator=torch.Generator().manual_seed(seed),",
             f"    guidance_scale={base.family.pipeline_guidance(drawn['guidance_scale'])},",
             f"    num_inference_steps={drawn['num_inference_steps']},",

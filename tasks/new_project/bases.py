@@ -13,6 +13,8 @@ from pathlib import Path
 from model.bases.base_files import HUB_ID, base_resolution, check_base_folder
 from model.bases.domain import base_domain
 from model.errors import InputError
+from model.families.family import Family
+from model.families.known import FAMILIES
 
 TOYWORLD = "toyworld"
 MODELS = "models/toyworld"
@@ -70,6 +72,20 @@ class BaseChoice:
 
 _LORA = {"method": "attndreambooth_lora", "batch_size": 4}
 """For bases of 1024 pixels: to train the whole UNet of one takes 41 GB before any picture."""
+
+
+def _drawn_as(family: Family) -> dict[str, object]:
+    """What differs for bases of a family from those for photographs that came before it."""
+    if not (of := family.published):
+        return {}
+    return {
+        "preset": family.preset,
+        "guidance_scale": of.guidance_scale,
+        "num_inference_steps": of.num_inference_steps,
+        "batch_size": 4,
+    }
+
+
 KNOWN = {
     TOYWORLD: BaseChoice(
         title="the embedded base, which draws a toy world of 64 pixels and needs no GPU",
@@ -112,7 +128,17 @@ KNOWN = {
         **_LORA,  # type: ignore[arg-type]
     ),
 }
-"""Bases by the short name that `init --base` takes."""
+KNOWN |= {
+    of.called: BaseChoice(
+        title=f"{family.name}, 1024 pixels",
+        base=Model(reference=of.hub_id),
+        licence=of.licence,
+        **_drawn_as(family),  # type: ignore[arg-type]
+    )
+    for family in FAMILIES
+    if (of := family.published)
+}
+"""Bases by the short name that `init --base` takes; families say the published ones of their own."""
 
 
 def choose_base(named: str, project: Path) -> BaseChoice:
@@ -142,7 +168,7 @@ def _of_folder(folder: Path, project: Path) -> BaseChoice:
     if base_domain(folder) is not None:
         return dataclasses.replace(KNOWN[TOYWORLD], base=model, title=f"{folder.name}, a base of a small world")
     pixels = base_resolution(folder)
-    large = _LORA if pixels >= 1024 else {}
+    large = _drawn_as(family) or (_LORA if pixels >= 1024 else {})
     return BaseChoice(
         title=f"{folder.name}, {family.name}, {pixels} pixels",
         base=model,

@@ -7,7 +7,7 @@ from model.bases.base import Base, load_base
 from model.bases.prompt import ConceptPrompt
 from model.methods.method import Stage
 from tests.model.tiny import write_tiny_base, write_tiny_clip, write_tiny_xl_base
-from tests.model.tiny_z_image import write_tiny_z_image
+from tests.model.tiny_joint import JOINT
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -77,7 +77,12 @@ def make_stage():
     return make
 
 
+@pytest.fixture(scope="session", params=JOINT)
+def joint_folder(tmp_path_factory, request):
+    """A base of each family with joint attention; it draws 64 pixels."""
+    return JOINT[request.param](tmp_path_factory.mktemp("joint") / request.param)
+
+
 @pytest.fixture(scope="session")
-def z_image_folder(tmp_path_factory):
-    """A base with joint attention that draws 64 pixels."""
-    return write_tiny_z_image(tmp_path_factory.mktemp("bases") / "z-image")
+def joint_base(joint_folder) -> Base:
+    return load_base(str(joint_folder))

@@ -6,21 +6,21 @@ import math
 
 import pytest
 import torch
+from diffusers.models.embeddings import apply_rotary_emb
 from diffusers.models.transformers.transformer_z_image import ZSingleStreamAttnProcessor
 
-from model.bases.base import load_base
 from model.bases.prompt import ConceptPrompt
 from model.bases.tokens import tokenize
 from model.diffusion.attention import attention_term, recorded_columns, recorded_maps
 from model.diffusion.predict import predict
 from model.diffusion.text_encoding import encode_text
 from model.families.prompt_embeds import PromptEmbeds
-from tests.model.tiny_z_image import WIDTH
+from tests.model.tiny_joint import WIDTH
 
 MEAN_WEIGHT, VARIANCE_WEIGHT = 2.0, 5.0
 
 
-class FullAttention(ZSingleStreamAttnProcessor):
+class FullZImage(ZSingleStreamAttnProcessor):
     """The layer's own arithmetic with the whole matrix of attention, which it keeps."""
 
     def __init__(self):
@@ -44,10 +44,64 @@ class FullAttention(ZSingleStreamAttnProcessor):
         pairs = torch.view_as_complex(states.float().reshape(*states.shape[:-1], -1, 2))
         return torch.view_as_real(pairs * turns.unsqueeze(2)).flatten(3)
 
+    def own(self, layer, pixels, words):
+        """The picture's queries on the prompt's own keys, which stand behind the picture and its padding."""
+        first = math.ceil(pixels / 32) * 32
+        return layer[:, :, :pixels, first + words.start : first + words.stop]
+
+    def watch(self, denoiser):
+        for block in denoiser.layers:
+            block.attention.set_processor(self)
+
+
+class FullKlein:
+    """The same of both kinds of blocks."""
+
+    def __init__(self):
+        self.probabilities = []
+
+    def __call__(self, attn, hidden_states, *others):
+        def heads(states):
+            return states.unflatten(-1, (attn.heads, -1))
+
+        *text, _mask, turns = others  # a single block is given the text with the picture
+        if fused := not text:
+            widths = [attn.inner_dim] * 3 + [2 * attn.mlp_hidden_dim]
+            query, key, value, rest = attn.to_qkv_mlp_proj(hidden_states).split(widths, dim=-1)
+            query, key, value = attn.norm_q(heads(query)), attn.norm_k(heads(key)), heads(value)
+        else:
+            (text,) = text
+            both = (
+                (attn.norm_added_q(heads(attn.add_q_proj(text))), attn.norm_q(heads(attn.to_q(hidden_states)))),
+                (attn.norm_added_k(heads(attn.add_k_proj(text))), attn.norm_k(heads(attn.to_k(hidden_states)))),
+                (heads(attn.add_v_proj(text)), heads(attn.to_v(hidden_states))),
+            )
+            query, key, value = (torch.cat(each, dim=1) for each in both)
+        query, key = (apply_rotary_emb(part, turns, sequence_dim=1) for part in (query, key))
+        probabilities = (torch.einsum("bqhd,bkhd->bhqk", query, key) / query.shape[-1] ** 0.5).softmax(dim=-1)
+        self.probabilities.append(probabilities)
+        seen = torch.einsum("bhqk,bkhd->bqhd", probabilities, value).flatten(2)
+        if fused:
+            return attn.to_out(torch.cat([seen, attn.mlp_act_fn(rest)], dim=-1))
+        length = text.shape[1]
+        return attn.to_out[0](seen[:, length:]), attn.to_add_out(seen[:, :length])
+
+    def own(self, layer, pixels, words):
+        """The picture stands behind the prompt and its padding."""
+        return layer[:, :, -pixels:, words.start : words.stop]
+
+    def watch(self, denoiser):
+        for block in (*denoiser.transformer_blocks, *denoiser.single_transformer_blocks):
+            block.attn.processor = self
+
+
+PLAIN = {"Z-Image": (FullZImage, 2), "FLUX.2 klein": (FullKlein, 4)}
+"""What computes all, and in how many layers picture and prompt meet: in no refiner."""
+
 
 @pytest.fixture(scope="module")
-def base(z_image_folder):
-    return load_base(str(z_image_folder))
+def base(joint_base):
+    return joint_base
 
 
 def setting(base, category, text="a photo of a {}"):
@@ -57,15 +111,16 @@ def setting(base, category, text="a photo of a {}"):
     return tokenized, encode_text(base, [tokenized], [row])
 
 
-def forward(base, text, batch=2, side=16):
-    generator = torch.Generator().manual_seed(1)
-    noisy = torch.randn(batch, 4, side, side, generator=generator)
+def forward(base, text, batch=2, side=8):
+    """Of pictures of `side` x `side` tokens."""
+    generator, edge = torch.Generator().manual_seed(1), side * base.family.patch
+    noisy = torch.randn(batch, base.latent_shape[0], edge, edge, generator=generator)
     times = 1000 * torch.rand(batch, generator=generator)
     return predict(base, noisy, times, text.expanded(batch), base.time_ids.expand(batch, -1))
 
 
-# 20 latents make 100 tokens, which are filled up to 128: the text stands behind those.
-@pytest.mark.parametrize("side", [16, 20])
+# 10 x 10 tokens are filled up to 128 by Z-Image: the text stands behind those.
+@pytest.mark.parametrize("side", [8, 10])
 @pytest.mark.parametrize("category", ["turtle", "teddy bear"])
 def test_term_and_its_gradients_agree_with_the_whole_matrix(base, category, side):
     base = dataclasses.replace(base, denoiser=copy.deepcopy(base.denoiser).requires_grad_(True))
@@ -83,15 +138,13 @@ def test_term_and_its_gradients_agree_with_the_whole_matrix(base, category, side
         layers = columns.take()
     value = attention_term(layers, mean_weight=MEAN_WEIGHT, variance_weight=VARIANCE_WEIGHT)
 
-    plain = FullAttention()
-    for block in base.denoiser.layers:
-        block.attention.set_processor(plain)
+    processor, count = PLAIN[base.family.name]
+    plain = processor()
+    plain.watch(base.denoiser)
     torch.testing.assert_close(forward(base, text, side=side), said, rtol=1e-4, atol=1e-5)
-    pixels = (side // 2) ** 2
-    first = math.ceil(pixels / 32) * 32
     total = 0
     for layer in plain.probabilities:
-        own = layer[:, :, :pixels, first + tokenized.words.start : first + tokenized.words.stop]
+        own = plain.own(layer, side**2, tokenized.words)
         own = own / own.sum(dim=-1, keepdim=True) * len(tokenized.words) / 77
         v, c = (
             own[..., [place - tokenized.words.start for place in places]].mean(dim=-1).flatten(1)
@@ -101,7 +154,7 @@ def test_term_and_its_gradients_agree_with_the_whole_matrix(base, category, side
         total = total + difference.mean()
     expected = 8 * total / len(plain.probabilities)
 
-    assert len(layers) == len(plain.probabilities) == 2, "the main layers, and no refiner"
+    assert len(layers) == len(plain.probabilities) == count
     assert expected.item() > 1e-6, "there is something to compare"
     assert value.item() == pytest.approx(expected.item(), rel=1e-4)
     found, wanted = gradients(value), gradients(expected)
@@ -116,7 +169,7 @@ def test_recording_changes_nothing_and_leaves_nothing_behind(base):
         expected = forward(base, text)
         with pytest.raises(KeyboardInterrupt), recorded_columns(base, tokenized) as columns:
             assert torch.equal(forward(base, text), expected)
-            assert [tuple(layer.shape) for layer in columns.take()] == [(2, 3, 64, 2)] * 2
+            assert [tuple(layer.shape) for layer in columns.take()] == [(2, 3, 64, 2)] * PLAIN[base.family.name][1]
             raise KeyboardInterrupt
     modules = list(base.denoiser.modules())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
@@ -156,11 +209,10 @@ def test_what_a_layer_computes_again_for_the_backward_pass_is_the_same(base):
 def test_shares_are_as_large_as_in_stable_diffusion_where_attention_is_even(base):
     """So that the weights of a method mean the same: 1 of 77 tokens there, 1 of the prompt's own here."""
     tokenized, text = setting(base, "dog")
-    for block in base.denoiser.layers:
-        assert block.attention.norm_k is not None
     even = dataclasses.replace(base, denoiser=copy.deepcopy(base.denoiser))
-    for block in even.denoiser.layers:
-        block.attention.norm_k.weight.zero_()
+    norms = [module for name, module in even.denoiser.named_modules() if name.endswith(("norm_k", "norm_added_k"))]
+    for norm in norms:
+        norm.weight.zero_()
     with recorded_columns(even, tokenized) as columns:
         forward(even, text)
         for layer in columns.take():

@@ -16,6 +16,7 @@ from tasks.project.settings import load_settings
 from tasks.promotion.policy import load_policy
 from tests.data_project import git
 from tests.model.tiny import write_tiny_xl_base
+from tests.model.tiny_joint import JOINT
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +70,18 @@ def test_known_bases_are_pinned(tmp_path, base):
     assert not [model for model in made.choice.models if model.unpinned]
     by_id = make_project(tmp_path / "by-id", params.base)
     assert by_id.choice == made.choice, "the hub id of a known base is that base"
+
+
+@pytest.mark.parametrize("family", JOINT)
+def test_a_base_with_joint_attention_has_its_own_preset(tmp_path, family):
+    """Whether it is called by its short name, by its hub id, or lies in a folder."""
+    called = make_project(tmp_path / "called", family).choice
+    assert (called.method, called.preset, called.licence) == ("attndreambooth", "joint_attention", "Apache-2.0")
+    assert called.base.unpinned, "doctor asks the hub for the commit"
+    assert make_project(tmp_path / "by-id", called.base.reference).choice == called
+    found = make_project(tmp_path / "own", str(JOINT[family](tmp_path / "base"))).choice
+    for value in ("method", "preset", "guidance_scale", "num_inference_steps", "batch_size"):
+        assert getattr(found, value) == getattr(called, value)
 
 
 def test_another_hub_id_is_written_unpinned(tmp_path):

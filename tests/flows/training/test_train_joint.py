@@ -1,4 +1,4 @@
-"""A base with joint attention from training to what other programs draw, with a tiny model and real services."""
+"""Bases with joint attention from training to what other programs draw, with tiny models and real services."""
 
 import base64
 import io
@@ -21,18 +21,18 @@ from tasks.project.settings import Settings
 from tasks.registry.reference import VersionReference
 from tasks.registry.versions import resolve
 from tests.exported import drawn_as_the_card_says, names_of_the_card
-from tests.model.tiny_z_image import WIDTH, write_tiny_z_image
+from tests.model.tiny_joint import JOINT, WIDTH
 from tests.training_project import make_training_project, write_params
 
 PROMPT = "a photo of a {} in the snow"
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, evaluator_folder, prefect_url) -> Iterator[Settings]:
+@pytest.fixture(scope="module", params=JOINT)
+def trained(tmp_path_factory, evaluator_folder, prefect_url, request) -> Iterator[Settings]:
     """A project whose concept was trained on such a base by the flow."""
-    folder = tmp_path_factory.mktemp("z-image")
+    folder = tmp_path_factory.mktemp(request.param)
     root = folder / "project"
-    make_training_project(root, write_tiny_z_image(folder / "base", side=32), evaluator_folder)
+    make_training_project(root, JOINT[request.param](folder / "base", side=32), evaluator_folder)
     write_params(root, preset="joint_attention")
     with temporary_settings({"results.local_storage_path": root / "results"}):
         settings = Settings(root=root, prefect_api_url=prefect_url)
