@@ -93,6 +93,7 @@ KNOWN = {
         licence="Apache-2.0",
         evaluator=Model(reference=f"{MODELS}/evaluator/clip", on_hub=False),
         identity_model=Model(reference=f"{MODELS}/evaluator/vit", on_hub=False),
+        method="attndreambooth_rare_token",  # docs/tuning-start.md
         preset="toyworld",
         guidance_scale=3.0,
         num_inference_steps=10,
