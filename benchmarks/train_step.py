@@ -4,7 +4,8 @@ The same UNet, pictures, noise and device; both must find the same loss in the f
 yet, to 1e-5 of it in float32 and 1e-3 where ours is in bfloat16. Then they take turns, a step each, and a third one
 that is nothing but the UNet there and back, without term, VAE, text or optimizer: hardly a step can be faster than
 that, so the baseline over it is the ceiling. `ratio` is baseline over ours, its median and range over the turns; `stage
-ratio` counts what our stage does once, before its first step, by the method's own number of steps and views.
+ratio` counts what our stage does once, before its first step, for as many views, steps and pictures a step as the
+method has: a picture is taken to cost the same in a batch of another size.
 
 On a CPU one thread works and its own seconds are counted, so that other work on the machine says little; `--threads`
 takes more, and the clock. A GPU of 80 GB is needed for the shape of Stable Diffusion 2.1, and one of 141 GB for XL's.
@@ -93,8 +94,9 @@ class Row:
     """What the ratio would be if our step were the UNet alone."""
     once_seconds: float
     """What our stage does before its first step, by the method's number of views."""
+    views: int
     steps: int
-    """Of the method's stage."""
+    """Both of the method's stage."""
     stage_ratio: float
 
 
@@ -167,8 +169,8 @@ def measured(
     images = [image.resize((base.resolution, base.resolution)) for image in image_set(_CONCEPT)]
     prompt = ConceptPrompt("<v>", concept(_CONCEPT).super_category)
     weights: ConceptWeights | None = None
-    for stage in get_method("attndreambooth", TOYWORLD if name == EMBEDDED else PUBLISHED).stages:
-        stage = dataclasses.replace(stage, batch_size=batch_size)
+    for method in get_method("attndreambooth", TOYWORLD if name == EMBEDDED else PUBLISHED).stages:
+        stage = dataclasses.replace(method, batch_size=batch_size)
         start = weights or ConceptWeights.of(prompt, initial_embeddings(base, stage, prompt), {})
         if stages and stage.name not in stages:
             continue
@@ -178,7 +180,7 @@ def measured(
             sys.exit(f"{name} {stage.name}: loss {turns.loss}, the published code's {turns.published_loss}")
         if profile:
             turns.show_profile()
-        yield turns.row(name)
+        yield turns.row(name, method)
 
 
 class Turns:
@@ -266,12 +268,13 @@ class Turns:
         unet.set_attn_processor(theirs.attention)
         theirs.optimizer.zero_grad()
 
-    def row(self, name: str) -> Row:
-        """What was measured."""
+    def row(self, name: str, method: Stage) -> Row:
+        """What was measured; `method` has the stage's own batch size."""
         ours, theirs, alone = (statistics.median(column) for column in zip(*self.seconds, strict=True))
         ratios = [baseline / own for own, baseline, _ in self.seconds]
         other = max(0.0, self.before_first - ours - self.views * self.a_view)
-        once, steps = other + self.stage.view_count * self.a_view, self.stage.max_train_steps
+        once = other + method.view_count * self.a_view
+        pictures = method.max_train_steps * method.batch_size / self.stage.batch_size
         return Row(
             base=name,
             stage=self.stage.name,
@@ -290,8 +293,9 @@ class Turns:
             ratio_high=max(ratios),
             ceiling=theirs / alone,
             once_seconds=once,
-            steps=steps,
-            stage_ratio=theirs * steps / (once + ours * steps),
+            views=method.view_count,
+            steps=method.max_train_steps,
+            stage_ratio=theirs * pictures / (once + ours * pictures),
         )
 
     def show_profile(self) -> None:
