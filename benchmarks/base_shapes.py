@@ -1,5 +1,6 @@
 """Bases of random weights in the shape of the real ones: they cost what the real ones cost, and need no download."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,9 +120,36 @@ SHAPES = {
 """By name: Stable Diffusion 2.1-base and XL base 1.0, and one of each that a CPU trains in seconds."""
 
 
+def sd_shape(width: int, pixels: int) -> Shape:
+    """The shape of Stable Diffusion 2.1 with other channels in the UNet and smaller pictures; the VAE stays as it is.
+
+    `width`, of the UNet's outermost blocks, is a multiple of 40: heads are 40 channels wide.
+    """
+    if width % 40 or pixels % 64:
+        raise ValueError(f"width {width}, pixels {pixels}: multiples of 40 and of 64 are needed")
+    channels = (width, 2 * width, 4 * width, 4 * width)
+    return Shape(
+        family=STABLE_DIFFUSION,
+        unet={
+            **_FOUR_BLOCKS,
+            "sample_size": pixels // 8,
+            "block_out_channels": channels,
+            "attention_head_dim": tuple(each // 40 for each in channels),  # how diffusers calls their number
+            "cross_attention_dim": 512,
+            "norm_num_groups": math.gcd(32, width),
+            "use_linear_projection": True,
+        },
+        text=(_text(512, 12, 8),),
+    )
+
+
 def random_base(name: str, device: torch.device) -> Base:
-    """A frozen base of that shape with random weights, made on the device."""
-    shape = SHAPES[name]
+    """A frozen base of one of SHAPES with random weights, made on the device."""
+    return base_of(SHAPES[name], name, device)
+
+
+def base_of(shape: Shape, name: str, device: torch.device) -> Base:
+    """A frozen base of that shape with random weights, made on the device; the same on every call."""
     torch.manual_seed(0)
     with device:
         unet = UNet2DConditionModel(**shape.unet)

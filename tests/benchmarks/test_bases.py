@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from benchmarks import bases
-from benchmarks.base_shapes import random_base
-from model.bases.parameters import modules_of
+from benchmarks.base_shapes import base_of, random_base
+from model.bases.base import load_base
+from model.bases.parameters import modules_of, parameters_of
 from model.bases.tokens import tokenize
 from model.diffusion.predict import predict
 from model.diffusion.text_encoding import encode_text
@@ -59,6 +60,24 @@ def test_stages_and_drawing_are_measured_at_the_largest_batch_that_fits(monkeypa
     assert all(figure["seconds"] > 0 and figure["gib"] > 0 for figure in figures)
     assert drawing["work"].startswith("drawing") and drawing["batch_size"] == 1
     assert "stage 'cross_attention'" in capsys.readouterr().out
+
+
+def test_a_smaller_base_has_the_shape_of_stable_diffusion(monkeypatch, tmp_path) -> None:
+    written = {}
+    monkeypatch.setattr(bases, "base_of", lambda shape, name, _device: base_of(shape, name, torch.device("meta")))
+    monkeypatch.setattr(bases, "write_base", lambda base, folder: written.update({folder: base}) or folder)
+    assert bases.sd_shaped(tmp_path) == tmp_path
+    base = written[tmp_path]
+    counts = [sum(each.numel() for each in module.parameters()) for module in (base.denoiser, base.vae)]
+    assert [round(count / 1e6) for count in counts] == [56, 84] and base.resolution == 256
+
+
+def test_a_random_base_is_written_and_loads(tmp_path) -> None:
+    base = random_base("tiny-xl", torch.device("cpu"))
+    loaded = load_base(str(bases.write_base(base, tmp_path)))
+    assert loaded.family is base.family and loaded.resolution == base.resolution
+    ours, theirs = parameters_of(base), parameters_of(loaded)
+    assert set(ours) == set(theirs) and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_a_random_base_is_frozen() -> None:
