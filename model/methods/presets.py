@@ -56,7 +56,7 @@ _ATTNDREAMBOOTH = {
     TOYWORLD: _attndreambooth(*_TOYWORLD_FIRST, {"learning_rate": 2e-4, "max_train_steps": 75, **_TOYWORLD_VIEWS}),
     JOINT: _attndreambooth(*joint_presets.ATTNDREAMBOOTH),
 }
-# From a rare token the lowest rate of stage 1 that was tried is the best, and a long slow stage 3: docs/tuning-start.md.
+# From a rare token a low rate of stage 1 is best, and a long, slow stage 3: docs/tuning-start.md.
 _ATTNDREAMBOOTH_RARE_TOKEN = _ATTNDREAMBOOTH | {
     TOYWORLD: _attndreambooth(
         _TOYWORLD_FIRST[0] | {"learning_rate": 7e-4},
