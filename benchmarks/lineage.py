@@ -6,6 +6,7 @@ whole command is timed, from Python's start on.
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import resource
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +47,16 @@ def main() -> None:
         evaluations = [build(settings, number) for number in range(versions)]
         register(settings, evaluations)
         picture = settings.root / "asked.jpg"
-        photograph(7).resize((200, 200)).save(picture, quality=75)
-        asked, near = ["--image", digest("image", 7, 2)], ["--near", str(picture)]
+        photograph(7, 2).resize((200, 200)).save(picture, quality=75)
+        part = settings.root / "part.jpg"
+        photograph(7, 2).crop((10, 5, 128, 120)).resize((200, 200)).save(part, quality=75)
+        asked, near = ["--image", image_facts(7, 2)["sha256"]], ["--near", str(picture)]
         table = Table("question", "seconds", "of them computing", "found", title=f"{versions:,} versions")
         row(table, "first, with the index to build", settings, asked)
         row(table, "by sha256", settings, asked)
         row(table, "by sha256, again", settings, asked)
         row(table, "by looks", settings, near)
+        row(table, "by looks, of a part of it", settings, ["--near", str(part)])
         build(settings, versions)
         row(table, "by sha256, after one more training", settings, asked)
         row(table, "an image that nobody saw", settings, ["--image", "0" * 64])
@@ -88,6 +93,10 @@ def build(settings: Settings, number: int) -> Manifest:
     prepared = digest("prepare", concept)
     if number % VERSIONS_PER_CONCEPT == 0:
         images = tuple(image_facts(concept, place) for place in range(IMAGES))
+        for place, image in enumerate(images):
+            content = settings.store / "cas" / "sha256" / image["sha256"][:2] / image["sha256"]
+            content.parent.mkdir(parents=True, exist_ok=True)
+            content.write_bytes(png(concept, place))
         write(settings, "prepare", prepared, concept, {}, images=images)
     trainings = {stage: digest(stage, number) for stage in TRAININGS}
     for before, stage in zip((None, *TRAININGS), TRAININGS, strict=False):
@@ -101,7 +110,7 @@ def build(settings: Settings, number: int) -> Manifest:
 def write(settings: Settings, stage: str, key: str, concept: int, read: dict[str, str], **facts: Any) -> Manifest:
     """Put a manifest where the store has it; publishing 50,000 properly would wait for the disk for minutes."""
     images = facts.get("images", ())
-    files = {image["file"]: FileRecord(sha256=image["sha256"], size=1) for image in images}
+    files = {image["file"]: FileRecord(sha256=image["sha256"], size=image["size"]) for image in images}
     manifest = Manifest(
         stage=stage,
         key=key,
@@ -127,19 +136,29 @@ def write(settings: Settings, stage: str, key: str, concept: int, read: dict[str
 
 def image_facts(concept: int, place: int) -> dict[str, Any]:
     """What a manifest says of one image."""
-    sha256 = digest("image", concept, place)
-    noise = np.random.default_rng((concept, place)).integers(0, 256, 32, dtype=np.uint8)
-    fingerprint = (
-        named_fingerprint(photograph(7)) if (concept, place) == (7, 2) else f"phash255:{noise.tobytes().hex()}"
-    )
-    file = f"images/{place:02}.png"
-    return {"file": file, "made_from": f"{place:02}.png", "sha256": sha256, "fingerprint": fingerprint, "md5": None}
+    content = png(concept, place)
+    return {
+        "file": f"images/{place:02}.png",
+        "made_from": f"{place:02}.png",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "fingerprint": named_fingerprint(photograph(concept, place)),
+        "md5": None,
+        "size": len(content),
+    }
 
 
-def photograph(seed: int) -> Image.Image:
-    """A picture with large and small patches."""
-    patches = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    return Image.fromarray(patches).resize((256, 256), Image.Resampling.BICUBIC)
+@lru_cache(maxsize=IMAGES)
+def png(concept: int, place: int) -> bytes:
+    """One image as a file."""
+    buffer = io.BytesIO()
+    photograph(concept, place).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def photograph(concept: int, place: int) -> Image.Image:
+    """A picture with large and small patches, another one for each place."""
+    patches = np.random.default_rng((concept, place)).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return Image.fromarray(patches).resize((128, 128), Image.Resampling.BICUBIC)
 
 
 def register(settings: Settings, evaluations: list[Manifest]) -> None:

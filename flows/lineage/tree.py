@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -167,6 +168,17 @@ def _images(branch: Tree, lineage: Mapping[str, Any]) -> None:
         brought = f", brought as {image['original']} ({image['original_sha256'][:SHORT]})" if image["original"] else ""
         size = f"{image['width']} x {image['height']} prepared, {size_words(image['size'])}{brought}"
         data.add(_node(image["made_from"], image["sha256"][:SHORT], size))
+
+
+def images_table(lineage: Mapping[str, Any]) -> Table:
+    """The images that a model was trained on, one a row: what they are called, whose they are, their hashes."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title="Trained on", title_justify="left")
+    for title in ("image", "sha256", "licence", "source"):
+        table.add_column(title, overflow="fold")
+    for image in lineage["images"]:
+        brought = f"{image['made_from']} ({image['original']})" if image["original"] else image["made_from"]
+        table.add_row(*map(Text, (brought, image["sha256"][:SHORT], str(image["licence"]), str(image["source"]))))
+    return table
 
 
 def _made(stage: Mapping[str, Any]) -> str:

@@ -11,7 +11,9 @@ from model.drawing.sampling_options import MOVES, Sampling
 from model.errors import InputError
 from model.marks.content_credentials import PictureSigner, open_signer
 from model.marks.marking import Mark, marked_png
+from tasks.concepts.image_checks import named_fingerprint
 from tasks.drawing.picture_files import file_stems, folder_problems, write_picture
+from tasks.drawing.records import DrawnLook, keep_drawn
 from tasks.execution.reporting import Reporter
 from tasks.project.params import SamplingParams, load_params
 from tasks.project.settings import Settings
@@ -19,6 +21,8 @@ from tasks.registry.bases import FoundBase, base_of
 from tasks.registry.cleared_tags import mend_cleared_tags
 from tasks.registry.reference import VersionReference
 from tasks.registry.versions import BASE_DIGEST_TAG, KEY_TAG, WEIGHTS_FILE, ResolvedVersion, resolve, tag_of
+from tasks.store.blobs import StoreFailed
+from tasks.store.store import open_store
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -104,7 +108,7 @@ class DrawnPictures:
 def generate_pictures(
     settings: Settings, reference: VersionReference, request: DrawingRequest, reporter: Reporter
 ) -> DrawnPictures:
-    """Draw the pictures, and write each, marked, as soon as it is there.
+    """Draw the pictures, and write each, marked, as soon as it is there; at the end keep a record of them.
 
     Raises:
         InputError: prompts that cannot be drawn, a folder that cannot be written, a key that does not sign (all of them
@@ -116,6 +120,11 @@ def generate_pictures(
     signer: PictureSigner | None = None
     try:
         signer = open_signer(settings.c2pa_key, settings.c2pa_certificates)
+    except InputError as error:
+        problems += error.problems
+    store = open_store(settings)
+    try:
+        _ = store.record_signer  # which signs what is kept of the pictures
     except InputError as error:
         problems += error.problems
     if problems:
@@ -138,6 +147,7 @@ def generate_pictures(
     texts = [weights.prompt.fill(prompt) for prompt in prompts]
     stems = file_stems(version, [weights.prompt.without_placeholder(prompt) for prompt in prompts], seed)
     made: list[DrawnPicture] = []
+    looks: list[DrawnLook] = []
 
     def keep(prompt: int, index: int, image: "Image") -> None:
         mark = Mark(
@@ -158,6 +168,9 @@ def generate_pictures(
         sign = (lambda png: signer.signed(png, mark)) if signer else None
         file = write_picture(request.folder, f"{stems[prompt]}-{index}", marked_png(image, mark), sign)
         made.append(DrawnPicture(prompt=prompts[prompt], text=texts[prompt], seed=seed, index=index, file=str(file)))
+        if settings.drawn_records != "none":
+            told = prompts[prompt] if settings.drawn_records == "prompts" else None
+            looks.append(DrawnLook(fingerprint=named_fingerprint(image), seed=seed, index=index, prompt=told))
         reporter.advance(len(made))
 
     total = request.count * len(prompts)
@@ -176,6 +189,13 @@ def generate_pictures(
         )
     finally:
         reporter.end()
+        try:  # also of those before one that failed
+            keep_drawn(store, looks, concept=version.concept, content=content, version=version.version)
+        except (StoreFailed, InputError) as failure:
+            reporter.warn(
+                f"{len(looks)} pictures are drawn and marked, but not on record: {failure}; "
+                "`conceptbooth whence PICTURE... --record` does it later, `drawn_records = none` does without"
+            )
     return DrawnPictures(concept=version.concept, version=version.version, base=found.said, pictures=made)
 
 

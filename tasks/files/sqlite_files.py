@@ -1,4 +1,4 @@
-"""Databases in a file: which tables there are, and who holds it, read without changing anything."""
+"""Databases in a file: which tables there are, and who holds it; and such as are derived from something else."""
 
 import os
 import sqlite3
@@ -62,6 +62,38 @@ def put_in_place(made: Path, file: Path) -> None:
     for suffix in ("-wal", "-shm", "-journal"):  # of the one before: SQLite would play it into the new one
         Path(f"{file}{suffix}").unlink(missing_ok=True)
     made.replace(file)
+
+
+def derived_database(file: Path, tables: str, schema: int) -> sqlite3.Connection:
+    """A database that can be made anew from what it was derived from: with these tables, empty where it was not there.
+
+    One that is damaged, or of another schema, is thrown away. Raises sqlite3.OperationalError where it cannot be used.
+    """
+    try:
+        return _with_tables(file, tables, schema)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
+            raise
+        file.unlink(missing_ok=True)
+        return _with_tables(file, tables, schema)
+
+
+def _with_tables(file: Path, tables: str, schema: int) -> sqlite3.Connection:
+    database = sqlite3.connect(file, timeout=60)
+    try:
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
+                for statement in tables.split(";"):
+                    database.execute(statement)
+                database.execute("CREATE TABLE about (schema INTEGER)")
+                database.execute("INSERT INTO about VALUES (?)", (schema,))
+        if database.execute("SELECT schema FROM about").fetchone() != (schema,):
+            raise sqlite3.DatabaseError("another version's")
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _opened(file: Path) -> "closing[sqlite3.Connection]":

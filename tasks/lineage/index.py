@@ -10,11 +10,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
 from tasks.files.hashing import digest_of
+from tasks.files.sqlite_files import derived_database
 from tasks.jobs.kinds import in_lineage
 from tasks.lineage.prepared_images import prepared_images
 from tasks.project.settings import Settings
@@ -35,7 +35,6 @@ _TABLES = """
     CREATE INDEX by_own_sha256 ON image (own_sha256);
     CREATE INDEX by_prepared ON image (prepared);
     CREATE INDEX by_original ON original (sha256);
-    CREATE TABLE about (schema INTEGER);
 """
 
 
@@ -145,40 +144,13 @@ def open_index(settings: Settings, store: Store) -> Iterator[LineageIndex]:
     file = settings.home / f"lineage-{digest_of(store.address)[:12]}.db"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with closing(_connect(file)) as database:
+        with closing(derived_database(file, _TABLES, _SCHEMA)) as database:
             yield LineageIndex(database, _refresh(database, store))
     except (OSError, sqlite3.OperationalError) as error:
         raise InputError(
             f"{file}: cannot be used: {error}; mend it, or choose another folder by the setting `home` "
             "(CONCEPTBOOTH_HOME)"
         ) from error
-
-
-def _connect(file: Path) -> sqlite3.Connection:
-    try:
-        return _checked(file)
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
-            raise
-        file.unlink(missing_ok=True)  # damaged, or of another version: it is only derived
-        return _checked(file)
-
-
-def _checked(file: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(file, timeout=60)
-    try:
-        with database:
-            database.execute("BEGIN IMMEDIATE")
-            if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
-                for statement in _TABLES.split(";"):
-                    database.execute(statement)
-                database.execute("INSERT INTO about VALUES (?)", (_SCHEMA,))
-        if database.execute("SELECT schema FROM about").fetchone() != (_SCHEMA,):
-            raise sqlite3.DatabaseError("another version's")
-    except BaseException:
-        database.close()
-        raise
-    return database
 
 
 def _refresh(database: sqlite3.Connection, store: Store) -> list[str]:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from model.errors import InputError
-from tasks.concepts.image_checks import FINGERPRINT, NEAR_BITS, named_fingerprint
+from model.reading.pictures import OURS, open_picture
 from tasks.concepts.image_reading import read_picture
 from tasks.files.hashing import file_digest
 from tasks.lineage.index import IndexedImage, LineageIndex, Training
+from tasks.lineage.looks import candidates, is_comparable, overlap, patterns_of, whole_likenesses
 from tasks.lineage.prepared_images import prepared_images
 from tasks.plan.last_training import read_last_training
 from tasks.production.ledger import Ledger, concepts_in, examine_ledger
@@ -41,7 +41,7 @@ class Match:
     how: str
     """In words: the stored image itself, the file it was made from, nearly the same picture."""
     bits: int = 0
-    """Of the fingerprint's 255 that differ."""
+    """Of the fingerprint's 255 that differ: of the whole picture, or of the part that both show."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,42 +105,49 @@ def who_saw(settings: Settings, store: Store, index: LineageIndex, asked: str, s
     return _answer(settings, store, index, asked, sha256, matches)
 
 
-LOOKED_FOR = "looked for: the same picture resized, recompressed, slightly trimmed, and each of these mirrored"
-NOT_LOOKED_FOR = (
-    "not looked for: a part of the picture (a tenth cut off is too much), turned, redrawn, in other colours"
+LOOKED_FOR = (
+    "looked for: the same picture resized, recompressed, brightened, cropped by up to a tenth of each side or with as "
+    "much added, and each of these mirrored"
 )
-"""What a perceptual hash can and cannot tell, for whoever reads that nothing was found."""
+NOT_LOOKED_FOR = "not looked for: a smaller part of the picture, turned, redrawn, in other colours, a part of a collage"
+"""What is told by looks and what is not, for whoever reads that nothing was found."""
 
 
 def who_saw_alike(settings: Settings, store: Store, index: LineageIndex, file: Path) -> Sightings:
-    """Every training on a picture that looks like this one: recompressed, resized, slightly trimmed, or mirrored.
+    """Every training on a picture that looks like this one, or of which this one is a part; see LOOKED_FOR.
 
     Raises:
         InputError: no picture in a form that is read.
         StoreFailed: the store cannot be read.
     """
     picture = read_picture(file).pixels
-    images = [image for image in index.images() if image.fingerprint.startswith(f"{FINGERPRINT}:")]
-    patterns = "".join(image.fingerprint.partition(":")[2] for image in images)
-    stored = np.frombuffer(bytes.fromhex(patterns), np.uint8).reshape(len(images), 32)
-    near = {}
-    for mirrored in (True, False):  # as it is goes before mirrored where both are near
-        asked = _pattern(ImageOps.mirror(picture) if mirrored else picture)
-        distances = np.bitwise_count(stored ^ asked).sum(axis=1, dtype=np.int64)  # (images,)
-        for i in np.flatnonzero(distances <= NEAR_BITS):
-            bits = int(distances[i])
-            near[int(i)] = (images[i], _alike(bits, mirrored=mirrored), bits)
-    return _answer(settings, store, index, str(file), None, _gathered(near[i] for i in sorted(near)))
+    images = [image for image in index.images() if is_comparable(image.fingerprint)]
+    patterns = patterns_of([image.fingerprint for image in images])
+    alike = whole_likenesses(picture, patterns)
+    others = {images[i].fingerprint: i for i in reversed(range(len(images))) if i not in alike}  # each picture once
+    first, lost = list(others.values()), 0
+    for place, guess in candidates(picture, patterns[first]):
+        stored = _stored_picture(store, images[first[place]])
+        if stored is None:
+            lost += 1
+        elif likeness := overlap(picture, stored, guess):
+            same = images[first[place]].fingerprint
+            alike |= {i: likeness for i, image in enumerate(images) if image.fingerprint == same}
+    notes = [f"not compared, so whether it is a part of them is not known: {lost} whose files the store lacks"] * bool(
+        lost
+    )
+    matches = _gathered((images[i], alike[i].words, alike[i].bits) for i in sorted(alike))
+    return _answer(settings, store, index, str(file), None, matches, notes)
 
 
-def _pattern(picture: Image.Image) -> np.ndarray:
-    """The bits of its fingerprint: (32,) bytes of 8."""
-    return np.frombuffer(bytes.fromhex(named_fingerprint(picture).partition(":")[2]), np.uint8)
-
-
-def _alike(bits: int, *, mirrored: bool) -> str:
-    how = f"looks like it ({bits} of 255 fingerprint bits differ)" if bits else "looks the same"
-    return f"mirrored, {how}" if mirrored else how
+def _stored_picture(store: Store, image: IndexedImage) -> Image.Image | None:
+    """The prepared picture, its bytes hashed; None where the store does not have it as it was."""
+    try:
+        path = store.file(store.get("prepare", image.prepared), image.file)
+        with open_picture(path, OURS) as picture:
+            return picture.convert("RGB")
+    except (Damaged, KeyError, OSError, Image.DecompressionBombError):
+        return None
 
 
 def unseen(answer: Sightings, also: str = "") -> str:
@@ -148,7 +155,8 @@ def unseen(answer: Sightings, also: str = "") -> str:
     looked = f"{answer.trainings} training{'' if answer.trainings == 1 else 's'} in the store{also}"
     return (
         f"image {answer.asked} (sha256 {str(answer.sha256)[:12]}): no model saw it; looked through {looked}. "
-        "`conceptbooth lineage --near FILE` looks for pictures that look like it: resized, recompressed"
+        "`conceptbooth lineage --near FILE` looks for pictures that look like it: resized, recompressed, mirrored, "
+        "cropped by up to a tenth"
     )
 
 
@@ -177,8 +185,9 @@ def _answer(
     asked: str,
     sha256: str | None,
     matches: Mapping[str, list[Match]],
+    noticed: Sequence[str] = (),
 ) -> Sightings:
-    notes = [f"not read, so not known: {sentence}" for sentence in index.unreadable]
+    notes = [*(f"not read, so not known: {sentence}" for sentence in index.unreadable), *noticed]
     confirmed = {key: found for key, found in matches.items() if _holds(store, key, found, notes)}
     trainings = _confirmed(store, index.trainings_on(confirmed), notes)
     versions: dict[str, list[KnownVersion]] = {}

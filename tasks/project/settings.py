@@ -147,6 +147,11 @@ class Settings(BaseSettings):
         description="artefacts of new MLflow experiments in the embedded database (a server has its own)",
     )
 
+    drawn_records: Literal["pictures", "prompts", "none"] = Field(
+        default="pictures",
+        description="what the store keeps of each picture that `generate` or the booth draws, so that `whence` knows a "
+        "copy without metadata: its hash, seed and version, with the prompt too, or nothing",
+    )
     booth_read_only: bool = Field(
         default=False, description="whether nobody can add concepts or train on the page of `conceptbooth booth`"
     )

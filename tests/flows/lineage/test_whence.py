@@ -8,13 +8,15 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from typer.testing import CliRunner, Result
 
 from flows.cli.app import app
 from model.marks.content_credentials import without_manifest
 from model.marks.marking import Mark, marked_png, read_mark
+from tasks.project.settings import load_settings
 from tests.certificates import write_key_and_certificates
+from tests.data_project import photo
 from tests.lineage_project import CONCEPT, Trained
 
 PROMPT = 'a {} on the "red" beach & <in> the snow'
@@ -61,6 +63,90 @@ def test_a_picture_tells_which_version_made_it_and_leads_to_its_lineage(lineage_
         "lineage owl/1",
     ):
         assert words in shown
+
+
+def copy_of(picture: Path, folder: Path, *, size: int = 40, mirrored: bool = False) -> Path:
+    """What a social network sends back: another size, a JPEG, no metadata."""
+    with Image.open(picture) as opened:
+        sent = opened.convert("RGB").resize((size, size))
+    file = folder / f"copy-{size}-{mirrored}.jpg"
+    (ImageOps.mirror(sent) if mirrored else sent).save(file, quality=75)
+    return file
+
+
+def test_a_copy_without_metadata_leads_back_to_its_version_and_to_the_images(picture: Path, tmp_path: Path):
+    for copy in (copy_of(picture, tmp_path), copy_of(picture, tmp_path, mirrored=True)):
+        done = run("whence", copy, "--json")
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.stdout)
+        record = told["record"]
+        assert told["mark"] is None
+        assert (record["concept"], record["version"], record["seed"], record["index"]) == (CONCEPT, 1, 3, 0)
+        assert record["confidence"] in ("high", "medium") and record["told_by"] == "drawing"
+        assert record["prompt"] is None and record["signed_by"] is None
+        assert told["lineage"]["version"]["version"] == 1
+    shown = run("whence", copy).stdout
+    for words in (
+        "owl version 1",
+        "confidence: mirrored",
+        "is not signed: a claim",
+        "not on record",
+        "00.png (IMG_0.jpg)",
+    ):
+        assert words in shown, shown
+    beside = json.loads(run("whence", picture, "--json").stdout)  # with its mark, the record is told as well
+    assert beside["record"]["bits"] == 0 and beside["mark"]["seed"] == 3 and beside["problems"] == []
+
+
+def test_a_picture_like_none_on_record_is_refused_and_says_how_many_there_are(picture: Path, tmp_path: Path):
+    photo(77, 64, 64).save(tmp_path / "other.jpg")
+    done = run("whence", tmp_path / "other.jpg")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "it is unmarked" in done.stderr and "none of the 1 drawn pictures on record" in done.stderr
+
+
+def test_prompts_are_kept_where_that_is_set_and_nothing_where_records_are_off(picture, tmp_path, monkeypatch):
+    prompt = "a {} in the snow"
+    for setting, seed in (("none", 11), ("prompts", 12)):
+        monkeypatch.setenv("CONCEPTBOOTH_DRAWN_RECORDS", setting)
+        assert run("generate", f"{CONCEPT}/2", prompt, "-n", 1, "--seed", seed, "-o", tmp_path).exit_code == 0
+    monkeypatch.delenv("CONCEPTBOOTH_DRAWN_RECORDS")
+    off, kept = (next(tmp_path.glob(f"*-{seed}-0.png")) for seed in (11, 12))
+    told = json.loads(run("whence", copy_of(kept, tmp_path), "--json").stdout)
+    assert (told["record"]["prompt"], told["record"]["version"]) == (prompt, 2)
+    assert json.loads(run("whence", off, "--json").stdout)["record"] != told["record"]
+    records = load_settings(Path.cwd()).store / "drawn" / CONCEPT
+    assert not any('"seed": 11' in file.read_text() for file in records.iterdir())
+
+
+def test_several_pictures_and_a_folder_are_asked_in_one_call(picture: Path, tmp_path: Path):
+    copy_of(picture, tmp_path)
+    photo(77, 64, 64).save(tmp_path / "other.jpg")
+    done = run("whence", tmp_path, picture)
+    assert done.exit_code == 1  # of one nothing is known
+    for words in ("its mark", "a record, ", f"{CONCEPT}/1", "trained on 3 images", "2 of 3 pictures lead back"):
+        assert words in done.stdout, done.stdout
+    assert "other.jpg: it is unmarked" in done.stderr
+    told = json.loads(run("whence", tmp_path, picture, "--json").stdout)
+    assert len(told["pictures"]) == 2 and [Path(file).name for file in told["unknown"]] == ["other.jpg"]
+
+
+def test_what_a_served_model_drew_is_taken_in_by_its_mark_once(picture: Path, tmp_path: Path, monkeypatch):
+    """A package's picture of another seed, which this project did not draw itself."""
+    mark = dataclasses.replace(read_mark(picture), version=None, seed=99)
+    served = tmp_path / "served.png"
+    served.write_bytes(marked_png(photo(5, 64, 64), mark))
+    unknown = tmp_path / "unknown.png"
+    unknown.write_bytes(marked_png(photo(6, 64, 64), dataclasses.replace(mark, content="0" * 64)))
+    monkeypatch.setenv("CONCEPTBOOTH_DRAWN_RECORDS", "none")
+    assert run("whence", served, "--record").exit_code == 2
+    monkeypatch.delenv("CONCEPTBOOTH_DRAWN_RECORDS")
+    taken = [json.loads(run("whence", tmp_path, "--record", "--json").stdout)["recorded"] for _ in range(2)]
+    assert taken == [1, 0]
+    copy = copy_of(served, tmp_path, size=100)
+    record = json.loads(run("whence", copy, "--json").stdout)["record"]
+    assert (record["seed"], record["told_by"], record["confidence"]) == (99, "mark", "high")
+    assert "taken in by the mark that it had" in run("whence", copy).stdout
 
 
 def test_the_options_that_a_picture_was_drawn_by_are_told(tmp_path: Path):

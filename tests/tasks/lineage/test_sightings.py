@@ -1,17 +1,21 @@
 """Which models saw an image: by its bytes before and after `add`, by its looks, and never by the index's word alone."""
 
+import io
 import json
 import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
 from flows.cli.app import app
 from model.errors import InputError
+from tasks.concepts.image_checks import named_fingerprint
 from tasks.files.hashing import file_digest
 from tasks.lineage.index import open_index
+from tasks.lineage.looks import candidates, overlap, patterns_of, whole_likenesses
 from tasks.lineage.sightings import Sightings, who_saw, who_saw_alike
 from tasks.project.settings import Settings
 from tasks.store.store import open_store
@@ -96,7 +100,62 @@ def test_a_mirrored_copy_is_found_and_what_is_not_looked_for_is_said(lineage_pro
     monkeypatch.chdir(lineage_project.settings.root)
     shown = CliRunner().invoke(app, ["lineage", "--near", str(tmp_path / "other.png")]).stdout
     assert "no model saw it" not in shown and "no image on record looks like it" in shown
-    assert "looked for: the same picture resized" in shown and "not looked for: a part of the picture" in shown
+    assert "looked for: the same picture resized" in shown and "not looked for: a smaller part of the picture" in shown
+
+
+def scene(seed: int) -> Image.Image:
+    """Patches of many sizes: a tenth cut off changes the hash of the whole."""
+    patches = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    return Image.fromarray(patches).resize((320, 240), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("mirrored", [False, True], ids=["as it is", "mirrored"])
+@pytest.mark.parametrize(
+    "cut", [(0.1, 0, 0, 0), (0, 0.1, 0, 0.1), (0.1, 0.1, 0.1, 0.1), (0.04, 0.09, 0.02, 0.06)], ids=str
+)
+def test_a_part_without_a_tenth_of_each_side_is_told_by_its_looks(cut, mirrored):
+    pictures = [scene(seed) for seed in range(8)]
+    patterns = patterns_of([named_fingerprint(picture) for picture in pictures])
+    left, top, right, bottom = cut
+    part = pictures[3].crop((round(320 * left), round(240 * top), round(320 * (1 - right)), round(240 * (1 - bottom))))
+    part = saved(ImageOps.mirror(part) if mirrored else part.resize((200, 180)))
+    assert 3 not in whole_likenesses(part, patterns)
+    guesses = candidates(part, patterns)
+    found = {place: likeness for place, guess in guesses if (likeness := overlap(part, pictures[place], guess))}
+    assert list(found) == [3] and found[3].mirrored == mirrored
+    window = found[3].window
+    assert (window.left, window.top, window.right, window.bottom) == pytest.approx(cut, abs=0.015)
+
+
+def test_a_picture_that_shows_more_than_the_one_on_record_is_told_too():
+    whole = scene(1)
+    part = whole.crop((16, 0, 320, 226))
+    ((_, guess),) = candidates(saved(whole), patterns_of([named_fingerprint(part)]))
+    likeness = overlap(saved(whole), part, guess)
+    assert likeness and "added 5 % on the left, 6 % at the bottom" in likeness.words, likeness
+
+
+def saved(picture: Image.Image) -> Image.Image:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=70)
+    return Image.open(buffer)
+
+
+def test_a_cropped_copy_is_found_and_where_the_store_lacks_the_picture_that_is_said(lineage_project, tmp_path):
+    settings = lineage_project.settings
+    with Image.open(lineage_project.originals[0]) as picture:
+        width, height = picture.size
+        part = picture.crop((0, 0, round(width * 0.9), round(height * 0.9)))
+        ImageOps.mirror(part).resize((200, 150)).save(tmp_path / "part.jpg", quality=80)
+    found = alike(settings, tmp_path / "part.jpg").found
+    assert [s.version for s in found] == [2, 1]
+    (match,) = found[0].matches
+    assert match.file == "images/00.png" and match.how.startswith("mirrored, a part of it, cut off "), match
+    prepared = lineage_project.last.manifests["prepare"]
+    sha256 = prepared.files["images/00.png"].sha256
+    with moved_away(settings.store / "cas" / "sha256" / sha256[:2] / sha256):
+        answer = alike(settings, tmp_path / "part.jpg")
+    assert answer.found == () and any("whether it is a part of them is not known: 1" in n for n in answer.notes)
 
 
 def test_without_the_registry_the_store_s_record_names_the_version(lineage_project):
