@@ -39,7 +39,7 @@ from model.families.family import of_diffusers
 from model.methods.method import Method, Stage
 from model.methods.presets import get_method
 from model.runtime.device import numeric_policy, open_device
-from model.training.footprint import method_footprints
+from model.training.fitting import Forecast
 from model.training.learners import trained_names
 from model.training.train import train_stage
 from model.weights.concept import ConceptWeights
@@ -133,8 +133,8 @@ def rows_of(name: str, folder: Path, method: Method, device: str) -> Iterator[Ro
     """Each stage of the method."""
     policy = numeric_policy(device)
     base = weightless_base(folder)
-    predicted = method_footprints(base, method, device=policy["device"], autocast=policy["autocast"])
-    for number, footprint in enumerate(predicted):
+    forecast = Forecast(base, device=policy["device"], autocast=policy["autocast"])
+    for number, footprint in enumerate(forecast.stages(method)):
         measured = measured_apart(folder, method, number, policy)
         expected = footprint.highest + measured["libraries"]
         yield Row(

@@ -6,18 +6,13 @@ libraries take inside one operation is not seen, nor what an allocator keeps bes
 """
 
 import warnings
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.bases.base import Base
 from model.bases.parameters import modules_of, parameters_of
@@ -25,6 +20,7 @@ from model.bases.prompt import ConceptPrompt
 from model.bases.weightless import shapes_only
 from model.diffusion.latents import MOST_ENCODED, LatentBank
 from model.methods.method import Method, Stage
+from model.runtime.allocations import AllocationCounter
 from model.runtime.memory import recomputed_states
 from model.training.curve import Figures, Step
 from model.training.learners import learners, trained_names
@@ -59,20 +55,15 @@ class Footprint:
         return max(self.encoding, self.step)
 
 
-def method_footprints(
-    base: Base, method: Method, *, device: str = "cpu", autocast: str = "none"
-) -> Iterator[Footprint]:
-    """One for each stage, in their order; see `stage_footprint`."""
-    prompt = ConceptPrompt("<v>", _CATEGORY, method.instance_prompt, method.names_category)
-    for number, stage in enumerate(method.stages):
-        before = method.stages[:number] if stage.starts_from == "previous_stage" else ()
-        yield stage_footprint(base, stage, prompt, before=before, device=device, autocast=autocast)
+def usual_prompt(method: Method) -> ConceptPrompt:
+    """A prompt of the method's kind, of a concept whose names are as good as any."""
+    return ConceptPrompt("<v>", _CATEGORY, method.instance_prompt, method.names_category)
 
 
 def stage_footprint(
     base: Base,
     stage: Stage,
-    prompt: ConceptPrompt | None = None,
+    prompt: ConceptPrompt,
     *,
     before: Sequence[Stage] = (),
     device: str = "cpu",
@@ -82,15 +73,15 @@ def stage_footprint(
 
     `autocast` is `none` or `bfloat16`. It takes some seconds, and the base is as before.
     """
-    prompt, mode = prompt or ConceptPrompt("<v>", _CATEGORY), shapes_only(base)
+    mode = shapes_only(base)
     host = _on_host(base, stage, before) if device == "cpu" else 0
-    counter = _Counter()
+    counter = AllocationCounter()
     counter.add(tensor for module in _parts(base) for tensor in (*module.parameters(), *module.buffers()))
     weights = counter.now
     # A step along the sphere asks for numbers, and takes of one row what any other takes.
     steps = replace(stage, max_train_steps=1, on_sphere=False, sphere_prior=0.0)
-    cuda = _FloatNorms() if device == "cuda" and autocast == "bfloat16" else nullcontext()
-    with counter, cuda, recomputed_states(base.denoiser, stage.gradient_checkpointing), ExitStack() as inside:
+    norms = _float_norms(base) if device == "cuda" and autocast == "bfloat16" else nullcontext()
+    with counter, norms, recomputed_states(base.denoiser, stage.gradient_checkpointing), ExitStack() as inside:
         with warnings.catch_warnings(action="ignore"):  # a copy asks where the numbers lie that there are none of
             untrained = untrained_of(base, stage)
         originals = originals_of(base, stage)
@@ -124,6 +115,24 @@ def stage_footprint(
 
 def _parts(base: Base) -> list[torch.nn.Module]:
     return [base.vae, *modules_of(base).values()]
+
+
+@contextmanager
+def _float_norms(base: Base) -> Iterator[None]:
+    """Inside, norms stay float32 as CUDA's autocast has them; shapes are computed on a CPU, whose autocast does not."""
+
+    def upcast(_module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (given[0].float(), *given[1:])
+
+    norms = (
+        m for part in _parts(base) for m in part.modules() if isinstance(m, torch.nn.GroupNorm | torch.nn.LayerNorm)
+    )
+    hooks = [norm.register_forward_pre_hook(upcast) for norm in norms]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _on_host(base: Base, stage: Stage, before: Sequence[Stage]) -> int:
@@ -176,54 +185,6 @@ def _left(parameters: dict[str, torch.nn.Parameter]) -> None:
     for parameter in parameters.values():
         parameter.requires_grad_(False)
         parameter.grad = None
-
-
-class _Counter(TorchDispatchMode):
-    """Counts the bytes of all tensors that are alive, and the most that ever were at a time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.most = 0
-        self._alive: dict[int, int] = {}
-
-    def add(self, tensors: Iterable[Any]) -> None:
-        """Count what else `tensors` are; views of what is counted take nothing."""
-        for tensor in tensors:
-            if not isinstance(tensor, torch.Tensor):
-                continue
-            storage = tensor.untyped_storage()
-            place = storage._cdata
-            if place not in self._alive:
-                self._alive[place] = storage.nbytes()
-                self.now += storage.nbytes()
-                self.most = max(self.most, self.now)
-                weakref.finalize(storage, self._gone, place)
-
-    def restarted(self) -> int:
-        """The most so far; from here on it is counted anew."""
-        most, self.most = self.most, self.now
-        return most
-
-    def _gone(self, place: int) -> None:
-        self.now -= self._alive.pop(place)
-
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        made = func(*args, **(kwargs or {}))
-        self.add(made if isinstance(made, tuple | list) else (made,))
-        return made
-
-
-class _FloatNorms(TorchFunctionMode):
-    """CUDA's autocast leaves norms in float32 and the CPU's does not; shapes are computed on a CPU."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func in (F.group_norm, F.layer_norm) and torch.is_autocast_enabled("cpu"):
-            args = (args[0].float(), *args[1:])
-        return func(*args, **(kwargs or {}))
 
 
 class _NoFigures(Figures):
