@@ -98,27 +98,26 @@ def _show(
     footprints: "list[Footprint]", ways: "list[Way] | None", kind: str, gigabytes: float | None, room: int | None
 ) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column("stage", no_wrap=True)
+    table.add_column("GB, by stage", no_wrap=True)
     for heading in ("batch", "base", "learning", "encoding", "a step", "highest"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for each in footprints:
         sizes = (each.base, each.learning, each.encoding, each.step)
         fits = room is None or each.highest <= room
-        said, style = ("fits", "green") if fits else ("does not fit", "bold red")
-        spared = " (checkpointing)" if each.stage.gradient_checkpointing else ""
+        said, style = ("fits", "green") if fits else ("too large", "bold red")
         table.add_row(
-            each.stage.name + spared,
+            each.stage.name,
             str(each.stage.batch_size),
-            *map(in_words, sizes),
-            Text(in_words(each.highest), style="bold"),
+            *(f"{size / 1e9:.2f}" for size in sizes),
+            Text(f"{each.highest / 1e9:.2f}", style="bold"),
             Text("" if room is None else said, style=style),
         )
     results().print(table)
+    if spared := [each.stage.name for each in footprints if each.stage.gradient_checkpointing]:
+        results().print(Text(f"With gradient checkpointing: {', '.join(spared)}."))
     beside = f"{in_words(LIBRARIES)} for Python and its libraries" if kind == "cpu" else "about 1 GB for the driver"
-    results().print(
-        Text(f"Beside it: {beside}. Predictions lie within 15 % of what was measured (docs/performance.md).")
-    )
+    results().print(Text(f"Beside it: {beside}. How near this is: docs/performance.md."))
     if ways is None:
         return
     if not ways:
@@ -126,14 +125,9 @@ def _show(
         results().print(Text(said, style="bold"))
         return
     results().print(Text(f"\nWhat fits {gigabytes:g} GB, as settings of params.yaml:", style="bold"))
-    listed = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    listed.add_column(overflow="fold")
-    listed.add_column(justify="right", no_wrap=True)
-    listed.add_column(overflow="fold")
     for way in ways:
-        same = "learns the same, in more time" if way.learns_the_same else "learns a little differently"
-        listed.add_row(way.settings, in_words(way.highest), Text(same, style="dim"))
-    results().print(listed)
+        same = "learns the same, in more time" if way.learns_the_same else "learns otherwise"
+        results().print(Text.assemble("  ", way.settings, (f": {in_words(way.highest)}, {same}", "dim")))
 
 
 def _document(

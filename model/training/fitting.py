@@ -76,14 +76,15 @@ def _ways_of(forecast: Forecast, method: Method, chosen: str, limit: int) -> lis
         return [Way(settings=chosen, highest=highest, learns_the_same=False)] if chosen else []
     worst = max(large, key=lambda footprint: footprint.highest)
     number, said = footprints.index(worst), [chosen] if chosen else []
-    where = f"({', '.join(footprint.stage.name for footprint in large)})"
+    names = ", ".join(footprint.stage.name for footprint in large)
+    where = f" ({'every stage' if len(large) == len(footprints) else names})"
     spared: dict[str, object] = {"gradient_checkpointing": True}
     can_spare = not any(replace(each.stage, gradient_checkpointing=True).problems() for each in large)
     if can_spare and not worst.stage.gradient_checkpointing:
-        said.append(f"gradient_checkpointing: true {where}")
+        said.append("gradient_checkpointing: true")
         worst = forecast.stage(method, number, **spared)
         if worst.highest <= limit:
-            return [Way(settings=", ".join(said), highest=worst.highest, learns_the_same=not chosen)]
+            return [Way(settings=", ".join(said) + where, highest=worst.highest, learns_the_same=not chosen)]
     else:
         spared = {}
     one = forecast.stage(method, number, batch_size=1, **spared)
@@ -91,8 +92,10 @@ def _ways_of(forecast: Forecast, method: Method, chosen: str, limit: int) -> lis
         return []
     each = (worst.highest - one.highest) / (worst.stage.batch_size - 1)  # memory grows evenly with the batch
     fits = 1 + int((limit - one.highest) / each)
-    said.append(f"batch_size: {fits} {where}")
-    return [Way(settings=", ".join(said), highest=round(one.highest + (fits - 1) * each), learns_the_same=False)]
+    said.append(f"batch_size: {fits}")
+    return [
+        Way(settings=", ".join(said) + where, highest=round(one.highest + (fits - 1) * each), learns_the_same=False)
+    ]
 
 
 def _described(method: Method, stage: Stage, autocast: str) -> str:

@@ -38,7 +38,7 @@ class Footprint:
 
     stage: Stage
     base: int
-    """The base's weights, all parts of it."""
+    """The base's weights; on a CPU without the VAE's decoder, since files are mapped and no training reads that."""
     host: int
     """On a CPU: the copies of what is trained that are put back afterwards, and what earlier stages have left. Beside
     a GPU they lie in the machine's memory."""
@@ -75,8 +75,10 @@ def stage_footprint(
     """
     mode = shapes_only(base)
     host = _on_host(base, stage, before) if device == "cpu" else 0
+    unread = {id(parameter) for parameter in base.vae.decoder.parameters()} if device == "cpu" else set[int]()
     counter = AllocationCounter()
-    counter.add(tensor for module in _parts(base) for tensor in (*module.parameters(), *module.buffers()))
+    tensors = (tensor for module in _parts(base) for tensor in (*module.parameters(), *module.buffers()))
+    counter.add(tensor for tensor in tensors if id(tensor) not in unread)
     weights = counter.now
     # A step along the sphere asks for numbers, and takes of one row what any other takes.
     steps = replace(stage, max_train_steps=1, on_sphere=False, sphere_prior=0.0)
