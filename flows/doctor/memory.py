@@ -13,6 +13,7 @@ from model.runtime.device import device_type, numeric_policy
 from tasks.execution.memory import (
     LIBRARIES,
     base_shapes,
+    find_ways,
     open_forecast,
     other_forms,
     own_base,
@@ -25,8 +26,7 @@ from tasks.project.params import load_params
 from tasks.project.settings import Settings
 
 if TYPE_CHECKING:
-    from model.training.fitting import Way
-    from model.training.footprint import Footprint
+    from tasks.execution.memory import Footprint, Way
 
 DEVICES = ("cuda", "cpu")
 
@@ -63,9 +63,7 @@ def run_memory(
         room = None if gigabytes is None else int(gigabytes * 1e9) - (LIBRARIES if kind == "cpu" else 0)
         ways: list[Way] | None = None
         if room is not None and any(footprint.highest > room for footprint in footprints):
-            from model.training.fitting import ways_to_fit
-
-            ways = ways_to_fit(forecast, wanted, other_forms(name, preset, overrides), room)
+            ways = find_ways(forecast, wanted, other_forms(name, preset, overrides), room)
     seconds = time.monotonic() - started
     if as_json:
         print_json(_document(base_name, name, preset, kind, autocast, footprints, ways, gigabytes))

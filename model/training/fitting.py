@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from model.bases.base import Base
 from model.methods.method import Method, Stage
@@ -78,7 +79,7 @@ def _ways_of(forecast: Forecast, method: Method, chosen: str, limit: int) -> lis
     number, said = footprints.index(worst), [chosen] if chosen else []
     names = ", ".join(footprint.stage.name for footprint in large)
     where = f" ({'every stage' if len(large) == len(footprints) else names})"
-    spared: dict[str, object] = {"gradient_checkpointing": True}
+    spared: dict[str, Any] = {"gradient_checkpointing": True}
     can_spare = not any(replace(each.stage, gradient_checkpointing=True).problems() for each in large)
     if can_spare and not worst.stage.gradient_checkpointing:
         said.append("gradient_checkpointing: true")

@@ -48,7 +48,7 @@ def base_shapes(named: str) -> Iterator["Base"]:
         yield weightless_base(embedded_world() / "base")
     elif short is None and Path(named).expanduser().is_dir():
         yield weightless_base(Path(named).expanduser())
-    elif short in PUBLISHED:
+    elif short is not None and short in PUBLISHED:
         with tempfile.TemporaryDirectory() as folder:
             yield weightless_base(write_published(short, Path(folder), embedded_world() / "base" / "tokenizer"))
     else:
@@ -106,7 +106,6 @@ def _problems(job: Job, names: frozenset[str], memory: int) -> Iterator[str]:
     elif _bytes_of(folder) * _SMALL < memory:
         return
     from model.bases.weightless import weightless_base
-    from model.training.fitting import ways_to_fit
 
     recipe, params = job.recipe, job.recipe.params
     device = recipe.numeric_policy["device"]
@@ -119,7 +118,7 @@ def _problems(job: Job, names: frozenset[str], memory: int) -> Iterator[str]:
         return
     forms = other_forms(params.method, params.preset, params.stages)
     others = {said: shared(form, recipe.processes) for said, form in forms.items()}
-    ways = ways_to_fit(forecast, method, others, room)
+    ways = find_ways(forecast, method, others, room)
     yield refusal(large, ways, device, memory, job.settings.params_file.name)
 
 
@@ -166,6 +165,13 @@ def open_forecast(base: "Base", device: str, autocast: str, on_look: Callable[[s
     from model.training.fitting import Forecast
 
     return Forecast(base, device=device, autocast=autocast, on_look=on_look)
+
+
+def find_ways(forecast: "Forecast", method: Method, others: Mapping[str, Method], room: int) -> "list[Way]":
+    """What makes the method fit so many bytes (`model.training.fitting.ways_to_fit`)."""
+    from model.training.fitting import ways_to_fit
+
+    return ways_to_fit(forecast, method, others, room)
 
 
 def own_base(settings: Settings, params: Params, named: str) -> bool:
