@@ -11,10 +11,8 @@ from model.bases.base_files import check_base_folder
 from model.bases.domain import base_domain
 from model.bases.published_configs import PUBLISHED, write_published
 from model.errors import InputError, SetupError
-from model.families.z_image import Z_IMAGE
 from model.methods.method import Method
-from model.methods.presets import JOINT, METHODS, TOYWORLD, get_method
-from model.methods.presets import PUBLISHED as AS_PUBLISHED
+from model.methods.presets import METHODS, TOYWORLD, get_method
 from tasks.jobs.jobs import Job
 from tasks.new_project.bases import KNOWN
 from tasks.new_project.shipped import embedded_world
@@ -59,9 +57,7 @@ def base_shapes(named: str) -> Iterator["Base"]:
 
 def usual_preset(base: "Base") -> str:
     """The preset that was made for a base of this kind."""
-    if base.family is Z_IMAGE:
-        return JOINT
-    return TOYWORLD if base_domain(Path(base.source.reference)) is not None else AS_PUBLISHED
+    return TOYWORLD if base_domain(Path(base.source.reference)) is not None else base.family.preset
 
 
 def other_forms(
