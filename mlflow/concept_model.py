@@ -54,14 +54,15 @@ class ConceptModel(PythonModel):
 
         Raises:
             MlflowException: the version's files are not those of its list; the base is not to be found, or is another
-                one than that of the training; a key is named that does not sign pictures; a bound of requests is none.
+                one than that of the training, or too large for the device's memory; a key is named that does not sign
+                pictures; a bound of requests is none.
         """
         # torch and the model's code are imported here: registering a version executes this file and needs neither.
         artifacts = [Path(context.artifacts[name]) for name in ("facts", "weights")]
         self._code = code = _Code(*_verified(Path(__file__).resolve().parent, artifacts))
         load_base = code.load("model.bases.base").load_base
         recorded_base = code.load("model.bases.recorded_base")
-        InputError = code.load("model.errors").InputError
+        errors = code.load("model.errors")
         content_credentials = code.load("model.marks.content_credentials")
         open_device = code.load("model.runtime.device").open_device
         ConceptWeights = code.load("model.weights.concept").ConceptWeights
@@ -82,8 +83,10 @@ class ConceptModel(PythonModel):
             weights = ConceptWeights.load(Path(context.artifacts["weights"]))
             # This base serves this concept alone: it stays changed, instead of anew for every picture.
             weights.put_into(self._base)
-        except InputError as error:
+        except errors.InputError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
+        except errors.WorkFailed as error:  # the device's memory does not suffice
+            raise MlflowException(str(error), error_code=RESOURCE_EXHAUSTED) from error
         self._concept = weights.alone
         if SERVER in sys.modules:
             code.load("model.serving.clients").watch_clients(self._bounds.bytes)
