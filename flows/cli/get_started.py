@@ -17,8 +17,8 @@ def init(
         str,
         Option(
             metavar="BASE",
-            help="[bold]toyworld[/] (embedded: for trying, no GPU), [bold]sd15[/], [bold]sd21[/], [bold]sdxl[/] (for "
-            "photographs, on a GPU), a diffusers folder, or a hub id.",
+            help="[bold]toyworld[/] (embedded: for trying, no GPU), [bold]sd15[/], [bold]sd21[/], [bold]sdxl[/], "
+            "[bold]zimage[/] (for photographs, on a GPU), a diffusers folder, or a hub id.",
         ),
     ],
     as_json: AsJson = False,

@@ -96,6 +96,8 @@ class Family(ABC):
     """Class in diffusers of what draws."""
     zero_option: str | None = None
     """What of model_index.json says whether zeros stand for the empty prompt; they do where it says nothing."""
+    preset: str = "published"
+    """Of `model.methods.presets`, that whose settings are meant for it."""
     opened_with: str | None = None
     """The only libraries with which exports were opened; None for those of the usual."""
     patch: int = 1

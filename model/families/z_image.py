@@ -194,6 +194,7 @@ Z_IMAGE = ZImage(
     ),
     sampler=CLASS,
     patch=PATCH,
+    preset="joint_attention",
     opened_with="diffusers 0.42.1 and transformers 5",
     samples_posterior=False,
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from model.bases.base_files import HUB_ID, base_resolution, check_base_folder
 from model.bases.domain import base_domain
 from model.errors import InputError
+from model.methods.presets import JOINT
 
 TOYWORLD = "toyworld"
 MODELS = "models/toyworld"
@@ -70,6 +71,11 @@ class BaseChoice:
 
 _LORA = {"method": "attndreambooth_lora", "batch_size": 4}
 """For bases of 1024 pixels: to train the whole UNet of one takes 41 GB before any picture."""
+_BY_PRESET = {
+    # Guidance and steps are those of Z-Image's own page, which counts guidance from 0; the preset trains LoRAs.
+    JOINT: {"preset": JOINT, "guidance_scale": 5.0, "num_inference_steps": 28, "batch_size": 4},
+}
+"""What differs for families whose settings are not the published ones."""
 KNOWN = {
     TOYWORLD: BaseChoice(
         title="the embedded base, which draws a toy world of 64 pixels and needs no GPU",
@@ -111,6 +117,12 @@ KNOWN = {
         licence="OpenRAIL++-M",
         **_LORA,  # type: ignore[arg-type]
     ),
+    "zimage": BaseChoice(
+        title="Z-Image, 1024 pixels, whose settings nobody has tuned yet",
+        base=Model(reference="Tongyi-MAI/Z-Image"),
+        licence="Apache-2.0",
+        **_BY_PRESET[JOINT],  # type: ignore[arg-type]
+    ),
 }
 """Bases by the short name that `init --base` takes."""
 
@@ -142,10 +154,10 @@ def _of_folder(folder: Path, project: Path) -> BaseChoice:
     if base_domain(folder) is not None:
         return dataclasses.replace(KNOWN[TOYWORLD], base=model, title=f"{folder.name}, a base of a small world")
     pixels = base_resolution(folder)
-    large = _LORA if pixels >= 1024 else {}
+    fitting = _BY_PRESET.get(family.preset, _LORA if pixels >= 1024 else {})
     return BaseChoice(
         title=f"{folder.name}, {family.name}, {pixels} pixels",
         base=model,
         max_short_side=max(1024, pixels),
-        **large,  # type: ignore[arg-type]
+        **fitting,  # type: ignore[arg-type]
     )

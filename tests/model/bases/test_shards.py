@@ -17,6 +17,7 @@ from model.scores.evaluator import Evaluator
 from model.scores.identity_model import IdentityModel
 from tests.hub import COMMIT, hub
 from tests.model.tiny import write_tiny_clip, write_tiny_identity_model
+from tests.model.tiny_z_image import write_tiny_z_image
 
 PARTS = {
     "unet": UNet2DConditionModel,
@@ -66,18 +67,20 @@ def test_a_folder_of_shards_is_the_base_that_it_was(sharded, bases, tmp_path):
 def test_the_hub_gives_the_shards_and_its_cache_has_them_from_then_on(sharded, bases, tmp_path, monkeypatch):
     split(CLIPModel, clip := write_tiny_clip(tmp_path / "clip"))
     split(ViTModel, vit := write_tiny_identity_model(tmp_path / "vit"))
+    joint = write_tiny_z_image(tmp_path / "joint", shard="8KB")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    with hub({"some/xl": sharded, "some/clip": clip, "some/vit": vit}) as (address, fetched):
+    with hub({"some/xl": sharded, "some/clip": clip, "some/vit": vit, "some/joint": joint}) as (address, fetched):
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
         template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         assert_same(load_base("some/xl", COMMIT), bases["xl"])
+        assert_same(load_base("some/joint", COMMIT), load_base(str(joint)))
         Evaluator.load("some/clip", COMMIT)
         IdentityModel.load("some/vit", COMMIT)
     weights = {name for name in fetched if name.endswith((".safetensors", ".bin"))}
-    shards = [*sharded.glob("*/*-of-*.safetensors"), *clip.glob("*-of-*"), *vit.glob("*-of-*")]
-    assert len(weights) == len(shards)
-    assert all("-of-" in name for name in weights)
+    shards = [file for folder in (sharded, clip, vit, joint) for file in folder.rglob("*-of-*.safetensors")]
+    assert len([name for name in weights if "-of-" in name]) == len(shards)
+    assert {Path(name).name for name in weights if "-of-" not in name} <= {"diffusion_pytorch_model.safetensors"}
 
     snapshot = tmp_path / "cache" / "models--some--xl" / "snapshots" / COMMIT
     assert all(file.is_symlink() for file in (snapshot / "unet").iterdir()), "as the hub's cache is laid out"

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from model.errors import InputError
+from model.families.z_image import Z_IMAGE
 from tasks.new_project.bases import KNOWN, TOYWORLD
 from tasks.new_project.new_project import make_project
 from tasks.new_project.shipped import embedded_world
@@ -16,6 +17,7 @@ from tasks.project.settings import load_settings
 from tasks.promotion.policy import load_policy
 from tests.data_project import git
 from tests.model.tiny import write_tiny_xl_base
+from tests.model.tiny_z_image import write_tiny_z_image
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +95,17 @@ def test_a_base_of_1024_pixels_is_trained_by_loras(tmp_path):
     params = load_params(made.folder / "params.yaml")
     assert params.base == "../xl base" and params.method == "attndreambooth_lora"
     assert params.prepare.max_short_side == 1024
+
+
+def test_a_base_of_joint_attention_is_trained_by_its_own_preset(tmp_path):
+    made = make_project(tmp_path / "new", str(write_tiny_z_image(tmp_path / "z-image")))
+    by_name, by_id = (make_project(tmp_path / base[:3], base) for base in ("zimage", "Tongyi-MAI/Z-Image"))
+    assert by_id.choice == by_name.choice
+    for each in (made, by_name):
+        params = load_params(each.folder / "params.yaml")
+        assert (params.method, params.preset) == ("attndreambooth", Z_IMAGE.preset)
+        assert not [said for stage in params.training().stages for said in Z_IMAGE.stage_problems(stage)]
+    assert load_params(by_name.folder / "params.yaml").base_revision == "newest", "doctor pins it"
 
 
 def test_what_is_refused_leaves_nothing(tmp_path):
