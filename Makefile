@@ -1,5 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. Everything else is here for the curious.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# By running them: version managers leave names of versions that are not switched on.
+PYTHON ?= $(shell for v in 3.11 3.12 3.13; do python$$v -c 'import sys; print(sys.executable)' 2>/dev/null && exit; done; command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -14,7 +15,7 @@ setup: $(READY) ## Install the exact, tested versions into .venv
 
 # One stamp file: an install runs again only when the dependencies or their pins change.
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v[:2] != (3, 11) and f"Python 3.11 is needed, this is {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v[:2] <= (3, 13) and f"Python 3.11, 3.12 or 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=/path/to/python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (once, a few minutes): each package is named as it is fetched, then all are unpacked ..."
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --constraint constraints.txt --editable '.[dev]'

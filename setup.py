@@ -1,5 +1,12 @@
-"""What pyproject.toml cannot say: files outside the packages that a wheel carries, as data of who reads them."""
+"""What pyproject.toml cannot say: files outside the packages that a wheel carries, as data of who reads them.
 
+And that an installation leaves nothing in the checkout: what is only made on the way lies in a folder that goes with
+this process. Nor does a file that was removed since get into a wheel by way of an older build/.
+"""
+
+import atexit
+import shutil
+import tempfile
 from pathlib import Path
 
 from setuptools import setup
@@ -46,4 +53,9 @@ class BuildWithFiles(build_py):
         return [f"{self.build_lib}/{target}" for target in TARGETS.values()]
 
 
-setup(cmdclass={"build_py": BuildWithFiles})
+scratch = tempfile.mkdtemp(prefix="conceptbooth-build-")
+atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+setup(
+    cmdclass={"build_py": BuildWithFiles},
+    options={"build": {"build_base": scratch}, "egg_info": {"egg_base": scratch}},
+)

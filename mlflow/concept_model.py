@@ -35,6 +35,7 @@ from typing import Any
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import RESOURCE_EXHAUSTED
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 SERVER = "mlflow.pyfunc.scoring_server.app"
@@ -53,14 +54,15 @@ class ConceptModel(PythonModel):
 
         Raises:
             MlflowException: the version's files are not those of its list; the base is not to be found, or is another
-                one than that of the training; a key is named that does not sign pictures; a bound of requests is none.
+                one than that of the training, or too large for the device's memory; a key is named that does not sign
+                pictures; a bound of requests is none.
         """
         # torch and the model's code are imported here: registering a version executes this file and needs neither.
         artifacts = [Path(context.artifacts[name]) for name in ("facts", "weights")]
         self._code = code = _Code(*_verified(Path(__file__).resolve().parent, artifacts))
         load_base = code.load("model.bases.base").load_base
         recorded_base = code.load("model.bases.recorded_base")
-        InputError = code.load("model.errors").InputError
+        errors = code.load("model.errors")
         content_credentials = code.load("model.marks.content_credentials")
         open_device = code.load("model.runtime.device").open_device
         ConceptWeights = code.load("model.weights.concept").ConceptWeights
@@ -69,7 +71,7 @@ class ConceptModel(PythonModel):
         self._autocast = facts["autocast"]
         self._made_by = {"concept": facts["concept"], "content": facts["key"], "version": None}
         try:
-            self._bounds = code.load("model.serving.requests").Bounds.of(os.environ)
+            self._bounds = code.load("model.serving.requests").Bounds.of(os.environ, batch_size=facts["batch_size"])
             key, certificates = content_credentials.KEY_VARIABLE, content_credentials.CERTIFICATES_VARIABLE
             self._signer = content_credentials.open_signer(_file_in(key), _file_in(certificates))
             device = open_device(os.environ.get("CONCEPTBOOTH_DEVICE", "auto"))
@@ -81,8 +83,10 @@ class ConceptModel(PythonModel):
             weights = ConceptWeights.load(Path(context.artifacts["weights"]))
             # This base serves this concept alone: it stays changed, instead of anew for every picture.
             weights.put_into(self._base)
-        except InputError as error:
+        except errors.InputError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
+        except errors.WorkFailed as error:  # the device's memory does not suffice
+            raise MlflowException(str(error), error_code=RESOURCE_EXHAUSTED) from error
         self._concept = weights.alone
         if SERVER in sys.modules:
             code.load("model.serving.clients").watch_clients(self._bounds.bytes)
@@ -99,19 +103,19 @@ class ConceptModel(PythonModel):
 
         Raises:
             MlflowException: a prompt without {}, with two or longer than the base reads; numbers out of range; more
-                than the bounds of a request (docs/serving.md); the client has gone.
+                than the bounds of a request (docs/serving.md); too little memory on the device; the client has gone.
         """
         code = self._code
         tokenize = code.load("model.bases.tokens").tokenize
         generate = code.load("model.drawing.sample").generate
-        InputError = code.load("model.errors").InputError
+        errors = code.load("model.errors")
         marking = code.load("model.marks.marking")
         clients = code.load("model.serving.clients")
-        read_requests = code.load("model.serving.requests").read_requests
+        requests_module = code.load("model.serving.requests")
 
         rows = []
         try:
-            requests = read_requests(model_input.to_dict("records"), params, self._bounds)
+            requests = requests_module.read_requests(model_input.to_dict("records"), params, self._bounds)
             texts = [self._concept.prompt.fill(request.prompt) for request in requests]
             for text in texts:  # all are looked at before the first is drawn
                 tokenize(self._base.tokenizers, text, self._concept.prompt)
@@ -124,6 +128,7 @@ class ConceptModel(PythonModel):
                     request.sampling,
                     autocast=self._autocast,
                     before_step=clients.check_client,
+                    batch_setting=requests_module.BATCH_SETTING,
                 )
                 seed = request.sampling.seed
                 for index, picture in enumerate(pictures):
@@ -131,8 +136,10 @@ class ConceptModel(PythonModel):
                     png = marking.marked_png(picture, mark)
                     signed = self._signer.signed(png, mark) if self._signer else png
                     rows.append((text, seed, index, base64.b64encode(signed).decode("ascii")))
-        except InputError as error:
+        except errors.InputError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
+        except errors.WorkFailed as error:  # the device's memory does not suffice: it says which setting needs less
+            raise MlflowException(str(error), error_code=RESOURCE_EXHAUSTED) from error
         except clients.ClientGone as error:
             raise MlflowException("nobody waits for these pictures any more, so they were not drawn") from error
         return pd.DataFrame(rows, columns=["prompt", "seed", "index", "image"])

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from flows.night.choice import NightChoice, NightOptions, choose
 from flows.night.dispatcher import dispatcher
+from flows.night.foreign import foreign_to_base
 from flows.night.plan import show_plan
 from flows.output.console import DONE, FAILED, notices, print_json, results
 from flows.output.invocation import command
@@ -60,11 +61,12 @@ def show_dry_run(settings: Settings, options: NightOptions, *, as_json: bool) ->
                 "problems": [concept.to_json() for concept in plan.of("problem")],
                 "up_to_date": len(plan.of("up to date")),
                 "registry_unknown": plan.registry_unknown,
+                "foreign_to_base": foreign_to_base(settings, choice.trained),
             }
         )
     else:
         later = {each.concept for each in choice.deferred}
-        show_plan(replace(plan, concepts=tuple(each for each in plan.concepts if each.concept not in later)))
+        show_plan(settings, replace(plan, concepts=tuple(each for each in plan.concepts if each.concept not in later)))
         _show_choice(choice)
     return DONE
 

@@ -18,6 +18,7 @@ from prefect.logging import get_run_logger
 from flows.night.choice import NightChoice, NightOptions, choose
 from flows.night.dispatch import Dispatch
 from flows.night.dispatcher import dispatcher
+from flows.night.foreign import foreign_to_base
 from flows.night.records import record_night, show_on_pages
 from flows.night.summary import NightConcept, NightSummary, summed_up
 from flows.output.errors import error_lines
@@ -142,6 +143,8 @@ def _work(night: Night) -> None:
         "of the machine's memory; it comes last"
         for suspected in choice.suspected
     ]
+    if foreign := foreign_to_base(night.settings, choice.trained):
+        night.warnings.append(foreign)
     for waiting in choice.waiting:
         assert waiting.failures is not None  # they are why it waits
         note_passed_over(night.store, night.settings, waiting.concept, waiting.failures)

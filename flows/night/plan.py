@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from flows.output.console import BAD_INPUT, DONE, notices, print_json, results
+from flows.night.foreign import foreign_to_base
+from flows.output.console import BAD_INPUT, DONE, notices, print_json, results, warn
 from flows.output.image_notes import tell_notes
 from flows.output.invocation import command
 from flows.output.names import some_names
@@ -31,15 +32,19 @@ def run_plan(settings: Settings, names: Sequence[str], *, as_json: bool) -> int:
             {
                 "concepts": [concept.to_json() for concept in plan.concepts],
                 "registry_unknown": plan.registry_unknown,
+                "foreign_to_base": foreign_to_base(settings, plan.of("stale")),
             }
         )
     else:
-        show_plan(plan)
+        show_plan(settings, plan)
     return BAD_INPUT if names and plan.of("problem") else DONE
 
 
-def show_plan(plan: Plan) -> None:
-    """Print the plan: what is up to date in a line, concepts with something to do in a table, problems last."""
+def show_plan(settings: Settings, plan: Plan) -> None:
+    """Print the plan: what is up to date in a line, concepts with something to do in a table, problems last.
+
+    Raises InputError where the base's domain cannot be read.
+    """
     if not plan.concepts:
         results().print('No concepts yet: conceptbooth add NAME IMAGES... --category "stuffed animal"')
         return
@@ -60,10 +65,9 @@ def show_plan(plan: Plan) -> None:
     said = f"{len(stale)} to train, {len(fresh)} up to date"
     said += f", {len(problems)} with problems" if problems else ""
     if plan.registry_unknown:
-        notices().print(
-            Text.assemble(("warning: ", "yellow"), f"the registry is not part of this plan: {plan.registry_unknown}"),
-            soft_wrap=True,
-        )
+        warn(f"the registry is not part of this plan: {plan.registry_unknown}")
+    if foreign := foreign_to_base(settings, stale):
+        warn(foreign)
     hint = f"; `{command()} nightly --now` does it" if stale else ""
     notices().print(Text(said + hint, style="dim"), soft_wrap=True)
     if kept := sum(concept.adoptable for concept in stale):

@@ -13,6 +13,7 @@ from model.bases.base_files import INDEX, ModelSource, check_base_folder, empty_
 from model.bases.pretrained import fetch, load_frozen
 from model.bases.text_encoder import TextEncoder
 from model.bases.tokens import base_tokenizers
+from model.bases.weight_files import weight_patterns
 from model.families.family import Family, of_diffusers
 from model.families.known import family_of
 from model.reading.documents import read_json
@@ -96,9 +97,7 @@ def load_base(reference: str, revision: str | None = None, *, device: torch.devi
     check_base_folder(folder, with_weights=source.folder is not None)
     family = family_of(read_json(folder / INDEX, INDEX))
     if source.folder is None:  # gigabytes come only once it is known that they can be used
-        names = (f"{part}/{name}" for part, name in family.models.items())
-        ends = (".safetensors", ".safetensors.index.json", "-*-of-*.safetensors")
-        weights = [f"{name}{end}" for name in names for end in ends]
+        weights = [file for part, name in family.models.items() for file in weight_patterns(f"{part}/{name}")]
         folder = fetch(source, _HUB_CONFIGS + weights)
         check_base_folder(folder)
     device = torch.device(device)

@@ -11,6 +11,7 @@ from model.bases.weight_files import weight_shapes
 from model.errors import InputError
 from model.families.config_values import size_problems
 from model.reading.documents import read_json
+from model.runtime.memory import enough_to_load
 from model.runtime.quiet import quiet_hub, quiet_libraries
 
 _log = logging.getLogger(__name__)
@@ -25,8 +26,8 @@ def load_frozen(
     """A diffusers or transformers model in float32, in evaluation mode, without gradients.
 
     Its folder is data: what its configuration promises is held against what the files of its weights (`weights`, and
-    what their index names) have, before memory is asked for. `options` are the library's own. Raises InputError, which
-    begins with `what`, if the folder does not hold one in safetensors.
+    what their index names) have, before memory is asked for. `options` are the library's own. Raises InputError if the
+    folder does not hold one in safetensors, WorkFailed if the device's memory does not suffice; both begin with `what`.
     """
     _check_sizes(model_class, folder, what, weights, options)
     # The two libraries have different names for the same option.
@@ -46,7 +47,8 @@ def load_frozen(
     missing = sorted(report["missing_keys"])
     if missing:  # both libraries would fill them with random numbers and only warn
         raise InputError(f"{what} lacks {len(missing)} of its weights, such as '{missing[0]}'")
-    return model.to(device).eval().requires_grad_(False)
+    with enough_to_load(what, device):
+        return model.to(device).eval().requires_grad_(False)
 
 
 def _check_sizes(model_class: Any, folder: Path, what: str, weights: str, options: dict[str, Any]) -> None:

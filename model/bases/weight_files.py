@@ -39,6 +39,11 @@ class TensorShape:
         return math.prod(self.shape)
 
 
+def weight_patterns(name: str) -> list[str]:
+    """What the files are called that `weight_shapes` reads, as a hub is asked for them: one file, or several."""
+    return [f"{name}.safetensors", f"{name}.safetensors.index.json", f"{name}-*-of-*.safetensors"]
+
+
 def weight_shapes(folder: Path, name: str) -> dict[str, TensorShape]:
     """The tensors of a part's weights, from the headers of `name`.safetensors or of the files that its index names.
 

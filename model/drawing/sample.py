@@ -43,6 +43,7 @@ def generate(
     on_image: Callable[[int, int, Image.Image], None] | None = None,
     drawn: Callable[[int, int], Image.Image | None] = lambda prompt, image: None,
     before_step: Callable[[], None] = _go_on,
+    batch_setting: str = "sampling.batch_size",
 ) -> list[list[Image.Image]]:
     """Pictures of a concept, or of the untrained base (`weights` None): for each prompt `images_per_prompt` of them.
 
@@ -52,16 +53,16 @@ def generate(
     `drawn(prompt index, image index)` gives a picture that an earlier call with the same arguments has finished.
     `negative_prompt`, without [V], takes the place of the empty prompt that guidance leads away from; `size` is the
     base's own unless given. `before_step()` is called before each step of each batch: what it raises stops the work.
+    `batch_setting` is what the caller calls the batch size.
 
     Raises InputError, with all problems, for options out of range, a size that the base does not draw and prompts that
-    are too long, and WorkFailed if the
-    device's memory does not suffice.
+    are too long, and WorkFailed, which names `batch_setting`, if the device's memory does not suffice.
     """
     tokenized, away_from = _tokenize_all(base, weights, prompts, negative_prompt, sampling, size)
     pictures: list[list[Image.Image]] = [[] for _ in prompts]
     jobs = [(prompt, image) for prompt in range(len(prompts)) for image in range(images_per_prompt)]
     with (
-        enough_memory("drawing", base.device, "sampling.batch_size", sampling.batch_size),
+        enough_memory("drawing", base.device, batch_setting, sampling.batch_size),
         weights.applied(base) if weights else nullcontext(),
     ):
         with autocast_to(autocast, base.device):

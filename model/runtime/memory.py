@@ -50,6 +50,18 @@ def enough_memory(work: str, device: torch.device, setting: str, batch_size: int
 
 
 @contextmanager
+def enough_to_load(what: str, device: torch.device | str) -> Iterator[None]:
+    """Inside, running out of the device's memory is a WorkFailed that begins with `what` and names the way out."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise WorkFailed(
+            f"{what} does not fit into what is free of the memory of {device}; let another device load it "
+            "(CONCEPTBOOTH_DEVICE), such as cpu, or end what else uses this one"
+        ) from error
+
+
+@contextmanager
 def recomputed_states(denoiser: Any, wanted: bool) -> Iterator[None]:
     """Inside, if `wanted`, a backward pass computes states inside the denoiser anew instead of keeping them."""
     if not wanted:

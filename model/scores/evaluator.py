@@ -15,6 +15,7 @@ from transformers import CLIPImageProcessorPil, CLIPModel
 from model.bases.base_files import ModelSource, model_source
 from model.bases.pretrained import fetch, first_line, load_frozen
 from model.bases.tokens import load_tokenizer
+from model.bases.weight_files import weight_patterns
 from model.errors import InputError
 from model.reading.documents import read_json
 from model.runtime.quiet import quiet_libraries
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _HUB_FILES = [
     "config.json",
-    "model.safetensors",
+    *weight_patterns("model"),
     "preprocessor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",

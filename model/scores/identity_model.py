@@ -12,6 +12,7 @@ from transformers import AutoImageProcessor, Dinov2Model, ViTModel
 
 from model.bases.base_files import ModelSource, model_source
 from model.bases.pretrained import fetch, first_line, load_frozen
+from model.bases.weight_files import weight_patterns
 from model.errors import InputError
 from model.reading.documents import read_json
 from model.runtime.quiet import quiet_libraries
@@ -19,7 +20,7 @@ from model.runtime.quiet import quiet_libraries
 if TYPE_CHECKING:
     from PIL import Image
 
-_HUB_FILES = ["config.json", "model.safetensors", "preprocessor_config.json"]
+_HUB_FILES = ["config.json", *weight_patterns("model"), "preprocessor_config.json"]
 _BATCH = 64
 # A ViT's pooling layer is not part of what DINO has trained; many folders come without one.
 _KINDS: dict[str, tuple[Any, dict[str, Any]]] = {

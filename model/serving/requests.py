@@ -13,6 +13,7 @@ from model.errors import InputError
 from model.methods.limits import as_written, problems_of, whole_number
 
 VARIABLE = "CONCEPTBOOTH_SERVE_"
+BATCH_SETTING = f"{VARIABLE}BATCH_SIZE"
 _WHOLE_AS_FLOAT = 2**53
 _BYTES_OF_A_LETTER = 12
 """In JSON that writes it as \\ud83d\\udc22."""
@@ -29,11 +30,15 @@ class Bounds:
     """Pictures times num_inference_steps, of all rows together: what the device has to do."""
     letters: int = whole_number(1, 100_000, default=2_000)
     """Of one prompt. No base reads so many; a tokenizer would take minutes to say so of a book."""
+    batch_size: int = whole_number(1, 1024, default=16)
+    """Pictures drawn side by side: what the device's memory has to hold."""
 
     @classmethod
-    def of(cls, variables: Mapping[str, str]) -> Bounds:
-        """Those that the environment sets. Raises InputError, with all problems, for what is no number in range."""
-        given: dict[str, Any] = {}
+    def of(cls, variables: Mapping[str, str], **otherwise: int) -> Bounds:
+        """Those that the environment sets, before those given. Raises InputError, with all problems, for what is no
+        number in range.
+        """
+        given: dict[str, Any] = dict(otherwise)
         for field in fields(cls):
             text = variables.get(VARIABLE + field.name.upper(), "").strip()
             if text:
@@ -78,7 +83,7 @@ def read_requests(
         if count is not None and not 1 <= count <= bounds.pictures:
             found.append(f"n = {count}: 1 to {bounds.pictures} pictures a request")
         seed = _whole(row.get("seed"), 0, "seed", found)
-        sampling = Sampling(seed=0 if seed is None else seed, **(params or {}))
+        sampling = Sampling(seed=0 if seed is None else seed, batch_size=bounds.batch_size, **(params or {}))
         found += sampling.problems()
         prompt = row.get("prompt")
         if isinstance(prompt, str) and len(prompt) > bounds.letters:

@@ -213,8 +213,9 @@ def check_brought(
     hints += [remark for image in good for remark in image.remarks]
     side = limits.resolution or 0
     hints += [
-        f"{image.path}: {image.width} x {image.height} pixels, and the base draws {side} x {side}: it is enlarged, and "
-        "what it does not show cannot be learnt; bring a larger one if there is one"
+        f"{image.path}: {image.width} x {image.height} pixels, and the base draws {side} x {side}: it is enlarged "
+        f"{side / min(image.width, image.height):.1f} times, and what it does not show cannot be learnt, but its "
+        "blur can; bring a larger one if there is one"
         for image in good
         if min(image.width, image.height) < side
     ]

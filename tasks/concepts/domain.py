@@ -1,6 +1,6 @@
 """Images of which a base with a small world of its own makes nothing that is like them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -8,7 +8,7 @@ from PIL import Image
 from model.bases.domain import Domain, base_domain
 from model.reading.pictures import open_picture
 from tasks.project.base_limits import base_folder
-from tasks.project.params import load_params
+from tasks.project.params import Params, load_params
 from tasks.project.settings import Settings
 
 PHOTOGRAPH_BASE = "sd21"
@@ -32,8 +32,27 @@ def foreign_images(settings: Settings, images: Iterable[Path], command: str) -> 
     if not foreign:
         return None
     whose = f"{foreign} of these {len(checked)} images are" if foreign > 1 else f"one of these {len(checked)} images is"
+    return f"{whose} {_unknown(domain, params, command)}"
+
+
+def foreign_concepts(
+    settings: Settings, images: Mapping[str, Iterable[Path]], command: str
+) -> tuple[list[str], str] | None:
+    """The concepts, of these with their images, that `foreign_images` would speak of; and the end of a sentence.
+
+    Raises as `foreign_images`.
+    """
+    params = load_params(settings.params_file)
+    domain = base_domain(base_folder(settings, params))
+    if domain is None:
+        return None
+    names = [name for name, files in images.items() if any(_is_of(domain, file) is False for file in files)]
+    return (names, f"have images that are {_unknown(domain, params, command)}") if names else None
+
+
+def _unknown(domain: Domain, params: Params, command: str) -> str:
     return (
-        f"{whose} none of {domain.name}, which is all that base model {params.base} knows, so that of photographs it "
+        f"none of {domain.name}, which is all that base model {params.base} knows, so that of photographs it "
         f"draws shapeless blobs; a project for photographs: `{command} init ../photographs --base {PHOTOGRAPH_BASE}`"
     )
 

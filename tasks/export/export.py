@@ -24,6 +24,7 @@ from tasks.export.written import Written, called_elsewhere, file_stem
 from tasks.lineage.chain import read_chain
 from tasks.lineage.head import find_head
 from tasks.lineage.index import open_index
+from tasks.project.params import load_params
 from tasks.project.settings import Settings
 from tasks.registry.bases import base_of
 from tasks.registry.model_card import CARD, model_card
@@ -96,7 +97,10 @@ def export_version(
         weights = replace(weights, embeddings=drawn_embeddings(base, weights, scored))
         reporter.prepare(f"writing it for {form}")
         if write_cut := CUTTERS.get(form):
-            score = partial(score_again, store, evaluator, base, record, reporter=reporter) if evaluator else None
+            score = None
+            if evaluator:
+                most = load_params(settings.params_file).sampling.batch_size
+                score = partial(score_again, store, evaluator, base, record, reporter=reporter, most_at_once=most)
             written = write_cut(base, weights, record, folder, Cut(rank=rank, score=score))
         else:
             written = WRITERS[form](base, weights, record, folder)

@@ -54,15 +54,21 @@ def score_again(
     record: TrainingFacts,
     weights: "ConceptWeights",
     reporter: Reporter,
+    most_at_once: int,
 ) -> dict[str, float]:
-    """Means of the scores of other weights, by the prompts, seeds and images by which the version was scored."""
+    """Means of the scores of other weights, by the prompts, seeds and images by which the version was scored.
+
+    As many pictures are drawn side by side as then, but no more than `most_at_once`, the project's sampling.batch_size:
+    who has less memory by now can set that.
+    """
     from model.drawing.sample import generate
     from model.scores.metrics import embed, scores_of
 
     drawn = record.evaluation.parameters
     assert record.evaluation.seed is not None  # what draws has one
-    options = {name: drawn[name] for name in ("guidance_scale", "num_inference_steps", "batch_size")}
-    sampling = Sampling(seed=record.evaluation.seed, **options)
+    options = {name: drawn[name] for name in ("guidance_scale", "num_inference_steps")}
+    batch_size = min(drawn["batch_size"], most_at_once)
+    sampling = Sampling(seed=record.evaluation.seed, batch_size=batch_size, **options)
     autocast = record.evaluation.numeric_policy["autocast"]
     filled = [weights.prompt.fill(prompt) for prompt in drawn["prompts"]]
     plain = [weights.prompt.without_placeholder(prompt) for prompt in drawn["prompts"]]

@@ -128,7 +128,10 @@ def _git_clean(manifests: Mapping[str, Manifest], attested: Sequence[Attested]) 
         return GateCheck(gate="git_clean", passed=True, said=told or "made from committed files alone")
     unsigned = [f"attestation {each.record.number} {each.unsigned}" for each in attested if each.unsigned]
     said = _some([*unsigned, *open_])
-    way_out = "where these very files are committed, the next `conceptbooth train` or `promote` attests it"
+    way_out = (
+        "where these very files are committed, the next `conceptbooth train` or `promote` attests it: commit them, or, "
+        "if an older commit has them, `git checkout` that one and `dvc checkout`, then promote from there"
+    )
     return GateCheck(gate="git_clean", passed=False, said=f"{said}; {way_out}")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from model.drawing.sampling_options import MOVES
+from model.drawing.sampling_options import MOVES, Sampling
 from model.errors import WorkFailed
 from tasks.files.hashing import DigestMemory, file_digest
 from tasks.jobs.models import MODEL_SUFFIXES
@@ -176,6 +176,8 @@ def _facts(settings: Settings, record: TrainingFacts) -> dict[str, Any]:
         "key": record.key,
         "method": record.method,
         "autocast": record.evaluation.numeric_policy["autocast"],
+        # What was drawn for the evaluation fitted into memory; an older record need not say it.
+        "batch_size": record.evaluation.parameters.get("batch_size", Sampling().batch_size),
         "base": _base_facts(settings, record),
     }
 

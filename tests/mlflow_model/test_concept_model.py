@@ -164,6 +164,24 @@ def test_a_request_is_bounded_as_a_whole(loaded):
             loaded.predict(rows, params=params)
 
 
+def test_as_many_are_drawn_side_by_side_as_in_the_evaluation_and_too_little_memory_is_said(package, monkeypatch):
+    drawn = []
+
+    def runs_out(_, arguments):
+        drawn.append(len(arguments[0]))
+        raise torch.OutOfMemoryError  # no device that can really run out is at hand
+
+    for variable, size in ((None, 3), ("2", 2)):
+        if variable:
+            monkeypatch.setenv("CONCEPTBOOTH_SERVE_BATCH_SIZE", variable)
+        loaded = mlflow.pyfunc.load_model(str(package))
+        loaded.unwrap_python_model()._base.denoiser.register_forward_pre_hook(runs_out)
+        with pytest.raises(MlflowException, match=f"CONCEPTBOOTH_SERVE_BATCH_SIZE below {size} needs less") as caught:
+            loaded.predict([{"prompt": PROMPT, "n": 8}])
+        assert caught.value.get_http_status_code() == 429
+        assert drawn.pop() == 2 * size, "with guidance each goes through the denoiser twice"
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [

@@ -80,7 +80,8 @@ def training(
     for index, stage in enumerate(STAGES):
         for name in ("preview.png", "attention_placeholder.png", "attention_super_category.png"):
             files[f"stages/{stage.split('-')[2]}/{name}"] = _png(index + len(name))
-    drawing = {"guidance_scale": 3.0, "num_inference_steps": 4, "images_per_prompt": 1, "prompts": list(PROMPTS)}
+    drawing = {"guidance_scale": 3.0, "num_inference_steps": 4, "batch_size": 3}
+    drawing |= {"images_per_prompt": 1, "prompts": list(PROMPTS)}
     manifests["evaluate"] = _publish(store, scratch, "evaluate", seed, files, (), drawing)
     gallery = {"gallery.png": _png(7), "index.html": page}
     manifests["gallery"] = _publish(store, scratch, "gallery", seed + len(page), gallery, ())

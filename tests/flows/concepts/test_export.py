@@ -245,9 +245,15 @@ def test_scoring_the_whole_model_again_gives_the_scores_of_its_evaluation(lineag
     settings, made = lineage_project.settings, lineage_project.last
     version = resolve(settings, VersionReference.parse(f"{CONCEPT}/2"))
     record, weights = record_of(settings, version), ConceptWeights.load(version.folder / "concept.safetensors")
-    again = score_again(made.store, evaluator_of(settings, record), load_base("base"), record, weights, Silence())
+    base, at_once = load_base("base"), []
+    base.denoiser.register_forward_pre_hook(lambda _, arguments: at_once.append(len(arguments[0])))
+    again = score_again(made.store, evaluator_of(settings, record), base, record, weights, Silence(), most_at_once=1)
     for name in ("clip_i", "clip_t"):
         assert again[name] == pytest.approx(record.scores[name]["mean"], abs=1e-3)
+    assert record.evaluation.parameters["batch_size"] > 1
+    assert set(at_once) == {2}, (
+        "one picture, and its half without the prompt, where the project's setting asks for that"
+    )
 
 
 def test_what_measures_must_be_what_measured(lineage_project: Trained, tmp_path: Path):

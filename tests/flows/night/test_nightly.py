@@ -23,6 +23,7 @@ from typer.testing import CliRunner, Result
 import model.training.train
 from flows.cli.app import app
 from flows.night.dispatch import in_this_process
+from model.bases.domain import DOMAIN_FILE
 from model.errors import WorkFailed
 from tasks.execution.reporting import Silence
 from tasks.jobs.jobs import plan_jobs
@@ -116,6 +117,14 @@ def nights(settings: Settings) -> list:
     return client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
 
 
+@pytest.fixture
+def small_world(shared) -> Iterator[None]:
+    """The base knows a world whose pictures have 64 pixels, and the concepts' have 48."""
+    (file := shared.root / "base" / DOMAIN_FILE).write_text('name = "the small world"\npicture_side = 64\n')
+    yield
+    file.unlink()
+
+
 def test_before_the_first_night_everything_is_stale_and_the_dry_run_says_so(shared):
     done = command("nightly", "--dry-run", "--max-concepts", "2", "--json")
     assert done.exit_code == 0, done.output
@@ -130,8 +139,24 @@ def test_before_the_first_night_everything_is_stale_and_the_dry_run_says_so(shar
     assert not list((shared.store / "stages").glob("*"))
 
 
-def test_bad_images_and_a_training_that_fails_stop_nobody_else(shared):
+def test_a_plan_names_the_concepts_that_the_base_cannot_draw_in_one_line(shared, small_world):
+    end = "none of the small world, which is all that base model base knows"
+    shown = command("plan").stderr
+    (line,) = [line for line in shown.splitlines() if end in line]
+    assert line.startswith(f"warning: 3 concepts ({BAD}, {DIVERGES}, {TURTLE}) have images that are {end}")
+    assert "conceptbooth init ../photographs --base sd21`" in line
+    assert f"concept {TURTLE}: 5 of these 5 images are {end}" in command("plan", TURTLE).stderr
+    assert end in json.loads(command("plan", TURTLE, "--json").stdout)["foreign_to_base"]
+    assert end in command("nightly", "--dry-run").stderr
+    would = json.loads(command("nightly", "--dry-run", "--max-concepts", "1", "--json").stdout)
+    assert would["foreign_to_base"].startswith(f"concept {BAD}: 4 of these 5 images are {end}")
+
+
+def test_bad_images_and_a_training_that_fails_stop_nobody_else(shared, small_world):
     summary = night(code=1)
+    assert [warning.partition(" have ")[0] for warning in summary["warnings"]] == [
+        f"3 concepts ({BAD}, {DIVERGES}, {TURTLE})"
+    ]
     assert results(summary) == {BAD: "failed", DIVERGES: "failed", TURTLE: "trained"}
     assert list(results(summary))[2] == TURTLE, "failures come first"
     assert "02.png" in said(summary, BAD) and "first failure, tried again the next night" in said(summary, BAD)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 import model.bases.base
 from model.bases.base import load_base
 from model.bases.base_files import base_resolution, check_base_folder
-from model.errors import InputError
+from model.errors import InputError, WorkFailed
 
 
 @pytest.fixture
@@ -130,6 +130,17 @@ def test_a_hub_that_does_not_answer_is_asked_once_and_quietly(constant, value, w
     with pytest.raises(InputError, match=f"the hub does not give it .*{why}"):
         load_base("nobody/nothing", "0" * 40)
     assert capfd.readouterr().err == ""
+
+
+def test_a_device_without_room_for_it_is_said(folder, monkeypatch):
+    def no_room(*_, **__):
+        raise torch.OutOfMemoryError  # no device that can really run out is at hand
+
+    monkeypatch.setattr(torch.nn.Module, "to", no_room)
+    with pytest.raises(
+        WorkFailed, match=r"base model '.*/base': text_encoder/ does not fit .* \(CONCEPTBOOTH_DEVICE\)"
+    ):
+        load_base(str(folder))
 
 
 def test_references_that_cannot_be(folder):

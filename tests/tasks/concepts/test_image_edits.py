@@ -37,7 +37,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     added = add_concept(settings, new, LIMITS)
     assert [image.original for image in added.images] == [path.name for path in brought]
     assert [said.split(": ")[0].rpartition("/")[2] for said in added.left_out] == ["small.png", "text.jpg", "twice.png"]
-    assert sum("the base draws 512 x 512: it is enlarged" in hint for hint in added.hints) == 4
+    assert sum("the base draws 512 x 512: it is enlarged 1.8 times" in hint for hint in added.hints) == 4
     commit(settings.root)
     return settings
 

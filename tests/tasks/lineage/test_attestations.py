@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tasks.concepts.image_edits import ImageChange, change_images
+from tasks.dvc.command import run_dvc
 from tasks.lineage.attest import attest
 from tasks.lineage.attestations import KIND, attestations_of, chain_of, check_attestations, uncommitted
+from tasks.project.base_limits import BaseLimits
 from tasks.project.settings import Settings, load_settings
 from tasks.promotion.gates import _git_clean
 from tasks.store.manifest import Manifest
 from tasks.store.sealed import sealed
 from tasks.store.store import open_store
-from tests.data_project import commit, git
+from tests.data_project import commit, git, photo
 from tests.lineage_project import CONCEPT, copy_of
 from tests.tasks.keys import write_key
 from tests.training_project import write_params
@@ -65,6 +68,22 @@ def test_another_content_is_never_attested(copy: Settings, manifests) -> None:
     commit(copy.root)
     assert attested(copy) == [], "the commit's rate is another one"
     assert not gate(copy, manifests)[0]
+
+
+def test_an_older_commit_that_holds_the_files_attests_them_once_it_is_checked_out(
+    copy: Settings, manifests, tmp_path: Path
+) -> None:
+    older = commit(copy.root)
+    photo(99, 64, 64).save(another := tmp_path / "another.png")
+    change_images(copy, CONCEPT, ImageChange(add=[another]), BaseLimits(min_pixels=32))
+    commit(copy.root)
+    assert attested(copy) == [], "the project has gone on"
+    assert "`git checkout` that one and `dvc checkout`, then promote from there" in gate(copy, manifests)[1]
+    git(copy.root, "checkout", "--quiet", older)
+    assert attested(copy) == [], "its images are not here yet"
+    run_dvc(copy, "checkout")
+    assert attested(copy)
+    assert gate(copy, manifests)[0]
 
 
 def test_what_git_is_told_to_overlook_is_no_proof(copy: Settings, manifests) -> None:

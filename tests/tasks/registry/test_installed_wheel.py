@@ -85,7 +85,7 @@ def installed(tmp_path_factory) -> Path:
     """The packages of a wheel, built from a copy of the sources and installed into a folder."""
     folder = tmp_path_factory.mktemp("wheel")
     source, wheels, target = (folder / name for name in ("source", "wheels", "installed"))
-    source.mkdir()  # a build leaves folders beside its sources
+    source.mkdir()
     for name in (*FILES, "data/concepts/.gitignore"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(REPOSITORY / name, source / name)
@@ -94,7 +94,9 @@ def installed(tmp_path_factory) -> Path:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir", "-q"]
     offline = ["--no-deps", "--no-index"]
     built = [*pip, "wheel", *offline, "--no-build-isolation", "-w", str(wheels), str(source)]
+    there = set(source.rglob("*"))
     subprocess.run(built, check=True, cwd=folder, env=_environment())
+    assert set(source.rglob("*")) == there, "a build leaves nothing in the checkout"
     (wheel,) = wheels.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert not [name for name in names if name.startswith("mlflow/")]
