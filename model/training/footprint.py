@@ -154,11 +154,8 @@ def _views(stage: Stage) -> list[int]:
 @torch.no_grad()
 def _encoded(base: Base, count: int, stage: Stage) -> LatentBank:
     """A bank of so many views, as `encode_views` makes it; its last batch alone goes through the VAE."""
+    channels, height, width = base.latent_shape
     last = min(MOST_ENCODED, stage.batch_size, count)
-    with shapes_only(base):
-        one = torch.empty(1, 3, base.resolution, base.resolution)
-    # What the VAE makes: a family may pack it into the latents that its denoiser reads.
-    channels, height, width = base.vae.encode(one).latent_dist.mean.shape[1:]
     with shapes_only(base):
         mean = torch.empty(count - last, 2 * channels, height, width)[:, :channels]  # beside it lies its variance
         std = torch.empty(count - last, channels, height, width)
