@@ -133,35 +133,15 @@ def ui() -> None:
     serve(project())
 
 
-@panel.command("doctor", "doctor --json", "doctor --base sdxl --gigabytes 24", "doctor --base sd21 --method dreambooth")
+@panel.command("doctor", "doctor --json")
 def doctor(
     within: Annotated[float, Option(metavar="SECONDS", min=1, help="Who has not answered by then is a problem.")] = 30,
-    base: Annotated[
-        str | None,
-        Option(help="Instead, the memory that training on this base takes: sd15, sd21, sdxl, toyworld, or a folder."),
-    ] = None,
-    method: Annotated[str | None, Option(help="With --base: another method than params.yaml's.")] = None,
-    gigabytes: Annotated[
-        float | None, Option(min=0.1, help="With --base: say what makes it fit a device of so much memory.")
-    ] = None,
-    device: Annotated[
-        str | None, Option(help="With --base: cuda or cpu; cuda where --gigabytes is given, else the settings' device.")
-    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check what is configured, reachable and missing, and what does not go together.
 
     A model of the hub whose commit is not known is pinned in params.yaml once the hub answers.
-
-    With --base it says what each stage of a method takes of a device's memory, and which settings make it fit. That is
-    told from shapes: no weights are needed, and no GPU.
     """
-    if base is None:
-        if method is not None or gigabytes is not None or device is not None:
-            raise BadParameter("--method, --gigabytes and --device go with --base")
-        from flows.doctor.doctor import run_doctor
+    from flows.doctor.doctor import run_doctor
 
-        raise Exit(run_doctor(project(), as_json=as_json, seconds=within))
-    from flows.doctor.memory import run_memory
-
-    raise Exit(run_memory(project(), base, method=method, gigabytes=gigabytes, device=device, as_json=as_json))
+    raise Exit(run_doctor(project(), as_json=as_json, seconds=within))

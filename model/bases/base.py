@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -80,20 +79,13 @@ class Base:
         return torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32, device=self.device)
 
 
-def fetch_configs(reference: str, revision: str | None = None) -> Path:
-    """A base's folder, or one with the configurations and tokenizers of a base on the hub at a 40-digit commit.
-
-    Raises InputError if it is not there.
-    """
-    return fetch(model_source(reference, revision), _HUB_CONFIGS)
-
-
 def load_base(reference: str, revision: str | None = None, *, device: torch.device | str = "cpu") -> Base:
     """Load a base of one of `model.families.known` from a pipeline folder, or from the hub at a 40-digit commit.
 
     Raises InputError if it is not there, is another kind of model, or is not in safetensors.
     """
-    source, folder = model_source(reference, revision), fetch_configs(reference, revision)
+    source = model_source(reference, revision)
+    folder = fetch(source, _HUB_CONFIGS)
     check_base_folder(folder, with_weights=source.folder is not None)
     family = family_of(read_json(folder / INDEX, INDEX))
     if source.folder is None:  # gigabytes come only once it is known that they can be used

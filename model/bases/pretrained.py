@@ -62,30 +62,21 @@ def _check_sizes(model_class: Any, folder: Path, what: str, weights: str, option
             raise InputError(*(f"config.json: {problem}" for problem in problems))
     except InputError as error:
         raise InputError(*(f"{what} {problem}" for problem in error.problems)) from error
-    with torch.device("meta"):  # shapes without memory
-        model = made_of_config(model_class, folder, config, what, **options)
+    of_diffusers = model_class.__module__.startswith("diffusers")
+    try:
+        with quiet_libraries(), torch.device("meta"):  # shapes without memory
+            if of_diffusers:
+                model = model_class.from_config(config)
+            else:
+                read = model_class.config_class.from_pretrained(folder, local_files_only=True)
+                model = model_class(read, **options)
+    except Exception as error:  # the libraries raise whatever a configuration leads them to
+        raise InputError(f"{what} cannot be made of its config.json ({first_line(error)})") from error
     wanted = sum(parameter.numel() for parameter in model.parameters())
     if wanted > held * _SPARE:
         raise InputError(f"{what} config.json asks for {wanted:,} numbers, and its weights hold {held:,}")
-    if model_class.__module__.startswith("diffusers") and (
-        unknown := sorted(set(config) - set(model.config) - {"_class_name"})
-    ):
+    if of_diffusers and (unknown := sorted(set(config) - set(model.config) - {"_class_name"})):
         _log.info("%s config.json: without meaning here: %s", what, ", ".join(map(str, unknown[:10])))
-
-
-def made_of_config(model_class: Any, folder: Path, config: dict[str, Any], what: str, **options: Any) -> Any:
-    """A model of diffusers or transformers with random weights, by its folder's configuration, which was checked.
-
-    Raises InputError, which begins with `what`, if none can be made.
-    """
-    try:
-        with quiet_libraries():
-            if model_class.__module__.startswith("diffusers"):
-                return model_class.from_config(config)
-            read = model_class.config_class.from_pretrained(folder, local_files_only=True)
-            return model_class(read, **options)
-    except Exception as error:  # the libraries raise whatever a configuration leads them to
-        raise InputError(f"{what} cannot be made of its config.json ({first_line(error)})") from error
 
 
 def fetch(source: ModelSource, files: list[str]) -> Path:

@@ -14,7 +14,7 @@ from model.bases.base import Base
 from model.diffusion.augment import View, augmented_view
 from model.methods.method import Stage
 
-MOST_ENCODED = 8  # at a time, and never more than a step trains on: that many fit the memory
+_MOST_ENCODED = 8  # at a time, and never more than a step trains on: that many fit the memory
 _DECODE_PIXELS = 2**20  # decoded at a time: four pictures of 512 px, 256 of 64 px
 
 
@@ -96,7 +96,7 @@ def _view_batches(
     images: Sequence[Image.Image], stage: Stage, resolution: int, rng: random.Random
 ) -> Iterator[list[View]]:
     """The views, up to 8 at a time."""
-    at_once = min(MOST_ENCODED, stage.batch_size)
+    at_once = min(_MOST_ENCODED, stage.batch_size)
     # Each view shows the next image in turn, so every image has the same weight.
     views = (augmented_view(images[n % len(images)], stage, resolution, rng) for n in range(stage.view_count))
     while batch := list(islice(views, at_once)):

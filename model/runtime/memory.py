@@ -1,35 +1,12 @@
 """A device's memory: less of it used, and said with the setting that needs less where it does not suffice."""
 
-import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from model.errors import WorkFailed
-
-_MEMORY = Path("/proc/meminfo")
-_OWN = Path("/proc/self/statm")
-_BOUND, _IN_USE = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-
-
-def device_memory(kind: str) -> int | None:
-    """Bytes that a training can have on a `cuda` or `cpu` device; None where that cannot be told.
-
-    Of a GPU all its memory; of a machine what nobody else uses, within the bound of its container.
-    """
-    if kind == "cuda":
-        return torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
-    if kind != "cpu" or not _MEMORY.exists():
-        return None
-    lines = dict(line.split(":", 1) for line in _MEMORY.read_text(encoding="ascii").splitlines())
-    free = int(lines["MemAvailable"].split()[0]) * 1024
-    bound = _BOUND.read_text(encoding="ascii").strip() if _BOUND.exists() else "max"
-    if bound.isdecimal():
-        free = min(free, int(bound) - int(_IN_USE.read_text(encoding="ascii")))
-    return free + int(_OWN.read_text(encoding="ascii").split()[1]) * mmap.PAGESIZE
 
 
 @contextmanager

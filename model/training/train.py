@@ -14,7 +14,7 @@ from model.bases.base import Base
 from model.bases.parameters import borrowed_parameters, parameters_of
 from model.bases.prompt import ConceptPrompt
 from model.bases.tokens import check_concept, rare_token_ids, tokenize
-from model.diffusion.latents import LatentBank, encode_as_they_are, encode_views
+from model.diffusion.latents import encode_as_they_are, encode_views
 from model.diffusion.text_encoding import initial_embeddings
 from model.errors import InputError, WorkFailed
 from model.methods.method import Stage
@@ -102,12 +102,25 @@ def train_stage(
         originals = originals_of(base, stage)
         if previous:
             previous.put_into(base)
-        banks = [encode_views(base, images, stage, _derived_seed(seed, stage, "views"))]
+        banks, texts = [encode_views(base, images, stage, _derived_seed(seed, stage, "views"))], [prompt.text]
         if stage.has_prior:
             banks.append(encode_as_they_are(base, class_images, stage))
+            texts.append(prompt.class_text)
         with learners(base, stage, _derived_seed(seed, stage, "lora")) as learnt:
-            setup = loop_setup(base, stage, prompt, banks, learnt, untrained, originals, autocast, group)
-            state = initial_state(setup, prompt, previous, learnt, seed, checkpoints)
+            setup = LoopSetup(
+                base=base,
+                stage=stage,
+                banks=banks,
+                prompts=[tokenize(base.tokenizers, text, prompt) for text in texts],
+                templates=[tokenize(base.tokenizers, prompt.fill(template), prompt) for template in stage.templates],
+                autocast=autocast,
+                anchors=find_anchors(base, prompt) if stage.has_context or stage.semantic_weight else None,
+                untrained=untrained,
+                class_text=class_text(base, prompt) if untrained else None,
+                pulled=[(learnt[name], original) for name, original in originals.items()],
+                group=group,
+            )
+            state = _initial_state(setup, prompt, previous, learnt, seed, checkpoints)
             try:
                 for parameter in state.parameters.values():
                     parameter.requires_grad_(True)
@@ -120,34 +133,6 @@ def train_stage(
             embeddings = [embedding.detach().cpu().clone() for embedding in state.embeddings]
             weights = ConceptWeights.of(prompt, embeddings, left_by(stage, previous, learnt))
     return TrainedStage(weights=weights, curve=tuple(state.figures.curve))
-
-
-def loop_setup(
-    base: Base,
-    stage: Stage,
-    prompt: ConceptPrompt,
-    banks: Sequence[LatentBank],
-    learnt: dict[str, torch.nn.Parameter],
-    untrained: Base | None,
-    originals: dict[str, torch.Tensor],
-    autocast: str = "none",
-    group: ProcessGroup = _ALONE,
-) -> LoopSetup:
-    """What the steps read; `untrained` and `originals` are those of `model.training.preservation`."""
-    texts = [prompt.text, prompt.class_text] if stage.has_prior else [prompt.text]
-    return LoopSetup(
-        base=base,
-        stage=stage,
-        banks=banks,
-        prompts=[tokenize(base.tokenizers, text, prompt) for text in texts],
-        templates=[tokenize(base.tokenizers, prompt.fill(template), prompt) for template in stage.templates],
-        autocast=autocast,
-        anchors=find_anchors(base, prompt) if stage.has_context or stage.semantic_weight else None,
-        untrained=untrained,
-        class_text=class_text(base, prompt) if untrained else None,
-        pulled=[(learnt[name], original) for name, original in originals.items()],
-        group=group,
-    )
 
 
 def run_loop(
@@ -203,7 +188,7 @@ def _gradients(state: LoopState) -> Iterator[torch.Tensor]:
     return (parameter.grad for parameter in state.parameters.values() if parameter.grad is not None)
 
 
-def initial_state(
+def _initial_state(
     setup: LoopSetup,
     prompt: ConceptPrompt,
     previous: ConceptWeights | None,

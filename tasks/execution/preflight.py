@@ -9,7 +9,6 @@ from tasks.concepts.image_checks import inspect_images, pictures_among
 from tasks.concepts.image_sets import local_images
 from tasks.concepts.takedown_memory import current_takedowns
 from tasks.concepts.takedown_records import Takedowns
-from tasks.execution.memory import refuse_what_cannot_fit
 from tasks.execution.work_folders import sweep_work_folders
 from tasks.jobs.jobs import Job
 from tasks.project.base_limits import base_folder, check_short_side, fewest_pixels
@@ -34,18 +33,9 @@ def check_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
     sweep_work_folders(settings, [plan for job in jobs for plan in job.stages])
     taken = _takedowns(settings, store)
     needy = [job for job in jobs if not all(_whole(store, p.stage, p.key) for p in job.stages if p.kind != "gallery")]
-
-    def check_needy() -> None:
-        refuse_what_cannot_fit(needy, lambda job: _to_train(store, job))  # before the base takes any memory
-        _together([partial(check_job, job) for job in needy])
-
-    _together([*(partial(_check_not_taken_down, taken, job) for job in jobs), check_needy])
-
-
-def _to_train(store: Store, job: Job) -> set[str]:
-    """Names of the method's stages that are not in the store."""
-    trainings = (plan for plan in job.stages if plan.kind == "train")
-    return {plan.parameters["stage"]["name"] for plan in trainings if not _whole(store, plan.stage, plan.key)}
+    _together(
+        [*(partial(_check_not_taken_down, taken, job) for job in jobs), *(partial(check_job, job) for job in needy)]
+    )
 
 
 def _whole(store: Store, stage: str, key: str) -> bool:

@@ -15,7 +15,6 @@ from model.bases.domain import base_domain
 from model.errors import InputError
 from model.families.family import Family
 from model.families.known import FAMILIES
-from model.methods.presets import get_method
 
 TOYWORLD = "toyworld"
 MODELS = "models/toyworld"
@@ -54,8 +53,6 @@ class BaseChoice:
     )
     method: str = "attndreambooth"
     preset: str = "published"
-    gradient_checkpointing: bool = False
-    """Whether every stage computes states again instead of keeping them."""
     guidance_scale: float = 7.5
     num_inference_steps: int = 25
     batch_size: int = 8
@@ -68,19 +65,13 @@ class BaseChoice:
     """False: the embedded world, of which it keeps copies and has samples."""
 
     @property
-    def stages(self) -> tuple[str, ...]:
-        """Names of the method's stages."""
-        return tuple(stage.name for stage in get_method(self.method, self.preset).stages)
-
-    @property
     def models(self) -> tuple[Model, ...]:
         """All of them."""
         return self.base, self.evaluator, self.identity_model
 
 
-_LORA = {"method": "attndreambooth_lora", "gradient_checkpointing": True, "batch_size": 4}
-"""For bases of 1024 pixels: to train the whole UNet of one takes 41 GB before any picture, and a step of 8 pictures
-keeps 70 GB more."""
+_LORA = {"method": "attndreambooth_lora", "batch_size": 4}
+"""For bases of 1024 pixels: to train the whole UNet of one takes 41 GB before any picture."""
 
 
 def _drawn_as(family: Family) -> dict[str, object]:

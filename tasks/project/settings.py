@@ -107,10 +107,6 @@ class Settings(BaseSettings):
         description="processes that share each step of a training, each on a GPU of its own; more than one round "
         "sums otherwise, so their number is in the key",
     )
-    check_memory: bool = Field(
-        default=True,
-        description="whether a training that cannot fit the device's memory is refused before it starts",
-    )
     checkpoint_every: str = Field(
         default="60 seconds",
         description="how often a training keeps a checkpoint: '60 seconds' (less often where it takes longer than 2 % "

@@ -106,7 +106,6 @@ def test_a_base_of_1024_pixels_is_trained_by_loras(tmp_path):
     params = load_params(made.folder / "params.yaml")
     assert params.base == "../xl base" and params.method == "attndreambooth_lora"
     assert params.prepare.max_short_side == 1024
-    assert all(stage.gradient_checkpointing for stage in params.training().stages)
 
 
 def test_what_is_refused_leaves_nothing(tmp_path):
