@@ -83,7 +83,8 @@ def read_requests(
         if count is not None and not 1 <= count <= bounds.pictures:
             found.append(f"n = {count}: 1 to {bounds.pictures} pictures a request")
         seed = _whole(row.get("seed"), 0, "seed", found)
-        sampling = Sampling(seed=0 if seed is None else seed, batch_size=bounds.batch_size, **(params or {}))
+        options = {"batch_size": bounds.batch_size, **(params or {})}
+        sampling = Sampling(seed=0 if seed is None else seed, **options)
         found += sampling.problems()
         prompt = row.get("prompt")
         if isinstance(prompt, str) and len(prompt) > bounds.letters:

@@ -53,6 +53,8 @@ class BaseChoice:
     )
     method: str = "attndreambooth"
     preset: str = "published"
+    stages: str = "{}"
+    """Changes to the preset, as YAML has them."""
     guidance_scale: float = 7.5
     num_inference_steps: int = 25
     batch_size: int = 8
@@ -93,8 +95,10 @@ KNOWN = {
         licence="Apache-2.0",
         evaluator=Model(reference=f"{MODELS}/evaluator/clip", on_hub=False),
         identity_model=Model(reference=f"{MODELS}/evaluator/vit", on_hub=False),
-        method="attndreambooth_rare_token",  # docs/tuning-start.md
+        # docs/tuning-start.md
+        method="attndreambooth_rare_token",
         preset="toyworld",
+        stages="{unet: {learning_rate: 1.0e-4, max_train_steps: 200}}",
         guidance_scale=3.0,
         num_inference_steps=10,
         batch_size=16,

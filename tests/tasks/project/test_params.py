@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,10 @@ def problems(**changes: object) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_the_project_s_own_file_is_right_and_changes_nothing_of_its_preset():
+def test_the_project_s_own_file_is_right_and_says_what_it_changes_of_its_preset():
     params = load_params(PROJECT_PARAMS)
-    assert params.training() == METHODS[params.method][params.preset]
+    *first, last = METHODS[params.method][params.preset].stages
+    assert params.training().stages == (*first, replace(last, learning_rate=1e-4, max_train_steps=200))
     assert params.demo in params.samples
 
 
@@ -40,7 +42,7 @@ def test_stages_with_nothing_but_comments_below_are_no_changes():
 
 def test_numbers_as_people_write_them(tmp_path):
     file = tmp_path / "params.yaml"
-    file.write_text(PROJECT_PARAMS.read_text().replace("stages: {}", "stages:\n  unet: {learning_rate: 2e-6}"))
+    file.write_text(PROJECT_PARAMS.read_text().replace("learning_rate: 1.0e-4, max", "learning_rate: 2e-6, max"))
     assert load_params(file).training().stages[2].learning_rate == 2e-6
 
 
