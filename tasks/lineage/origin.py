@@ -108,7 +108,7 @@ class Origins:
             record = self._drawn.recognise(pixels)
         if mark is None and record is None:
             looked = self._drawn.pictures
-            beside = f"; it looks like none of the {looked} drawn pictures on record either" if looked else ""
+            beside = f"; of the drawn pictures on record ({looked:,}) none looks like it" if looked else ""
             raise InputError(f"{unmarked}{beside}")
         credentials = read_credentials(file.read_bytes())
         concept, content = (mark.concept, mark.content) if mark else (record.concept, record.content)  # type: ignore[union-attr]

@@ -103,7 +103,7 @@ def test_a_picture_like_none_on_record_is_refused_and_says_how_many_there_are(pi
     photo(77, 64, 64).save(tmp_path / "other.jpg")
     done = run("whence", tmp_path / "other.jpg")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "it is unmarked" in done.stderr and re.search(r"none of the \d+ drawn pictures on record", done.stderr)
+    assert "it is unmarked" in done.stderr and re.search(r"on record \(\d+\) none looks like it", done.stderr)
 
 
 def test_prompts_are_kept_where_that_is_set_and_nothing_where_records_are_off(picture, tmp_path, monkeypatch):
